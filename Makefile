@@ -1,0 +1,56 @@
+# Every target does its own set-up: a machine needs Python 3.11 or newer and make, nothing else.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+SETUP := $(VENV)/.installed
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run serve test test-fast test-real-data lint format lock clean
+
+help: ## list the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
+
+setup: $(SETUP) ## create .venv with the locked packages
+
+# uv is several times faster than pip; where the machine's registry settings are readable by pip alone, pip does it.
+$(SETUP): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Bonitas needs Python 3.11 or newer: make PYTHON=/path/to/python3.11 ..." >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'uv>=0.9' || true
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode --require-hashes -r requirements.lock \
+	  || $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $(SETUP)
+
+run: $(SETUP) ## the main job: simulate, validate, load, train, serve, decide sample orders (ARGS=--once stops after the table)
+	$(BIN)/bonitas run $(ARGS)
+
+serve: $(SETUP) ## only the service, on what `make run` prepared
+	$(BIN)/bonitas serve $(ARGS)
+
+test: $(SETUP) ## everything the gate runs: lint, types, tests
+	$(MAKE) --no-print-directory lint
+	$(BIN)/python -m pytest -m "not real_data" $(ARGS)
+
+test-fast: $(SETUP) ## the tests that take seconds
+	$(BIN)/python -m pytest -m "not real_data and not slow and not postgresql" $(ARGS)
+
+test-real-data: $(SETUP) ## the tests on the public UCI data set (downloads 5 MB once)
+	$(BIN)/python -m pytest -m real_data $(ARGS)
+
+lint: $(SETUP) ## ruff (format and rules) and mypy --strict
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+format: $(SETUP) ## rewrite the code in the house format
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+lock: $(SETUP) ## resolve the dependencies anew into requirements.lock
+	$(BIN)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes \
+	  --no-emit-index-url --no-header --no-annotate --output-file requirements.lock
+
+clean: ## remove the virtual environment and what `make run` made
+	rm -rf $(VENV) .bonitas

@@ -1,0 +1,231 @@
+"""How a kind of ledger row is declared: columns, units, keys, two clocks, personal data."""
+
+import enum
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+
+class ColumnType(enum.Enum):
+    """The closed list of value types a ledger column can have."""
+
+    STRING = "string"
+    INT64 = "int64"
+    BOOL = "bool"
+    TIMESTAMP = "timestamp"
+    """An instant in UTC with millisecond precision; RFC 3339 with an offset at the HTTP edge."""
+    DATE = "date"
+    """A calendar date without a time zone."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reference:
+    """A column that names a row of another contract."""
+
+    contract: str
+    column: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Column:
+    """One column of a contract.
+
+    nullable: null is allowed and `missing_means` says what it stands for.
+    allowed: the closed list of values of a STRING column, or None.
+    minimum, maximum: inclusive bounds of an INT64 column, in `unit`.
+    pattern: a regular expression that must match the whole STRING (`re.fullmatch`).
+    max_length: longest STRING, in characters; an empty string is never valid.
+    reference: the row of another contract that must exist.
+    personal: personal data under the GDPR: never logged, erased on request.
+    """
+
+    name: str
+    type: ColumnType
+    description: str
+    unit: str | None = None
+    nullable: bool = False
+    missing_means: str | None = None
+    allowed: tuple[str, ...] | None = None
+    minimum: int | None = None
+    maximum: int | None = None
+    pattern: str | None = None
+    max_length: int = 200
+    reference: Reference | None = None
+    personal: bool = False
+
+    def __post_init__(self) -> None:
+        if self.nullable and self.missing_means is None:
+            raise ValueError(f"column {self.name}: a nullable column says what missing means")
+
+
+@dataclass(frozen=True, kw_only=True)
+class NotBefore:
+    """Row rule: `later` >= `earlier` where both are present (timestamps)."""
+
+    later: str
+    earlier: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class After:
+    """Row rule: `later` > `earlier` where both are present (timestamps)."""
+
+    later: str
+    earlier: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class NotAbove:
+    """Row rule: `smaller` <= `larger` where both are present (integers)."""
+
+    smaller: str
+    larger: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class RequiredWhen:
+    """Row rule: `column` must be present when `when_column` equals `equals`."""
+
+    column: str
+    when_column: str
+    equals: str
+
+
+RowRule = NotBefore | After | NotAbove | RequiredWhen
+
+IDENTIFIER_PATTERN = r"[A-Za-z0-9][A-Za-z0-9._:-]*"
+COUNTRY_PATTERN = r"[A-Z]{2}"
+CURRENCIES = ("CHF", "CZK", "DKK", "EUR", "GBP", "NOK", "PLN", "SEK", "TWD", "USD")
+AMOUNT_CENTS_MAXIMUM = 100_000_000_000
+"""One thousand million major units: beyond it, an amount is a mistake of scale."""
+
+ENVELOPE_COLUMNS = (
+    "event_id",
+    "corrects",
+    "occurred_at",
+    "recorded_at",
+)
+
+
+def identifier(name: str, description: str, *, reference: Reference | None = None) -> Column:
+    """A required id of at most 64 characters."""
+    return Column(
+        name=name,
+        type=ColumnType.STRING,
+        description=description,
+        pattern=IDENTIFIER_PATTERN,
+        max_length=64,
+        reference=reference,
+    )
+
+
+def customer_reference() -> Column:
+    """The customer that a row belongs to: the entity by which the ledger is sorted."""
+    return identifier(
+        "customer_id",
+        "the customer the row belongs to",
+        reference=Reference(contract="customers", column="customer_id"),
+    )
+
+
+def amount_cents(name: str, description: str, *, minimum: int = 0) -> Column:
+    """A required amount of money in whole minor units of the row's `currency`."""
+    return Column(
+        name=name,
+        type=ColumnType.INT64,
+        description=description,
+        unit="minor units of `currency`",
+        minimum=minimum,
+        maximum=AMOUNT_CENTS_MAXIMUM,
+    )
+
+
+def currency() -> Column:
+    """The ISO 4217 code of every amount in the row."""
+    return Column(
+        name="currency",
+        type=ColumnType.STRING,
+        description="ISO 4217 code of every amount in the row",
+        allowed=CURRENCIES,
+    )
+
+
+def country(name: str, description: str) -> Column:
+    """A required ISO 3166-1 alpha-2 country code."""
+    return Column(
+        name=name, type=ColumnType.STRING, description=description, pattern=COUNTRY_PATTERN, max_length=2
+    )
+
+
+def _envelope(occurred_at_description: str) -> tuple[Column, ...]:
+    return (
+        identifier("event_id", "key of the row: re-sending the same content under it is harmless"),
+        Column(
+            name="corrects",
+            type=ColumnType.STRING,
+            description="event_id of the row of the same contract that this row replaces",
+            nullable=True,
+            missing_means="the row is no correction",
+            pattern=IDENTIFIER_PATTERN,
+            max_length=64,
+        ),
+        Column(
+            name="occurred_at",
+            type=ColumnType.TIMESTAMP,
+            description=occurred_at_description,
+            unit="UTC, milliseconds",
+        ),
+        Column(
+            name="recorded_at",
+            type=ColumnType.TIMESTAMP,
+            description="when we knew it: stamped by the server on arrival",
+            unit="UTC, milliseconds",
+        ),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Contract:
+    """One kind of ledger row.
+
+    key: the columns that identify the thing the row is about.
+    rows_are_states: a later row with the same `key` replaces the earlier one from its
+        `recorded_at` on (a customer's data, a pause that ends); otherwise a second row with
+        the same key is an error unless it corrects the first.
+    entity: the column by which the rows are kept sorted, then by `recorded_at`.
+    """
+
+    name: str
+    description: str
+    occurred_at_description: str
+    own_columns: tuple[Column, ...]
+    key: tuple[str, ...]
+    entity: str = "customer_id"
+    rows_are_states: bool = False
+    own_row_rules: tuple[RowRule, ...] = ()
+    columns: tuple[Column, ...] = field(init=False)
+    row_rules: tuple[RowRule, ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        columns = _envelope(self.occurred_at_description) + self.own_columns
+        names = [column.name for column in columns]
+        if len(set(names)) != len(names):
+            raise ValueError(f"contract {self.name} declares a column twice")
+        for name in (*self.key, self.entity):
+            if name not in names:
+                raise ValueError(f"contract {self.name} has no column {name}")
+        object.__setattr__(self, "columns", columns)
+        rules = (NotBefore(later="recorded_at", earlier="occurred_at"), *self.own_row_rules)
+        object.__setattr__(self, "row_rules", rules)
+
+    def column(self, name: str) -> Column:
+        """The column called `name`; KeyError if there is none."""
+        for column in self.columns:
+            if column.name == name:
+                return column
+        raise KeyError(name)
+
+    def references(self) -> Iterator[tuple[Column, Reference]]:
+        """The columns that name rows of other contracts."""
+        for column in self.columns:
+            if column.reference is not None:
+                yield column, column.reference

@@ -1,0 +1,120 @@
+"""Customers: personal data and the state of each verification, one row per change."""
+
+from data_contracts.contract import (
+    COUNTRY_PATTERN,
+    Column,
+    ColumnType,
+    Contract,
+    identifier,
+)
+
+CUSTOMERS = Contract(
+    name="customers",
+    description=(
+        "The state of a customer's account as of `occurred_at`: personal data, residence and verifications. "
+        "A later row replaces the earlier one from when it was recorded."
+    ),
+    occurred_at_description="when this state of the account began",
+    key=("customer_id",),
+    rows_are_states=True,
+    own_columns=(
+        identifier("customer_id", "the customer"),
+        Column(
+            name="registered_at",
+            type=ColumnType.TIMESTAMP,
+            description="when the account with the provider was opened",
+            unit="UTC, milliseconds",
+        ),
+        Column(name="given_name", type=ColumnType.STRING, description="given names", personal=True),
+        Column(name="family_name", type=ColumnType.STRING, description="family name", personal=True),
+        Column(
+            name="birth_date",
+            type=ColumnType.DATE,
+            description="date of birth; serves the age rule alone, never a feature",
+            personal=True,
+        ),
+        Column(
+            name="email",
+            type=ColumnType.STRING,
+            description="e-mail address",
+            pattern=r"[^@\s]+@[^@\s]+\.[^@\s]+",
+            personal=True,
+        ),
+        Column(
+            name="phone",
+            type=ColumnType.STRING,
+            description="telephone number in international form",
+            pattern=r"\+[1-9][0-9 ]{5,18}",
+            max_length=20,
+            personal=True,
+        ),
+        Column(name="residence_street", type=ColumnType.STRING, description="street", personal=True),
+        Column(
+            name="residence_house_number",
+            type=ColumnType.STRING,
+            description="house number",
+            max_length=20,
+            personal=True,
+        ),
+        Column(
+            name="residence_postal_code",
+            type=ColumnType.STRING,
+            description="postal code; never a credit feature",
+            max_length=12,
+            personal=True,
+        ),
+        Column(name="residence_city", type=ColumnType.STRING, description="city", personal=True),
+        Column(
+            name="residence_country",
+            type=ColumnType.STRING,
+            description="country of residence, ISO 3166-1 alpha-2; its local date counts for age and due date",
+            nullable=True,
+            missing_means="no fixed residence is known",
+            pattern=COUNTRY_PATTERN,
+            max_length=2,
+        ),
+        Column(
+            name="language",
+            type=ColumnType.STRING,
+            description="language of texts to the customer",
+            allowed=("da", "de", "en", "fi", "fr", "nb", "nl", "sv"),
+        ),
+        Column(
+            name="identity_status",
+            type=ColumnType.STRING,
+            description="state of the identity check",
+            allowed=("unverified", "pending", "verified"),
+        ),
+        Column(
+            name="identity_document_expires_on",
+            type=ColumnType.DATE,
+            description="last day on which the checked identity document is valid",
+            nullable=True,
+            missing_means="no document was checked",
+        ),
+        Column(
+            name="email_confirmed_at",
+            type=ColumnType.TIMESTAMP,
+            description="when the e-mail address was confirmed",
+            unit="UTC, milliseconds",
+            nullable=True,
+            missing_means="not confirmed",
+        ),
+        Column(
+            name="phone_confirmed_at",
+            type=ColumnType.TIMESTAMP,
+            description="when the telephone number was confirmed",
+            unit="UTC, milliseconds",
+            nullable=True,
+            missing_means="not confirmed",
+        ),
+        Column(
+            name="personal_data_confirmed_at",
+            type=ColumnType.TIMESTAMP,
+            description="when the customer last confirmed that the personal data are current",
+            unit="UTC, milliseconds",
+            nullable=True,
+            missing_means="never confirmed",
+        ),
+    ),
+)

@@ -1,0 +1,69 @@
+"""Pauses of an invoice: a return under way or an open dispute."""
+
+from data_contracts.contract import (
+    Column,
+    ColumnType,
+    Contract,
+    NotBefore,
+    RequiredWhen,
+    customer_reference,
+    identifier,
+)
+from data_contracts.invoices import invoice_reference
+
+INVOICE_PAUSES = Contract(
+    name="invoice_pauses",
+    description=(
+        "The state of a pause: begun, later ended by a second row with the same pause_id. Paused time is "
+        "not late and moves the due date."
+    ),
+    occurred_at_description="when this state of the pause began: its start or its end",
+    key=("pause_id",),
+    rows_are_states=True,
+    own_columns=(
+        identifier("pause_id", "the pause"),
+        invoice_reference(),
+        customer_reference(),
+        Column(
+            name="reason",
+            type=ColumnType.STRING,
+            description="why the invoice is paused",
+            allowed=("dispute", "return"),
+        ),
+        Column(
+            name="started_at",
+            type=ColumnType.TIMESTAMP,
+            description="when the pause began",
+            unit="UTC, milliseconds",
+        ),
+        Column(
+            name="ended_at",
+            type=ColumnType.TIMESTAMP,
+            description="when the pause ended",
+            unit="UTC, milliseconds",
+            nullable=True,
+            missing_means="the pause lasts",
+        ),
+        Column(
+            name="carrier",
+            type=ColumnType.STRING,
+            description="carrier of the return parcel",
+            nullable=True,
+            missing_means="a dispute, or the carrier is unknown",
+            max_length=60,
+        ),
+        Column(
+            name="tracking_number",
+            type=ColumnType.STRING,
+            description="tracking number of the return parcel: the proof of the return",
+            nullable=True,
+            missing_means="a dispute",
+            max_length=60,
+        ),
+    ),
+    own_row_rules=(
+        NotBefore(later="ended_at", earlier="started_at"),
+        NotBefore(later="occurred_at", earlier="started_at"),
+        RequiredWhen(column="tracking_number", when_column="reason", equals="return"),
+    ),
+)

@@ -1,0 +1,30 @@
+"""Outcomes of orders: how a dispute, a claim or an investigation ended. They feed the labels."""
+
+from data_contracts.contract import Column, ColumnType, Contract, customer_reference
+from data_contracts.order_events import order_reference
+
+ORDER_OUTCOMES = Contract(
+    name="order_outcomes",
+    description="One final finding about an order; a label uses it only from when it was recorded.",
+    occurred_at_description="when it was decided",
+    key=("event_id",),
+    own_columns=(
+        order_reference(),
+        customer_reference(),
+        Column(
+            name="kind",
+            type=ColumnType.STRING,
+            description="what was found",
+            allowed=(
+                "dispute_decided_for_customer",
+                "dispute_decided_for_merchant",
+                "fraud_chargeback",
+                "identity_misuse_rejected",
+                "identity_misuse_upheld",
+                "review_released",
+                "stop_request_rejected",
+                "stop_request_upheld",
+            ),
+        ),
+    ),
+)

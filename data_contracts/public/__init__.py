@@ -1,0 +1,1 @@
+"""Public data sets, fetched by checksum and unrolled into ledger rows."""

@@ -1,0 +1,1 @@
+"""A seeded, believable pay-by-invoice portfolio that keeps the contracts."""

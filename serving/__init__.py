@@ -1,0 +1,1 @@
+"""The service that decides at checkout, and the store behind it."""

@@ -1,0 +1,1 @@
+"""The rules of the business: no web, no SQL, no clock, no ML platform."""

@@ -1,0 +1,1 @@
+"""The embedded or PostgreSQL store: ledger, decisions, reservations, keys."""

@@ -1,0 +1,1 @@
+"""From a ledger folder to a registered, calibrated, documented model."""
