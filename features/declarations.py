@@ -1,0 +1,209 @@
+"""How a feature is declared: one quotient of sums over the intervals that cover the moment of decision.
+
+A *fact* is something known about a customer during an interval of knowledge: an invoice and its
+state, a statement, an inquiry. It is a row of integers: `seen_from`, `seen_until` and the fact's
+own columns. A *measure* adds up one column over the facts that count at `as_of`; a *feature* is a
+quotient of two measures. Everything up to the quotient is exact integer arithmetic, so that a
+million decisions offline and one decision online come to the same bits.
+"""
+
+import enum
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from features.instants import DAY_MS
+
+
+class FeatureGroup(enum.Enum):
+    """The criteria that a score may rest on."""
+
+    PAYMENT_HISTORY = "payment_history"
+    CREDIT_INQUIRIES = "credit_inquiries"
+    BALANCES = "balances"
+    ACCOUNT_AGE = "account_age"
+
+
+class Purpose(enum.Enum):
+    """What a feature was declared for: credit and fraud are two systems."""
+
+    CREDIT = "credit"
+    FRAUD = "fraud"
+
+
+class Direction(enum.Enum):
+    """The direction that a model must never contradict."""
+
+    HIGHER_IS_WORSE = "higher_is_worse"
+    HIGHER_IS_BETTER = "higher_is_better"
+    NONE = "none"
+    """No direction; such a feature must not change when a history gets worse (see `reason_code`)."""
+
+
+class FactKind(enum.Enum):
+    """The kinds of fact that are derived from the ledger."""
+
+    INVOICE = "invoice"
+    REMINDER = "reminder"
+    INQUIRY = "inquiry"
+    STATEMENT = "statement"
+    ACCOUNT = "account"
+    PORTFOLIO = "portfolio"
+    REGISTRATION = "registration"
+
+
+FACT_COLUMNS: dict[FactKind, tuple[str, ...]] = {
+    FactKind.INVOICE: (
+        "seen_from",
+        "seen_until",
+        "issued_at",
+        "due_at",
+        "lateness_ms",
+        "delay_ms",
+        "delay_runs",
+        "late_ms",
+        "late_runs",
+        "paid_on_time",
+        "amount_cents",
+        "paid_cents",
+        "outstanding_cents",
+        "overdue_cents",
+        "overdue_ms",
+        "overdue",
+    ),
+    FactKind.REMINDER: ("seen_from", "seen_until", "occurred_at"),
+    FactKind.INQUIRY: ("seen_from", "seen_until", "occurred_at", "seeks_credit"),
+    FactKind.STATEMENT: (
+        "seen_from",
+        "seen_until",
+        "occurred_at",
+        "balance_cents",
+        "limit_cents",
+        "utilisation_bps",
+        "utilisation_bps_squared",
+        "has_limit",
+        "paid_cents",
+        "payable_cents",
+        "days_past_due",
+    ),
+    FactKind.ACCOUNT: (
+        "seen_from",
+        "seen_until",
+        "opened_at",
+        "minus_opened_at",
+        "open",
+        "open_instalment",
+        "instalment",
+        "last_balance_cents",
+        "last_limit_cents",
+        "last_days_past_due",
+    ),
+    FactKind.PORTFOLIO: (
+        "seen_from",
+        "seen_until",
+        "one",
+        "minus_oldest_opened_at",
+        "minus_newest_opened_at",
+    ),
+    FactKind.REGISTRATION: ("seen_from", "seen_until", "one", "minus_registered_at"),
+}
+"""The integer columns of each kind of fact; instants are milliseconds since 1970 UTC."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measure:
+    """A sum over the facts that count at `as_of`.
+
+    A fact counts when it is known (`seen_from < as_of <= seen_until`) and, where given,
+    `enters + enters_after_ms < as_of <= leaves + leaves_after_ms` and `above_column > above`.
+    It adds `value` (1 when None) plus, when `runs` names a column, that column times `as_of`
+    in milliseconds: so a duration that is still running is minus its start, plus `as_of`.
+    """
+
+    fact: FactKind
+    value: str | None = None
+    runs: str | None = None
+    enters: str | None = None
+    enters_after_ms: int = 0
+    leaves: str | None = None
+    leaves_after_ms: int = 0
+    above_column: str | None = None
+    above: int = 0
+
+    def __post_init__(self) -> None:
+        columns = FACT_COLUMNS[self.fact]
+        for name in (self.value, self.runs, self.enters, self.leaves, self.above_column):
+            if name is not None and name not in columns:
+                raise ValueError(f"a fact of kind {self.fact.value} has no column {name}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Feature:
+    """One declared feature: (numerator + numerator_plus) / ((denominator + denominator_plus) * scale).
+
+    unit: of the quotient, e.g. "count", "cents", "days", "ratio".
+    when_empty: the value when the denominator is 0, that is when there is nothing to speak of.
+    missing_means: what the feature is for a customer without such history, in words.
+    direction: what a model must keep; a directed feature is never missing.
+    reason_code: the reason that this feature speaks for when it counts against a customer.
+    """
+
+    name: str
+    description: str
+    group: FeatureGroup
+    unit: str
+    purpose: Purpose = Purpose.CREDIT
+    direction: Direction
+    reason_code: str
+    missing_means: str
+    numerator: Measure
+    numerator_plus: int = 0
+    denominator: Measure | None = None
+    denominator_plus: int = 0
+    scale: int = 1
+    when_empty: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.denominator is None and self.denominator_plus == 0:
+            object.__setattr__(self, "denominator_plus", 1)
+
+    def measures(self) -> Iterator[Measure]:
+        """The one or two measures that the feature needs."""
+        yield self.numerator
+        if self.denominator is not None:
+            yield self.denominator
+
+
+def in_window(
+    fact: FactKind, anchor: str, window_days: int, *, value: str | None = None, runs: str | None = None
+) -> Measure:
+    """The sum over the facts whose `anchor` lies in [as_of - window, as_of)."""
+    return Measure(
+        fact=fact,
+        value=value,
+        runs=runs,
+        enters=anchor,
+        leaves=anchor,
+        leaves_after_ms=window_days * DAY_MS,
+    )
+
+
+PROTECTED_SOURCES = frozenset(
+    {
+        "birth_date",
+        "sex",
+        "nationality",
+        "religion",
+        "health",
+        "given_name",
+        "family_name",
+        "residence_postal_code",
+        "residence_city",
+        "residence_street",
+        "delivery_postal_code",
+        "billing_postal_code",
+        "age_years",
+        "education",
+        "marriage",
+    }
+)
+"""Protected attributes and plain proxies: no credit feature may be named after or read one of them."""

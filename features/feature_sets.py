@@ -1,0 +1,103 @@
+"""Which features each model reads: a tuple of declarations under version control."""
+
+import hashlib
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from features.account_age import ACCOUNT_AGE_FEATURES
+from features.balances import BALANCE_FEATURES
+from features.credit_inquiries import CREDIT_INQUIRY_FEATURES
+from features.declarations import FACT_COLUMNS, PROTECTED_SOURCES, Direction, Feature, Measure, Purpose
+from features.payment_history import PAYMENT_HISTORY_FEATURES
+
+ENGINE_REVISION = 1
+"""Raised by hand when the derivation of facts changes the value of a feature that keeps its declaration."""
+
+
+class NotAllowedFeatureError(Exception):
+    """A feature set may not hold this feature."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FeatureSet:
+    """The features of one model, in the order of its columns.
+
+    Raises NotAllowedFeatureError for a feature of another purpose, one that is named after a
+    protected attribute or a proxy of one, a directed feature that can be missing, or a name twice.
+    """
+
+    name: str
+    purpose: Purpose
+    features: tuple[Feature, ...]
+
+    def __post_init__(self) -> None:
+        names = [feature.name for feature in self.features]
+        if len(set(names)) != len(names):
+            raise NotAllowedFeatureError(f"{self.name} names a feature twice")
+        for feature in self.features:
+            self._refuse_if_not_allowed(feature)
+
+    def _refuse_if_not_allowed(self, feature: Feature) -> None:
+        if feature.purpose is not self.purpose:
+            raise NotAllowedFeatureError(
+                f"{feature.name} is declared for {feature.purpose.value}, {self.name} is {self.purpose.value}"
+            )
+        if self.purpose is Purpose.CREDIT:
+            columns = {column for measure in feature.measures() for column in columns_of(measure)}
+            for source in PROTECTED_SOURCES:
+                if source in feature.name or source in columns:
+                    raise NotAllowedFeatureError(f"{feature.name} reads {source}, which is protected")
+        is_missing_when_empty = math.isnan(feature.when_empty)
+        if feature.direction is not Direction.NONE and is_missing_when_empty:
+            raise NotAllowedFeatureError(f"{feature.name} has a direction, so it may not be missing")
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The features' names, in column order."""
+        return tuple(feature.name for feature in self.features)
+
+    @property
+    def version(self) -> str:
+        """A fingerprint of everything that decides a feature's value; a model serves only under its own."""
+        text = "\n".join(
+            repr(
+                (
+                    feature.name,
+                    feature.numerator,
+                    feature.numerator_plus,
+                    feature.denominator,
+                    feature.denominator_plus,
+                    feature.scale,
+                    feature.when_empty,
+                )
+            )
+            for feature in self.features
+        )
+        columns = repr(sorted((kind.value, names) for kind, names in FACT_COLUMNS.items()))
+        return hashlib.sha256(f"{ENGINE_REVISION}\n{columns}\n{text}".encode()).hexdigest()[:12]
+
+    def distinct_measures(self) -> tuple[Measure, ...]:
+        """Every measure that the features need, each once, in order of first use."""
+        return tuple(dict.fromkeys(measure for feature in self.features for measure in feature.measures()))
+
+
+def columns_of(measure: Measure) -> tuple[str, ...]:
+    """The fact columns that a measure reads."""
+    names = (measure.value, measure.runs, measure.enters, measure.leaves, measure.above_column)
+    return tuple(name for name in names if name is not None)
+
+
+INVOICE_ELIGIBILITY = FeatureSet(
+    name="invoice-eligibility",
+    purpose=Purpose.CREDIT,
+    features=(
+        *PAYMENT_HISTORY_FEATURES,
+        *CREDIT_INQUIRY_FEATURES,
+        *BALANCE_FEATURES,
+        *ACCOUNT_AGE_FEATURES,
+    ),
+)
+
+FEATURE_SETS: Mapping[str, FeatureSet] = MappingProxyType({INVOICE_ELIGIBILITY.name: INVOICE_ELIGIBILITY})

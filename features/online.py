@@ -1,0 +1,234 @@
+"""Features of one customer at one moment, from the customer's ledger rows: the checkout's evaluator.
+
+Pure Python on a few dozen rows is several times faster here than arrays are. It comes to the same
+bits as `features.offline`, because both do the same integer arithmetic and one division at the end.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
+from typing import Any
+
+from data_contracts.account_balances import ACCOUNT_BALANCES
+from data_contracts.contract import Contract
+from data_contracts.credit_accounts import CREDIT_ACCOUNTS
+from data_contracts.credit_inquiries import CREDIT_INQUIRIES
+from data_contracts.customers import CUSTOMERS
+from data_contracts.invoice_adjustments import INVOICE_ADJUSTMENTS
+from data_contracts.invoice_charges import INVOICE_CHARGES
+from data_contracts.invoice_pauses import INVOICE_PAUSES
+from data_contracts.invoice_payments import INVOICE_PAYMENTS
+from data_contracts.invoices import INVOICES
+from features.account_age import AccountRow, portfolio_fact
+from features.balances import StatementRow, account_fact, newest_statement, statement_fact
+from features.credit_inquiries import inquiry_fact
+from features.declarations import FACT_COLUMNS, FactKind, Measure
+from features.feature_sets import FeatureSet
+from features.instants import NEVER
+from features.invoice_state import InvoiceState
+from features.payment_history import (
+    InvoiceRow,
+    MovementRow,
+    PauseRow,
+    adjustment_cents,
+    invoice_fact,
+    known_invoice_state,
+)
+from features.supersession import seen_until_of_rows
+
+CREDIT_CONTRACTS: tuple[Contract, ...] = (
+    CUSTOMERS,
+    CREDIT_ACCOUNTS,
+    ACCOUNT_BALANCES,
+    CREDIT_INQUIRIES,
+    INVOICES,
+    INVOICE_PAYMENTS,
+    INVOICE_ADJUSTMENTS,
+    INVOICE_CHARGES,
+    INVOICE_PAUSES,
+)
+"""The contracts whose rows credit features are computed from."""
+
+LedgerRows = Mapping[str, Sequence[Mapping[str, Any]]]
+"""One customer's rows by contract name, in ledger row form: instants in ms, amounts in cents."""
+
+Fact = tuple[int, ...]
+
+
+def visible_rows(contract: Contract, rows: LedgerRows, as_of_ms: int) -> list[Mapping[str, Any]]:
+    """The rows of a contract that a decision at `as_of_ms` sees, in the order in which they were recorded."""
+    all_rows = [row for row in rows.get(contract.name, ()) if row["recorded_at"] < as_of_ms]
+    until = seen_until_of_rows(contract, all_rows)
+    return [row for row, seen_until in zip(all_rows, until, strict=True) if as_of_ms <= seen_until]
+
+
+def invoice_states(rows: LedgerRows, as_of_ms: int) -> dict[str, InvoiceState]:
+    """The state of each of the customer's invoices as known at `as_of_ms`, by invoice_id."""
+    movements: defaultdict[str, list[MovementRow]] = defaultdict(list)
+    for row in visible_rows(INVOICE_PAYMENTS, rows, as_of_ms):
+        movements[row["invoice_id"]].append((0, NEVER, row["occurred_at"], -row["amount_cents"], 0))
+    for row in visible_rows(INVOICE_ADJUSTMENTS, rows, as_of_ms):
+        movements[row["invoice_id"]].append(
+            (
+                0,
+                NEVER,
+                row["occurred_at"],
+                *adjustment_cents(row["kind"] == "credit_note", row["amount_cents"]),
+            )
+        )
+    pauses: defaultdict[str, list[PauseRow]] = defaultdict(list)
+    for row in visible_rows(INVOICE_PAUSES, rows, as_of_ms):
+        ended_at = row.get("ended_at")
+        pauses[row["invoice_id"]].append(
+            (0, NEVER, row["started_at"], NEVER if ended_at is None else ended_at)
+        )
+    states = {}
+    for row in visible_rows(INVOICES, rows, as_of_ms):
+        invoice_id = row["invoice_id"]
+        invoice: InvoiceRow = (0, NEVER, row["occurred_at"], row["due_at"], row["amount_cents"])
+        states[invoice_id] = known_invoice_state(
+            invoice, movements.get(invoice_id, ()), pauses.get(invoice_id, ())
+        )
+    return states
+
+
+def facts_at(rows: LedgerRows, as_of_ms: int) -> dict[FactKind, list[Fact]]:
+    """The facts that are known about one customer at `as_of_ms`."""
+    accounts: list[AccountRow] = []
+    for row in visible_rows(CREDIT_ACCOUNTS, rows, as_of_ms):
+        closed_at = row.get("closed_at")
+        accounts.append(
+            (
+                0,
+                NEVER,
+                row["account_id"],
+                row["kind"],
+                row["opened_at"],
+                NEVER if closed_at is None else closed_at,
+            )
+        )
+    statements: list[StatementRow] = []
+    by_account: defaultdict[str | int, list[StatementRow]] = defaultdict(list)
+    for row in visible_rows(ACCOUNT_BALANCES, rows, as_of_ms):
+        paid_cents = row.get("paid_cents")
+        statement: StatementRow = (
+            row["recorded_at"],
+            NEVER,
+            row["account_id"],
+            row["occurred_at"],
+            row["balance_cents"],
+            row["limit_cents"],
+            -1 if paid_cents is None else paid_cents,
+            row.get("days_past_due") or 0,
+        )
+        statements.append(statement)
+        by_account[statement[2]].append(statement)
+    return {
+        FactKind.INVOICE: [
+            invoice_fact(0, NEVER, state) for state in invoice_states(rows, as_of_ms).values()
+        ],
+        FactKind.REMINDER: [
+            (0, NEVER, row["occurred_at"])
+            for row in visible_rows(INVOICE_CHARGES, rows, as_of_ms)
+            if row["kind"] == "reminder"
+        ],
+        FactKind.INQUIRY: [
+            inquiry_fact(0, NEVER, row["occurred_at"], row["purpose"])
+            for row in visible_rows(CREDIT_INQUIRIES, rows, as_of_ms)
+        ],
+        FactKind.STATEMENT: [statement_fact(statement) for statement in statements],
+        FactKind.ACCOUNT: [
+            account_fact(0, NEVER, account, newest_statement(by_account[account[2]])) for account in accounts
+        ],
+        FactKind.PORTFOLIO: portfolio_fact(0, NEVER, accounts),
+        FactKind.REGISTRATION: [
+            (0, NEVER, 1, -row["registered_at"]) for row in visible_rows(CUSTOMERS, rows, as_of_ms)
+        ],
+    }
+
+
+def measure_at(measure: Measure, facts: Sequence[Fact], as_of_ms: int) -> int:
+    """The value of a measure at `as_of_ms` over known facts of its kind, exactly as it is declared."""
+    place = FACT_COLUMNS[measure.fact].index
+    total = 0
+    for fact in facts:
+        if measure.enters is not None and fact[place(measure.enters)] + measure.enters_after_ms >= as_of_ms:
+            continue
+        if measure.leaves is not None and fact[place(measure.leaves)] + measure.leaves_after_ms < as_of_ms:
+            continue
+        if measure.above_column is not None and fact[place(measure.above_column)] <= measure.above:
+            continue
+        total += 1 if measure.value is None else fact[place(measure.value)]
+        if measure.runs is not None:
+            total += fact[place(measure.runs)] * as_of_ms
+    return total
+
+
+def features_at(rows: LedgerRows, as_of_ms: int, feature_set: FeatureSet) -> list[float]:
+    """The features of one customer for a decision at `as_of_ms`, in the order of the feature set.
+
+    rows: all ledger rows of that customer; what was recorded at or after `as_of_ms` is not seen.
+    """
+    return _evaluator(feature_set)(facts_at(rows, as_of_ms), as_of_ms)
+
+
+_Plan = tuple[int, int, int, int, int, int, int, int, int]
+
+
+@lru_cache(maxsize=8)
+def _evaluator(feature_set: FeatureSet) -> Callable[[dict[FactKind, list[Fact]], int], list[float]]:
+    """Resolve all names of a feature set once, so that a request only adds up."""
+    measures = feature_set.distinct_measures()
+    place_of = {measure: index for index, measure in enumerate(measures)}
+    plans: dict[FactKind, list[_Plan]] = defaultdict(list)
+    for index, measure in enumerate(measures):
+        columns = FACT_COLUMNS[measure.fact]
+        place = {name: i for i, name in enumerate(columns)}
+        plans[measure.fact].append(
+            (
+                index,
+                -1 if measure.value is None else place[measure.value],
+                -1 if measure.runs is None else place[measure.runs],
+                -1 if measure.enters is None else place[measure.enters],
+                measure.enters_after_ms,
+                -1 if measure.leaves is None else place[measure.leaves],
+                measure.leaves_after_ms,
+                -1 if measure.above_column is None else place[measure.above_column],
+                measure.above,
+            )
+        )
+    quotients = [
+        (
+            place_of[feature.numerator],
+            feature.numerator_plus,
+            -1 if feature.denominator is None else place_of[feature.denominator],
+            feature.denominator_plus,
+            feature.scale,
+            feature.when_empty,
+        )
+        for feature in feature_set.features
+    ]
+
+    def evaluate(facts: dict[FactKind, list[Fact]], as_of_ms: int) -> list[float]:
+        totals = [0] * len(measures)
+        for kind, kind_plans in plans.items():
+            for fact in facts[kind]:
+                for index, value, runs, enters, after, leaves, until, above_column, above in kind_plans:
+                    if (
+                        (enters >= 0 and fact[enters] + after >= as_of_ms)
+                        or (leaves >= 0 and fact[leaves] + until < as_of_ms)
+                        or (above_column >= 0 and fact[above_column] <= above)
+                    ):
+                        continue
+                    totals[index] += fact[value] if value >= 0 else 1
+                    if runs >= 0:
+                        totals[index] += fact[runs] * as_of_ms
+        values = []
+        for numerator, numerator_plus, denominator, denominator_plus, scale, when_empty in quotients:
+            below = (denominator_plus + (totals[denominator] if denominator >= 0 else 0)) * scale
+            values.append(
+                when_empty if below == 0 else float(totals[numerator] + numerator_plus) / float(below)
+            )
+        return values
+
+    return evaluate
