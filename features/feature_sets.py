@@ -4,6 +4,7 @@ import hashlib
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from types import MappingProxyType
 
 from features.account_age import ACCOUNT_AGE_FEATURES
@@ -20,7 +21,7 @@ class NotAllowedFeatureError(Exception):
     """A feature set may not hold this feature."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class FeatureSet:
     """The features of one model, in the order of its columns.
 
@@ -53,12 +54,12 @@ class FeatureSet:
         if feature.direction is not Direction.NONE and is_missing_when_empty:
             raise NotAllowedFeatureError(f"{feature.name} has a direction, so it may not be missing")
 
-    @property
+    @cached_property
     def names(self) -> tuple[str, ...]:
         """The features' names, in column order."""
         return tuple(feature.name for feature in self.features)
 
-    @property
+    @cached_property
     def version(self) -> str:
         """A fingerprint of everything that decides a feature's value; a model serves only under its own."""
         text = "\n".join(

@@ -27,6 +27,7 @@ from features.instants import Float64Array, Int64Array
 from features.intervals import DecisionAxis, covering_sums
 from features.supersession import milliseconds
 
+LABELS_FILE = "labels.parquet"
 CUSTOMERS_PER_BLOCK = 20_000
 DECISIONS_PER_BLOCK = 250_000
 
@@ -71,6 +72,43 @@ def order_decisions(directory: Path) -> Decisions:
         decision_id=orders["order_id"].to_numpy(zero_copy_only=False),
         customer_id=orders["customer_id"].to_numpy(zero_copy_only=False),
         as_of_ms=milliseconds(orders["occurred_at"]),
+    )
+
+
+def label_decisions(directory: Path) -> Decisions:
+    """The decisions that a label file names (DIR/labels.parquet: decision_id, customer_id, as_of)."""
+    labels = pq.read_table(directory / LABELS_FILE, columns=["decision_id", "customer_id", "as_of"])
+    return Decisions(
+        decision_id=labels["decision_id"].to_numpy(zero_copy_only=False),
+        customer_id=labels["customer_id"].to_numpy(zero_copy_only=False),
+        as_of_ms=milliseconds(labels["as_of"]),
+    )
+
+
+def folder_decisions(directory: Path) -> Decisions:
+    """The decisions of a ledger folder: those of its label file where there is one, else one per order.
+
+    Raises NoDecisionsError if there are neither labels nor orders.
+    """
+    if (directory / LABELS_FILE).exists():
+        return label_decisions(directory)
+    return order_decisions(directory)
+
+
+def sampled_decisions(directory: Path, count: int, seed: int) -> Decisions:
+    """Random decisions for measuring: customers of the ledger at moments between its first and last order.
+
+    Raises NoDecisionsError if the folder holds no orders.
+    """
+    orders = order_decisions(directory)
+    if len(orders) == 0:
+        raise NoDecisionsError(f"{directory} holds no orders to sample moments from")
+    generator = np.random.default_rng(seed)
+    customers = np.unique(orders.customer_id.astype(str)).astype(object)
+    return Decisions(
+        decision_id=np.array([f"sample-{index}" for index in range(count)], dtype=object),
+        customer_id=customers[generator.integers(0, len(customers), count)],
+        as_of_ms=generator.integers(orders.as_of_ms.min(), orders.as_of_ms.max() + 1, count),
     )
 
 

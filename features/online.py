@@ -172,63 +172,60 @@ def features_at(rows: LedgerRows, as_of_ms: int, feature_set: FeatureSet) -> lis
     return _evaluator(feature_set)(facts_at(rows, as_of_ms), as_of_ms)
 
 
-_Plan = tuple[int, int, int, int, int, int, int, int, int]
+_Evaluator = Callable[[dict[FactKind, list[Fact]], int], list[float]]
 
 
 @lru_cache(maxsize=8)
-def _evaluator(feature_set: FeatureSet) -> Callable[[dict[FactKind, list[Fact]], int], list[float]]:
-    """Resolve all names of a feature set once, so that a request only adds up."""
-    measures = feature_set.distinct_measures()
-    place_of = {measure: index for index, measure in enumerate(measures)}
-    plans: dict[FactKind, list[_Plan]] = defaultdict(list)
-    for index, measure in enumerate(measures):
-        columns = FACT_COLUMNS[measure.fact]
-        place = {name: i for i, name in enumerate(columns)}
-        plans[measure.fact].append(
-            (
-                index,
-                -1 if measure.value is None else place[measure.value],
-                -1 if measure.runs is None else place[measure.runs],
-                -1 if measure.enters is None else place[measure.enters],
-                measure.enters_after_ms,
-                -1 if measure.leaves is None else place[measure.leaves],
-                measure.leaves_after_ms,
-                -1 if measure.above_column is None else place[measure.above_column],
-                measure.above,
-            )
-        )
-    quotients = [
-        (
-            place_of[feature.numerator],
-            feature.numerator_plus,
-            -1 if feature.denominator is None else place_of[feature.denominator],
-            feature.denominator_plus,
-            feature.scale,
-            feature.when_empty,
-        )
-        for feature in feature_set.features
-    ]
-
-    def evaluate(facts: dict[FactKind, list[Fact]], as_of_ms: int) -> list[float]:
-        totals = [0] * len(measures)
-        for kind, kind_plans in plans.items():
-            for fact in facts[kind]:
-                for index, value, runs, enters, after, leaves, until, above_column, above in kind_plans:
-                    if (
-                        (enters >= 0 and fact[enters] + after >= as_of_ms)
-                        or (leaves >= 0 and fact[leaves] + until < as_of_ms)
-                        or (above_column >= 0 and fact[above_column] <= above)
-                    ):
-                        continue
-                    totals[index] += fact[value] if value >= 0 else 1
-                    if runs >= 0:
-                        totals[index] += fact[runs] * as_of_ms
-        values = []
-        for numerator, numerator_plus, denominator, denominator_plus, scale, when_empty in quotients:
-            below = (denominator_plus + (totals[denominator] if denominator >= 0 else 0)) * scale
-            values.append(
-                when_empty if below == 0 else float(totals[numerator] + numerator_plus) / float(below)
-            )
-        return values
-
+def _evaluator(feature_set: FeatureSet) -> _Evaluator:
+    """The function that a feature set comes down to, written out once so that a request only adds up."""
+    namespace: dict[str, Any] = {"KINDS": list(FactKind)}
+    source = evaluator_source(feature_set)
+    exec(compile(source, f"<{feature_set.name}>", "exec"), namespace)  # noqa: S102 - made from our declarations only
+    evaluate: _Evaluator = namespace["evaluate"]
     return evaluate
+
+
+def evaluator_source(feature_set: FeatureSet) -> str:
+    """Python source of `evaluate(facts, as_of_ms) -> list of float` for a feature set.
+
+    One loop for each kind of fact; measures that share their interval share its test.
+    """
+    measures = feature_set.distinct_measures()
+    name_of = {measure: f"m{index}" for index, measure in enumerate(measures)}
+    lines = ["def evaluate(facts, t):"]
+    lines += [f"    {name} = 0" for name in name_of.values()]
+    for place, kind in enumerate(FactKind):
+        intervals: dict[tuple[Any, ...], list[Measure]] = defaultdict(list)
+        for measure in measures:
+            if measure.fact is kind:
+                intervals[
+                    measure.enters, measure.enters_after_ms, measure.leaves, measure.leaves_after_ms
+                ].append(measure)
+        if intervals:
+            columns = ", ".join(FACT_COLUMNS[kind])
+            lines.append(f"    for {columns} in facts[KINDS[{place}]]:")
+            for (enters, enters_after_ms, leaves, leaves_after_ms), sharing in intervals.items():
+                conditions = []
+                if enters is not None:
+                    conditions.append(f"{enters} < t - {enters_after_ms}")
+                if leaves is not None:
+                    conditions.append(f"{leaves} >= t - {leaves_after_ms}")
+                lines.append(f"        if {' and '.join(conditions) or 'True'}:")
+                for measure in sharing:
+                    added = measure.value or "1"
+                    if measure.runs is not None:
+                        added += f" + {measure.runs} * t"
+                    if measure.above_column is not None:
+                        added = f"({added}) * ({measure.above_column} > {measure.above})"
+                    lines.append(f"            {name_of[measure]} += {added}")
+    lines.append("    return [")
+    for feature in feature_set.features:
+        above = f"float({name_of[feature.numerator]} + {feature.numerator_plus})"
+        if feature.denominator is None:
+            lines.append(f"        {above} / {float(feature.denominator_plus * feature.scale)!r},")
+            continue
+        count = f"{name_of[feature.denominator]} + {feature.denominator_plus}"
+        quotient = f"{above} / float(({count}) * {feature.scale})"
+        lines.append(f"        {quotient} if {count} else {feature.when_empty!r},")
+    lines.append("    ]")
+    return "\n".join(lines)

@@ -70,7 +70,7 @@ class Invoice:
             self.paid_at = max(min(after_last_owing), self.issued_at)
         still_paused = [p for p in pauses if p.get("ended_at") is None]
         self.paused = bool(still_paused)
-        # A pause that lasts swallows the ended ones that overlap it: what ended before it began moved the date.
+        # A pause that lasts swallows the ended ones that overlap it; only those before it moved the date.
         begins = min((p["started_at"] for p in still_paused), default=None)
         while begins is not None:
             touching = [
