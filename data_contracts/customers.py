@@ -67,7 +67,7 @@ CUSTOMERS = Contract(
         Column(
             name="residence_country",
             type=ColumnType.STRING,
-            description="country of residence, ISO 3166-1 alpha-2; its local date counts for age and due date",
+            description="country of residence, ISO 3166-1 alpha-2: its local date counts for ages",
             nullable=True,
             missing_means="no fixed residence is known",
             pattern=COUNTRY_PATTERN,

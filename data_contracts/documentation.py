@@ -1,0 +1,70 @@
+"""The contracts as Markdown tables, for people who send or read ledger rows."""
+
+from collections.abc import Sequence
+from typing import assert_never
+
+from data_contracts.contract import After, Column, Contract, NotAbove, NotBefore, RequiredWhen, RowRule
+from data_contracts.ledger_contracts import ALL_CONTRACTS
+
+
+def contract_markdown(contract: Contract) -> str:
+    """One contract as a heading, its rules between columns and a table of its columns."""
+    lines = [f"## {contract.name}", "", contract.description, ""]
+    key = ", ".join(f"`{name}`" for name in contract.key)
+    states = "; a later row with the same key replaces the earlier" if contract.rows_are_states else ""
+    lines += [f"Key: {key}{states}. Sorted by `{contract.entity}`, then `recorded_at`.", ""]
+    lines += ["| column | type | unit | missing | values | key, reference | personal | meaning |"]
+    lines += ["|---|---|---|---|---|---|---|---|"]
+    lines += [_column_line(contract, column) for column in contract.columns]
+    lines += ["", "Rules:", "", *(f"- {_sentence(rule)}" for rule in contract.row_rules), ""]
+    return "\n".join(lines)
+
+
+def contracts_markdown(contracts: Sequence[Contract] = ALL_CONTRACTS) -> str:
+    """All contracts as one Markdown document, in the order in which they refer to each other."""
+    return "# Ledger contracts\n\n" + "\n".join(contract_markdown(contract) for contract in contracts)
+
+
+def _column_line(contract: Contract, column: Column) -> str:
+    key = ["key"] if column.name in contract.key or column.name == "event_id" else []
+    reference = column.reference
+    if reference is not None:
+        key.append(f"`{reference.contract}.{reference.column}`")
+    cells = (
+        f"`{column.name}`",
+        column.type.value,
+        column.unit or "",
+        "required" if column.missing_means is None else f"allowed: {column.missing_means}",
+        _values(column),
+        ", ".join(key),
+        "yes" if column.personal else "",
+        column.description,
+    )
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+
+def _values(column: Column) -> str:
+    if column.allowed is not None:
+        return ", ".join(f"`{value}`" for value in column.allowed)
+    if column.minimum is not None or column.maximum is not None:
+        low = "" if column.minimum is None else f"{column.minimum:,}"
+        high = "" if column.maximum is None else f"{column.maximum:,}"
+        return f"{low} to {high}"
+    if column.type.value != "string":
+        return ""
+    length = f"at most {column.max_length} characters"
+    return length if column.pattern is None else f"`{column.pattern}`, {length}"
+
+
+def _sentence(rule: RowRule) -> str:
+    match rule:
+        case NotBefore(later=later, earlier=earlier):
+            return f"`{later}` does not lie before `{earlier}`"
+        case After(later=later, earlier=earlier):
+            return f"`{later}` lies after `{earlier}`"
+        case NotAbove(smaller=smaller, larger=larger):
+            return f"`{smaller}` does not exceed `{larger}`"
+        case RequiredWhen(column=column, when_column=when_column, equals=equals):
+            return f"`{column}` is required when `{when_column}` is `{equals}`"
+        case _:
+            assert_never(rule)

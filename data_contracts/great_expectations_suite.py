@@ -1,0 +1,407 @@
+"""The batch check of ledger rows: a Great Expectations suite built from the contract.
+
+Great Expectations takes seconds to import, so it is imported by the functions that need it.
+
+A frame is judged in two steps. First its kinds: of every column whose values are Python objects, a
+frame of the same shape says of which kind each value is, and the suite expects the declared kind.
+Then its values: whatever has another kind is blanked, the column gets its proper dtype, and the suite
+of value and row rules runs over it. A typed column that comes from Arrow needs only the second step.
+"""
+
+import datetime as dt
+import functools
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, assert_never
+
+import numpy as np
+
+from data_contracts.contract import After, Column, ColumnType, Contract, NotAbove, NotBefore, RequiredWhen
+from data_contracts.row_check import (
+    CONTROL_CHARACTER_CLASS,
+    EARLIEST_DATE,
+    EARLIEST_TIMESTAMP_MS,
+    LATEST_DATE,
+    LATEST_TIMESTAMP_MS,
+    Rule,
+    is_int64,
+    is_text,
+    portable_pattern,
+    row_rule_parts,
+)
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+WRONG_KIND = "wrong kind"
+MALFORMED = "malformed"
+
+_DTYPES = {
+    ColumnType.STRING: "str",
+    ColumnType.INT64: "Int64",
+    ColumnType.BOOL: "boolean",
+    ColumnType.TIMESTAMP: "Int64",
+    ColumnType.DATE: "Int64",
+}
+
+
+class ExpectationCouldNotRun(Exception):
+    """Great Expectations raised while it evaluated an expectation; the message holds its own."""
+
+
+class BrokenCell(NamedTuple):
+    """One rule that one row of a batch breaks; `row` is its position in the frame, from 0."""
+
+    row: int
+    column: str
+    rule: Rule
+
+
+def kind_of(column: Column, value: object) -> str:
+    """Of which kind a value in ledger row form is, seen from its column.
+
+    Returns the name of the column's type where the value has it, else WRONG_KIND or MALFORMED (a
+    string that is no date).
+    """
+    match column.type:
+        case ColumnType.STRING:
+            fits = is_text(value)
+        case ColumnType.BOOL:
+            fits = type(value) is bool
+        case ColumnType.INT64 | ColumnType.TIMESTAMP:
+            fits = is_int64(value)
+        case ColumnType.DATE:
+            if not is_text(value):
+                return WRONG_KIND
+            return column.type.value if _date(value) is not None else MALFORMED
+        case _:
+            assert_never(column.type)
+    return column.type.value if fits else WRONG_KIND
+
+
+def _date(value: object) -> dt.date | None:
+    if type(value) is not str or len(value) != 10 or not value.isascii():
+        return None
+    try:
+        return dt.datetime.strptime(value, "%Y-%m-%d").date()  # noqa: DTZ007 a date has no zone
+    except ValueError:
+        return None
+
+
+def value_suite(contract: Contract, unknown_columns: Sequence[str] = ()) -> Any:
+    """The suite of every rule about values and rows; each expectation carries its rule in `meta`.
+
+    unknown_columns: the columns of the batch that the contract does not declare: they must be empty.
+    Types are not in it: see `kind_suite`.
+    """
+    import great_expectations as gx  # noqa: PLC0415 takes seconds
+
+    expectations = [
+        expectation for column in contract.columns for expectation in _column_expectations(column)
+    ]
+    expectations += _unknown_column_expectations(unknown_columns)
+    expectations += [expectation for _, expectation in _row_expectations(contract)]
+    return gx.ExpectationSuite(name=f"{contract.name}.values", expectations=expectations)
+
+
+def kind_suite(contract: Contract, object_columns: Iterable[str]) -> Any:
+    """The suite over a frame of kinds: every value of the named columns has the declared kind."""
+    import great_expectations as gx  # noqa: PLC0415 takes seconds
+
+    expectations = [
+        expectation for name in object_columns for expectation in _kind_expectations(contract.column(name))
+    ]
+    return gx.ExpectationSuite(name=f"{contract.name}.kinds", expectations=expectations)
+
+
+def _meta(column: str, rule: Rule) -> dict[str, str]:
+    return {"column": column, "rule": rule.value}
+
+
+def _kind_expectations(column: Column) -> list[Any]:
+    import great_expectations.expectations as gxe  # noqa: PLC0415 takes seconds
+
+    kinds = {Rule.TYPE: [column.type.value, MALFORMED]}
+    if column.type is ColumnType.DATE:
+        kinds[Rule.FORMAT] = [column.type.value, WRONG_KIND]
+    return [
+        gxe.ExpectColumnValuesToBeInSet(
+            column=column.name, value_set=value_set, meta=_meta(column.name, rule)
+        )
+        for rule, value_set in kinds.items()
+    ]
+
+
+def _column_expectations(column: Column) -> list[Any]:
+    import great_expectations.expectations as gxe  # noqa: PLC0415 takes seconds
+
+    name = column.name
+    expectations: list[Any] = []
+    if not column.nullable:
+        expectations.append(gxe.ExpectColumnValuesToNotBeNull(column=name, meta=_meta(name, Rule.MISSING)))
+    match column.type:
+        case ColumnType.STRING if column.allowed is not None:
+            expectations.append(
+                gxe.ExpectColumnValuesToBeInSet(
+                    column=name, value_set=list(column.allowed), meta=_meta(name, Rule.ALLOWED)
+                )
+            )
+        case ColumnType.STRING:
+            expectations += [
+                gxe.ExpectColumnValueLengthsToBeBetween(
+                    column=name, min_value=1, meta=_meta(name, Rule.EMPTY)
+                ),
+                gxe.ExpectColumnValueLengthsToBeBetween(
+                    column=name, max_value=column.max_length, meta=_meta(name, Rule.TOO_LONG)
+                ),
+                gxe.ExpectColumnValuesToNotMatchRegex(
+                    column=name, regex=CONTROL_CHARACTER_CLASS, meta=_meta(name, Rule.CONTROL_CHARACTERS)
+                )
+                if column.pattern is None
+                else gxe.ExpectColumnValuesToMatchRegex(
+                    column=name,
+                    regex=rf"^(?:{portable_pattern(column.pattern)})\Z",
+                    meta=_meta(name, Rule.PATTERN),
+                ),
+            ]
+        case ColumnType.INT64:
+            if column.minimum is not None or column.maximum is not None:
+                expectations.append(
+                    gxe.ExpectColumnValuesToBeBetween(
+                        column=name,
+                        min_value=column.minimum,
+                        max_value=column.maximum,
+                        meta=_meta(name, Rule.RANGE),
+                    )
+                )
+        case ColumnType.TIMESTAMP:
+            expectations.append(
+                gxe.ExpectColumnValuesToBeBetween(
+                    column=name,
+                    min_value=EARLIEST_TIMESTAMP_MS,
+                    max_value=LATEST_TIMESTAMP_MS,
+                    meta=_meta(name, Rule.RANGE),
+                )
+            )
+        case ColumnType.DATE:
+            expectations.append(
+                gxe.ExpectColumnValuesToBeBetween(
+                    column=name,
+                    min_value=days_since_1970(EARLIEST_DATE),
+                    max_value=days_since_1970(LATEST_DATE),
+                    meta=_meta(name, Rule.RANGE),
+                )
+            )
+        case ColumnType.BOOL:
+            pass
+        case _:
+            assert_never(column.type)
+    return expectations
+
+
+def _unknown_column_expectations(unknown_columns: Iterable[str]) -> list[Any]:
+    import great_expectations.expectations as gxe  # noqa: PLC0415 takes seconds
+
+    return [
+        gxe.ExpectColumnValuesToBeNull(column=name, meta=_meta(name, Rule.UNKNOWN_COLUMN))
+        for name in unknown_columns
+    ]
+
+
+def _row_expectations(contract: Contract) -> list[tuple[tuple[str, str], Any]]:
+    import great_expectations.expectations as gxe  # noqa: PLC0415 takes seconds
+    from great_expectations.expectations.row_conditions import Column as ConditionColumn  # noqa: PLC0415
+
+    expectations: list[tuple[tuple[str, str], Any]] = []
+    for row_rule in contract.row_rules:
+        parts = row_rule_parts(row_rule)
+        meta = _meta(parts.column, parts.rule)
+        expectation: Any
+        match row_rule:
+            case NotBefore(later=greater, earlier=less) | NotAbove(smaller=less, larger=greater):
+                expectation = gxe.ExpectColumnPairValuesAToBeGreaterThanB(
+                    column_A=greater,
+                    column_B=less,
+                    or_equal=True,
+                    ignore_row_if="either_value_is_missing",
+                    meta=meta,
+                )
+            case After(later=later, earlier=earlier):
+                expectation = gxe.ExpectColumnPairValuesAToBeGreaterThanB(
+                    column_A=later,
+                    column_B=earlier,
+                    or_equal=False,
+                    ignore_row_if="either_value_is_missing",
+                    meta=meta,
+                )
+            case RequiredWhen(column=column, when_column=when_column, equals=equals):
+                expectation = gxe.ExpectColumnValuesToNotBeNull(
+                    column=column, row_condition=ConditionColumn(when_column) == equals, meta=meta
+                )
+            case _:
+                assert_never(row_rule)
+        expectations.append(((parts.column, parts.other_column), expectation))
+    return expectations
+
+
+def frame_of_rows(contract: Contract, rows: Sequence[Mapping[str, object]]) -> "pd.DataFrame":
+    """A frame of Python objects from rows in ledger row form; absent and null are both None.
+
+    Names that the contract does not declare come after its own columns, in order of appearance.
+    """
+    import pandas as pd  # noqa: PLC0415 the serving worker has none
+
+    names = [column.name for column in contract.columns]
+    known = set(names)
+    names += dict.fromkeys(name for row in rows for name in row if name not in known)
+    return pd.DataFrame(
+        {name: pd.Series([row.get(name) for row in rows], dtype=object) for name in names}, columns=names
+    )
+
+
+def judge_frame(contract: Contract, frame: "pd.DataFrame") -> list[BrokenCell]:
+    """Every rule that a row of the frame breaks, one per row and column at most, in row order.
+
+    frame: any columns; one of dtype object holds values in ledger row form. Any other has the dtype that
+        the contract's type has here: str, Int64 or int64, boolean or bool; instants are integers in
+        milliseconds and dates integers in days since 1970. A declared column that it lacks counts as
+        all null.
+    Raises ExpectationCouldNotRun if Great Expectations fails.
+    """
+    import pandas as pd  # noqa: PLC0415 the serving worker has none
+
+    frame = frame.reset_index(drop=True)
+    first: dict[tuple[int, str], Rule] = {}
+
+    def note(rows: Iterable[int], column: str, rule: Rule) -> None:
+        for row in rows:
+            first.setdefault((row, column), rule)
+
+    typed = _typed_frame(contract, frame, note)
+    for column in contract.columns:
+        # One column at a time: the engine copies the whole frame for every expectation.
+        for rule, rows in _unexpected(typed[[column.name]], _column_expectations(column)):
+            note(rows, column.name, rule)
+    for name in _unknown_columns(contract, frame):
+        # Any value counts, NaN too, which pandas takes for a null.
+        present = [None if value is None else "present" for value in frame[name]]
+        values = pd.DataFrame({name: pd.Series(present, dtype="str", index=frame.index)})
+        for rule, rows in _unexpected(values, _unknown_column_expectations([name])):
+            note(rows, name, rule)
+    # Row rules look only at values that keep their own rules; others count as absent.
+    row_expectations = _row_expectations(contract)
+    for name in {name for names, _ in row_expectations for name in names}:
+        wrong = [row for row, column_name in first if column_name == name]
+        if wrong:
+            typed[name] = typed[name].mask(np.isin(np.arange(len(typed)), wrong))
+    for names, expectation in row_expectations:
+        for rule, rows in _unexpected(typed[list(names)], [expectation]):
+            note(rows, names[0], rule)
+    return sorted(
+        (BrokenCell(row, column_name, rule) for (row, column_name), rule in first.items()),
+        key=lambda cell: (cell.row, cell.column),
+    )
+
+
+_Note = Callable[[Iterable[int], str, Rule], None]
+"""Takes down that rows break a rule of a column; the first rule of a cell stands."""
+
+
+def _unknown_columns(contract: Contract, frame: "pd.DataFrame") -> list[str]:
+    known = {column.name for column in contract.columns}
+    return [str(name) for name in frame.columns if name not in known]
+
+
+def _typed_frame(contract: Contract, frame: "pd.DataFrame", note: _Note) -> "pd.DataFrame":
+    """The frame with every column of the contract in its proper dtype."""
+    import pandas as pd  # noqa: PLC0415 the serving worker has none
+
+    typed = frame.copy(deep=False)
+    for column in contract.columns:
+        if column.name not in typed.columns:
+            typed[column.name] = pd.Series([None] * len(typed), dtype=_DTYPES[column.type])
+        elif typed[column.name].dtype == object:
+            typed[column.name] = _typed(column, frame[column.name], note)
+    return typed
+
+
+def _typed(column: Column, values: "pd.Series", note: _Note) -> "pd.Series":
+    """The column with its proper dtype; values of another kind are noted and blanked."""
+    import pandas as pd  # noqa: PLC0415 the serving worker has none
+
+    kinds = [None if value is None else kind_of(column, value) for value in values]
+    kind_frame = pd.DataFrame({column.name: pd.Series(kinds, dtype="str", index=values.index)})
+    for rule, rows in _unexpected(kind_frame, _kind_expectations(column)):
+        note(rows, column.name, rule)
+    good = [value if kind == column.type.value else None for value, kind in zip(values, kinds, strict=True)]
+    if column.type is ColumnType.DATE:
+        dates = [_date(value) for value in good]
+        good = [None if date is None else days_since_1970(date) for date in dates]
+    return pd.Series(pd.array(good, dtype=_DTYPES[column.type]))
+
+
+def days_since_1970(date: dt.date) -> int:
+    """How a date stands in a frame: Great Expectations compares integers at once, dates one by one.
+
+    >>> days_since_1970(dt.date(1970, 1, 2))
+    1
+    """
+    return date.toordinal() - dt.date(1970, 1, 1).toordinal()
+
+
+@functools.cache
+def _context() -> Any:
+    # Great Expectations reads this when the first context is made; nothing leaves the machine.
+    os.environ["GX_ANALYTICS_ENABLED"] = "false"
+    import great_expectations as gx  # noqa: PLC0415 takes seconds
+    from great_expectations.data_context.types.base import ProgressBarsConfig  # noqa: PLC0415
+
+    context = gx.get_context(mode="ephemeral")
+    context.variables.progress_bars = ProgressBarsConfig(globally=False, metric_calculations=False)
+    return context
+
+
+def _unexpected(frame: "pd.DataFrame", expectations: Sequence[Any]) -> list[tuple[Rule, list[int]]]:
+    """The rows that fail, for each expectation with any, in the order of the expectations."""
+    if not expectations or frame.empty:
+        return []
+    successes = _validated(frame, expectations, "BOOLEAN_ONLY")
+    failed = [
+        expectation for expectation, result in zip(expectations, successes, strict=True) if not result.success
+    ]
+    # Lists of rows are asked for only where something failed: they cost more than the verdict.
+    return [
+        (Rule(expectation.meta["rule"]), [int(row) for row in result.result["unexpected_index_list"]])
+        for expectation, result in zip(failed, _validated(frame, failed, "COMPLETE"), strict=True)
+    ]
+
+
+def _validated(frame: "pd.DataFrame", expectations: Sequence[Any], result_format: str) -> list[Any]:
+    if not expectations:
+        return []
+    context = _context()
+    from great_expectations.execution_engine import PandasExecutionEngine  # noqa: PLC0415 takes seconds
+    from great_expectations.validator.validator import Validator  # noqa: PLC0415 takes seconds
+
+    # The validator is used directly: a batch definition fingerprints the frame twice, which takes
+    # longer than all expectations together.
+    validator = Validator(
+        execution_engine=PandasExecutionEngine(batch_data_dict={"rows": frame}), data_context=context
+    )
+    results: list[Any] = validator.graph_validate(
+        configurations=[expectation.configuration for expectation in expectations],
+        runtime_configuration={"result_format": {"result_format": result_format}, "catch_exceptions": True},
+    )
+    for result in results:
+        information = result.exception_info
+        if information.get("raised_exception", True):
+            raise ExpectationCouldNotRun(f"{result.expectation_config}: {information}")
+    # Results may come back in another order than the expectations went in.
+    order = {
+        _identity(expectation.configuration): position for position, expectation in enumerate(expectations)
+    }
+    return sorted(results, key=lambda result: order[_identity(result.expectation_config)])
+
+
+def _identity(configuration: Any) -> tuple[str, str]:
+    return str(configuration.meta["rule"]), str(configuration.meta["column"])

@@ -1,0 +1,122 @@
+"""JSON Schema (2020-12) of a contract's rows as the API takes them, for its documentation."""
+
+from typing import Any, assert_never
+
+from data_contracts.contract import Column, ColumnType, Contract, NotAbove, NotBefore, RequiredWhen
+from data_contracts.row_check import (
+    CONTROL_CHARACTER_CLASS,
+    DATE_PATTERN,
+    INT64_MAXIMUM,
+    INT64_MINIMUM,
+    RFC3339_PATTERN,
+    portable_pattern,
+)
+
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+
+
+def json_schema(contract: Contract, *, server_stamps_recorded_at: bool = True) -> dict[str, Any]:
+    """The schema of one row as a JSON object, timestamps in RFC 3339.
+
+    It accepts every row that the row check accepts; what it cannot express is in `inexpressible_rules`.
+    server_stamps_recorded_at: leave `recorded_at` out, as on POST /v1/events.
+    """
+    columns = [
+        column
+        for column in contract.columns
+        if not (server_stamps_recorded_at and column.name == "recorded_at")
+    ]
+    schema: dict[str, Any] = {
+        "$schema": DIALECT,
+        "title": contract.name,
+        "description": contract.description,
+        "type": "object",
+        "properties": {column.name: _property(column) for column in columns},
+        "required": [column.name for column in columns if not column.nullable],
+        "additionalProperties": False,
+    }
+    conditions = [
+        {
+            "if": {
+                "properties": {rule.when_column: {"const": rule.equals}},
+                "required": [rule.when_column],
+            },
+            "then": {"properties": {rule.column: {"not": {"type": "null"}}}, "required": [rule.column]},
+        }
+        for rule in contract.row_rules
+        if isinstance(rule, RequiredWhen)
+    ]
+    if conditions:
+        schema["allOf"] = conditions
+    return schema
+
+
+def inexpressible_rules(contract: Contract) -> tuple[str, ...]:
+    """What the row check refuses although the schema accepts it, one sentence each."""
+    rules = []
+    types = {column.type for column in contract.columns}
+    if ColumnType.INT64 in types:
+        rules.append("An integer is written without a fraction: 5.0 is refused.")
+    rules.append("A timestamp must exist, and lie in the years 1900 to 9999.")
+    if ColumnType.DATE in types:
+        rules.append("A date must exist, and lie in the years 1900 to 9999.")
+    rules.append("Text must be valid Unicode: a lone surrogate is refused.")
+    for rule in contract.row_rules:
+        if isinstance(rule, RequiredWhen):
+            continue
+        if isinstance(rule, NotAbove):
+            rules.append(f"`{rule.smaller}` must not exceed `{rule.larger}`.")
+        else:
+            word = "must not lie before" if isinstance(rule, NotBefore) else "must lie after"
+            rules.append(f"`{rule.later}` {word} `{rule.earlier}`.")
+    return tuple(rules)
+
+
+def _property(column: Column) -> dict[str, Any]:
+    schema: dict[str, Any] = {"description": _description(column)}
+    match column.type:
+        case ColumnType.STRING if column.allowed is not None:
+            schema |= {"type": "string", "enum": list(column.allowed)}
+        case ColumnType.STRING:
+            schema |= {"type": "string", "minLength": 1, "maxLength": column.max_length}
+            if column.pattern is not None:
+                schema["pattern"] = f"^(?:{portable_pattern(column.pattern)})$"
+            # Some engines let `$` match before a final line break.
+            schema["not"] = {"type": "string", "pattern": CONTROL_CHARACTER_CLASS}
+        case ColumnType.INT64:
+            schema |= {
+                "type": "integer",
+                "minimum": INT64_MINIMUM if column.minimum is None else column.minimum,
+                "maximum": INT64_MAXIMUM if column.maximum is None else column.maximum,
+            }
+        case ColumnType.BOOL:
+            schema["type"] = "boolean"
+        case ColumnType.TIMESTAMP:
+            schema |= {
+                "type": "string",
+                "format": "date-time",
+                "pattern": f"^{RFC3339_PATTERN}$",
+                "maxLength": 35,
+            }
+        case ColumnType.DATE:
+            schema |= {"type": "string", "format": "date", "pattern": f"^{DATE_PATTERN}$", "maxLength": 10}
+        case _:
+            assert_never(column.type)
+    if column.nullable:
+        schema["type"] = [schema["type"], "null"]
+        if "enum" in schema:
+            schema["enum"].append(None)
+    return schema
+
+
+def _description(column: Column) -> str:
+    parts = [column.description]
+    if column.unit is not None and column.type is not ColumnType.TIMESTAMP:
+        parts.append(f"unit: {column.unit}")
+    if column.nullable:
+        parts.append(f"missing: {column.missing_means}")
+    if column.reference is not None:
+        parts.append(f"refers to {column.reference.contract}.{column.reference.column}")
+    if column.personal:
+        parts.append("personal data")
+    return "; ".join(parts)

@@ -1,0 +1,179 @@
+"""A checkout decision: what goes in, what comes out, and `decide()` between them.
+
+`decide` is total and pure and fails closed: the same inputs give the same decision, a knock-out rule
+needs no model, and without model or history the answer is `unavailable`, never an approval.
+"""
+
+import enum
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+
+
+class Outcome(enum.Enum):
+    """The closed list of answers at checkout."""
+
+    APPROVED = "approved"
+    DECLINED = "declined"
+    UNAVAILABLE = "unavailable"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Address:
+    """A postal address as checkout sent it; None where it was left out."""
+
+    name: str
+    street: str
+    house_number: str | None
+    postal_code: str
+    city: str
+    country: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Order:
+    """What checkout asked about."""
+
+    order_id: str
+    customer_id: str
+    merchant_id: str
+    amount_cents: int
+    currency: str
+    delivery: Address
+    billing: Address
+    contact_email: str
+    contact_phone: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Applicant:
+    """The customer's account as the ledger knows it at the moment of decision."""
+
+    birth_date: date
+    residence_country: str | None
+    identity_status: str
+    identity_document_expires_on: date | None
+    email_confirmed: bool
+    phone_confirmed: bool
+    personal_data_confirmed_at: datetime | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class OverdueInvoice:
+    """An invoice past its due date. days_past_due: paused days left out."""
+
+    invoice_id: str
+    outstanding_cents: int
+    days_past_due: int
+    paused: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class AccountStanding:
+    """What the customer owes us now, and how often they paid. Amounts in minor units.
+
+    reserved_cents: other orders that were approved and are not yet invoiced.
+    """
+
+    outstanding_cents: int
+    reserved_cents: int
+    overdue_invoices: tuple[OverdueInvoice, ...]
+    paid_invoice_count: int
+
+    @property
+    def exposure_cents(self) -> int:
+        """Open invoices and reservations together."""
+        return self.outstanding_cents + self.reserved_cents
+
+
+@dataclass(frozen=True, kw_only=True)
+class FeatureContribution:
+    """What one feature added to the log-odds of not being paid, against the average decision."""
+
+    feature: str
+    reason_code: str
+    group: str
+    value: float
+    contribution: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class CreditAssessment:
+    """What the model says. contributions may be empty where nobody will read them."""
+
+    probability_of_default: float
+    score: int
+    contributions: tuple[FeatureContribution, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class TechnicalFailure:
+    """Why an assessment or a standing is not there; never anything about the person."""
+
+    code: str
+    detail: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class RuleFailure:
+    """A rule that was not met.
+
+    field: JSON pointer into the request ("/delivery/house_number") or name of the account's field.
+    data: what the text and the recourse need, such as amounts and ids.
+    """
+
+    code: str
+    group: str
+    field: str | None
+    data: tuple[tuple[str, str | int], ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reason:
+    """One main reason, to be worded for the customer."""
+
+    code: str
+    group: str
+    field: str | None = None
+    data: tuple[tuple[str, str | int], ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recourse:
+    """One thing that the customer can do; together they are `sufficient` when they change the answer."""
+
+    code: str
+    field: str | None = None
+    data: tuple[tuple[str, str | int], ...] = ()
+    sufficient: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decision:
+    """The answer to one order.
+
+    limit_cents, available_cents: None when no limit was computed. available_cents is what is left of
+        the limit before this order.
+    failed_rules: every rule that failed; reasons: at most four, the most decisive first.
+    degraded: the answer was given without everything that normally takes part in it.
+    """
+
+    outcome: Outcome
+    score: int | None
+    probability_of_default: float | None
+    limit_cents: int | None
+    available_cents: int | None
+    reasons: tuple[Reason, ...]
+    failed_rules: tuple[RuleFailure, ...]
+    alternatives: tuple[str, ...]
+    recourse: tuple[Recourse, ...]
+    policy_version: str
+    degraded: bool
+
+
+def most_decisive(failures: Sequence[RuleFailure], limit: int = 4) -> tuple[Reason, ...]:
+    """The main reasons among failed rules, in the order of the rules."""
+    return tuple(
+        Reason(code=failure.code, group=failure.group, field=failure.field, data=failure.data)
+        for failure in failures[:limit]
+    )

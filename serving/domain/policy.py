@@ -1,0 +1,251 @@
+"""The policy: countries, ages, limits, cut-offs and alternatives, as validated data."""
+
+import re
+import tomllib
+import zoneinfo
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from serving.domain.errors import PolicyInvalid
+
+ALTERNATIVE_NAMES = frozenset(
+    {"pay_now_bank_transfer", "pay_now_direct_debit", "card", "instalments", "wallet", "prepayment"}
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CountryPolicy:
+    """One country where invoice is offered."""
+
+    country: str
+    currency: str
+    time_zone: str
+    postal_code_pattern: str
+
+    @cached_property
+    def zone(self) -> zoneinfo.ZoneInfo:
+        """The zone whose local date counts for ages and due dates."""
+        return zoneinfo.ZoneInfo(self.time_zone)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LimitBand:
+    """The credit limits from a score on, by how well the customer is known."""
+
+    from_points: int
+    stranger_cents: int
+    known_cents: int
+    established_cents: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class AlternativePolicy:
+    """Another way to pay, and when it is offered."""
+
+    name: str
+    minimum_order_cents: int
+    maximum_order_cents: int | None
+    minimum_score: int | None
+    refused_groups: frozenset[str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Policy:
+    """One version of the policy. Amounts in minor units of the residence country's currency."""
+
+    version: str
+    minimum_age_years: int
+    personal_data_valid_days: int
+    arrears_tolerance_cents: int
+    minimum_order_cents: int
+    maximum_order_cents: int
+    invoice_term_days: int
+    reservation_hours_unconfirmed: int
+    reservation_hours_confirmed: int
+    cut_off_stranger: int
+    cut_off_known: int
+    known_paid_invoices: int
+    established_paid_invoices: int
+    limits: tuple[LimitBand, ...]
+    countries: Mapping[str, CountryPolicy]
+    alternatives: tuple[AlternativePolicy, ...]
+
+
+def parse_policy(text: str) -> Policy:
+    """Read a policy from TOML.
+
+    Raises PolicyInvalid with every mistake: unknown and missing fields, wrong types, values out of
+    range, limit bands out of order or falling.
+    """
+    try:
+        document = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as problem:
+        raise PolicyInvalid([f"policy: is no TOML: {problem}"]) from problem
+    reader = _Reader(document)
+    policy = reader.policy()
+    if reader.mistakes:
+        raise PolicyInvalid(reader.mistakes)
+    return policy
+
+
+class _Reader:
+    """Takes fields out of the document one by one and collects what is wrong with them."""
+
+    def __init__(self, document: dict[str, Any]) -> None:
+        self._document = document
+        self.mistakes: list[str] = []
+
+    def policy(self) -> Policy:
+        top = self._document
+        score = self._table(top, "score", "")
+        history = self._table(top, "history", "")
+        policy = Policy(
+            version=self._text(top, "version", ""),
+            minimum_age_years=self._number(top, "minimum_age_years", "", 18, 99),
+            personal_data_valid_days=self._number(top, "personal_data_valid_days", "", 1, 10_000),
+            arrears_tolerance_cents=self._number(top, "arrears_tolerance_cents", "", 0, 1_000_000),
+            minimum_order_cents=self._number(top, "minimum_order_cents", "", 1, 10**9),
+            maximum_order_cents=self._number(top, "maximum_order_cents", "", 1, 10**9),
+            invoice_term_days=self._number(top, "invoice_term_days", "", 1, 365),
+            reservation_hours_unconfirmed=self._number(top, "reservation_hours_unconfirmed", "", 1, 8760),
+            reservation_hours_confirmed=self._number(top, "reservation_hours_confirmed", "", 1, 8760),
+            cut_off_stranger=self._number(score, "cut_off_stranger", "score.", 100, 999),
+            cut_off_known=self._number(score, "cut_off_known", "score.", 100, 999),
+            known_paid_invoices=self._number(history, "known_paid_invoices", "history.", 1, 1000),
+            established_paid_invoices=self._number(history, "established_paid_invoices", "history.", 1, 1000),
+            limits=tuple(self._limit(entry, i) for i, entry in enumerate(self._tables(top, "limits"))),
+            countries=self._countries(self._table(top, "countries", "")),
+            alternatives=tuple(
+                self._alternative(entry, i) for i, entry in enumerate(self._tables(top, "alternatives"))
+            ),
+        )
+        for prefix, rest in (("", top), ("score.", score), ("history.", history)):
+            self._refuse_rest(rest, prefix)
+        self._check_across(policy)
+        return policy
+
+    def _check_across(self, policy: Policy) -> None:
+        if policy.minimum_order_cents > policy.maximum_order_cents:
+            self.mistakes.append("minimum_order_cents: must not be above maximum_order_cents")
+        if policy.known_paid_invoices > policy.established_paid_invoices:
+            self.mistakes.append("history.known_paid_invoices: must not be above established_paid_invoices")
+        if not policy.limits:
+            self.mistakes.append("limits: at least one band is needed")
+        if not policy.countries:
+            self.mistakes.append("countries: at least one country is needed")
+        if not policy.alternatives:
+            self.mistakes.append("alternatives: at least one is needed, so that the customer can still buy")
+        for lower, higher in zip(policy.limits, policy.limits[1:], strict=False):
+            if higher.from_points <= lower.from_points:
+                self.mistakes.append("limits: bands must stand in ascending order of from_points")
+            for name in ("stranger_cents", "known_cents", "established_cents"):
+                if getattr(higher, name) < getattr(lower, name):
+                    self.mistakes.append(f"limits.{name}: must not fall with a better score")
+        for band in policy.limits:
+            if not band.stranger_cents <= band.known_cents <= band.established_cents:
+                self.mistakes.append(
+                    f"limits from {band.from_points}: must not fall as the customer is better known"
+                )
+
+    def _limit(self, entry: dict[str, Any], index: int) -> LimitBand:
+        prefix = f"limits[{index}]."
+        band = LimitBand(
+            from_points=self._number(entry, "from_points", prefix, 100, 999),
+            stranger_cents=self._number(entry, "stranger_cents", prefix, 0, 10**9),
+            known_cents=self._number(entry, "known_cents", prefix, 0, 10**9),
+            established_cents=self._number(entry, "established_cents", prefix, 0, 10**9),
+        )
+        self._refuse_rest(entry, prefix)
+        return band
+
+    def _countries(self, entries: dict[str, Any]) -> dict[str, CountryPolicy]:
+        countries = {}
+        for country in list(entries):
+            entry = self._table(entries, country, "countries.")
+            prefix = f"countries.{country}."
+            if not re.fullmatch("[A-Z]{2}", country):
+                self.mistakes.append(f"countries.{country}: must be an ISO 3166-1 alpha-2 code")
+            time_zone = self._text(entry, "time_zone", prefix)
+            if time_zone not in zoneinfo.available_timezones():
+                self.mistakes.append(f"{prefix}time_zone: is no known time zone")
+            pattern = self._text(entry, "postal_code_pattern", prefix)
+            try:
+                re.compile(pattern)
+            except re.error:
+                self.mistakes.append(f"{prefix}postal_code_pattern: is no regular expression")
+            currency = self._text(entry, "currency", prefix)
+            if not re.fullmatch("[A-Z]{3}", currency):
+                self.mistakes.append(f"{prefix}currency: must be an ISO 4217 code")
+            self._refuse_rest(entry, prefix)
+            countries[country] = CountryPolicy(
+                country=country, currency=currency, time_zone=time_zone, postal_code_pattern=pattern
+            )
+        return countries
+
+    def _alternative(self, entry: dict[str, Any], index: int) -> AlternativePolicy:
+        prefix = f"alternatives[{index}]."
+        name = self._text(entry, "name", prefix)
+        if name not in ALTERNATIVE_NAMES:
+            self.mistakes.append(f"{prefix}name: must be one of {', '.join(sorted(ALTERNATIVE_NAMES))}")
+        groups = entry.pop("refused_groups", [])
+        if not isinstance(groups, list) or not all(isinstance(group, str) for group in groups):
+            self.mistakes.append(f"{prefix}refused_groups: must be a list of texts")
+            groups = []
+        has_maximum, has_score = "maximum_order_cents" in entry, "minimum_score" in entry
+        entry.setdefault("minimum_order_cents", 0)
+        alternative = AlternativePolicy(
+            name=name,
+            minimum_order_cents=self._number(entry, "minimum_order_cents", prefix, 0, 10**9),
+            maximum_order_cents=(
+                self._number(entry, "maximum_order_cents", prefix, 1, 10**9) if has_maximum else None
+            ),
+            minimum_score=self._number(entry, "minimum_score", prefix, 100, 999) if has_score else None,
+            refused_groups=frozenset(groups),
+        )
+        self._refuse_rest(entry, prefix)
+        return alternative
+
+    def _take(self, table: dict[str, Any], name: str, prefix: str) -> Any:
+        if name not in table:
+            self.mistakes.append(f"{prefix}{name}: is missing")
+            return None
+        return table.pop(name)
+
+    def _text(self, table: dict[str, Any], name: str, prefix: str) -> str:
+        value = self._take(table, name, prefix)
+        if isinstance(value, str) and value:
+            return value
+        if value is not None:
+            self.mistakes.append(f"{prefix}{name}: must be a text")
+        return ""
+
+    def _number(self, table: dict[str, Any], name: str, prefix: str, minimum: int, maximum: int) -> int:
+        value = self._take(table, name, prefix)
+        if isinstance(value, int) and not isinstance(value, bool):
+            if minimum <= value <= maximum:
+                return value
+            self.mistakes.append(f"{prefix}{name}: must be from {minimum} to {maximum}")
+        elif value is not None:
+            self.mistakes.append(f"{prefix}{name}: must be a whole number")
+        return minimum
+
+    def _table(self, table: dict[str, Any], name: str, prefix: str) -> dict[str, Any]:
+        value = self._take(table, name, prefix)
+        if isinstance(value, dict):
+            return value
+        if value is not None:
+            self.mistakes.append(f"{prefix}{name}: must be a table")
+        return {}
+
+    def _tables(self, table: dict[str, Any], name: str) -> list[dict[str, Any]]:
+        value = self._take(table, name, "")
+        if isinstance(value, list) and all(isinstance(entry, dict) for entry in value):
+            return value
+        if value is not None:
+            self.mistakes.append(f"{name}: must be a list of tables")
+        return []
+
+    def _refuse_rest(self, table: dict[str, Any], prefix: str) -> None:
+        self.mistakes += [f"{prefix}{name}: is no field of a policy" for name in table]

@@ -1,0 +1,248 @@
+"""Knock-out rules: each gives the failures it finds, and needs no model. Their order is data.
+
+Every rule is evaluated and every failure recorded. The order of KNOCK_OUT_RULES is the order in
+which failures are named to the customer: first who may use invoice at all, then what can be mended.
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+
+from serving.domain.decision import AccountStanding, Address, Applicant, Order, RuleFailure
+from serving.domain.policy import CountryPolicy, Policy
+
+
+@dataclass(frozen=True, kw_only=True)
+class RuleInput:
+    """What a knock-out rule looks at.
+
+    applicant: None when the customer is unknown to us. standing: None when history cannot be read.
+    as_of: aware UTC. local_date: the date at the residence, or in UTC when no residence is known.
+    """
+
+    order: Order
+    applicant: Applicant | None
+    standing: AccountStanding | None
+    policy: Policy
+    as_of: datetime
+    local_date: date
+
+
+Rule = Callable[[RuleInput], list[RuleFailure]]
+
+
+def completed_years(birth_date: date, on: date) -> int:
+    """Whole years of age on a day.
+
+    Who was born on 29 February completes a year with the end of 28 February, so is a year older on
+    1 March of a common year.
+
+    >>> completed_years(date(2008, 2, 29), date(2026, 2, 28))
+    17
+    >>> completed_years(date(2008, 2, 29), date(2026, 3, 1))
+    18
+    """
+    before_birthday = (on.month, on.day) < (birth_date.month, birth_date.day)
+    return on.year - birth_date.year - before_birthday
+
+
+def birthday(birth_date: date, years: int) -> date:
+    """The first day on which a person is so many years old, by the rule of `completed_years`."""
+    year = birth_date.year + years
+    is_leap_day = (birth_date.month, birth_date.day) == (2, 29)
+    if is_leap_day and not _is_leap(year):
+        return date(year, 3, 1)
+    return birth_date.replace(year=year)
+
+
+def _is_leap(year: int) -> bool:
+    return year % 4 == 0 and (year % 100 != 0 or year % 400 == 0)
+
+
+def residence_of(applicant: Applicant | None, policy: Policy) -> CountryPolicy | None:
+    """The policy of the customer's country of residence, None where invoice is not offered."""
+    if applicant is None or applicant.residence_country is None:
+        return None
+    return policy.countries.get(applicant.residence_country)
+
+
+def customer_unknown(given: RuleInput) -> list[RuleFailure]:
+    """The customer has no account with us yet."""
+    if given.applicant is not None:
+        return []
+    return [RuleFailure(code="customer_unknown", group="verification", field="/customer_id")]
+
+
+def under_age(given: RuleInput) -> list[RuleFailure]:
+    """The customer has not reached the minimum age on the local day of the order."""
+    if given.applicant is None:
+        return []
+    if completed_years(given.applicant.birth_date, given.local_date) >= given.policy.minimum_age_years:
+        return []
+    from_day = birthday(given.applicant.birth_date, given.policy.minimum_age_years)
+    data = (("minimum_age_years", given.policy.minimum_age_years), ("from_date", from_day.isoformat()))
+    return [RuleFailure(code="under_age", group="age", field="birth_date", data=data)]
+
+
+def residence_not_offered(given: RuleInput) -> list[RuleFailure]:
+    """No fixed residence, or one in a country where invoice is not offered."""
+    if given.applicant is None or residence_of(given.applicant, given.policy) is not None:
+        return []
+    code = "no_residence" if given.applicant.residence_country is None else "country_not_offered"
+    return [RuleFailure(code=code, group="residence", field="residence_country")]
+
+
+def identity_not_verified(given: RuleInput) -> list[RuleFailure]:
+    """The identity document was not checked, or is past its last day of validity."""
+    if given.applicant is None:
+        return []
+    expires_on = given.applicant.identity_document_expires_on
+    if given.applicant.identity_status != "verified" or expires_on is None:
+        return [RuleFailure(code="identity_not_verified", group="verification", field="identity_status")]
+    if expires_on < given.local_date:
+        data = (("expired_on", expires_on.isoformat()),)
+        return [
+            RuleFailure(
+                code="identity_document_expired",
+                group="verification",
+                field="identity_document_expires_on",
+                data=data,
+            )
+        ]
+    return []
+
+
+def contact_not_confirmed(given: RuleInput) -> list[RuleFailure]:
+    """E-mail or telephone were not confirmed."""
+    if given.applicant is None:
+        return []
+    failures = []
+    if not given.applicant.email_confirmed:
+        failures.append(RuleFailure(code="email_not_confirmed", group="verification", field="email"))
+    if not given.applicant.phone_confirmed:
+        failures.append(RuleFailure(code="phone_not_confirmed", group="verification", field="phone"))
+    return failures
+
+
+def personal_data_not_current(given: RuleInput) -> list[RuleFailure]:
+    """The customer confirmed the personal data never, or too long ago."""
+    if given.applicant is None:
+        return []
+    confirmed_at = given.applicant.personal_data_confirmed_at
+    valid = timedelta(days=given.policy.personal_data_valid_days)
+    if confirmed_at is not None and given.as_of - confirmed_at <= valid:
+        return []
+    return [
+        RuleFailure(
+            code="personal_data_not_current", group="verification", field="personal_data_confirmed_at"
+        )
+    ]
+
+
+def open_arrears(given: RuleInput) -> list[RuleFailure]:
+    """An overdue, unpaused invoice above the tolerance; each such invoice is one failure."""
+    if given.standing is None:
+        return []
+    return [
+        RuleFailure(
+            code="open_arrears",
+            group="arrears",
+            field=None,
+            data=(
+                ("invoice_id", invoice.invoice_id),
+                ("outstanding_cents", invoice.outstanding_cents),
+                ("days_past_due", invoice.days_past_due),
+                ("currency", given.order.currency),
+            ),
+        )
+        for invoice in given.standing.overdue_invoices
+        if not invoice.paused and invoice.outstanding_cents > given.policy.arrears_tolerance_cents
+    ]
+
+
+def other_currency(given: RuleInput) -> list[RuleFailure]:
+    """The order's currency is not that of the customer's limit."""
+    country = residence_of(given.applicant, given.policy)
+    if country is None or country.currency == given.order.currency:
+        return []
+    data = (("currency", country.currency),)
+    return [RuleFailure(code="other_currency", group="order_details", field="/currency", data=data)]
+
+
+def amount_out_of_range(given: RuleInput) -> list[RuleFailure]:
+    """The order is smaller or larger than invoice is offered for."""
+    amount, policy = given.order.amount_cents, given.policy
+    if amount < policy.minimum_order_cents:
+        data = (("minimum_order_cents", policy.minimum_order_cents), ("currency", given.order.currency))
+        return [RuleFailure(code="amount_too_small", group="order_details", field="/amount_cents", data=data)]
+    if amount > policy.maximum_order_cents:
+        data = (("maximum_order_cents", policy.maximum_order_cents), ("currency", given.order.currency))
+        return [RuleFailure(code="amount_too_large", group="order_details", field="/amount_cents", data=data)]
+    return []
+
+
+PLACEHOLDERS = re.compile(
+    r"(?i)(test|tester|xxx+|asdf\w*|qwert\w*|n/?a|none|unknown|unbekannt|\W+|(\w)\2{2,})"
+)
+NAME_CHARACTERS = re.compile(r"[^\W\d_]+(?:[ .'\u2019\-]+[^\W\d_]+)*\.?")
+STREET_CHARACTERS = re.compile(r"(?=.*[^\W\d_]{2}).+")
+HOUSE_NUMBER_CHARACTERS = re.compile(r"(?i)\d+[\w \-/.+]*")
+EMAIL = re.compile(r"[^@\s]+@[^@\s.]+(?:\.[^@\s.]+)+")
+PHONE = re.compile(r"\+?[0-9][0-9 ()/\-]{5,20}")
+
+
+def implausible_details(given: RuleInput) -> list[RuleFailure]:
+    """A name, address or contact that cannot be right; each says which field."""
+    order = given.order
+    wrong = [
+        *_wrong_in_address("/delivery", order.delivery, given.policy),
+        *_wrong_in_address("/billing", order.billing, given.policy),
+    ]
+    if not EMAIL.fullmatch(order.contact_email):
+        wrong.append("/contact/email")
+    if order.contact_phone is not None and not PHONE.fullmatch(order.contact_phone):
+        wrong.append("/contact/phone")
+    return [RuleFailure(code="implausible_detail", group="order_details", field=field) for field in wrong]
+
+
+def _wrong_in_address(prefix: str, address: Address, policy: Policy) -> list[str]:
+    wrong = []
+    is_full_name = len(address.name.split()) >= 2
+    if not is_full_name or not NAME_CHARACTERS.fullmatch(address.name) or _is_placeholder(address.name):
+        wrong.append(f"{prefix}/name")
+    if not STREET_CHARACTERS.fullmatch(address.street) or _is_placeholder(address.street):
+        wrong.append(f"{prefix}/street")
+    if address.house_number is None or not HOUSE_NUMBER_CHARACTERS.fullmatch(address.house_number):
+        wrong.append(f"{prefix}/house_number")
+    country = policy.countries.get(address.country)
+    if country is None:
+        wrong.append(f"{prefix}/country")
+    elif not re.fullmatch(country.postal_code_pattern, address.postal_code):
+        wrong.append(f"{prefix}/postal_code")
+    if not re.fullmatch(r"[^\d_]{2,}", address.city) or _is_placeholder(address.city):
+        wrong.append(f"{prefix}/city")
+    return wrong
+
+
+def _is_placeholder(text: str) -> bool:
+    return any(PLACEHOLDERS.fullmatch(word) for word in text.split())
+
+
+KNOCK_OUT_RULES: tuple[Rule, ...] = (
+    under_age,
+    customer_unknown,
+    residence_not_offered,
+    open_arrears,
+    identity_not_verified,
+    contact_not_confirmed,
+    personal_data_not_current,
+    implausible_details,
+    other_currency,
+    amount_out_of_range,
+)
+
+
+def failed_rules(given: RuleInput) -> tuple[RuleFailure, ...]:
+    """Every failure of every knock-out rule, in the order of the rules."""
+    return tuple(failure for rule in KNOCK_OUT_RULES for failure in rule(given))

@@ -1,0 +1,139 @@
+"""The decision log: every answer with all that it rested on, and the messages that it caused."""
+
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from serving.store.store import Transaction
+
+_decode = msgspec.json.Decoder(dict[str, Any]).decode
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoggedDecision:
+    """One decision as it is stored.
+
+    features: the model's inputs, bit for bit, in the order of the feature set; None where no model took part.
+    record: every other input (order, applicant, standing, assessment) and the answer, as JSON values.
+    """
+
+    decision_id: str
+    order_id: str
+    customer_id: str
+    merchant_id: str
+    outcome: str
+    as_of_ms: int
+    model_name: str | None
+    model_version: str | None
+    feature_set_version: str | None
+    policy_version: str
+    features: tuple[float, ...] | None
+    record: dict[str, Any]
+
+
+def append_decision(tx: Transaction, decision: LoggedDecision) -> None:
+    """Write a decision; it is never changed afterwards."""
+    tx.execute(
+        "INSERT INTO decisions (decision_id, order_id, customer_id, merchant_id, outcome, as_of_ms, "
+        "model_name, model_version, feature_set_version, policy_version, features, record) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            decision.decision_id,
+            decision.order_id,
+            decision.customer_id,
+            decision.merchant_id,
+            decision.outcome,
+            decision.as_of_ms,
+            decision.model_name,
+            decision.model_version,
+            decision.feature_set_version,
+            decision.policy_version,
+            None if decision.features is None else packed(decision.features),
+            msgspec.json.encode(decision.record).decode(),
+        ),
+    )
+
+
+def packed(features: Sequence[float]) -> bytes:
+    """Features as little-endian float64.
+
+    >>> unpacked(packed([0.1, float("inf")]))
+    (0.1, inf)
+    """
+    return struct.pack(f"<{len(features)}d", *features)
+
+
+def unpacked(blob: bytes) -> tuple[float, ...]:
+    """The features that `packed` wrote."""
+    return struct.unpack(f"<{len(blob) // 8}d", blob)
+
+
+_COLUMNS = (
+    "decision_id, order_id, customer_id, merchant_id, outcome, as_of_ms, model_name, model_version, "
+    "feature_set_version, policy_version, features, record"
+)
+
+
+def decision_of(tx: Transaction, decision_id: str) -> LoggedDecision | None:
+    """One decision by its id."""
+    rows = tx.execute(f"SELECT {_COLUMNS} FROM decisions WHERE decision_id = ?", (decision_id,))  # noqa: S608 - a constant
+    return _logged(rows[0]) if rows else None
+
+
+def decisions_about(tx: Transaction, order_id: str) -> list[LoggedDecision]:
+    """All decisions about an order, the newest first."""
+    rows = tx.execute(
+        f"SELECT {_COLUMNS} FROM decisions WHERE order_id = ? ORDER BY as_of_ms DESC",  # noqa: S608 - a constant
+        (order_id,),
+    )
+    return [_logged(row) for row in rows]
+
+
+def newest_decisions(tx: Transaction, limit: int) -> list[LoggedDecision]:
+    """The latest decisions, the newest first."""
+    rows = tx.execute(
+        f"SELECT {_COLUMNS} FROM decisions ORDER BY as_of_ms DESC LIMIT ?",  # noqa: S608 - a constant
+        (limit,),
+    )
+    return [_logged(row) for row in rows]
+
+
+def _logged(row: Sequence[Any]) -> LoggedDecision:
+    return LoggedDecision(
+        decision_id=row[0],
+        order_id=row[1],
+        customer_id=row[2],
+        merchant_id=row[3],
+        outcome=row[4],
+        as_of_ms=int(row[5]),
+        model_name=row[6],
+        model_version=row[7],
+        feature_set_version=row[8],
+        policy_version=row[9],
+        features=None if row[10] is None else unpacked(bytes(row[10])),
+        record=_decode(row[11]),
+    )
+
+
+def append_message(
+    tx: Transaction, *, message_id: str, kind: str, payload: dict[str, Any], now_ms: int
+) -> None:
+    """Leave a message in the outbox: it is worked off after the transaction, elsewhere."""
+    tx.execute(
+        "INSERT INTO outbox (message_id, kind, payload, created_at_ms) VALUES (?, ?, ?, ?)",
+        (message_id, kind, msgspec.json.encode(payload).decode(), now_ms),
+    )
+
+
+def request_review(tx: Transaction, *, decision_id: str, note: str, now_ms: int) -> bool:
+    """Note that a person asks for a human to look again; False if that was asked before."""
+    if tx.execute("SELECT 1 FROM review_requests WHERE decision_id = ?", (decision_id,)):
+        return False
+    tx.execute(
+        "INSERT INTO review_requests (decision_id, requested_at_ms, note) VALUES (?, ?, ?)",
+        (decision_id, now_ms, note),
+    )
+    return True

@@ -1,0 +1,21 @@
+"""What can go wrong with the store."""
+
+
+class StoreError(Exception):
+    """The root of the store's errors."""
+
+
+class StoreUnavailable(StoreError):
+    """The database cannot be reached, read or written right now."""
+
+
+class StoreNotMigrated(StoreError):
+    """The database's tables are older or newer than this code; the message says what to do."""
+
+
+class ApiKeyError(StoreError):
+    """An API key cannot be created or revoked as asked."""
+
+
+class PolicyVersionReused(StoreError):
+    """A policy's text changed but its version did not."""

@@ -1,0 +1,163 @@
+"""Bulk load of a validated ledger folder into the SQL ledger, and the way back.
+
+`append` judges every row against the rows before it, which is right for events one by one; a folder
+was judged as a whole by `bonitas data validate`, so its rows go in as they are, `recorded_at` included.
+"""
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from data_contracts.contract import ColumnType, Contract
+from data_contracts.ledger_contracts import ALL_CONTRACTS
+from data_contracts.parquet_ledger import arrow_schema, has_table, read_table, write_table
+from data_contracts.progress import Progress, no_progress
+from serving.store.ledger import INSERT_EVENT, LedgerRow, content_sha256, event_parameters
+from serving.store.store import Store, Transaction
+
+ROWS_PER_TRANSACTION = 10_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoadResult:
+    """What became of a folder's rows.
+
+    loaded, repeated: number of rows, by contract. refused: event_id and reason of each row whose id
+        stands for other content in the ledger, or that was recorded in the future.
+    """
+
+    loaded: dict[str, int] = field(default_factory=dict)
+    repeated: dict[str, int] = field(default_factory=dict)
+    refused: list[dict[str, str]] = field(default_factory=list)
+
+    @property
+    def refused_count(self) -> int:
+        """How many rows did not enter."""
+        return len(self.refused)
+
+    def to_json(self) -> dict[str, Any]:
+        """The result as JSON values."""
+        return asdict(self)
+
+
+def load_folder(
+    store: Store, directory: Path, progress: Progress = no_progress, *, now_ms: int
+) -> LoadResult:
+    """Load every row of a validated ledger folder; rows that are there already change nothing.
+
+    Each block of rows is one transaction, so an interrupted load is simply run again.
+    """
+    result = LoadResult()
+    tables = {
+        contract.name: read_table(directory, contract)
+        for contract in ALL_CONTRACTS
+        if has_table(directory, contract)
+    }
+    total = sum(table.num_rows for table in tables.values())
+    done = 0
+    for contract in ALL_CONTRACTS:
+        if contract.name not in tables:
+            continue
+        for rows in _blocks(contract, tables.pop(contract.name)):
+            with store.writing("bulk-load") as tx:
+                _load_block(tx, contract, rows, now_ms, result)
+            done += len(rows)
+            progress("load into the ledger", done=done, total=total)
+    return result
+
+
+def _blocks(contract: Contract, table: pa.Table) -> Iterator[list[LedgerRow]]:
+    for start in range(0, table.num_rows, ROWS_PER_TRANSACTION):
+        yield ledger_rows(contract, table.slice(start, ROWS_PER_TRANSACTION))
+
+
+def ledger_rows(contract: Contract, table: pa.Table) -> list[LedgerRow]:
+    """A table's rows in ledger row form, nulls left out."""
+    names = [column.name for column in contract.columns]
+    columns: list[list[Any]] = []
+    for column in contract.columns:
+        values = table[column.name]
+        if column.type is ColumnType.TIMESTAMP:
+            values = pc.cast(values, pa.int64())
+        elif column.type is ColumnType.DATE:
+            values = pc.strftime(values, format="%Y-%m-%d")
+        columns.append(values.to_pylist())
+    return [
+        {name: value for name, value in zip(names, row, strict=True) if value is not None}
+        for row in zip(*columns, strict=True)
+    ]
+
+
+def _load_block(
+    tx: Transaction, contract: Contract, rows: list[LedgerRow], now_ms: int, result: LoadResult
+) -> None:
+    marks = ", ".join("?" * len(rows))
+    known: dict[str, str] = dict(
+        (event_id, fingerprint)
+        for event_id, fingerprint in tx.execute(
+            f"SELECT event_id, content_sha256 FROM ledger_events WHERE event_id IN ({marks})",  # noqa: S608 - placeholders only
+            [row["event_id"] for row in rows],
+        )
+    )
+    fresh: list[tuple[object, ...]] = []
+    latest: dict[str, int] = {}
+    repeated = 0
+    for row in rows:
+        fingerprint = content_sha256(contract, row)
+        event_id = row["event_id"]
+        if row["recorded_at"] > now_ms:
+            result.refused.append({"event_id": event_id, "reason": "recorded_at is in the future"})
+        elif event_id not in known:
+            fresh.append(event_parameters(contract, row, fingerprint))
+            entity_id = row[contract.entity]
+            latest[entity_id] = max(latest.get(entity_id, 0), row["recorded_at"])
+        elif known[event_id] == fingerprint:
+            repeated += 1
+        else:
+            result.refused.append(
+                {"event_id": event_id, "reason": "the ledger holds other content under this event_id"}
+            )
+    tx.execute_many(INSERT_EVENT, fresh)
+    tx.execute_many(
+        "INSERT INTO customer_clocks (entity_id, last_ms) VALUES (?, ?) ON CONFLICT (entity_id) DO UPDATE "
+        "SET last_ms = CASE WHEN excluded.last_ms > customer_clocks.last_ms THEN excluded.last_ms "
+        "ELSE customer_clocks.last_ms END",
+        list(latest.items()),
+    )
+    result.loaded[contract.name] = result.loaded.get(contract.name, 0) + len(fresh)
+    result.repeated[contract.name] = result.repeated.get(contract.name, 0) + repeated
+
+
+def export_folder(store: Store, directory: Path, progress: Progress = no_progress) -> dict[str, int]:
+    """Write the SQL ledger out as a ledger folder, for training. Returns the rows by contract."""
+    counts: dict[str, int] = {}
+    for done, contract in enumerate(ALL_CONTRACTS):
+        with store.reading() as tx:
+            bodies = tx.execute("SELECT body FROM ledger_events WHERE contract = ?", (contract.name,))
+        if bodies:
+            rows = [msgspec.json.decode(body) for (body,) in bodies]
+            counts[contract.name] = write_table(directory, contract, _table(contract, rows))
+        progress("export the ledger", done=done + 1, total=len(ALL_CONTRACTS))
+    return counts
+
+
+def _table(contract: Contract, rows: list[LedgerRow]) -> pa.Table:
+    schema = arrow_schema(contract)
+    arrays = []
+    for column in contract.columns:
+        values = [row.get(column.name) for row in rows]
+        arrow_type = schema.field(column.name).type
+        if column.type is ColumnType.TIMESTAMP:
+            arrays.append(pa.array(values, pa.int64()).cast(arrow_type))
+        elif column.type is ColumnType.DATE:
+            dates = [None if value is None else date.fromisoformat(value) for value in values]
+            arrays.append(pa.array(dates, arrow_type))
+        else:
+            arrays.append(pa.array(values, arrow_type))
+    return pa.Table.from_arrays(arrays, schema=schema)

@@ -1,0 +1,49 @@
+"""Bring a database's tables to the revision that this code needs, with Alembic."""
+
+from pathlib import Path
+from typing import Any
+
+HEAD_REVISION = "0001"
+_MIGRATIONS = Path(__file__).parent / "migrations"
+
+
+def sqlalchemy_url(database_url: str) -> str:
+    """The URL as SQLAlchemy wants it: PostgreSQL through psycopg 3."""
+    return database_url.replace("postgresql://", "postgresql+psycopg://", 1)
+
+
+def migrate(database_url: str) -> str:
+    """Create or upgrade the tables; harmless when they are up to date. Returns the revision.
+
+    Raises StoreUnavailable if the database cannot be reached.
+    """
+    # SQLAlchemy and Alembic take a second to import, and the service does without them.
+    from alembic import command  # noqa: PLC0415 - see above
+    from sqlalchemy import create_engine, exc  # noqa: PLC0415 - see above
+
+    from serving.store.errors import StoreUnavailable  # noqa: PLC0415 - keeps this module free of imports
+
+    if database_url.startswith("sqlite:///"):
+        Path(database_url.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
+    engine = create_engine(sqlalchemy_url(database_url))
+    try:
+        with engine.begin() as connection:
+            if engine.dialect.name == "sqlite":
+                connection.exec_driver_sql("PRAGMA busy_timeout=10000")
+            command.upgrade(alembic_config(connection), "head")
+    except exc.OperationalError as problem:
+        raise StoreUnavailable(str(problem)) from problem
+    finally:
+        engine.dispose()
+    return HEAD_REVISION
+
+
+def alembic_config(connection: Any) -> Any:
+    """Alembic's configuration for an open connection, without a file."""
+    from alembic.config import Config  # noqa: PLC0415 - as in migrate
+
+    config = Config()
+    config.set_main_option("script_location", str(_MIGRATIONS))
+    config.set_main_option("path_separator", "os")
+    config.attributes["connection"] = connection
+    return config

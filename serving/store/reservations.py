@@ -1,0 +1,123 @@
+"""Exposure that is not invoiced yet: what approved orders hold of a customer's limit."""
+
+import enum
+from dataclasses import dataclass
+
+from serving.store.store import Transaction
+
+
+class ReservationState(enum.Enum):
+    """The life of a reservation."""
+
+    RESERVED = "reserved"
+    CONFIRMED = "confirmed"
+    INVOICED = "invoiced"
+    CANCELLED = "cancelled"
+    RELEASED = "released"
+    """A re-scored order was not approved again."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reservation:
+    """What one order holds of its customer's limit, in minor units."""
+
+    order_id: str
+    customer_id: str
+    merchant_id: str
+    decision_id: str
+    amount_cents: int
+    currency: str
+    state: ReservationState
+    expires_at_ms: int
+
+    def is_active(self, now_ms: int) -> bool:
+        """Whether it still counts: not ended, and not expired."""
+        return self.state in {ReservationState.RESERVED, ReservationState.CONFIRMED} and (
+            self.expires_at_ms > now_ms
+        )
+
+
+def reserved_cents(tx: Transaction, customer_id: str, now_ms: int, *, excluding_order_id: str) -> int:
+    """What the customer's other approved orders hold now."""
+    rows = tx.execute(
+        "SELECT coalesce(sum(amount_cents), 0) FROM reservations WHERE customer_id = ? "
+        "AND state IN ('reserved', 'confirmed') AND expires_at_ms > ? AND order_id <> ?",
+        (customer_id, now_ms, excluding_order_id),
+    )
+    return int(rows[0][0])
+
+
+def reserve(tx: Transaction, reservation: Reservation, now_ms: int) -> None:
+    """Reserve, replacing what the same order held before."""
+    tx.execute(
+        "INSERT INTO reservations (order_id, customer_id, merchant_id, decision_id, amount_cents, currency, "
+        "state, expires_at_ms, updated_at_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) "
+        "ON CONFLICT (order_id) DO UPDATE SET decision_id = excluded.decision_id, "
+        "amount_cents = excluded.amount_cents, currency = excluded.currency, state = excluded.state, "
+        "expires_at_ms = excluded.expires_at_ms, updated_at_ms = excluded.updated_at_ms",
+        (
+            reservation.order_id,
+            reservation.customer_id,
+            reservation.merchant_id,
+            reservation.decision_id,
+            reservation.amount_cents,
+            reservation.currency,
+            reservation.state.value,
+            reservation.expires_at_ms,
+            now_ms,
+        ),
+    )
+
+
+def reservation_of(tx: Transaction, order_id: str) -> Reservation | None:
+    """The reservation of an order, None if it never had one."""
+    rows = tx.execute(
+        "SELECT order_id, customer_id, merchant_id, decision_id, amount_cents, currency, state, "
+        "expires_at_ms FROM reservations WHERE order_id = ?",
+        (order_id,),
+    )
+    if not rows:
+        return None
+    row = rows[0]
+    return Reservation(
+        order_id=row[0],
+        customer_id=row[1],
+        merchant_id=row[2],
+        decision_id=row[3],
+        amount_cents=int(row[4]),
+        currency=row[5],
+        state=ReservationState(row[6]),
+        expires_at_ms=int(row[7]),
+    )
+
+
+def confirm(tx: Transaction, *, order_id: str, expires_at_ms: int, now_ms: int) -> None:
+    """The order stands: its reservation lives longer and can no longer be re-scored."""
+    tx.execute(
+        "UPDATE reservations SET state = 'confirmed', expires_at_ms = ?, updated_at_ms = ? "
+        "WHERE order_id = ? AND state = 'reserved'",
+        (expires_at_ms, now_ms, order_id),
+    )
+
+
+def release(tx: Transaction, *, order_id: str, now_ms: int) -> None:
+    """A re-scored order was not approved: what it held is free."""
+    _end(tx, ReservationState.RELEASED, order_id, now_ms)
+
+
+def end_by_invoice(tx: Transaction, *, order_id: str, now_ms: int) -> None:
+    """The order is invoiced: from now on the invoice counts."""
+    _end(tx, ReservationState.INVOICED, order_id, now_ms)
+
+
+def end_by_cancellation(tx: Transaction, *, order_id: str, now_ms: int) -> None:
+    """The order is cancelled: what it held is free."""
+    _end(tx, ReservationState.CANCELLED, order_id, now_ms)
+
+
+def _end(tx: Transaction, state: ReservationState, order_id: str, now_ms: int) -> None:
+    tx.execute(
+        "UPDATE reservations SET state = ?, updated_at_ms = ? "
+        "WHERE order_id = ? AND state IN ('reserved', 'confirmed')",
+        (state.value, now_ms, order_id),
+    )

@@ -1,0 +1,277 @@
+"""Connections and transactions: SQLite by default, PostgreSQL by URL, with the raw drivers.
+
+A transaction speaks SQL with `?` placeholders on both. Each thread has a connection of its own.
+"""
+
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Protocol
+
+import psycopg
+
+from serving.store.errors import StoreNotMigrated, StoreUnavailable
+from serving.store.migrate import HEAD_REVISION
+
+BUSY_TIMEOUT_S = 10.0
+CHECKPOINT_INTERVAL_S = 0.5
+SQLITE_PREFIX = "sqlite:///"
+
+Row = tuple[Any, ...]
+
+
+class Transaction(Protocol):
+    """One transaction. Raises StoreUnavailable when the database fails."""
+
+    def execute(self, sql: str, parameters: Sequence[object] = ()) -> list[Row]:
+        """Run one statement with `?` placeholders; the rows that it gives, if any."""
+        ...
+
+    def execute_many(self, sql: str, parameters: Sequence[Sequence[object]]) -> None:
+        """Run one statement for each tuple of parameters."""
+        ...
+
+
+class Store(Protocol):
+    """Where decisions, ledger and all that belongs to them are kept."""
+
+    @contextmanager
+    def writing(self, *lock: str) -> Iterator[Transaction]:
+        """A transaction that commits at the end, or rolls back on an exception.
+
+        lock: ids (customers, merchants) whose rows are read and written: no other writer of the same
+            id runs at the same time.
+        """
+        ...
+
+    @contextmanager
+    def reading(self) -> Iterator[Transaction]:
+        """A read-only transaction that sees one state of the store."""
+        ...
+
+    def close(self) -> None:
+        """Close every connection."""
+        ...
+
+
+def open_store(database_url: str) -> Store:
+    """Open a migrated store.
+
+    Raises StoreUnavailable if the database cannot be reached, StoreNotMigrated if its tables are not
+    those of this code.
+    """
+    store: Store
+    if database_url.startswith(SQLITE_PREFIX):
+        store = SqliteStore(Path(database_url.removeprefix(SQLITE_PREFIX)))
+    else:
+        store = PostgresqlStore(database_url)
+    try:
+        _refuse_other_revision(store)
+    except Exception:
+        store.close()
+        raise
+    return store
+
+
+def _refuse_other_revision(store: Store) -> None:
+    try:
+        with store.reading() as tx:
+            rows = tx.execute("SELECT version_num FROM alembic_version")
+    except StoreUnavailable as problem:
+        if "alembic_version" in str(problem):
+            raise StoreNotMigrated("the store has no tables yet: run `bonitas migrate`") from problem
+        raise
+    if not rows or rows[0][0] != HEAD_REVISION:
+        found = rows[0][0] if rows else "none"
+        raise StoreNotMigrated(
+            f"the store is at revision {found}, this code needs {HEAD_REVISION}: run `bonitas migrate`"
+        )
+
+
+class _SqliteTransaction:
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    def execute(self, sql: str, parameters: Sequence[object] = ()) -> list[Row]:
+        try:
+            return self._connection.execute(sql, parameters).fetchall()
+        except sqlite3.Error as problem:
+            raise StoreUnavailable(str(problem)) from problem
+
+    def execute_many(self, sql: str, parameters: Sequence[Sequence[object]]) -> None:
+        try:
+            self._connection.executemany(sql, parameters)
+        except sqlite3.Error as problem:
+            raise StoreUnavailable(str(problem)) from problem
+
+
+class SqliteStore:
+    """The embedded store: WAL, durable commits, and the checkpoint in a thread of its own."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        if not path.exists():
+            raise StoreNotMigrated(f"{path} does not exist: run `bonitas migrate`")
+        self._local = threading.local()
+        self._connections: list[sqlite3.Connection] = []
+        self._lock = threading.Lock()
+        self._closing = threading.Event()
+        self._checkpointer = threading.Thread(target=self._checkpoint, name="wal-checkpoint", daemon=True)
+        self._checkpointer.start()
+
+    def _connect(self) -> sqlite3.Connection:
+        try:
+            connection = sqlite3.connect(
+                self._path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
+            )
+            connection.execute("PRAGMA journal_mode=WAL")
+            connection.execute("PRAGMA synchronous=FULL")
+            # The checkpoint would cost one request in a thousand ten milliseconds: a thread does it.
+            connection.execute("PRAGMA wal_autocheckpoint=0")
+            connection.execute("PRAGMA cache_size=-64000")
+        except sqlite3.Error as problem:
+            raise StoreUnavailable(str(problem)) from problem
+        with self._lock:
+            self._connections.append(connection)
+        return connection
+
+    def _connection(self) -> sqlite3.Connection:
+        connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
+        if connection is None:
+            connection = self._local.connection = self._connect()
+        return connection
+
+    def _checkpoint(self) -> None:
+        connection: sqlite3.Connection | None = None
+        while not self._closing.wait(CHECKPOINT_INTERVAL_S):
+            try:
+                connection = connection or self._connect()
+                connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+            except (sqlite3.Error, StoreUnavailable):
+                # A request that meets the same trouble reports it; the checkpoint just tries again.
+                connection = None
+
+    @contextmanager
+    def writing(self, *lock: str) -> Iterator[Transaction]:  # noqa: ARG002 - SQLite has one writer for all ids
+        """A write transaction; SQLite lets one run at a time, whatever the ids."""
+        with self._transaction("BEGIN IMMEDIATE") as tx:
+            yield tx
+
+    @contextmanager
+    def reading(self) -> Iterator[Transaction]:
+        """A read transaction on one snapshot."""
+        with self._transaction("BEGIN") as tx:
+            yield tx
+
+    @contextmanager
+    def _transaction(self, begin: str) -> Iterator[Transaction]:
+        connection = self._connection()
+        tx = _SqliteTransaction(connection)
+        tx.execute(begin)
+        try:
+            yield tx
+            tx.execute("COMMIT")
+        except BaseException:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
+
+    def close(self) -> None:
+        """Stop the checkpoint thread and close every connection."""
+        self._closing.set()
+        self._checkpointer.join()
+        with self._lock:
+            for connection in self._connections:
+                connection.close()
+            self._connections.clear()
+        self._local = threading.local()
+
+
+@lru_cache(maxsize=512)
+def _with_percent_placeholders(sql: str) -> str:
+    return sql.replace("?", "%s")
+
+
+class _PostgresqlTransaction:
+    def __init__(self, connection: "psycopg.Connection[Row]") -> None:
+        self._connection = connection
+
+    def execute(self, sql: str, parameters: Sequence[object] = ()) -> list[Row]:
+        try:
+            cursor = self._connection.execute(_with_percent_placeholders(sql).encode(), parameters)
+            return cursor.fetchall() if cursor.description is not None else []
+        except psycopg.Error as problem:
+            raise StoreUnavailable(str(problem)) from problem
+
+    def execute_many(self, sql: str, parameters: Sequence[Sequence[object]]) -> None:
+        try:
+            with self._connection.cursor() as cursor:
+                cursor.executemany(_with_percent_placeholders(sql).encode(), parameters)
+        except psycopg.Error as problem:
+            raise StoreUnavailable(str(problem)) from problem
+
+
+class PostgresqlStore:
+    """The store on PostgreSQL: writers of the same customer wait for each other, others do not."""
+
+    def __init__(self, database_url: str) -> None:
+        self._url = database_url
+        self._local = threading.local()
+        self._connections: list[psycopg.Connection[Row]] = []
+        self._lock = threading.Lock()
+
+    def _connection(self) -> "psycopg.Connection[Row]":
+        connection: psycopg.Connection[Row] | None = getattr(self._local, "connection", None)
+        if connection is None or connection.closed:
+            try:
+                connection = psycopg.connect(self._url, autocommit=True, prepare_threshold=1)
+            except psycopg.Error as problem:
+                raise StoreUnavailable(str(problem)) from problem
+            self._local.connection = connection
+            with self._lock:
+                self._connections.append(connection)
+        return connection
+
+    @contextmanager
+    def writing(self, *lock: str) -> Iterator[Transaction]:
+        """A write transaction that holds an advisory lock on each id, taken in one order."""
+        with self._transaction("BEGIN") as tx:
+            for name in sorted(set(lock)):
+                tx.execute("SELECT pg_advisory_xact_lock(hashtextextended(?, 0))", (name,))
+            yield tx
+
+    @contextmanager
+    def reading(self) -> Iterator[Transaction]:
+        """A read transaction on one snapshot."""
+        with self._transaction("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY") as tx:
+            yield tx
+
+    @contextmanager
+    def _transaction(self, begin: str) -> Iterator[Transaction]:
+        connection = self._connection()
+        tx = _PostgresqlTransaction(connection)
+        tx.execute(begin)
+        try:
+            yield tx
+            tx.execute("COMMIT")
+        except BaseException:
+            if not connection.closed:
+                connection.rollback()
+            raise
+
+    def close(self) -> None:
+        """Close every connection."""
+        with self._lock:
+            for connection in self._connections:
+                connection.close()
+            self._connections.clear()
+        self._local = threading.local()
+
+
+def now_ms() -> int:
+    """The clock at the rim: milliseconds since 1970 UTC."""
+    return time.time_ns() // 1_000_000

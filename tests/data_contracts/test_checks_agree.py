@@ -1,0 +1,185 @@
+"""Batch check, row check and JSON Schema judge the same rows alike: good ones, and bad ones in every way."""
+
+import random
+
+import jsonschema
+import pytest
+
+from data_contracts.contract import ColumnType, NotAbove, RequiredWhen
+from data_contracts.great_expectations_suite import frame_of_rows, judge_frame, kind_suite, value_suite
+from data_contracts.json_schema import inexpressible_rules, json_schema
+from data_contracts.ledger_contracts import ALL_CONTRACTS, CONTRACTS
+from data_contracts.row_check import Rule, check_ledger_row, check_row, rfc3339
+
+ODD_CHARACTERS = [
+    "\x00", "\n", "\t", "\x0b", "\x1c", "\x1f", " ", "\x7f", "\x85", "\xa0", "\u1680", "\u2003", "\u200b",
+    "\u2028", "\u2029", "\u202f", "\u3000", "\ufeff", "\ud800", "\udfff", "é", "😀", "@", "$", "\\",
+]  # fmt: skip
+
+WRONG_TYPES = [
+    True, False, 0, 1, -1, 2**63, -(2**63) - 1, 2**63 - 1, 1.0, 1.5, float("nan"), float("inf"), "", " ", "x",
+    "EUR", "1", "2020-01-01", "2020-02-30", "0000-00-00", "2020-1-1", b"bytes", [], ["a"], {}, {"a": 1}, None,
+    "2020-01-01T00:00:00Z", "\uff11\uff12\uff13\uff14-01-01", "1899-12-31", "9999-12-31",
+]  # fmt: skip
+
+
+def odd_values(column, good, rng):
+    """Values around every rule of a column, good and bad."""
+    values = list(WRONG_TYPES)
+    match column.type:
+        case ColumnType.STRING:
+            text = good if isinstance(good, str) else "abc"
+            values += [text + odd for odd in ODD_CHARACTERS] + [odd + text for odd in ODD_CHARACTERS]
+            values += [text[:1] + odd + text[1:] for odd in ODD_CHARACTERS]
+            values += ["x" * column.max_length, "x" * (column.max_length + 1), "ß" * (column.max_length + 1)]
+            values += [*(column.allowed or ()), text.upper(), text.lower(), text[:-1], text * 2]
+            values += ["".join(rng.choices("aZ09.:-_@+/ \n", k=rng.randrange(1, 12))) for _ in range(20)]
+        case ColumnType.INT64:
+            for bound in (column.minimum or 0, column.maximum or 0):
+                values += [bound - 1, bound, bound + 1]
+        case ColumnType.TIMESTAMP:
+            values += [-2_208_988_800_001, -2_208_988_800_000, 253_402_300_799_999, 253_402_300_800_000]
+            values += [rng.randrange(1_740_000_000_000, 1_760_000_000_000) for _ in range(5)]
+    return values
+
+
+def generated_rows(contract, a_row, seed):
+    """Rows with one column changed in every way, then rows with several changed at once."""
+    rng = random.Random(seed)
+    good = a_row(contract.name)
+    choices = {column.name: odd_values(column, good.get(column.name), rng) for column in contract.columns}
+    rows = [good, {}]
+    for name, values in choices.items():
+        rows += [{**good, name: value} for value in values]
+        rows.append({key: value for key, value in good.items() if key != name})
+    for row_rule in contract.row_rules:
+        if isinstance(row_rule, RequiredWhen):
+            continue
+        high, low = (
+            (row_rule.larger, row_rule.smaller)
+            if isinstance(row_rule, NotAbove)
+            else (row_rule.later, row_rule.earlier)
+        )
+        middle = good.get(low) or good.get(high) or 0
+        rows += [{**good, low: middle, high: middle + step} for step in (-1000, -1, 0, 1)]
+    rows += [{**good, "surprise": value} for value in ("x", 1, [], float("nan"), "")]
+    for _ in range(100):
+        row = dict(good)
+        for name in rng.sample(sorted(choices), k=rng.randrange(2, 5)):
+            row[name] = rng.choice(choices[name])
+        rows.append(row)
+    return rows
+
+
+def without_nulls(row):
+    return {name: value for name, value in row.items() if value is not None}
+
+
+@pytest.mark.parametrize("contract", ALL_CONTRACTS, ids=lambda contract: contract.name)
+def test_batch_and_row_check_judge_alike(contract, a_row):
+    rows = generated_rows(contract, a_row, seed=7)
+    by_row = {
+        (position, violation.column, violation.rule)
+        for position, row in enumerate(rows)
+        for violation in check_ledger_row(contract, row).violations
+    }
+    by_batch = set(judge_frame(contract, frame_of_rows(contract, rows)))
+    assert by_batch == by_row
+    found = {rule for _, _, rule in by_row}
+    assert {Rule.MISSING, Rule.TYPE, Rule.UNKNOWN_COLUMN, Rule.PATTERN, Rule.RANGE, Rule.NOT_BEFORE} <= found
+    assert len({position for position, _, _ in by_row}) < len(rows) - 5
+
+
+def test_the_generated_rows_break_every_rule_of_a_single_row(a_row):
+    found = {
+        violation.rule
+        for contract in ALL_CONTRACTS
+        for row in generated_rows(contract, a_row, seed=7)
+        for violation in check_ledger_row(contract, row).violations
+    }
+    between_rows = {
+        Rule.EVENT_ID_REUSED, Rule.KEY_REUSED, Rule.UNKNOWN_REFERENCE, Rule.REFERENCE_QUARANTINED,
+        Rule.CUSTOMER_DIFFERS, Rule.CURRENCY_DIFFERS, Rule.BEFORE_REFERENCE, Rule.CORRECTS_OTHER_KEY,
+        Rule.CORRECTED_TWICE, Rule.RECORDED_IN_FUTURE,
+    }  # fmt: skip
+    assert found == set(Rule) - between_rows - {Rule.NOT_AN_OBJECT}
+
+
+def test_the_suite_names_the_rule_of_every_expectation():
+    for contract in ALL_CONTRACTS:
+        expectations = value_suite(contract, ["surprise"]).expectations
+        expectations += kind_suite(contract, [column.name for column in contract.columns]).expectations
+        named = {(expectation.meta["column"], Rule(expectation.meta["rule"])) for expectation in expectations}
+        for column in contract.columns:
+            assert (column.name, Rule.TYPE) in named
+            assert column.nullable or (column.name, Rule.MISSING) in named
+            assert column.allowed is None or (column.name, Rule.ALLOWED) in named
+            assert column.pattern is None or (column.name, Rule.PATTERN) in named
+        assert ("surprise", Rule.UNKNOWN_COLUMN) in named
+
+
+def as_json(contract, row):
+    """The row as the API would receive it: instants in RFC 3339 where they can be written so."""
+    instants = {column.name for column in contract.columns if column.type is ColumnType.TIMESTAMP}
+    return {
+        name: rfc3339(value)
+        if name in instants and type(value) is int and abs(value) < 2_208_988_800_001
+        else value
+        for name, value in row.items()
+        if name != "recorded_at"
+    }
+
+
+EXPRESSED = {
+    Rule.UNKNOWN_COLUMN, Rule.MISSING, Rule.TYPE, Rule.ALLOWED, Rule.EMPTY, Rule.TOO_LONG,
+    Rule.CONTROL_CHARACTERS, Rule.PATTERN, Rule.REQUIRED_WHEN,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("contract", ALL_CONTRACTS, ids=lambda contract: contract.name)
+def test_the_json_schema_agrees_with_the_row_check(contract, a_row):
+    schema = json_schema(contract)
+    jsonschema.Draft202012Validator.check_schema(schema)
+    validator = jsonschema.Draft202012Validator(schema)
+    instants = {column.name for column in contract.columns if column.type is ColumnType.TIMESTAMP}
+    integers = {column.name for column in contract.columns if column.type is ColumnType.INT64}
+    for row in generated_rows(contract, a_row, seed=11):
+        sent = as_json(contract, row)
+        checked = check_row(contract, sent, recorded_at_ms=253_402_300_799_999)
+        refused_by_schema = not validator.is_valid(sent)
+        expressed = {
+            violation
+            for violation in checked.violations
+            if (
+                violation.rule in EXPRESSED or (violation.rule is Rule.RANGE and violation.column in integers)
+            )
+            and not _is_a_fraction_of_zero(sent, violation.column, integers)
+            and not _is_broken_text(sent.get(violation.column))
+        }
+        if expressed:
+            assert refused_by_schema, (sent, checked.violations)
+        if not checked.violations:
+            assert not refused_by_schema, sent
+        if refused_by_schema:
+            assert checked.violations, sent
+    assert instants
+
+
+def _is_a_fraction_of_zero(row, column, integers):
+    return column in integers and isinstance(row.get(column), float) and row[column].is_integer()
+
+
+def _is_broken_text(value):
+    return isinstance(value, str) and any("\ud800" <= character <= "\udfff" for character in value)
+
+
+def test_the_schema_says_what_it_cannot_express():
+    rules = inexpressible_rules(CONTRACTS["orders"])
+    assert "`vat_cents` must not exceed `amount_cents`." in rules
+    assert "`recorded_at` must not lie before `occurred_at`." in rules
+    assert "`due_at` must lie after `occurred_at`." in inexpressible_rules(CONTRACTS["invoices"])
+
+
+def test_the_loaders_schema_has_recorded_at():
+    schema = json_schema(CONTRACTS["orders"], server_stamps_recorded_at=False)
+    assert "recorded_at" in schema["required"]

@@ -1,0 +1,33 @@
+import pytest
+
+from data_contracts.documentation import contract_markdown, contracts_markdown
+from data_contracts.ledger_contracts import ALL_CONTRACTS, CONTRACTS
+
+
+@pytest.mark.parametrize("contract", ALL_CONTRACTS, ids=lambda contract: contract.name)
+def test_every_column_has_a_line_with_as_many_cells(contract):
+    lines = [line for line in contract_markdown(contract).splitlines() if line.startswith("| `")]
+    assert len(lines) == len(contract.columns)
+    for line, column in zip(lines, contract.columns, strict=True):
+        assert line.replace("\\|", "").count("|") == 9
+        assert line.startswith(f"| `{column.name}` | {column.type.value} |")
+
+
+def test_a_line_says_what_a_sender_must_know():
+    text = contract_markdown(CONTRACTS["customers"])
+    (line,) = [line for line in text.splitlines() if line.startswith("| `residence_country`")]
+    assert "allowed: no fixed residence is known" in line
+    assert "`[A-Z]{2}`, at most 2 characters" in line
+    assert "| `birth_date` | date |  | required |  |  | yes |" in text
+
+
+def test_rules_between_columns_are_sentences():
+    assert "- `vat_cents` does not exceed `amount_cents`" in contract_markdown(CONTRACTS["orders"])
+    pauses = contract_markdown(CONTRACTS["invoice_pauses"])
+    assert "- `tracking_number` is required when `reason` is `return`" in pauses
+    assert "- `due_at` lies after `occurred_at`" in contract_markdown(CONTRACTS["invoices"])
+
+
+def test_the_document_holds_every_contract():
+    text = contracts_markdown()
+    assert [line[3:] for line in text.splitlines() if line.startswith("## ")] == list(CONTRACTS)

@@ -1,0 +1,258 @@
+import datetime as dt
+import json
+import stat
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from data_contracts import quarantine
+from data_contracts.great_expectations_suite import judge_frame
+from data_contracts.ledger_contracts import CONTRACTS
+from data_contracts.parquet_ledger import arrow_schema, has_table, read_table
+from data_contracts.row_check import Rule
+from data_contracts.validation import UnreadableLedgerFile, frame_of_table, validate_folder
+from data_contracts.validation_benchmark import run
+
+NOW = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
+
+
+@pytest.fixture
+def a_small_book(write_rows, a_row):
+    """One customer with an account, a balance and an inquiry: quicker than a book of all contracts."""
+    names = ("customers", "credit_accounts", "account_balances", "credit_inquiries")
+    return write_rows({name: [a_row(name)] for name in names})
+
+
+@pytest.fixture
+def validate(tmp_path):
+    def run_once(directory, **options):
+        return validate_folder(directory, report_directory=tmp_path / "report", now=NOW, **options)
+
+    return run_once
+
+
+def counts_of(result, contract):
+    return next(counts for counts in result.contracts if counts.contract == contract)
+
+
+def refused(directory, contract):
+    return [
+        (row["row"].get("event_id"), [(broken["column"], broken["rule"]) for broken in row["violations"]])
+        for row in quarantine.read(directory, contract)
+    ]
+
+
+def check_invariant(result):
+    for counts in result.contracts:
+        assert counts.read == counts.accepted + counts.quarantined + counts.repeated
+
+
+def test_a_good_book_stays_as_it_is(a_good_book, validate, rows_file):
+    before = {name: rows_file(a_good_book, name).read_bytes() for name in CONTRACTS}
+    steps = []
+    result = validate(a_good_book, progress=lambda step, *, done, total: steps.append((step, done, total)))
+    assert (result.read, result.accepted, result.quarantined, result.repeated) == (13, 13, 0, 0)
+    assert {name: rows_file(a_good_book, name).read_bytes() for name in CONTRACTS} == before
+    assert not (a_good_book / "quarantine").exists()
+    assert steps[-1] == ("validate", 13, 13)
+    assert "every row is good" in result.report_file.read_text()
+
+
+def test_bad_rows_move_to_quarantine_and_a_second_run_finds_none(write_rows, a_row, validate, tmp_path):
+    orders = [
+        a_row("orders"),
+        a_row("orders"),
+        a_row("orders", event_id="e-2", order_id="o-2", amount_cents=-1, delivery_name="Secret\nName"),
+        a_row("orders", event_id="e-3", order_id="o-3", vat_cents=5000),
+        a_row("orders", event_id="e-4", order_id="o-4", merchant_id="nobody"),
+        a_row("orders", event_id="e-5", order_id="o-5", occurred_at=-(2**60)),
+    ]
+    events = [a_row("order_events"), a_row("order_events", event_id="e-6", order_id="o-3")]
+    tables = {"merchants": [a_row("merchants")], "customers": [a_row("customers")]}
+    directory = write_rows({**tables, "orders": orders, "order_events": events})
+    result = validate(directory)
+    check_invariant(result)
+    assert counts_of(result, "orders").broken_rules == {
+        ("amount_cents", Rule.RANGE): 1,
+        ("delivery_name", Rule.CONTROL_CHARACTERS): 1,
+        ("vat_cents", Rule.NOT_ABOVE): 1,
+        ("merchant_id", Rule.UNKNOWN_REFERENCE): 1,
+        ("occurred_at", Rule.RANGE): 1,
+    }
+    assert counts_of(result, "orders").repeated == 1
+    assert refused(directory, "order_events") == [("e-6", [("order_id", "reference_quarantined")])]
+    assert read_table(directory, CONTRACTS["orders"])["event_id"].to_pylist() == ["orders-1"]
+    assert read_table(directory, CONTRACTS["orders"]).schema == arrow_schema(CONTRACTS["orders"])
+
+    rows = {row["row"]["event_id"]: row for row in quarantine.read(directory, "orders")}
+    assert rows["e-2"]["row"]["delivery_name"] == "Secret\nName"
+    assert rows["e-2"]["row"]["occurred_at"] == "2025-06-15T15:06:40.000Z"
+    assert rows["e-5"]["row"]["occurred_at"] == -(2**60)
+    assert {broken["column"]: broken["value"] for broken in rows["e-2"]["violations"]} == {
+        "amount_cents": "-1",
+        "delivery_name": "'Secret\\nName'",
+    }
+    assert rows["e-2"]["contract"] == "orders"
+    assert stat.S_IMODE(quarantine.quarantine_file(directory, "orders").stat().st_mode) == 0o600
+
+    page = result.report_file.read_text()
+    assert "Secret" not in page
+    assert "•••" in page
+    assert "control_characters" in page
+    summary = json.loads((tmp_path / "report" / "validation.json").read_text())
+    assert summary == result.to_json()
+    assert summary["quarantined"] == 5
+
+    again = validate(directory)
+    check_invariant(again)
+    assert (again.quarantined, again.repeated, again.accepted) == (0, 0, 4)
+    assert len(quarantine.read(directory, "orders")) == 4
+
+
+def replace_column(file, name, values):
+    table = pq.read_table(file)
+    pq.write_table(table.set_column(table.column_names.index(name), name, values), file)
+
+
+@pytest.mark.parametrize(
+    ("contract", "column", "values", "rule"),
+    [
+        ("invoice_payments", "amount_cents", pa.array(["1190"]), "type"),
+        ("invoice_payments", "amount_cents", pa.array([1190.0]), "type"),
+        ("invoice_payments", "amount_cents", pa.array([2**63], pa.uint64()), "type"),
+        ("invoice_payments", "currency", pa.array([978]), "type"),
+        ("invoice_payments", "method", pa.array([["card"]]), "type"),
+        ("invoice_payments", "recorded_at", pa.array([1_750_000_001_000]), "type"),
+        ("invoice_payments", "recorded_at", pa.array(["2025-06-15T15:06:41Z"]), "type"),
+        ("invoice_payments", "recorded_at", pa.array([1_750_000_001_000], pa.timestamp("ms")), "type"),
+        ("invoice_payments", "customer_id", pa.array([b"c\xff"]).cast(pa.binary()), "type"),
+        ("invoice_payments", "customer_id", pa.array([None], pa.null()), "missing"),
+        ("customers", "birth_date", pa.array(["1990-02-28"]), "type"),
+        ("customers", "birth_date", pa.array([-(2**30)], pa.int32()).cast(pa.date32()), "range"),
+        ("merchants", "has_portal_account", pa.array([1]), "type"),
+    ],
+)
+def test_a_column_of_another_type_is_refused_value_by_value(
+    write_rows, a_row, rows_file, contract, column, values, rule
+):
+    directory = write_rows({contract: [a_row(contract)]})
+    replace_column(rows_file(directory, contract), column, values)
+    frame = frame_of_table(CONTRACTS[contract], pq.read_table(rows_file(directory, contract)))
+    assert (0, column, Rule(rule)) in judge_frame(CONTRACTS[contract], frame)
+
+
+def test_a_file_of_strings_for_amounts_goes_to_quarantine(a_small_book, validate, rows_file):
+    replace_column(rows_file(a_small_book, "account_balances"), "balance_cents", pa.array(["-5"]))
+    result = validate(a_small_book)
+    check_invariant(result)
+    assert refused(a_small_book, "account_balances") == [("account-balances-1", [("balance_cents", "type")])]
+    assert not has_table(a_small_book, CONTRACTS["account_balances"])
+
+
+def test_another_width_or_unit_is_brought_to_the_contracts_type(a_small_book, validate, rows_file):
+    contract = CONTRACTS["account_balances"]
+    expected = read_table(a_small_book, contract)
+    file = rows_file(a_small_book, "account_balances")
+    replace_column(file, "limit_cents", pa.array([100], pa.int32()))
+    replace_column(file, "currency", pa.array(["EUR"]).dictionary_encode())
+    replace_column(file, "account_id", pa.array(["a-1"], pa.large_string()))
+    replace_column(file, "recorded_at", pa.array([1_750_000_001_000_999], pa.timestamp("us", "UTC")))
+    replace_column(file, "occurred_at", pa.array([1_750_000_000_000], pa.timestamp("ms", "Asia/Tokyo")))
+    replace_column(file, "corrects", pa.array([None], pa.null()))
+    assert validate(a_small_book).quarantined == 0
+    assert read_table(a_small_book, contract) == expected
+
+
+def test_text_that_is_no_utf8_is_refused_and_kept(a_small_book, validate, rows_file):
+    file = rows_file(a_small_book, "credit_inquiries")
+    broken = pa.Array.from_buffers(pa.string(), 1, pa.array([b"b\xff"]).buffers())
+    replace_column(file, "bureau", broken)
+    validate(a_small_book)
+    assert refused(a_small_book, "credit_inquiries") == [("credit-inquiries-1", [("bureau", "type")])]
+    (row,) = quarantine.read(a_small_book, "credit_inquiries")
+    assert row["row"]["bureau"].encode("utf-8", "surrogateescape") == b"b\xff"
+
+
+def test_unknown_and_missing_columns_are_violations(a_small_book, validate, rows_file):
+    file = rows_file(a_small_book, "credit_inquiries")
+    table = pq.read_table(file).drop_columns(["bureau"])
+    pq.write_table(table.append_column("note", pa.array([float("nan")])), file)
+    unused = rows_file(a_small_book, "account_balances")
+    pq.write_table(pq.read_table(unused).append_column("note", pa.array([None], pa.string())), unused)
+    validate(a_small_book)
+    ((_, broken),) = refused(a_small_book, "credit_inquiries")
+    assert broken == [("bureau", "missing"), ("note", "unknown_column")]
+    assert refused(a_small_book, "account_balances") == []
+    assert pq.read_schema(unused).names == [column.name for column in CONTRACTS["account_balances"].columns]
+
+
+def test_several_files_are_judged_together_and_rewritten_apart(a_small_book, validate, rows_file):
+    file = rows_file(a_small_book, "credit_inquiries")
+    table = pq.read_table(file)
+    other = table.set_column(0, "event_id", pa.array(["second"]))
+    bad = table.set_column(0, "event_id", pa.array(["third"]))
+    bad = bad.set_column(bad.column_names.index("purpose"), "purpose", pa.array(["nonsense"]))
+    both = pa.concat_tables([other.cast(table.schema), bad.cast(table.schema)])
+    pq.write_table(both, file.with_name("part-00001.parquet"))
+    pq.write_table(bad.set_column(0, "event_id", pa.array(["fourth"])), file.with_name("part-00002.parquet"))
+    before = file.read_bytes()
+    result = validate(a_small_book)
+    check_invariant(result)
+    assert [event_id for event_id, _ in refused(a_small_book, "credit_inquiries")] == ["third", "fourth"]
+    assert file.read_bytes() == before
+    assert pq.read_table(file.with_name("part-00001.parquet"))["event_id"].to_pylist() == ["second"]
+    assert not file.with_name("part-00002.parquet").exists()
+
+
+def test_more_bad_rows_than_any_sample_holds_are_all_moved(write_rows, a_row, validate):
+    rows = [a_row("credit_inquiries", event_id=f"e-{n}", purpose="nonsense") for n in range(1500)]
+    directory = write_rows({"customers": [a_row("customers")], "credit_inquiries": rows})
+    assert validate(directory).quarantined == 1500
+    assert len(quarantine.read(directory, "credit_inquiries")) == 1500
+
+
+def test_a_corrupt_file_is_named_and_nothing_changes(a_good_book, validate, rows_file):
+    replace_column(rows_file(a_good_book, "invoices"), "currency", pa.array(["SEK"]))
+    file = rows_file(a_good_book, "orders")
+    file.write_bytes(b"PAR1 not really")
+    with pytest.raises(UnreadableLedgerFile, match=r"orders.part-00000\.parquet"):
+        validate(a_good_book)
+    assert not (a_good_book / "quarantine").exists()
+    assert rows_file(a_good_book, "invoices").exists()
+
+
+def test_a_damaged_page_is_named_too(a_small_book, validate, rows_file):
+    file = rows_file(a_small_book, "customers")
+    content = bytearray(file.read_bytes())
+    content[4:400] = bytes(396)
+    file.write_bytes(bytes(content))
+    with pytest.raises(UnreadableLedgerFile, match="customers"):
+        validate(a_small_book)
+
+
+def test_a_folder_that_no_contract_names_is_reported(a_small_book, validate, rows_file):
+    (a_small_book / "inquiries").mkdir()
+    rows_file(a_small_book, "credit_inquiries").rename(a_small_book / "inquiries" / "part.parquet")
+    result = validate(a_small_book)
+    assert result.unknown_folders == ("inquiries",)
+    assert "inquiries" in result.to_json()["unknown_folders"]
+
+
+def test_an_empty_folder_is_valid_and_no_folder_is_an_error(tmp_path, validate):
+    (tmp_path / "empty").mkdir()
+    assert validate(tmp_path / "empty").read == 0
+    with pytest.raises(FileNotFoundError, match="nowhere"):
+        validate(tmp_path / "nowhere")
+
+
+def test_an_empty_file_is_valid(a_small_book, validate, rows_file):
+    file = rows_file(a_small_book, "credit_inquiries")
+    pq.write_table(pq.read_table(file).slice(0, 0), file)
+    assert validate(a_small_book).read == 3
+
+
+def test_the_benchmark_writes_nothing_but_good_rows():
+    figures = run(2000)
+    assert figures["rows"] == figures["accepted"]
+    assert figures["ratio"] > 0
