@@ -96,7 +96,7 @@ ACCOUNT_AGE_FEATURES: tuple[Feature, ...] = (
             "young_accounts",
             in_window(FactKind.ACCOUNT, "opened_at", days),
         )
-        for days in (180, 365)
+        for days in (365,)
     ),
     _count(
         "instalment_opened_count_365d",

@@ -156,7 +156,7 @@ BALANCE_FEATURES: tuple[Feature, ...] = (
             _statements(days, "balance_cents"),
             denominator=_statements(days, "limit_cents"),
         )
-        for days in (95, 185, 365)
+        for days in (95, 185)
     ),
     *(
         _feature(
@@ -167,7 +167,7 @@ BALANCE_FEATURES: tuple[Feature, ...] = (
             denominator=_statements(days, "has_limit"),
             scale=100_000_000,
         )
-        for days in (185, 365)
+        for days in (185,)
     ),
     *(
         _feature(
@@ -176,7 +176,7 @@ BALANCE_FEATURES: tuple[Feature, ...] = (
             "count",
             _statements_above("utilisation_bps", percent * 100, days),
         )
-        for percent, days in ((50, 185), (80, 185), (95, 365))
+        for percent, days in ((50, 185), (80, 185))
     ),
     _feature(
         "credit_limit_cents_sum_last",
@@ -185,12 +185,6 @@ BALANCE_FEATURES: tuple[Feature, ...] = (
         Measure(fact=FactKind.ACCOUNT, value="last_limit_cents"),
         direction=Direction.NONE,
         reason_code="few_accounts",
-    ),
-    _feature(
-        "account_balance_cents_sum_last",
-        "balances of all open credit accounts, by their newest statements",
-        "cents",
-        Measure(fact=FactKind.ACCOUNT, value="last_balance_cents"),
     ),
     *(
         _feature(

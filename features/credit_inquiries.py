@@ -42,6 +42,6 @@ CREDIT_INQUIRY_FEATURES: tuple[Feature, ...] = (
             f"inquiries for cards, loans and instalments in the last {days} days",
             in_window(FactKind.INQUIRY, "occurred_at", days, value="seeks_credit"),
         )
-        for days in (90, 365)
+        for days in (365,)
     ),
 )

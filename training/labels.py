@@ -1,0 +1,204 @@
+"""Labels of the eligibility model: was the order's invoice paid?
+
+Bad (1): an invoice of the order more than 60 days past due, paused days excluded, not paid in full by
+then. Only matured orders are labelled: all of their invoices have been due for more than 60 days at the
+cut-off, the paid ones too, or early payers would crowd the young vintages. A dispute decided for the
+customer is no default (0). Confirmed fraud is no credit default and a wholly cancelled invoice was
+never owed: both are left unlabelled. Nothing recorded at or after the cut-off is seen.
+"""
+
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from data_contracts.contract import Contract
+from data_contracts.invoice_adjustments import INVOICE_ADJUSTMENTS
+from data_contracts.invoice_pauses import INVOICE_PAUSES
+from data_contracts.invoice_payments import INVOICE_PAYMENTS
+from data_contracts.invoices import INVOICES
+from data_contracts.ledger_contracts import ALL_CONTRACTS
+from data_contracts.order_outcomes import ORDER_OUTCOMES
+from data_contracts.parquet_ledger import empty_table, has_table, read_table
+from features.instants import DAY_MS, NEVER, Int64Array
+from features.invoice_state import InvoiceState, invoice_state
+from features.offline import LABELS_FILE, Decisions, order_decisions
+from features.payment_history import adjustment_cents
+from features.supersession import milliseconds, seen_intervals_of_table, whole_numbers
+
+LABEL_HORIZON_DAYS = 60
+FRAUD_OUTCOMES = ("fraud_chargeback", "identity_misuse_upheld", "stop_request_upheld")
+SETTLED_FOR_CUSTOMER = "dispute_decided_for_customer"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Labels:
+    """Labelled decisions. label: shape (n,), int8, 1 is bad; known_at_ms: since when the label was known."""
+
+    decisions: Decisions
+    label: NDArray[np.int8]
+    known_at_ms: Int64Array
+
+    def __len__(self) -> int:
+        return len(self.label)
+
+    def where(self, mask: NDArray[np.bool_]) -> "Labels":
+        """The labelled decisions that `mask` picks."""
+        return Labels(
+            decisions=Decisions(
+                decision_id=self.decisions.decision_id[mask],
+                customer_id=self.decisions.customer_id[mask],
+                as_of_ms=self.decisions.as_of_ms[mask],
+            ),
+            label=self.label[mask],
+            known_at_ms=self.known_at_ms[mask],
+        )
+
+
+def label_from_states(states: list[InvoiceState], cut_off_ms: int) -> tuple[int, int] | None:
+    """The label of an order by the states of its invoices, and since when it was known.
+
+    None where the order is not matured, or nothing was owed.
+    """
+    horizon_ms = LABEL_HORIZON_DAYS * DAY_MS
+    owed = [state for state in states if not state.cancelled]
+    if not owed or any(state.due_at + horizon_ms >= cut_off_ms for state in owed):
+        return None
+    is_bad = any(
+        (state.outstanding_cents > 0 or state.paid_at is None or state.lateness_at(cut_off_ms) > horizon_ms)
+        and state.lateness_at(cut_off_ms) > horizon_ms
+        for state in owed
+    )
+    return int(is_bad), max(state.due_at for state in owed) + horizon_ms
+
+
+def order_labels(directory: Path, cut_off_ms: int) -> Labels:
+    """Label the orders of a ledger folder as they were known at the cut-off."""
+    states = _states_by_order(directory, cut_off_ms)
+    outcomes = _known(directory, ORDER_OUTCOMES, ["order_id", "kind"], cut_off_ms)
+    fraud: set[str] = set()
+    settled: set[str] = set()
+    for order_id, kind in zip(outcomes["order_id"].to_pylist(), outcomes["kind"].to_pylist(), strict=True):
+        if kind in FRAUD_OUTCOMES:
+            fraud.add(order_id)
+        elif kind == SETTLED_FOR_CUSTOMER:
+            settled.add(order_id)
+    decisions = order_decisions(directory)
+    places: list[int] = []
+    labels: list[int] = []
+    known_at: list[int] = []
+    for place, order_id in enumerate(decisions.decision_id.tolist()):
+        judged = label_from_states(states[order_id], cut_off_ms) if order_id in states else None
+        if judged is None or order_id in fraud:
+            continue
+        places.append(place)
+        labels.append(0 if order_id in settled else judged[0])
+        known_at.append(judged[1])
+    return Labels(
+        decisions=Decisions(
+            decision_id=decisions.decision_id[places],
+            customer_id=decisions.customer_id[places],
+            as_of_ms=decisions.as_of_ms[places],
+        ),
+        label=np.array(labels, dtype=np.int8),
+        known_at_ms=np.array(known_at, dtype=np.int64),
+    )
+
+
+def _states_by_order(directory: Path, cut_off_ms: int) -> dict[str, list[InvoiceState]]:
+    movements: defaultdict[str, list[tuple[int, int]]] = defaultdict(list)
+    credited: defaultdict[str, int] = defaultdict(int)
+    payments = _known(directory, INVOICE_PAYMENTS, ["invoice_id", "occurred_at", "amount_cents"], cut_off_ms)
+    for invoice_id, occurred_at, cents in zip(
+        payments["invoice_id"].to_pylist(),
+        milliseconds(payments["occurred_at"]).tolist(),
+        whole_numbers(payments["amount_cents"]).tolist(),
+        strict=True,
+    ):
+        movements[invoice_id].append((occurred_at, -cents))
+    adjustments = _known(
+        directory, INVOICE_ADJUSTMENTS, ["invoice_id", "occurred_at", "kind", "amount_cents"], cut_off_ms
+    )
+    for invoice_id, occurred_at, kind, cents in zip(
+        adjustments["invoice_id"].to_pylist(),
+        milliseconds(adjustments["occurred_at"]).tolist(),
+        adjustments["kind"].to_pylist(),
+        whole_numbers(adjustments["amount_cents"]).tolist(),
+        strict=True,
+    ):
+        change, credit = adjustment_cents(kind == "credit_note", cents)
+        movements[invoice_id].append((occurred_at, change))
+        credited[invoice_id] += credit
+    pauses: defaultdict[str, list[tuple[int, int]]] = defaultdict(list)
+    paused = _known(directory, INVOICE_PAUSES, ["invoice_id", "started_at", "ended_at"], cut_off_ms)
+    for invoice_id, started_at, ended_at in zip(
+        paused["invoice_id"].to_pylist(),
+        milliseconds(paused["started_at"]).tolist(),
+        milliseconds(paused["ended_at"]).tolist(),
+        strict=True,
+    ):
+        pauses[invoice_id].append((started_at, ended_at))
+    states: defaultdict[str, list[InvoiceState]] = defaultdict(list)
+    invoices = _known(
+        directory, INVOICES, ["invoice_id", "order_id", "occurred_at", "due_at", "amount_cents"], cut_off_ms
+    )
+    for invoice_id, order_id, issued_at, due_at, cents in zip(
+        invoices["invoice_id"].to_pylist(),
+        invoices["order_id"].to_pylist(),
+        milliseconds(invoices["occurred_at"]).tolist(),
+        milliseconds(invoices["due_at"]).tolist(),
+        whole_numbers(invoices["amount_cents"]).tolist(),
+        strict=True,
+    ):
+        states[order_id].append(
+            invoice_state(
+                issued_at=issued_at,
+                due_at=due_at,
+                amount_cents=cents,
+                movements=movements.get(invoice_id, ()),
+                credited_cents=credited.get(invoice_id, 0),
+                pauses=pauses.get(invoice_id, ()),
+            )
+        )
+    return states
+
+
+def _known(directory: Path, contract: Contract, names: list[str], cut_off_ms: int) -> pa.Table:
+    """The rows of a contract that stand at the cut-off."""
+    wanted = list(dict.fromkeys(["event_id", "corrects", "recorded_at", *contract.key, *names]))
+    table = (
+        read_table(directory, contract, wanted)
+        if has_table(directory, contract)
+        else empty_table(contract).select(wanted)
+    )
+    seen_from, seen_until = seen_intervals_of_table(contract, table)
+    return table.filter(pa.array((seen_from < cut_off_ms) & (cut_off_ms <= seen_until)))
+
+
+def file_labels(directory: Path) -> Labels:
+    """The labels that came with a data set (DIR/labels.parquet)."""
+    table = pq.read_table(directory / LABELS_FILE)
+    return Labels(
+        decisions=Decisions(
+            decision_id=table["decision_id"].to_numpy(zero_copy_only=False),
+            customer_id=table["customer_id"].to_numpy(zero_copy_only=False),
+            as_of_ms=milliseconds(table["as_of"]),
+        ),
+        label=table["label"].to_numpy().astype(np.int8),
+        known_at_ms=milliseconds(table["known_at"]),
+    )
+
+
+def ledger_end_ms(directory: Path) -> int:
+    """Just after the last row of a ledger folder was recorded: the latest possible cut-off."""
+    latest = [
+        pc.max(pc.cast(read_table(directory, contract, ["recorded_at"])["recorded_at"], pa.int64())).as_py()
+        for contract in ALL_CONTRACTS
+        if has_table(directory, contract)
+    ]
+    return max((instant for instant in latest if instant is not None), default=-NEVER) + 1
