@@ -70,7 +70,8 @@ def model_card(
         "## Directions",
         "",
         "Every directed feature can only move the score its way, on whole histories: a payment made later,",
-        "one more inquiry, a higher balance at the same limit never scores higher, an older account never lower.",
+        "one more inquiry or a higher balance at the same limit never scores higher, an older account",
+        "never lower.",
         "",
     ]
     return "\n".join(lines)

@@ -49,6 +49,13 @@ class ModelRegistry:
                 return None
             raise
 
+    def champion_feature_set_version(self, model_name: str) -> str | None:
+        """The feature set that the champion reads, None if there is no champion."""
+        version = self.champion_version(model_name)
+        if version is None:
+            return None
+        return str(self._client.get_model_version(model_name, version).tags.get("feature_set_version"))
+
     def register(
         self,
         model_name: str,
@@ -62,7 +69,8 @@ class ModelRegistry:
     ) -> RegisteredVersion:
         """Log a run with the files of `folder` (its `model/` is the model) and register the model.
 
-        The version becomes champion if it may and there is none yet.
+        The version becomes champion if it may and there is none yet, or only one that reads another
+        feature set than this code computes: such a champion can decide about nobody.
         """
         run = self._client.create_run(self._experiment_id(model_name), run_name=tags.get("data_fingerprint"))
         run_id = run.info.run_id
@@ -78,7 +86,8 @@ class ModelRegistry:
             self._client.create_registered_model(model_name)
         source = f"{self._client.get_run(run_id).info.artifact_uri}/model"
         version = self._client.create_model_version(model_name, source, run_id, tags=tags).version
-        becomes_champion = may_become_champion and self.champion_version(model_name) is None
+        served = self.champion_feature_set_version(model_name) == tags.get("feature_set_version")
+        becomes_champion = may_become_champion and not served
         if becomes_champion:
             self._client.set_registered_model_alias(model_name, CHAMPION, version)
         return RegisteredVersion(

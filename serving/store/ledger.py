@@ -339,17 +339,18 @@ def _end_reservations(tx: Transaction, contract: Contract, row: Mapping[str, Any
         end_by_cancellation(tx, order_id=row["order_id"], now_ms=now_ms)
 
 
-_CREDIT_CONTRACT_NAMES = frozenset(contract.name for contract in CREDIT_CONTRACTS)
+_CREDIT_CONTRACT_NAMES = tuple(contract.name for contract in CREDIT_CONTRACTS)
+_CREDIT_ROWS = (
+    "SELECT contract, body FROM ledger_events WHERE entity_id = ? "  # noqa: S608 - constants
+    f"AND contract IN ({', '.join('?' for _ in _CREDIT_CONTRACT_NAMES)})"
+)
 
 
 def credit_rows(tx: Transaction, customer_id: str) -> dict[str, list[LedgerRow]]:
     """All rows of one customer that credit features and rules read, by contract, in one query."""
     rows: defaultdict[str, list[LedgerRow]] = defaultdict(list)
-    for contract_name, body in tx.execute(
-        "SELECT contract, body FROM ledger_events WHERE entity_id = ?", (customer_id,)
-    ):
-        if contract_name in _CREDIT_CONTRACT_NAMES:
-            rows[contract_name].append(_decode(body))
+    for contract_name, body in tx.execute(_CREDIT_ROWS, (customer_id, *_CREDIT_CONTRACT_NAMES)):
+        rows[contract_name].append(_decode(body))
     return rows
 
 

@@ -168,16 +168,38 @@ class SqliteStore:
             yield tx
 
     @contextmanager
+    def committing_together(self) -> Iterator[None]:
+        """Transactions of this thread inside the block become durable together, at its end.
+
+        Each still rolls back for itself. Nothing may be answered before the block ends; when its commit
+        fails, it raises StoreUnavailable and none of them happened.
+        """
+        with self._transaction("BEGIN IMMEDIATE"):
+            self._local.together = True
+            try:
+                yield
+            finally:
+                self._local.together = False
+
+    @contextmanager
     def _transaction(self, begin: str) -> Iterator[Transaction]:
         connection = self._connection()
         tx = _SqliteTransaction(connection)
+        together = getattr(self._local, "together", False)
+        begin, commit, rollback = (
+            ("SAVEPOINT part", "RELEASE part", "ROLLBACK TO part")
+            if together
+            else (begin, "COMMIT", "ROLLBACK")
+        )
         tx.execute(begin)
         try:
             yield tx
-            tx.execute("COMMIT")
+            tx.execute(commit)
         except BaseException:
             if connection.in_transaction:
-                connection.execute("ROLLBACK")
+                connection.execute(rollback)
+                if together:
+                    connection.execute(commit)
             raise
 
     def close(self) -> None:

@@ -72,7 +72,7 @@ def test_a_correction_is_seen_only_from_when_it_was_recorded() -> None:
 def test_a_returned_order_is_neither_owed_nor_counted_as_paid_on_time() -> None:
     rows = history(invoices=[an_invoice(at=ISSUED)], invoice_adjustments=[an_adjustment(at=ISSUED + DAY)])
     assert feature("outstanding_cents_last", rows, DUE + DAY) == 0
-    assert feature("on_time_payment_count_180d", rows, DUE + DAY) == 0
+    assert feature("on_time_payment_count_730d", rows, DUE + DAY) == 0
 
 
 @pytest.mark.parametrize(("days", "counted"), [(0, 0), (1, 1), (90, 1), (91, 0)])

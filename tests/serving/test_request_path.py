@@ -31,14 +31,20 @@ def test_the_request_path_imports_no_data_frames_no_training_and_no_batch_valida
 
 def test_settings_name_every_wrong_variable_at_once() -> None:
     with pytest.raises(SettingsInvalid) as caught:
-        Settings.from_env({"BONITAS_DATABASE_URL": "mysql://x", "BONITAS_WORKERS": "none", "BONITAS_POLICY": "/no"})
+        Settings.from_env(
+            {"BONITAS_DATABASE_URL": "mysql://x", "BONITAS_WORKERS": "none", "BONITAS_POLICY": "/no"}
+        )
     for name in ("BONITAS_DATABASE_URL", "BONITAS_WORKERS", "BONITAS_POLICY"):
         assert name in str(caught.value)
 
 
 def test_settings_survive_the_way_to_a_child_process_and_keep_the_password_out_of_sight() -> None:
     settings = Settings.from_env(
-        {"BONITAS_HOME": "/srv/b", "BONITAS_DATABASE_URL": "postgresql://u:secret@h/b", "BONITAS_WORKERS": "2"}
+        {
+            "BONITAS_HOME": "/srv/b",
+            "BONITAS_DATABASE_URL": "postgresql://u:secret@h/b",
+            "BONITAS_WORKERS": "2",
+        }
     )
     assert Settings.from_env(settings.as_environ()) == settings
     assert "secret" not in repr(settings)

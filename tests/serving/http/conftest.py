@@ -1,9 +1,8 @@
 """A real server process on a port of its own, with a small real model in a real registry."""
 
 import json
-import math
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -239,10 +238,3 @@ def shop(settings: Settings, champion_folder: Path) -> Iterator[Shop]:
         shop = opened(server, settings, keys)
         yield shop
         shop.client.close()
-
-
-@pytest.fixture
-def number() -> Callable[[], int]:
-    return iter(range(1, 1_000_000)).__next__
-
-

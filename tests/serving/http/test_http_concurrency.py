@@ -26,13 +26,9 @@ print(json.dumps(outcomes))
 
 
 @pytest.fixture
-def postgresql_shop(
-    shop: Shop, settings: Settings, postgresql_server: str, tmp_path: Path
-) -> Iterator[Shop]:
+def postgresql_shop(shop: Shop, settings: Settings, postgresql_server: str, tmp_path: Path) -> Iterator[Shop]:
     """A second server on PostgreSQL with two worker processes and the same model registry."""
-    own = replace(
-        settings, database_url=fresh_postgresql_url(postgresql_server), home=tmp_path, workers=2
-    )
+    own = replace(settings, database_url=fresh_postgresql_url(postgresql_server), home=tmp_path, workers=2)
     keys = prepared(own)
     with running_server(own, port=free_port(), workers=2, log_file=tmp_path / "server.log") as server:
         opened_shop = opened(server, own, keys)

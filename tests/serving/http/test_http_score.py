@@ -244,7 +244,10 @@ def test_events_are_judged_one_by_one_and_good_rows_stay(shop: Shop) -> None:
     order = as_event("orders", an_order("o-ev", "eventful", at=at))
     payment = as_event("invoice_payments", a_payment("i-ev", "eventful", at=at + DAY))
     bad = {**as_event("orders", an_order("o-ev2", "eventful", at=at)), "amount_cents": -1, "colour": "red"}
-    stamped = {**as_event("orders", an_order("o-ev3", "eventful", at=at)), "recorded_at": "2026-01-01T00:00:00Z"}
+    stamped = {
+        **as_event("orders", an_order("o-ev3", "eventful", at=at)),
+        "recorded_at": "2026-01-01T00:00:00Z",
+    }
     answer = shop.post(
         "/v1/events", {"events": [order, payment, bad, stamped, {"contract": "wishes"}, 5]}
     ).json()

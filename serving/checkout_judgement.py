@@ -1,0 +1,292 @@
+"""From ledger rows to an answer, without store, clock or web: what scoring, pre-check and replay share."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import msgspec
+
+from data_contracts.customers import CUSTOMERS
+from data_contracts.row_check import rfc3339
+from features.feature_sets import FeatureSet
+from features.instants import DAY_MS
+from features.online import LedgerRows, features_at, invoice_states, visible_rows
+from serving.domain.checkout_decision import alternatives, decide
+from serving.domain.decision import (
+    AccountStanding,
+    Address,
+    Applicant,
+    CreditAssessment,
+    Decision,
+    FeatureContribution,
+    Order,
+    Outcome,
+    OverdueInvoice,
+    Reason,
+    TechnicalFailure,
+)
+from serving.domain.policy import Policy
+from serving.domain.reasons import MAXIMUM_REASONS, reason_text, recourse_text
+from serving.scorer import ChampionModel
+
+SCORE_GROUP = "score"
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def moment(milliseconds: int) -> datetime:
+    """An instant in ms since 1970 UTC as an aware datetime, exactly.
+
+    >>> moment(1767225600123).isoformat()
+    '2026-01-01T00:00:00.123000+00:00'
+    """
+    return EPOCH + timedelta(milliseconds=milliseconds)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DecisionInputs:
+    """Everything that a decision rests on, besides model and policy.
+
+    order_row: columns of the orders contract, without the envelope.
+    applicant: None for a customer whom the ledger does not know.
+    features: in the order of the model's feature set; empty when there was no model.
+    """
+
+    order_row: Mapping[str, Any]
+    applicant: Applicant | None
+    standing: AccountStanding
+    features: tuple[float, ...]
+
+    def to_record(self) -> dict[str, Any]:
+        """All but the features, as JSON values for the decision log."""
+        return {
+            "order": dict(self.order_row),
+            "applicant": msgspec.to_builtins(self.applicant),
+            "standing": msgspec.to_builtins(self.standing),
+        }
+
+    @classmethod
+    def restored(cls, record: Mapping[str, Any], features: tuple[float, ...] | None) -> "DecisionInputs":
+        """What `to_record` and the log's features kept."""
+        return cls(
+            order_row=record["order"],
+            applicant=msgspec.convert(record["applicant"], Applicant | None),
+            standing=msgspec.convert(record["standing"], AccountStanding),
+            features=features or (),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judgement:
+    """The decision and the model's raw score, None when there was no model."""
+
+    decision: Decision
+    raw_log_odds: float | None
+
+
+def inputs_at(
+    rows: LedgerRows,
+    order_row: Mapping[str, Any],
+    *,
+    reserved_cents: int,
+    as_of_ms: int,
+    feature_set: FeatureSet | None,
+) -> DecisionInputs:
+    """What a decision at `as_of_ms` sees in one customer's ledger rows.
+
+    reserved_cents: the customer's other approved orders that are not yet invoiced.
+    feature_set: of the model in force, None when there is none.
+    """
+    return DecisionInputs(
+        order_row=order_row,
+        applicant=_applicant(rows, as_of_ms),
+        standing=_standing(rows, reserved_cents, as_of_ms),
+        features=() if feature_set is None else tuple(features_at(rows, as_of_ms, feature_set)),
+    )
+
+
+def _applicant(rows: LedgerRows, as_of_ms: int) -> Applicant | None:
+    visible = visible_rows(CUSTOMERS, rows, as_of_ms)
+    if not visible:
+        return None
+    row = max(visible, key=lambda candidate: (candidate["recorded_at"], candidate["event_id"]))
+    expires_on = row.get("identity_document_expires_on")
+    confirmed_at = row.get("personal_data_confirmed_at")
+    return Applicant(
+        birth_date=date.fromisoformat(row["birth_date"]),
+        residence_country=row.get("residence_country"),
+        identity_status=row["identity_status"],
+        identity_document_expires_on=None if expires_on is None else date.fromisoformat(expires_on),
+        email_confirmed=row.get("email_confirmed_at") is not None,
+        phone_confirmed=row.get("phone_confirmed_at") is not None,
+        personal_data_confirmed_at=None if confirmed_at is None else moment(confirmed_at),
+    )
+
+
+def _standing(rows: LedgerRows, reserved_cents: int, as_of_ms: int) -> AccountStanding:
+    outstanding_cents = 0
+    paid_invoice_count = 0
+    overdue: list[OverdueInvoice] = []
+    for invoice_id, state in sorted(invoice_states(rows, as_of_ms).items()):
+        outstanding_cents += state.outstanding_cents
+        if state.paid_at is not None and not state.cancelled:
+            paid_invoice_count += 1
+        if state.is_overdue(as_of_ms):
+            overdue.append(
+                OverdueInvoice(
+                    invoice_id=invoice_id,
+                    outstanding_cents=state.outstanding_cents,
+                    days_past_due=max(state.lateness_at(as_of_ms), 0) // DAY_MS,
+                    paused=state.paused,
+                )
+            )
+    return AccountStanding(
+        outstanding_cents=outstanding_cents,
+        reserved_cents=reserved_cents,
+        overdue_invoices=tuple(overdue),
+        paid_invoice_count=paid_invoice_count,
+    )
+
+
+def order_of(row: Mapping[str, Any]) -> Order:
+    """The order that the rules look at."""
+    return Order(
+        order_id=row["order_id"],
+        customer_id=row["customer_id"],
+        merchant_id=row["merchant_id"],
+        amount_cents=row["amount_cents"],
+        currency=row["currency"],
+        delivery=_address(row, "delivery"),
+        billing=_address(row, "billing"),
+        contact_email=row["contact_email"],
+        contact_phone=row.get("contact_phone"),
+    )
+
+
+def _address(row: Mapping[str, Any], group: str) -> Address:
+    return Address(
+        name=row[f"{group}_name"],
+        street=row[f"{group}_street"],
+        house_number=row.get(f"{group}_house_number"),
+        postal_code=row[f"{group}_postal_code"],
+        city=row[f"{group}_city"],
+        country=row[f"{group}_country"],
+    )
+
+
+def judge(
+    inputs: DecisionInputs,
+    model: ChampionModel | None,
+    policy: Policy,
+    *,
+    as_of_ms: int,
+    technical_reason: str | None = None,
+) -> Judgement:
+    """Score and decide; a pure function of its arguments.
+
+    technical_reason: why there is no model, where there is none.
+    """
+    order = order_of(inputs.order_row)
+    as_of = moment(as_of_ms)
+    if model is None:
+        missing = TechnicalFailure(code="no_model", detail=technical_reason or "no model is in force")
+        return Judgement(
+            decision=decide(order, inputs.applicant, inputs.standing, missing, policy, as_of=as_of),
+            raw_log_odds=None,
+        )
+    scored = model.score(inputs.features)
+    assessment = CreditAssessment(probability_of_default=scored.probability_of_default, score=scored.points)
+    decision = decide(order, inputs.applicant, inputs.standing, assessment, policy, as_of=as_of)
+    if any(failure.group == SCORE_GROUP for failure in decision.failed_rules):
+        # Contributions cost many times the score itself, so only a refusal by score pays for them.
+        explained = CreditAssessment(
+            probability_of_default=scored.probability_of_default,
+            score=scored.points,
+            contributions=_contributions(model, inputs.features),
+        )
+        decision = decide(order, inputs.applicant, inputs.standing, explained, policy, as_of=as_of)
+    return Judgement(decision=decision, raw_log_odds=scored.raw_log_odds)
+
+
+def _contributions(model: ChampionModel, values: Sequence[float]) -> tuple[FeatureContribution, ...]:
+    return tuple(
+        FeatureContribution(
+            feature=feature.name,
+            reason_code=feature.reason_code,
+            group=feature.group.value,
+            value=value,
+            contribution=contribution,
+        )
+        for feature, value, contribution in zip(
+            model.feature_set.features, values, model.contributions(values), strict=True
+        )
+    )
+
+
+def unavailable(order_row: Mapping[str, Any], policy: Policy, failure: TechnicalFailure) -> Decision:
+    """The answer when not even the history can be read: no judgement about anyone."""
+    return Decision(
+        outcome=Outcome.UNAVAILABLE,
+        score=None,
+        probability_of_default=None,
+        limit_cents=None,
+        available_cents=None,
+        reasons=(Reason(code=failure.code, group="technical"),),
+        failed_rules=(),
+        alternatives=alternatives(order_of(order_row), None, (), policy),
+        recourse=(),
+        policy_version=policy.version,
+        degraded=True,
+    )
+
+
+def answer_to_checkout(
+    decision: Decision,
+    *,
+    decision_id: str | None,
+    order_id: str,
+    model: tuple[str, str] | None,
+    as_of_ms: int,
+    language: str,
+) -> dict[str, Any]:
+    """The whole answer, in the names that checkouts rely on.
+
+    decision_id: None for an answer that is not kept. model: name and version.
+    language: of the texts; where we have no words in it, they are in English.
+    """
+    return {
+        "decision_id": decision_id,
+        "order_id": order_id,
+        "outcome": decision.outcome.value,
+        "score": decision.score,
+        "probability_of_default": decision.probability_of_default,
+        "limit_cents": decision.limit_cents,
+        "available_cents": decision.available_cents,
+        "reasons": [
+            {
+                "code": reason.code,
+                "group": reason.group,
+                "field": reason.field,
+                "text": reason_text(reason, language),
+            }
+            for reason in decision.reasons[:MAXIMUM_REASONS]
+        ],
+        "failed_rules": [
+            {"code": failure.code, "group": failure.group, "field": failure.field}
+            for failure in decision.failed_rules
+        ],
+        "alternatives": list(decision.alternatives),
+        "recourse": [
+            {
+                "code": step.code,
+                "field": step.field,
+                "text": recourse_text(step, language),
+                "sufficient": step.sufficient,
+            }
+            for step in decision.recourse
+        ],
+        "model": None if model is None else {"name": model[0], "version": model[1]},
+        "policy_version": decision.policy_version,
+        "decided_at": rfc3339(as_of_ms),
+        "degraded": decision.degraded,
+    }

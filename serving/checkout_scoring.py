@@ -1,0 +1,291 @@
+"""Use case: one order in, one decision out, and all that the decision causes in one transaction."""
+
+import logging
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from data_contracts.orders import ORDERS
+from data_contracts.row_check import Rule
+from serving.checkout_judgement import (
+    DecisionInputs,
+    Judgement,
+    answer_to_checkout,
+    inputs_at,
+    judge,
+    unavailable,
+)
+from serving.domain.decision import Outcome, TechnicalFailure
+from serving.domain.errors import OrderAlreadyClosed, OrderAlreadyConfirmed, OrderOfAnotherCustomer
+from serving.domain.reasons import FALLBACK_LANGUAGE
+from serving.idempotent_requests import earlier_answer, fingerprint, remember_answer
+from serving.model_watch import ModelInForce
+from serving.order_body import OrderBody
+from serving.problem_details import FieldError, invalid_body
+from serving.request_scope import RequestScope
+from serving.store.api_keys import Caller
+from serving.store.decision_log import LoggedDecision, append_decision, append_message, decisions_about
+from serving.store.ledger import AppendStatus, append, credit_rows, newest_row, next_as_of_ms
+from serving.store.reservations import (
+    Reservation,
+    ReservationState,
+    release,
+    reservation_of,
+    reserve,
+    reserved_cents,
+)
+from serving.store.store import Transaction
+
+LOG = logging.getLogger("bonitas.checkout")
+HOUR_MS = 3_600_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckoutAnswer:
+    """The whole answer, as a checkout sees it. replayed: it was given before, under the same key."""
+
+    document: dict[str, Any]
+    replayed: bool = False
+
+
+class _NothingKept(Exception):
+    """Rolls back what was begun for an answer that leaves no trace."""
+
+    def __init__(self, answer: dict[str, Any]) -> None:
+        super().__init__()
+        self.answer = answer
+
+
+def score(
+    scope: RequestScope,
+    order: OrderBody,
+    *,
+    caller: Caller,
+    idempotency_key: str | None,
+    accepted_language: str | None,
+) -> CheckoutAnswer:
+    """Decide an order and reserve its amount.
+
+    Raises StoreUnavailable, IdempotencyConflict, OrderAlreadyConfirmed, OrderAlreadyClosed,
+    OrderOfAnotherCustomer, and ProblemError for a merchant that nobody knows. `unavailable` is an
+    answer that leaves no trace.
+    """
+    row = order.row
+    customer_id, order_id = row["customer_id"], row["order_id"]
+    request = ""
+    if idempotency_key is not None:
+        request = fingerprint("POST /v1/score", {"order": row, "language": order.language})
+    try:
+        with scope.store.writing(customer_id, f"order-{order_id}") as tx:
+            earlier = earlier_answer(tx, caller=caller, key=idempotency_key, request=request)
+            if earlier is not None:
+                return CheckoutAnswer(document=earlier, replayed=True)
+            answer = _decide_and_keep(scope, tx, order, accepted_language)
+            remember_answer(
+                tx,
+                answer,
+                caller=caller,
+                key=idempotency_key,
+                request=request,
+                now_ms=scope.now_ms(),
+            )
+    except _NothingKept as nothing:
+        answer = nothing.answer
+    LOG.info(
+        "checkout_decided",
+        extra={"decision_id": answer["decision_id"], "order_id": order_id, "outcome": answer["outcome"]},
+    )
+    return CheckoutAnswer(document=answer)
+
+
+def _decide_and_keep(
+    scope: RequestScope, tx: Transaction, order: OrderBody, accepted_language: str | None
+) -> dict[str, Any]:
+    row = order.row
+    model = scope.model
+    corrects = _row_to_correct(tx, row)
+    as_of_ms = next_as_of_ms(tx, row["customer_id"], scope.now_ms())
+    rows = credit_rows(tx, row["customer_id"])
+    inputs = inputs_at(
+        rows,
+        row,
+        reserved_cents=reserved_cents(tx, row["customer_id"], as_of_ms, excluding_order_id=row["order_id"]),
+        as_of_ms=as_of_ms,
+        feature_set=None if model.model is None else model.model.feature_set,
+    )
+    judgement = _judged(scope, inputs, model, as_of_ms)
+    outcome = judgement.decision.outcome
+    language = _language(order, accepted_language, rows)
+    decision_id = None if outcome is Outcome.UNAVAILABLE else _new_decision_id(as_of_ms)
+    answer = answer_to_checkout(
+        judgement.decision,
+        decision_id=decision_id,
+        order_id=row["order_id"],
+        model=_model_identity(model),
+        as_of_ms=as_of_ms,
+        language=language,
+    )
+    if decision_id is None:
+        raise _NothingKept(answer)
+    if inputs.applicant is not None:
+        # An order of nobody whom the ledger knows stays out of it; the decision log has it whole.
+        _append_order(tx, row, corrects, decision_id=decision_id, as_of_ms=as_of_ms)
+    append_decision(
+        tx,
+        LoggedDecision(
+            decision_id=decision_id,
+            order_id=row["order_id"],
+            customer_id=row["customer_id"],
+            merchant_id=row["merchant_id"],
+            outcome=outcome.value,
+            as_of_ms=as_of_ms,
+            model_name=None if model.model is None else model.model.name,
+            model_version=None if model.model is None else model.model.version,
+            feature_set_version=None if model.model is None else model.model.feature_set.version,
+            policy_version=scope.policy.version,
+            features=None if model.model is None else inputs.features,
+            record={
+                **inputs.to_record(),
+                "raw_log_odds": judgement.raw_log_odds,
+                "technical_reason": model.technical_reason,
+                "language": language,
+                "answer": answer,
+            },
+        ),
+    )
+    if outcome is Outcome.APPROVED:
+        _reserve(scope, tx, row, decision_id=decision_id, as_of_ms=as_of_ms)
+    elif corrects is not None:
+        release(tx, order_id=row["order_id"], now_ms=as_of_ms)
+    return answer
+
+
+def _new_decision_id(as_of_ms: int) -> str:
+    """An id that nobody can guess and that grows with time: neighbours share a page of every index."""
+    return f"dec_{as_of_ms:011x}{secrets.token_hex(8)}"
+
+
+def _judged(scope: RequestScope, inputs: DecisionInputs, model: ModelInForce, as_of_ms: int) -> Judgement:
+    return judge(
+        inputs, model.model, scope.policy, as_of_ms=as_of_ms, technical_reason=model.technical_reason
+    )
+
+
+def _model_identity(model: ModelInForce) -> tuple[str, str] | None:
+    return None if model.model is None else (model.model.name, model.model.version)
+
+
+def _row_to_correct(tx: Transaction, row: Mapping[str, Any]) -> str | None:
+    """The order's newest ledger row, when the order is scored again; None for a new order."""
+    reservation = reservation_of(tx, row["order_id"])
+    if reservation is not None:
+        if reservation.state is ReservationState.CONFIRMED:
+            raise OrderAlreadyConfirmed
+        if reservation.state in {ReservationState.INVOICED, ReservationState.CANCELLED}:
+            raise OrderAlreadyClosed
+    known = newest_row(tx, ORDERS, row["order_id"])
+    if known is None:
+        return None
+    if (known["customer_id"], known["merchant_id"]) != (row["customer_id"], row["merchant_id"]):
+        raise OrderOfAnotherCustomer
+    if reservation is None and not decisions_about(tx, row["order_id"]):
+        # The ledger has the order from elsewhere: it was decided and maybe invoiced before our time.
+        raise OrderAlreadyClosed
+    return str(known["event_id"])
+
+
+def _append_order(
+    tx: Transaction, row: Mapping[str, Any], corrects: str | None, *, decision_id: str, as_of_ms: int
+) -> None:
+    ledger_row = {**row, "event_id": f"order-{decision_id}", "occurred_at": as_of_ms}
+    if corrects is not None:
+        ledger_row["corrects"] = corrects
+    result = append(tx, ORDERS, ledger_row, as_of_ms)
+    if result.status is AppendStatus.HELD and result.column == "merchant_id":
+        raise invalid_body([FieldError(pointer="/merchant_id", detail="names no merchant that we know")])
+    if result.rule is Rule.CORRECTS_OTHER_KEY or result.status is not AppendStatus.ACCEPTED:
+        raise OrderOfAnotherCustomer(result.message or "")
+
+
+def _reserve(
+    scope: RequestScope, tx: Transaction, row: Mapping[str, Any], *, decision_id: str, as_of_ms: int
+) -> None:
+    reserve(
+        tx,
+        Reservation(
+            order_id=row["order_id"],
+            customer_id=row["customer_id"],
+            merchant_id=row["merchant_id"],
+            decision_id=decision_id,
+            amount_cents=row["amount_cents"],
+            currency=row["currency"],
+            state=ReservationState.RESERVED,
+            expires_at_ms=as_of_ms + scope.policy.reservation_hours_unconfirmed * HOUR_MS,
+        ),
+        as_of_ms,
+    )
+    append_message(
+        tx,
+        message_id=f"screen-{decision_id}",
+        kind="screen_order",
+        payload={"order_id": row["order_id"], "decision_id": decision_id},
+        now_ms=as_of_ms,
+    )
+
+
+def precheck(scope: RequestScope, order: OrderBody, *, accepted_language: str | None) -> dict[str, Any]:
+    """What the answer would be now; nothing is reserved, nothing is kept. Raises StoreUnavailable."""
+    row = order.row
+    model = scope.model
+    with scope.store.reading() as tx:
+        rows = credit_rows(tx, row["customer_id"])
+        now_ms = scope.now_ms()
+        newest_ms = max((known["recorded_at"] for kind in rows.values() for known in kind), default=0)
+        as_of_ms = max(now_ms, newest_ms + 1)
+        inputs = inputs_at(
+            rows,
+            row,
+            reserved_cents=reserved_cents(
+                tx, row["customer_id"], as_of_ms, excluding_order_id=row["order_id"]
+            ),
+            as_of_ms=as_of_ms,
+            feature_set=None if model.model is None else model.model.feature_set,
+        )
+    return answer_to_checkout(
+        _judged(scope, inputs, model, as_of_ms).decision,
+        decision_id=None,
+        order_id=row["order_id"],
+        model=_model_identity(model),
+        as_of_ms=as_of_ms,
+        language=_language(order, accepted_language, rows),
+    )
+
+
+def answer_without_store(
+    scope: RequestScope, order: OrderBody, *, accepted_language: str | None, reason: str
+) -> CheckoutAnswer:
+    """`unavailable`: the store cannot be read or written. Says nothing about anyone."""
+    LOG.warning("store_unavailable", extra={"order_id": order.row["order_id"], "reason": reason})
+    failure = TechnicalFailure(code="no_store", detail="the store is unavailable")
+    document = answer_to_checkout(
+        unavailable(order.row, scope.policy, failure),
+        decision_id=None,
+        order_id=order.row["order_id"],
+        model=None,
+        as_of_ms=scope.now_ms(),
+        language=_language(order, accepted_language, {}),
+    )
+    return CheckoutAnswer(document=document)
+
+
+def _language(order: OrderBody, accepted_language: str | None, rows: Mapping[str, Any]) -> str:
+    """Of the texts: as the order asks, else as the browser does, else the customer's own."""
+    tag = order.language or accepted_language
+    if tag is not None:
+        return tag.split("-")[0].lower()
+    customers = rows.get("customers")
+    if customers:
+        newest = max(customers, key=lambda row: (row["recorded_at"], row["event_id"]))
+        return str(newest["language"])
+    return FALLBACK_LANGUAGE

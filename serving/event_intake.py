@@ -1,0 +1,167 @@
+"""Use case: ledger rows from outside, each judged for itself; nothing that was sent is lost."""
+
+import hashlib
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from data_contracts.contract import Contract
+from data_contracts.ledger_contracts import CONTRACTS
+from data_contracts.row_check import Rule, check_row
+from serving.problem_details import FieldError, invalid_body, pointer
+from serving.request_scope import RequestScope
+from serving.store.ledger import AppendResult, AppendStatus, append, entity_of, quarantine_row
+from serving.store.store import Transaction
+
+STATUSES = ("accepted", "repeated", "held", "rejected")
+ROWS_MAXIMUM = 1000
+
+_STATUS_WORD = {
+    AppendStatus.ACCEPTED: "accepted",
+    AppendStatus.REPEATED: "repeated",
+    AppendStatus.HELD: "held",
+    AppendStatus.REFUSED: "rejected",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class SentRow:
+    """One row as it was sent. where: the JSON pointer to it in the body."""
+
+    where: str
+    value: object
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Checked:
+    sent: SentRow
+    contract: Contract | None
+    row: dict[str, Any] | None
+    errors: tuple[dict[str, str], ...]
+    violations: tuple[dict[str, str], ...]
+
+
+def rows_of(body: object) -> list[SentRow]:
+    """The rows of a body: one object, or `{"events": [...]}`. Raises ProblemError (422)."""
+    if not isinstance(body, dict):
+        raise invalid_body([FieldError(pointer="", detail="the body is a JSON object")])
+    if "events" not in body:
+        return [SentRow(where="", value=body)]
+    errors = [
+        FieldError(pointer=pointer(name), detail="there is no such field")
+        for name in body
+        if name != "events"
+    ]
+    events = body["events"]
+    if not isinstance(events, list):
+        errors.append(FieldError(pointer="/events", detail="events must be a list"))
+    elif len(events) > ROWS_MAXIMUM:
+        errors.append(FieldError(pointer="/events", detail=f"at most {ROWS_MAXIMUM} rows at a time"))
+    if errors:
+        raise invalid_body(errors)
+    return [SentRow(where=pointer("events", index), value=event) for index, event in enumerate(events)]
+
+
+def take_in(scope: RequestScope, rows: list[SentRow]) -> list[dict[str, Any]]:
+    """Append every good row and quarantine every bad one, in one transaction; one result for each row.
+
+    The server stamps `recorded_at`. Raises StoreUnavailable; then no row was taken.
+    """
+    now_ms = scope.now_ms()
+    checked = [_checked(sent, now_ms) for sent in rows]
+    entities = {
+        entity_of(one.contract, one.row)
+        for one in checked
+        if one.contract is not None and one.row is not None
+    }
+    with scope.store.writing(*entities) as tx:
+        return [_taken(tx, one, now_ms) for one in checked]
+
+
+def _checked(sent: SentRow, now_ms: int) -> _Checked:
+    if not isinstance(sent.value, dict):
+        return _bad(sent, None, "", "a row is a JSON object")
+    name = sent.value.get("contract")
+    contract = CONTRACTS.get(name) if isinstance(name, str) else None
+    if contract is None:
+        return _bad(sent, None, "contract", f"contract must be one of {', '.join(CONTRACTS)}")
+    columns = {column: value for column, value in sent.value.items() if column != "contract"}
+    result = check_row(contract, columns, recorded_at_ms=now_ms)
+    if result.row is None:
+        errors = []
+        violations = []
+        for violation in result.violations:
+            is_future = violation.rule is Rule.NOT_BEFORE and violation.column == "recorded_at"
+            column = "occurred_at" if is_future else violation.column
+            detail = "occurred_at must not lie in the future" if is_future else violation.message
+            errors.append({"pointer": sent.where + pointer(column), "detail": detail})
+            violations.append(
+                {
+                    "column": column,
+                    "rule": violation.rule.value,
+                    "value": violation.value_repr,
+                    "message": detail,
+                }
+            )
+        return _Checked(
+            sent=sent, contract=contract, row=None, errors=tuple(errors), violations=tuple(violations)
+        )
+    row = {column: value for column, value in result.row.items() if column != "recorded_at"}
+    return _Checked(sent=sent, contract=contract, row=row, errors=(), violations=())
+
+
+def _bad(sent: SentRow, contract: Contract | None, column: str, detail: str) -> _Checked:
+    where = sent.where + (pointer(column) if column else "")
+    return _Checked(
+        sent=sent,
+        contract=contract,
+        row=None,
+        errors=({"pointer": where, "detail": detail},),
+        violations=({"column": column, "rule": "contract", "value": "", "message": detail},),
+    )
+
+
+def _taken(tx: Transaction, one: _Checked, now_ms: int) -> dict[str, Any]:
+    value = one.sent.value
+    event_id = value.get("event_id") if isinstance(value, dict) else None
+    document: dict[str, Any] = {
+        "event_id": event_id if isinstance(event_id, str) else None,
+        "contract": None if one.contract is None else one.contract.name,
+    }
+    if one.contract is None or one.row is None:
+        _quarantine(tx, one, list(one.violations), now_ms)
+        return {**document, "status": "rejected", "errors": list(one.errors)}
+    result = append(tx, one.contract, one.row, now_ms)
+    document["status"] = _STATUS_WORD[result.status]
+    if result.message is not None:
+        where = one.sent.where + pointer(result.column or "event_id")
+        document["errors"] = [{"pointer": where, "detail": result.message}]
+    if result.readmitted:
+        document["readmitted"] = [readmitted.event_id for readmitted in _entered(result)]
+    if result.status is AppendStatus.REFUSED:
+        violation = {
+            "column": result.column or "",
+            "rule": "" if result.rule is None else result.rule.value,
+            "value": "",
+            "message": result.message or "",
+        }
+        _quarantine(tx, one, [violation], now_ms)
+    return document
+
+
+def _entered(result: AppendResult) -> list[AppendResult]:
+    return [held for held in result.readmitted if held.status is AppendStatus.ACCEPTED]
+
+
+def _quarantine(tx: Transaction, one: _Checked, violations: list[dict[str, str]], now_ms: int) -> None:
+    """Keep a refused row as it came; the same row sent again and again is kept once."""
+    body = msgspec.json.encode(one.sent.value).decode()
+    quarantine_row(
+        tx,
+        quarantine_id=f"sent-{hashlib.sha256(body.encode()).hexdigest()}",
+        contract_name=None if one.contract is None else one.contract.name,
+        violations=violations,
+        body=body,
+        now_ms=now_ms,
+    )

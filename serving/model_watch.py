@@ -1,0 +1,165 @@
+"""Which model decides: the registry's champion, looked up beside the requests and swapped in one move."""
+
+import logging
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from serving.scorer import ChampionModel, ModelNotUsableError, load_model
+
+LOG = logging.getLogger("bonitas.models")
+CHAMPION = "champion"
+
+
+class RegistryUnreachableError(Exception):
+    """The model registry did not answer; nothing is known about its champion."""
+
+
+class ModelRegistry:
+    """MLflow's registry, read only: versions, the champion alias and the models' folders.
+
+    MLflow is imported on first use, because it takes longer to import than the rest of the service.
+    """
+
+    def __init__(self, tracking_uri: str) -> None:
+        self._tracking_uri = tracking_uri
+        self._client: Any = None
+
+    def champion_version(self, model_name: str) -> str | None:
+        """The version that the alias champion names; None when there is no such model or alias.
+
+        Raises RegistryUnreachableError.
+        """
+        return self._ask(lambda client: str(client.get_model_version_by_alias(model_name, CHAMPION).version))
+
+    def load(self, model_name: str, version: str) -> ChampionModel:
+        """Read a registered version. Raises ModelNotUsableError or RegistryUnreachableError."""
+        uri = self._ask(lambda client: str(client.get_model_version_download_uri(model_name, version)))
+        if uri is None:
+            raise ModelNotUsableError(f"{model_name} {version} is not in the registry")
+        return load_model(self._folder(uri), name=model_name, version=version)
+
+    def _ask(self, question: Callable[[Any], str]) -> str | None:
+        from mlflow.exceptions import MlflowException  # noqa: PLC0415 see the class
+        from mlflow.protos.databricks_pb2 import (  # noqa: PLC0415 see the class
+            INVALID_PARAMETER_VALUE,
+            RESOURCE_DOES_NOT_EXIST,
+            ErrorCode,
+        )
+        from sqlalchemy.exc import SQLAlchemyError  # noqa: PLC0415 MLflow's database store lets it through
+
+        try:
+            if self._client is None:
+                from mlflow import MlflowClient  # noqa: PLC0415 see the class
+
+                self._client = MlflowClient(tracking_uri=self._tracking_uri, registry_uri=self._tracking_uri)
+            return question(self._client)
+        except MlflowException as error:
+            unknown = {ErrorCode.Name(RESOURCE_DOES_NOT_EXIST), ErrorCode.Name(INVALID_PARAMETER_VALUE)}
+            if error.error_code in unknown:
+                return None
+            raise RegistryUnreachableError(str(error)) from error
+        except (SQLAlchemyError, OSError) as error:
+            raise RegistryUnreachableError(type(error).__name__) from error
+
+    def _folder(self, uri: str) -> Path:
+        import mlflow.artifacts  # noqa: PLC0415 see the class
+        from mlflow.exceptions import MlflowException  # noqa: PLC0415 see the class
+
+        try:
+            folder = Path(
+                mlflow.artifacts.download_artifacts(artifact_uri=uri, tracking_uri=self._tracking_uri)
+            )
+        except (MlflowException, OSError) as error:
+            raise ModelNotUsableError(f"the model's folder {uri} cannot be read: {error}") from error
+        return folder if (folder / "model.json").exists() else folder / "model"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelInForce:
+    """The champion as it was last seen, or why there is none.
+
+    technical_reason: says in one sentence, for logs and for the checkout, why `model` is None.
+    """
+
+    model: ChampionModel | None
+    technical_reason: str | None
+
+
+class ModelWatch:
+    """Keeps the champion of one model at hand; a thread asks the registry every few seconds.
+
+    An unreachable registry changes nothing: the last champion stays in force. A champion that this
+    service cannot serve leaves no model: an older one would decide against the alias.
+    """
+
+    def __init__(
+        self, registry: ModelRegistry, model_name: str, *, poll_seconds: float, on_change: Callable[[], None]
+    ) -> None:
+        self._registry = registry
+        self._model_name = model_name
+        self._poll_seconds = poll_seconds
+        self._on_change = on_change
+        self._version: str | None = None
+        self._in_force = ModelInForce(model=None, technical_reason="the model registry was not read yet")
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="model-watch", daemon=True)
+
+    @property
+    def in_force(self) -> ModelInForce:
+        """What decides now; one read, so a request sees one model throughout."""
+        return self._in_force
+
+    def start(self) -> None:
+        """Look once, here and now, and go on in the background."""
+        self.look()
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread; returns when it has ended."""
+        self._stopped.set()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def look(self) -> None:
+        """Ask the registry once and swap the model if the champion changed."""
+        try:
+            version = self._registry.champion_version(self._model_name)
+            if version is None:
+                found = ModelInForce(
+                    model=None, technical_reason=f"{self._model_name} has no version that is champion"
+                )
+            elif version == self._version:
+                return
+            else:
+                found = ModelInForce(
+                    model=self._registry.load(self._model_name, version), technical_reason=None
+                )
+        except RegistryUnreachableError as error:
+            LOG.warning("model_registry_unreachable", extra={"reason": str(error)})
+            if self._in_force.model is None:
+                self._in_force = ModelInForce(
+                    model=None, technical_reason="the model registry is unreachable"
+                )
+            return
+        except ModelNotUsableError as error:
+            found = ModelInForce(model=None, technical_reason=str(error))
+        # A version that could not be read is tried again: its folder may still be on its way.
+        self._version = version if found.model is not None else None
+        if found != self._in_force:
+            LOG.info(
+                "model_in_force",
+                extra={
+                    "model": self._model_name,
+                    "version": None if found.model is None else found.model.version,
+                    "reason": found.technical_reason,
+                },
+            )
+        self._in_force = found
+        self._on_change()
+
+    def _run(self) -> None:
+        while not self._stopped.wait(self._poll_seconds):
+            self.look()

@@ -1,0 +1,267 @@
+"""The API's own OpenAPI 3.1 document, from the contracts and from the closed lists of the domain."""
+
+from typing import Any
+
+from data_contracts.json_schema import json_schema
+from data_contracts.ledger_contracts import ALL_CONTRACTS
+from serving.domain.decision import Outcome
+from serving.domain.policy import ALTERNATIVE_NAMES
+from serving.order_body import order_body_schema
+
+_TEXT = {"type": "string"}
+_TEXT_OR_NULL = {"type": ["string", "null"]}
+_CENTS_OR_NULL = {"type": ["integer", "null"], "description": "minor units of the order's currency"}
+
+
+def _object(properties: dict[str, Any], *, required: list[str] | None = None) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": list(properties) if required is None else required,
+    }
+
+
+def _list(of: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "array", "items": of}
+
+
+def _reference(name: str) -> dict[str, str]:
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def _decision_schema() -> dict[str, Any]:
+    rule = {"code": _TEXT, "group": _TEXT, "field": _TEXT_OR_NULL}
+    return _object(
+        {
+            "decision_id": {**_TEXT_OR_NULL, "description": "null for an answer that is not kept"},
+            "order_id": _TEXT,
+            "outcome": {"enum": [outcome.value for outcome in Outcome]},
+            "score": {"type": ["integer", "null"], "minimum": 100, "maximum": 999},
+            "probability_of_default": {"type": ["number", "null"], "minimum": 0, "maximum": 1},
+            "limit_cents": _CENTS_OR_NULL,
+            "available_cents": _CENTS_OR_NULL,
+            "reasons": {**_list(_object({**rule, "text": _TEXT})), "maxItems": 4},
+            "failed_rules": _list(_object(rule)),
+            "alternatives": _list({"enum": sorted(ALTERNATIVE_NAMES)}),
+            "recourse": _list(
+                _object(
+                    {"code": _TEXT, "field": _TEXT_OR_NULL, "text": _TEXT, "sufficient": {"type": "boolean"}}
+                )
+            ),
+            "model": {
+                "oneOf": [{"type": "null"}, _object({"name": _TEXT, "version": _TEXT})],
+            },
+            "policy_version": _TEXT,
+            "decided_at": {"type": "string", "format": "date-time"},
+            "degraded": {"type": "boolean"},
+        },
+        required=["order_id", "outcome", "alternatives"],
+    ) | {"description": "A merchant's key sees decision_id, order_id, outcome and alternatives only."}
+
+
+def _schemas() -> dict[str, Any]:
+    schemas: dict[str, Any] = {
+        "Order": order_body_schema(),
+        "Decision": _decision_schema(),
+        "Problem": _object(
+            {
+                "type": _TEXT,
+                "title": _TEXT,
+                "status": {"type": "integer"},
+                "detail": _TEXT,
+                "errors": _list(_object({"pointer": _TEXT, "detail": _TEXT})),
+            },
+            required=["type", "title", "status"],
+        ),
+        "OrderState": _object(
+            {"order_id": _TEXT, "decision_id": _TEXT, "outcome": _TEXT, "state": _TEXT},
+            required=["order_id"],
+        ),
+        "EventResults": _object(
+            {
+                "accepted": {"type": "integer"},
+                "repeated": {"type": "integer"},
+                "held": {"type": "integer"},
+                "rejected": {"type": "integer"},
+                "results": _list(
+                    _object(
+                        {
+                            "event_id": _TEXT_OR_NULL,
+                            "contract": _TEXT_OR_NULL,
+                            "status": {"enum": ["accepted", "repeated", "held", "rejected"]},
+                            "errors": _list(_object({"pointer": _TEXT, "detail": _TEXT})),
+                        },
+                        required=["status"],
+                    )
+                ),
+            }
+        ),
+        "ReviewRequest": {
+            "type": "object",
+            "properties": {"note": {"type": ["string", "null"], "maxLength": 2000}},
+            "additionalProperties": False,
+        },
+    }
+    for contract in ALL_CONTRACTS:
+        schema = {name: value for name, value in json_schema(contract).items() if name != "$schema"}
+        schema["properties"] = {"contract": {"const": contract.name}, **schema["properties"]}
+        schema["required"] = ["contract", *schema["required"]]
+        schemas[f"event_{contract.name}"] = schema
+    event = {"oneOf": [_reference(f"event_{contract.name}") for contract in ALL_CONTRACTS]}
+    schemas["Event"] = event | {
+        "discriminator": {
+            "propertyName": "contract",
+            "mapping": {c.name: f"#/components/schemas/event_{c.name}" for c in ALL_CONTRACTS},
+        }
+    }
+    schemas["Events"] = {"oneOf": [_reference("Event"), _object({"events": _list(_reference("Event"))})]}
+    return schemas
+
+
+_PROBLEMS = {
+    400: "the Idempotency-Key is not valid",
+    401: "the API key is missing or not known",
+    403: "the API key does not allow this",
+    404: "there is no such thing, or it is not the caller's",
+    409: "what is stored does not allow this step any more",
+    413: "the body is too large",
+    415: "the body is not application/json",
+    422: "the body is malformed, each bad field is named; or the Idempotency-Key came with another body",
+    503: "the store did not answer; nothing was changed",
+}
+
+
+def _operation(
+    name: str,
+    summary: str,
+    *,
+    answer: str,
+    body: str | None = None,
+    body_required: bool = True,
+    path_parameter: str | None = None,
+    idempotent: bool = False,
+    status: int = 200,
+) -> dict[str, Any]:
+    parameters = []
+    if path_parameter is not None:
+        parameters.append({"name": path_parameter, "in": "path", "required": True, "schema": _TEXT})
+    if idempotent:
+        parameters.append(
+            {
+                "name": "Idempotency-Key",
+                "in": "header",
+                "required": False,
+                "schema": {"type": "string", "minLength": 1, "maxLength": 255},
+            }
+        )
+    operation: dict[str, Any] = {
+        "operationId": name,
+        "summary": summary,
+        "parameters": parameters,
+        "responses": {
+            str(status): {
+                "description": "the answer",
+                "content": {"application/json": {"schema": _reference(answer)}},
+            },
+            **{
+                str(code): {
+                    "description": text,
+                    "content": {"application/problem+json": {"schema": _reference("Problem")}},
+                }
+                for code, text in _PROBLEMS.items()
+            },
+        },
+    }
+    if body is not None:
+        operation["requestBody"] = {
+            "required": body_required,
+            "content": {"application/json": {"schema": _reference(body)}},
+        }
+    return operation
+
+
+def openapi_document() -> dict[str, Any]:
+    """The document that GET /v1/openapi.json serves."""
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Bonitas",
+            "version": "1",
+            "description": "Pay by invoice: one order in, one decision out. Amounts are whole minor units.",
+        },
+        "security": [{"apiKey": []}],
+        "paths": {
+            "/v1/score": {
+                "post": _operation(
+                    "score",
+                    "Decide one order and reserve its amount",
+                    answer="Decision",
+                    body="Order",
+                    idempotent=True,
+                )
+            },
+            "/v1/precheck": {
+                "post": _operation(
+                    "precheck", "What the answer would be; nothing is kept", answer="Decision", body="Order"
+                )
+            },
+            "/v1/events": {
+                "post": _operation(
+                    "events",
+                    "Ledger rows, one or many; each is judged for itself",
+                    answer="EventResults",
+                    body="Events",
+                )
+            },
+            "/v1/orders/{order_id}": {
+                "get": _operation(
+                    "order",
+                    "The newest decision about an order",
+                    answer="OrderState",
+                    path_parameter="order_id",
+                )
+            },
+            "/v1/orders/{order_id}/confirm": {
+                "post": _operation(
+                    "confirm",
+                    "The customer has ordered: the reservation stays until the invoice",
+                    answer="OrderState",
+                    path_parameter="order_id",
+                    idempotent=True,
+                )
+            },
+            "/v1/orders/{order_id}/cancel": {
+                "post": _operation(
+                    "cancel",
+                    "The order will not be: its reservation ends",
+                    answer="OrderState",
+                    path_parameter="order_id",
+                    idempotent=True,
+                )
+            },
+            "/v1/decisions/{decision_id}": {
+                "get": _operation(
+                    "decision",
+                    "One decision as it was given",
+                    answer="Decision",
+                    path_parameter="decision_id",
+                )
+            },
+            "/v1/decisions/{decision_id}/review-request": {
+                "post": _operation(
+                    "requestReview",
+                    "A person shall look at an automated refusal",
+                    answer="OrderState",
+                    body="ReviewRequest",
+                    body_required=False,
+                    path_parameter="decision_id",
+                    idempotent=True,
+                    status=202,
+                )
+            },
+        },
+        "components": {
+            "securitySchemes": {"apiKey": {"type": "http", "scheme": "bearer"}},
+            "schemas": _schemas(),
+        },
+    }

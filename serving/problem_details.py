@@ -1,0 +1,80 @@
+"""Errors as the API tells them: application/problem+json (RFC 9457), with a pointer to each bad field."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import msgspec
+from starlette.responses import Response
+
+PROBLEM_TYPES = {
+    "about:blank": "the HTTP status says it all",
+    "urn:bonitas:problem:invalid-body": "one or more fields of the body are malformed",
+    "urn:bonitas:problem:unauthenticated": "the API key is missing or not known",
+    "urn:bonitas:problem:forbidden": "the API key's role does not allow it",
+    "urn:bonitas:problem:idempotency-key-reused": "the Idempotency-Key came before, with another body",
+    "urn:bonitas:problem:order-already-decided": "the order cannot be changed any more",
+    "urn:bonitas:problem:store-unavailable": "the store did not answer; nothing was changed",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class FieldError:
+    """What is wrong with one field; `pointer` is a JSON pointer (RFC 6901) into the body."""
+
+    pointer: str
+    detail: str
+
+
+class ProblemError(Exception):
+    """Ends a request with a problem document."""
+
+    def __init__(
+        self,
+        status: int,
+        title: str,
+        *,
+        kind: str | None = None,
+        detail: str | None = None,
+        errors: Sequence[FieldError] = (),
+        headers: dict[str, str] | None = None,
+    ) -> None:
+        super().__init__(title)
+        self.status = status
+        self.title = title
+        self.type = "about:blank" if kind is None else f"urn:bonitas:problem:{kind}"
+        self.detail = detail
+        self.errors = tuple(errors)
+        self.headers = headers
+
+    def response(self) -> Response:
+        """The HTTP answer."""
+        document: dict[str, object] = {"type": self.type, "title": self.title, "status": self.status}
+        if self.detail is not None:
+            document["detail"] = self.detail
+        if self.errors:
+            document["errors"] = [{"pointer": error.pointer, "detail": error.detail} for error in self.errors]
+        return Response(
+            msgspec.json.encode(document),
+            status_code=self.status,
+            headers=self.headers,
+            media_type="application/problem+json",
+        )
+
+
+def invalid_body(errors: Sequence[FieldError]) -> ProblemError:
+    """422: the body is JSON, but these fields are malformed."""
+    return ProblemError(422, "The body is not valid", kind="invalid-body", errors=errors)
+
+
+def not_found(detail: str) -> ProblemError:
+    """404: there is no such thing, or it is not the caller's to see."""
+    return ProblemError(404, "Not found", detail=detail)
+
+
+def pointer(*parts: str | int) -> str:
+    """A JSON pointer.
+
+    >>> pointer("events", 3, "a/b")
+    '/events/3/a~1b'
+    """
+    return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in parts)

@@ -1,0 +1,126 @@
+"""Recomputes a decision from what was stored, bit for bit, and its features from the ledger."""
+
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from features.feature_sets import FEATURE_SETS
+from serving.checkout_judgement import DecisionInputs, answer_to_checkout, inputs_at, judge
+from serving.domain.errors import UnknownDecision
+from serving.domain.policy import parse_policy
+from serving.model_watch import ModelRegistry
+from serving.scorer import ChampionModel
+from serving.store.decision_log import LoggedDecision, decision_of
+from serving.store.ledger import credit_rows
+from serving.store.policies import policy_text
+from serving.store.store import Store
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReplayResult:
+    """What came of a replay.
+
+    answered: the answer as it was given; recomputed: as it comes out now.
+    differences: names of the answer's fields, and of the raw score, that are not the same.
+    ledger_differences: features, or `applicant` or `standing`, that the ledger as of then gives otherwise.
+    """
+
+    decision_id: str
+    answered: dict[str, Any]
+    recomputed: dict[str, Any]
+    differences: tuple[str, ...]
+    ledger_differences: tuple[str, ...]
+
+    @property
+    def is_identical(self) -> bool:
+        """Whether everything came out the same, bit for bit."""
+        return not self.differences and not self.ledger_differences
+
+    def to_json(self) -> dict[str, Any]:
+        """For printing."""
+        return {
+            "decision_id": self.decision_id,
+            "identical": self.is_identical,
+            "differences": list(self.differences),
+            "ledger_differences": list(self.ledger_differences),
+            "answered": self.answered,
+            "recomputed": self.recomputed,
+        }
+
+
+def replay(store: Store, registry: ModelRegistry, decision_id: str) -> ReplayResult:
+    """Decide again from the stored inputs, with the model and the policy of that time.
+
+    Raises UnknownDecision, StoreUnavailable, and ModelNotUsableError or RegistryUnreachableError when
+    the model's version cannot be had any more.
+    """
+    with store.reading() as tx:
+        logged = decision_of(tx, decision_id)
+        if logged is None:
+            raise UnknownDecision(f"there is no decision {decision_id}")
+        text = policy_text(tx, logged.policy_version)
+        rows = credit_rows(tx, logged.customer_id)
+    if text is None:
+        raise UnknownDecision(f"policy {logged.policy_version} of decision {decision_id} was not kept")
+    policy = parse_policy(text)
+    model = _model(registry, logged)
+    record = logged.record
+    inputs = DecisionInputs.restored(record, logged.features)
+    judgement = judge(
+        inputs, model, policy, as_of_ms=logged.as_of_ms, technical_reason=record["technical_reason"]
+    )
+    recomputed = answer_to_checkout(
+        judgement.decision,
+        decision_id=decision_id,
+        order_id=logged.order_id,
+        model=None if model is None else (model.name, model.version),
+        as_of_ms=logged.as_of_ms,
+        language=record["language"],
+    )
+    answered = record["answer"]
+    differences = [name for name in {**answered, **recomputed} if answered.get(name) != recomputed.get(name)]
+    if judgement.raw_log_odds != record["raw_log_odds"]:
+        differences.append("raw_log_odds")
+    from_ledger = inputs_at(
+        rows,
+        inputs.order_row,
+        reserved_cents=inputs.standing.reserved_cents,
+        as_of_ms=logged.as_of_ms,
+        feature_set=None if model is None else model.feature_set,
+    )
+    return ReplayResult(
+        decision_id=decision_id,
+        answered=answered,
+        recomputed=recomputed,
+        differences=tuple(differences),
+        ledger_differences=_ledger_differences(inputs, from_ledger, model),
+    )
+
+
+def _model(registry: ModelRegistry, logged: LoggedDecision) -> ChampionModel | None:
+    if logged.model_name is None or logged.model_version is None:
+        return None
+    return registry.load(logged.model_name, logged.model_version)
+
+
+def _ledger_differences(
+    stored: DecisionInputs, from_ledger: DecisionInputs, model: ChampionModel | None
+) -> tuple[str, ...]:
+    differences = []
+    if stored.applicant != from_ledger.applicant:
+        differences.append("applicant")
+    if stored.standing != from_ledger.standing:
+        differences.append("standing")
+    if model is not None:
+        names = FEATURE_SETS[model.feature_set.name].names
+        differences += [
+            name
+            for name, then, now in zip(names, stored.features, from_ledger.features, strict=True)
+            if _bits([then]) != _bits([now])
+        ]
+    return tuple(differences)
+
+
+def _bits(values: Sequence[float]) -> bytes:
+    return struct.pack(f"<{len(values)}d", *values)

@@ -1,0 +1,265 @@
+"""A registered model as the checkout uses it: log-odds, calibration, points and what each feature adds.
+
+A model is a folder with `model.json` and, for LightGBM, the booster's text. It holds no class of ours,
+no pickle, and needs neither scikit-learn nor pandas.
+"""
+
+import json
+import math
+from bisect import bisect_left
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import lightgbm
+
+from features.feature_sets import FEATURE_SETS, FeatureSet
+from serving.fast_booster import FastBooster
+
+FORMAT = 1
+POINTS_MINIMUM = 100
+POINTS_MAXIMUM = 999
+
+
+class ModelNotUsableError(Exception):
+    """A registered model cannot serve; the message is the technical reason, without personal data."""
+
+
+class RawModel(Protocol):
+    """What stands behind the calibration: raw log-odds of not being paid for one row of features."""
+
+    def raw_score(self, values: Sequence[float]) -> float:
+        """Log-odds of bad before calibration."""
+        ...
+
+    def contributions(self, values: Sequence[float]) -> list[float]:
+        """What each feature adds to the raw log-odds, against the average decision; the average last."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScorecardFeature:
+    """One feature's steps: x adds every step weight whose cut point lies below x, NaN the missing weight."""
+
+    cut_points: tuple[float, ...]
+    step_weights: tuple[float, ...]
+    missing_weight: float
+    mean_contribution: float
+
+    def contribution(self, value: float) -> float:
+        """What `value` adds to the log-odds."""
+        if math.isnan(value):
+            return self.missing_weight
+        total = 0.0
+        for weight in self.step_weights[: bisect_left(self.cut_points, value)]:
+            total += weight
+        return total
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scorecard:
+    """An additive model of steps, in plain Python."""
+
+    intercept: float
+    features: tuple[ScorecardFeature, ...]
+
+    def raw_score(self, values: Sequence[float]) -> float:
+        """Intercept plus every feature's contribution, added in the order of the features."""
+        total = self.intercept
+        for feature, value in zip(self.features, values, strict=True):
+            total += feature.contribution(value)
+        return total
+
+    def contributions(self, values: Sequence[float]) -> list[float]:
+        """Each feature's contribution minus its mean among the training rows; the mean score last."""
+        parts = [
+            feature.contribution(value) - feature.mean_contribution
+            for feature, value in zip(self.features, values, strict=True)
+        ]
+        average = self.intercept
+        for feature in self.features:
+            average += feature.mean_contribution
+        return [*parts, average]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Calibration:
+    """Raw log-odds to calibrated log-odds: straight lines between knots, level outside them."""
+
+    raw_log_odds: tuple[float, ...]
+    log_odds: tuple[float, ...]
+
+    def __call__(self, raw: float) -> float:
+        """The calibrated log-odds.
+
+        >>> calibration = Calibration(raw_log_odds=(-1.0, 1.0), log_odds=(-2.0, 0.0))
+        >>> calibration(-3.0), calibration(0.0), calibration(9.0)
+        (-2.0, -1.0, 0.0)
+        """
+        knots = self.raw_log_odds
+        if raw <= knots[0]:
+            return self.log_odds[0]
+        if raw >= knots[-1]:
+            return self.log_odds[-1]
+        right = bisect_left(knots, raw)
+        left = right - 1
+        share = (raw - knots[left]) / (knots[right] - knots[left])
+        return self.log_odds[left] + share * (self.log_odds[right] - self.log_odds[left])
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScoreScale:
+    """How odds (good to bad) become points: so many at the reference odds, so many more when they double."""
+
+    reference_points: float = 600.0
+    reference_odds: float = 30.0
+    points_to_double_odds: float = 40.0
+
+    def points(self, log_odds_of_bad: float) -> int:
+        """Points from 100 to 999, higher is better.
+
+        >>> ScoreScale().points(-math.log(30)), ScoreScale().points(-math.log(60))
+        (600, 640)
+        """
+        above = (-log_odds_of_bad - math.log(self.reference_odds)) / math.log(2)
+        points = round(self.reference_points + self.points_to_double_odds * above)
+        return min(max(points, POINTS_MINIMUM), POINTS_MAXIMUM)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ModelScore:
+    """What the model says about one row of features."""
+
+    raw_log_odds: float
+    probability_of_default: float
+    points: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChampionModel:
+    """One version of a registered model, ready to score; never changes, so threads may share it.
+
+    typical_values: the median of each feature among customers who paid, None where it was missing.
+    """
+
+    name: str
+    version: str
+    feature_set: FeatureSet
+    raw_model: RawModel
+    calibration: Calibration
+    scale: ScoreScale
+    typical_values: Mapping[str, float | None]
+
+    @property
+    def feature_names(self) -> tuple[str, ...]:
+        """The names of the model's columns, in order."""
+        return self.feature_set.names
+
+    def score(self, values: Sequence[float]) -> ModelScore:
+        """Judge one row in the order of `feature_names`, NaN where missing."""
+        raw = self.raw_model.raw_score(values)
+        log_odds = self.calibration(raw)
+        return ModelScore(
+            raw_log_odds=raw,
+            probability_of_default=1.0 / (1.0 + math.exp(-log_odds)),
+            points=self.scale.points(log_odds),
+        )
+
+    def contributions(self, values: Sequence[float]) -> tuple[float, ...]:
+        """What each feature adds to the raw log-odds of not being paid, against the average decision."""
+        return tuple(self.raw_model.contributions(values)[:-1])
+
+
+def load_model(directory: Path, *, name: str, version: str) -> ChampionModel:
+    """Read a model folder. Raises ModelNotUsableError when it is not one that this code can serve."""
+    try:
+        document = json.loads((directory / "model.json").read_text(encoding="utf-8"))
+        return _from_document(document, directory, name=name, version=version)
+    except OSError as error:
+        raise ModelNotUsableError(f"{name} {version}: {error.strerror}: {error.filename}") from error
+    except (KeyError, TypeError, ValueError) as error:
+        raise ModelNotUsableError(f"{name} {version}: model.json is not complete: {error!r}") from error
+
+
+def _from_document(document: Any, directory: Path, *, name: str, version: str) -> ChampionModel:
+    if document["format"] != FORMAT:
+        raise ModelNotUsableError(
+            f"{name} {version}: format {document['format']} is not known, only {FORMAT}"
+        )
+    feature_set = _current_feature_set(document, name=name, version=version)
+    knots = document["calibration"]
+    calibration = Calibration(
+        raw_log_odds=_floats(knots["raw_log_odds"]), log_odds=_floats(knots["log_odds"])
+    )
+    if not calibration.raw_log_odds or len(calibration.raw_log_odds) != len(calibration.log_odds):
+        raise ModelNotUsableError(f"{name} {version}: the calibration has no pairs of knots")
+    return ChampionModel(
+        name=name,
+        version=version,
+        feature_set=feature_set,
+        raw_model=_raw_model(document, directory, feature_set, name=name, version=version),
+        calibration=calibration,
+        scale=ScoreScale(**{key: float(value) for key, value in document["score_scale"].items()}),
+        typical_values={
+            key: None if value is None else float(value)
+            for key, value in document.get("typical_values", {}).items()
+        },
+    )
+
+
+def _current_feature_set(document: Any, *, name: str, version: str) -> FeatureSet:
+    trained_on = document["feature_set"]
+    feature_set = FEATURE_SETS.get(trained_on["name"])
+    if feature_set is None:
+        raise ModelNotUsableError(f"{name} {version}: no feature set is called {trained_on['name']}")
+    if trained_on["version"] != feature_set.version:
+        raise ModelNotUsableError(
+            f"{name} {version} was trained on version {trained_on['version']} of {feature_set.name}, "
+            f"this service computes {feature_set.version}: train and promote a new version"
+        )
+    if tuple(document["features"]) != feature_set.names:
+        raise ModelNotUsableError(f"{name} {version}: its columns are not those of {feature_set.name}")
+    return feature_set
+
+
+def _raw_model(
+    document: Any, directory: Path, feature_set: FeatureSet, *, name: str, version: str
+) -> RawModel:
+    match document["kind"]:
+        case "lightgbm":
+            text = (directory / document["booster_file"]).read_text(encoding="utf-8")
+            try:
+                booster = FastBooster(text)
+            except lightgbm.basic.LightGBMError as error:
+                raise ModelNotUsableError(f"{name} {version}: {error}") from error
+            if len(booster.feature_names) != len(feature_set.names):
+                raise ModelNotUsableError(f"{name} {version}: the booster has other columns")
+            return booster
+        case "scorecard":
+            by_name = {feature["name"]: feature for feature in document["scorecard"]["features"]}
+            return Scorecard(
+                intercept=float(document["scorecard"]["intercept"]),
+                features=tuple(_scorecard_feature(by_name.get(column)) for column in feature_set.names),
+            )
+        case kind:
+            raise ModelNotUsableError(f"{name} {version}: kind {kind!r} is not known")
+
+
+def _scorecard_feature(document: Any | None) -> ScorecardFeature:
+    """A feature that the scorecard leaves out adds nothing."""
+    if document is None:
+        return ScorecardFeature(cut_points=(), step_weights=(), missing_weight=0.0, mean_contribution=0.0)
+    feature = ScorecardFeature(
+        cut_points=_floats(document["cut_points"]),
+        step_weights=_floats(document["step_weights"]),
+        missing_weight=float(document["missing_weight"]),
+        mean_contribution=float(document["mean_contribution"]),
+    )
+    if len(feature.cut_points) != len(feature.step_weights):
+        raise ValueError(f"{document['name']} has not one weight for each cut point")
+    return feature
+
+
+def _floats(values: Sequence[Any]) -> tuple[float, ...]:
+    return tuple(float(value) for value in values)

@@ -1,0 +1,158 @@
+"""Starts BentoML's HTTP server as a child process, waits until it is ready and ends it cleanly."""
+
+import http.client
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from serving.settings import Settings
+
+SERVICE = "serving.service:CreditService"
+READY_WITHIN_SECONDS = 90.0
+END_WITHIN_SECONDS = 15.0
+
+
+class ServerDidNotStart(Exception):
+    """The server ended, or did not become ready in time; the message says where its output is."""
+
+
+class RunningServer:
+    """A server process of ours."""
+
+    def __init__(self, process: subprocess.Popen[bytes], *, host: str, port: int) -> None:
+        self._process = process
+        self.host = host
+        self.port = port
+
+    @property
+    def url(self) -> str:
+        """Where it answers."""
+        return f"http://{self.host}:{self.port}"
+
+    @property
+    def process_id(self) -> int:
+        """Of the supervising process."""
+        return self._process.pid
+
+    def wait(self) -> int:
+        """Block until the server ends by itself; its exit status."""
+        return self._process.wait()
+
+    def stop(self) -> None:
+        """Let running requests finish, then end; kills the whole process group if it takes too long."""
+        if self._process.poll() is None:
+            self._process.send_signal(signal.SIGINT)
+        try:
+            self._process.wait(END_WITHIN_SECONDS)
+        except subprocess.TimeoutExpired:
+            os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+
+
+@contextmanager
+def running_server(
+    settings: Settings, *, port: int, host: str = "127.0.0.1", workers: int = 1, log_file: Path | None = None
+) -> Iterator[RunningServer]:
+    """A ready server for the time of the block. Raises ServerDidNotStart.
+
+    log_file: where its output goes, None for this process's own stderr.
+    """
+    output = log_file.open("ab") if log_file is not None else None
+    try:
+        # A session of its own: Ctrl-C reaches only us, so that the server ends once and in order.
+        process = subprocess.Popen(  # noqa: S603 our own interpreter and module
+            _command(port=port, host=host),
+            env=_environ(settings, workers),
+            cwd=settings.home,
+            stdin=subprocess.DEVNULL,
+            stdout=output if output is not None else sys.stderr.fileno(),
+            stderr=subprocess.STDOUT if output is not None else None,
+            start_new_session=True,
+        )
+    finally:
+        if output is not None:
+            output.close()
+    server = RunningServer(process, host=host, port=port)
+    try:
+        _wait_until_ready(process, server, log_file)
+        yield server
+    finally:
+        server.stop()
+
+
+def serve(settings: Settings, *, port: int, host: str = "127.0.0.1", workers: int = 1) -> None:
+    """Serve until Ctrl-C or SIGTERM. Raises ServerDidNotStart, also when the server ends by itself."""
+    previous = signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        with running_server(settings, port=port, host=host, workers=workers) as server:
+            sys.stderr.write(f"Bonitas answers at {server.url} (Ctrl-C ends it)\n")
+            status = server.wait()
+            raise ServerDidNotStart(f"the server ended with status {status}")
+    except KeyboardInterrupt:
+        return
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+
+
+def _interrupt(_signal: int, _frame: object) -> None:
+    raise KeyboardInterrupt
+
+
+def _command(*, port: int, host: str) -> list[str]:
+    root = Path(__file__).resolve().parent.parent
+    return [
+        sys.executable,
+        "-m",
+        "bentoml",
+        "serve",
+        SERVICE,
+        "--working-dir",
+        str(root),
+        "--host",
+        host,
+        "--port",
+        str(port),
+    ]
+
+
+def _environ(settings: Settings, workers: int) -> dict[str, str]:
+    settings.home.mkdir(parents=True, exist_ok=True)
+    return {
+        **os.environ,
+        **settings.as_environ(),
+        "BONITAS_WORKERS": str(workers),
+        "BENTOML_HOME": str(settings.home / "bentoml"),
+        "BENTOML_DO_NOT_TRACK": "True",
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "PYTHONUNBUFFERED": "1",
+    }
+
+
+def _wait_until_ready(process: subprocess.Popen[bytes], server: RunningServer, log_file: Path | None) -> None:
+    where = f"its output is in {log_file}" if log_file is not None else "see its output above"
+    deadline = time.monotonic() + READY_WITHIN_SECONDS
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            raise ServerDidNotStart(f"the server ended with status {process.returncode}; {where}")
+        if _is_ready(server):
+            return
+        time.sleep(0.1)
+    raise ServerDidNotStart(f"the server was not ready within {READY_WITHIN_SECONDS:.0f} s; {where}")
+
+
+def _is_ready(server: RunningServer) -> bool:
+    connection = http.client.HTTPConnection(server.host, server.port, timeout=2)
+    try:
+        connection.request("GET", "/readyz")
+        return connection.getresponse().status == 200
+    except OSError:
+        return False
+    except http.client.HTTPException:
+        return False
+    finally:
+        connection.close()

@@ -1,0 +1,101 @@
+"""The BentoML service: what a worker runs. Importing this module reads the settings; nothing else does."""
+
+import gc
+import logging
+import os
+from typing import Any
+
+import bentoml
+import msgspec
+from starlette.responses import Response
+from starlette.routing import Route
+
+from serving.domain.errors import RiskError
+from serving.model_watch import ModelRegistry, ModelWatch
+from serving.observability import log_as_json_lines
+from serving.problem_details import ProblemError
+from serving.request_scope import scope_from_settings
+from serving.score_app import ScoreApi, problem_of
+from serving.settings import Settings
+from serving.store.errors import StoreError
+
+LOG = logging.getLogger("bonitas.service")
+SETTINGS = Settings.from_env(os.environ)
+POSTGRESQL_THREADS = 8
+
+API = ScoreApi()
+APP = API.app()
+
+
+def _quiet_collector() -> None:
+    """Keep what is loaded out of garbage collection: the slowest answers wait for full collections."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 50, 100)
+
+
+if SETTINGS.benchmark:
+
+    async def _echo(request: Any) -> Response:
+        return Response(
+            msgspec.json.encode(msgspec.json.decode(await request.body())), media_type="application/json"
+        )
+
+    APP.router.routes.append(Route("/echo", _echo, methods=["POST"]))
+
+
+@bentoml.service(
+    name="bonitas",
+    workers=SETTINGS.workers,
+    traffic={"timeout": 5},
+    logging={"access": {"enabled": False}},
+    metrics={"enabled": True},
+    tracing={"excluded_urls": "v1/.*"},
+)
+@bentoml.asgi_app(APP, path="/v1")
+class CreditService:
+    """Checkout decisions. The HTTP API is mounted at /v1; `score` serves BentoML's own client."""
+
+    def __init__(self) -> None:
+        log_as_json_lines()
+        self._watch = ModelWatch(
+            ModelRegistry(SETTINGS.mlflow_uri),
+            SETTINGS.model_name,
+            poll_seconds=SETTINGS.model_poll_seconds,
+            on_change=_quiet_collector,
+        )
+        scope = scope_from_settings(SETTINGS, self._watch)
+        self._watch.start()
+        try:
+            scope.register_policy()
+        except StoreError as problem:
+            LOG.warning("policy_not_registered_yet", extra={"reason": str(problem)})
+        is_postgresql = SETTINGS.database_url.startswith("postgresql")
+        API.start(scope, threads=POSTGRESQL_THREADS if is_postgresql else 0)
+        _quiet_collector()
+
+    @bentoml.api(route="/score")  # type: ignore[untyped-decorator]  # BentoML has no types
+    async def score(self, order: dict[str, Any], /, ctx: bentoml.Context) -> dict[str, Any]:
+        """What POST /v1/score answers, for `bentoml.SyncHTTPClient(url, token=API_KEY).score(order)`."""
+        headers = ctx.request.headers
+        try:
+            return await API.score_document(
+                headers.get("authorization"),
+                order,
+                idempotency_key=headers.get("idempotency-key"),
+                language=headers.get("accept-language"),
+            )
+        except RiskError as error:
+            problem = problem_of(error)
+        except ProblemError as error:
+            problem = error
+        ctx.response.status_code = problem.status
+        return msgspec.json.decode(problem.response().body, type=dict[str, Any])
+
+    @bentoml.on_shutdown  # type: ignore[untyped-decorator]  # as above
+    def end(self) -> None:
+        """Finish what was begun, stop polling and close the store."""
+        self._watch.stop()
+        API.stop()
+        if API.scope is not None:
+            API.scope.door.close()
