@@ -1,0 +1,457 @@
+"""What is decided at checkout, at the boundaries where it turns."""
+
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from features.feature_sets import INVOICE_ELIGIBILITY
+from serving.domain import policy_rules
+from serving.domain.checkout_decision import credit_limit_cents, cut_off, decide
+from serving.domain.decision import (
+    AccountStanding,
+    Address,
+    Applicant,
+    CreditAssessment,
+    Decision,
+    FeatureContribution,
+    Order,
+    Outcome,
+    OverdueInvoice,
+    Reason,
+    Recourse,
+    TechnicalFailure,
+)
+from serving.domain.errors import PolicyInvalid
+from serving.domain.policy import parse_policy
+from serving.domain.policy_rules import completed_years
+from serving.domain.reasons import (
+    LANGUAGES,
+    REASON_CODES,
+    RECOURSE_CODES,
+    adverse_reasons,
+    reason_text,
+    recourse_text,
+)
+
+POLICY_TEXT = (Path(__file__).parents[2] / "serving" / "policy.toml").read_text()
+POLICY = parse_policy(POLICY_TEXT)
+AS_OF = datetime(2026, 6, 15, 12, 0, tzinfo=UTC)
+ADDRESS = Address(
+    name="Erika Mustermann",
+    street="Heidestraße",
+    house_number="17",
+    postal_code="51147",
+    city="Köln",
+    country="DE",
+)
+ORDER = Order(
+    order_id="o1",
+    customer_id="c1",
+    merchant_id="m1",
+    amount_cents=10_000,
+    currency="EUR",
+    delivery=ADDRESS,
+    billing=ADDRESS,
+    contact_email="erika@example.com",
+    contact_phone="+49 30 1234567",
+)
+APPLICANT = Applicant(
+    birth_date=date(1980, 5, 17),
+    residence_country="DE",
+    identity_status="verified",
+    identity_document_expires_on=date(2030, 1, 31),
+    email_confirmed=True,
+    phone_confirmed=True,
+    personal_data_confirmed_at=AS_OF - timedelta(days=100),
+)
+STANDING = AccountStanding(outstanding_cents=0, reserved_cents=0, overdue_invoices=(), paid_invoice_count=6)
+GOOD = CreditAssessment(probability_of_default=0.01, score=650)
+NO_MODEL = TechnicalFailure(code="no_model", detail="no champion")
+NO_STORE = TechnicalFailure(code="no_store", detail="cannot be read")
+
+
+def decided(
+    order: Order = ORDER,
+    applicant: Applicant | None = APPLICANT,
+    standing: AccountStanding | TechnicalFailure = STANDING,
+    assessment: CreditAssessment | TechnicalFailure = GOOD,
+    as_of: datetime = AS_OF,
+) -> Decision:
+    return decide(order, applicant, standing, assessment, POLICY, as_of=as_of)
+
+
+def codes(decision: Decision) -> list[str]:
+    return [failure.code for failure in decision.failed_rules]
+
+
+def test_a_good_customer_is_approved_without_reasons() -> None:
+    decision = decided()
+    assert (decision.outcome, decision.reasons, decision.alternatives) == (Outcome.APPROVED, (), ())
+
+
+def test_17_years_and_364_days_is_refused_and_18_years_0_days_is_not() -> None:
+    turning = replace(APPLICANT, birth_date=date(2008, 6, 16))
+    assert codes(decided(applicant=turning)) == ["under_age"]
+    assert decided(applicant=replace(turning, birth_date=date(2008, 6, 15))).outcome is Outcome.APPROVED
+
+
+def test_the_age_counts_by_the_local_date_at_the_residence() -> None:
+    turning = replace(APPLICANT, birth_date=date(2008, 6, 16))
+    # 22:30 UTC on 15 June is half past midnight on 16 June in Berlin.
+    assert decided(applicant=turning, as_of=AS_OF.replace(hour=22, minute=30)).outcome is Outcome.APPROVED
+    assert codes(decided(applicant=turning, as_of=AS_OF.replace(hour=21, minute=30))) == ["under_age"]
+
+
+def test_who_was_born_on_29_february_comes_of_age_on_1_march_of_a_common_year() -> None:
+    assert completed_years(date(2008, 2, 29), date(2026, 2, 28)) == 17
+    assert completed_years(date(2008, 2, 29), date(2026, 3, 1)) == 18
+    assert completed_years(date(2004, 2, 29), date(2024, 2, 29)) == 20
+
+
+@given(st.dates(date(1900, 1, 1), date(2010, 1, 1)), st.dates(date(2011, 1, 1), date(2099, 12, 31)))
+def test_the_birthday_is_the_first_day_of_the_new_age(birth: date, day: date) -> None:
+    years = completed_years(birth, day)
+    first = policy_rules.birthday(birth, years)
+    assert completed_years(birth, first) == years
+    assert completed_years(birth, first - timedelta(days=1)) == years - 1
+
+
+def overdue(paused: bool, cents: int = 5_000) -> AccountStanding:
+    invoice = OverdueInvoice(invoice_id="i1", outstanding_cents=cents, days_past_due=9, paused=paused)
+    return replace(STANDING, outstanding_cents=cents, overdue_invoices=(invoice,))
+
+
+def test_an_overdue_paused_invoice_does_not_block_and_an_unpaused_one_does() -> None:
+    assert decided(standing=overdue(paused=True)).outcome is Outcome.APPROVED
+    assert codes(decided(standing=overdue(paused=False))) == ["open_arrears"]
+
+
+def test_arrears_up_to_the_tolerance_do_not_block() -> None:
+    tolerance = POLICY.arrears_tolerance_cents
+    assert decided(standing=overdue(False, tolerance)).outcome is Outcome.APPROVED
+    assert codes(decided(standing=overdue(False, tolerance + 1))) == ["open_arrears"]
+
+
+def test_exactly_the_limit_passes_and_one_cent_more_does_not() -> None:
+    limit = credit_limit_cents(GOOD.score, STANDING.paid_invoice_count, POLICY)
+    standing = replace(STANDING, outstanding_cents=60_000, reserved_cents=30_000)
+    exact = replace(ORDER, amount_cents=limit - 90_000)
+    assert decided(order=exact, standing=standing).outcome is Outcome.APPROVED
+    above = decided(order=replace(exact, amount_cents=limit - 90_000 + 1), standing=standing)
+    assert codes(above) == ["credit_limit"]
+    assert above.available_cents == limit - 90_000
+    assert [(step.code, step.sufficient) for step in above.recourse] == [("stay_under_amount", True)]
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        ({"residence_country": None}, "no_residence"),
+        ({"residence_country": "FR"}, "country_not_offered"),
+        ({"identity_status": "pending"}, "identity_not_verified"),
+        ({"identity_document_expires_on": None}, "identity_not_verified"),
+        ({"identity_document_expires_on": date(2026, 6, 14)}, "identity_document_expired"),
+        ({"email_confirmed": False}, "email_not_confirmed"),
+        ({"phone_confirmed": False}, "phone_not_confirmed"),
+        ({"personal_data_confirmed_at": None}, "personal_data_not_current"),
+        ({"personal_data_confirmed_at": AS_OF - timedelta(days=731)}, "personal_data_not_current"),
+    ],
+)
+def test_an_account_that_is_not_fully_verified_is_refused_by_name(change: dict[str, Any], code: str) -> None:
+    assert codes(decided(applicant=replace(APPLICANT, **change))) == [code]
+
+
+def test_an_identity_document_is_good_through_its_last_day() -> None:
+    assert (
+        decided(applicant=replace(APPLICANT, identity_document_expires_on=date(2026, 6, 15))).outcome
+        is Outcome.APPROVED
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"house_number": None}, "/delivery/house_number"),
+        ({"house_number": "abc"}, "/delivery/house_number"),
+        ({"name": "Erika"}, "/delivery/name"),
+        ({"name": "Erika Mu5termann"}, "/delivery/name"),
+        ({"name": "Test Test"}, "/delivery/name"),
+        ({"street": "123"}, "/delivery/street"),
+        ({"postal_code": "5114"}, "/delivery/postal_code"),
+        ({"city": "K0ln"}, "/delivery/city"),
+        ({"country": "FR"}, "/delivery/country"),
+    ],
+)
+def test_an_implausible_detail_is_refused_and_the_field_named(change: dict[str, Any], field: str) -> None:
+    decision = decided(order=replace(ORDER, delivery=replace(ADDRESS, **change)))
+    assert [failure.field for failure in decision.failed_rules] == [field]
+    assert [(step.code, step.field) for step in decision.recourse] == [("correct_field", field)]
+
+
+@pytest.mark.parametrize(
+    "name", ["Jean-Luc O\u2019Neill", "Anna-Maria von der Tann", "Łukasz Żak", "Dr. Ida Ng", "José da Silva"]
+)
+def test_real_names_are_plausible(name: str) -> None:
+    assert decided(order=replace(ORDER, delivery=replace(ADDRESS, name=name))).outcome is Outcome.APPROVED
+
+
+@pytest.mark.parametrize("house_number", ["1", "17a", "12-14", "3 1/2", "5 B"])
+def test_real_house_numbers_are_plausible(house_number: str) -> None:
+    order = replace(ORDER, delivery=replace(ADDRESS, house_number=house_number))
+    assert decided(order=order).outcome is Outcome.APPROVED
+
+
+def test_another_currency_than_the_limits_is_declined() -> None:
+    decision = decided(order=replace(ORDER, currency="SEK"))
+    assert codes(decision) == ["other_currency"]
+    assert decision.recourse[0].sufficient
+
+
+def test_every_failed_rule_is_recorded_and_at_most_four_are_named() -> None:
+    worst = replace(
+        APPLICANT,
+        birth_date=date(2015, 1, 1),
+        identity_status="unverified",
+        email_confirmed=False,
+        phone_confirmed=False,
+        personal_data_confirmed_at=None,
+    )
+    decision = decided(order=replace(ORDER, currency="SEK"), applicant=worst, standing=overdue(False))
+    assert len(decision.failed_rules) == 7
+    assert [reason.code for reason in decision.reasons] == [
+        "under_age",
+        "open_arrears",
+        "identity_not_verified",
+        "email_not_confirmed",
+    ]
+
+
+def test_a_customer_whom_nobody_knows_is_declined_with_what_to_do() -> None:
+    decision = decided(applicant=None)
+    assert codes(decision) == ["customer_unknown"]
+    assert [step.code for step in decision.recourse] == ["open_account"]
+
+
+@pytest.mark.parametrize(
+    ("standing", "assessment"), [(STANDING, NO_MODEL), (NO_STORE, NO_MODEL), (NO_STORE, GOOD)]
+)
+def test_without_model_or_history_the_answer_is_unavailable_and_says_nothing_about_the_person(
+    standing: AccountStanding | TechnicalFailure, assessment: CreditAssessment | TechnicalFailure
+) -> None:
+    decision = decided(standing=standing, assessment=assessment)
+    assert decision.outcome is Outcome.UNAVAILABLE
+    assert {reason.group for reason in decision.reasons} == {"technical"}
+    assert decision.alternatives
+    assert decision.degraded
+
+
+def test_a_minor_is_declined_even_when_no_model_is_there() -> None:
+    minor = replace(APPLICANT, birth_date=date(2010, 1, 1))
+    decision = decided(applicant=minor, assessment=NO_MODEL)
+    assert (decision.outcome, codes(decision)) == (Outcome.DECLINED, ["under_age"])
+
+
+def test_settling_the_overdue_invoice_is_offered_only_as_sufficient_where_it_is() -> None:
+    assert decided(standing=overdue(False)).recourse[0] == Recourse(
+        code="settle_invoice",
+        data=decided(standing=overdue(False)).failed_rules[0].data,
+        sufficient=True,
+    )
+    low = replace(GOOD, score=300, probability_of_default=0.6)
+    assert not decided(standing=overdue(False), assessment=low).recourse[0].sufficient
+
+
+def contribution(feature: str, value: float, added: float) -> FeatureContribution:
+    declared = next(f for f in INVOICE_ELIGIBILITY.features if f.name == feature)
+    return FeatureContribution(
+        feature=feature,
+        reason_code=declared.reason_code,
+        group=declared.group.value,
+        value=value,
+        contribution=added,
+    )
+
+
+def test_reasons_are_the_strongest_adverse_contributions_first() -> None:
+    assessment = replace(
+        GOOD,
+        score=300,
+        contributions=(
+            contribution("late_payment_count_730d", 4, 0.9),
+            contribution("credit_inquiry_count_365d", 7, 1.2),
+            contribution("limit_utilisation_ratio_mean_185d", 0.2, -0.3),
+            contribution("account_age_days_max", 90, 0.1),
+        ),
+    )
+    assert [reason.code for reason in adverse_reasons(assessment, STANDING)] == [
+        "many_credit_inquiries",
+        "late_payments",
+        "young_accounts",
+    ]
+
+
+def test_late_payments_are_never_named_to_someone_who_paid_none_late() -> None:
+    stranger = replace(
+        GOOD,
+        score=300,
+        contributions=(
+            contribution("on_time_payment_ratio_730d", 0.5, 1.0),
+            contribution("late_payment_count_730d", 0, 0.2),
+        ),
+    )
+    reasons = adverse_reasons(stranger, replace(STANDING, paid_invoice_count=0))
+    assert [reason.code for reason in reasons] == ["short_payment_history"]
+
+
+def test_every_reason_code_of_a_feature_has_words() -> None:
+    assert {feature.reason_code for feature in INVOICE_ELIGIBILITY.features} <= REASON_CODES
+
+
+DATA = (
+    ("minimum_age_years", 18),
+    ("from_date", "2027-01-01"),
+    ("invoice_id", "i1"),
+    ("outstanding_cents", 1234),
+    ("days_past_due", 3),
+    ("expired_on", "2026-01-01"),
+    ("currency", "EUR"),
+    ("minimum_order_cents", 100),
+    ("maximum_order_cents", 5_000_00),
+    ("available_cents", 99),
+)
+
+
+@pytest.mark.parametrize("language", [*LANGUAGES, "fi"])
+def test_every_code_has_words_in_every_language_and_english_for_the_rest(language: str) -> None:
+    for code in REASON_CODES:
+        text = reason_text(Reason(code=code, group="x", field="/delivery/city", data=DATA), language)
+        assert text
+        assert "{" not in text
+    for code in RECOURSE_CODES:
+        text = recourse_text(Recourse(code=code, field="/delivery/city", data=DATA), language)
+        assert text
+        assert "{" not in text
+
+
+standings = st.builds(
+    AccountStanding,
+    outstanding_cents=st.integers(0, 400_000),
+    reserved_cents=st.integers(0, 100_000),
+    overdue_invoices=st.lists(
+        st.builds(
+            OverdueInvoice,
+            invoice_id=st.sampled_from(["i1", "i2"]),
+            outstanding_cents=st.integers(1, 50_000),
+            days_past_due=st.integers(1, 90),
+            paused=st.booleans(),
+        ),
+        max_size=2,
+    ).map(tuple),
+    paid_invoice_count=st.integers(0, 10),
+)
+scores = st.integers(100, 999)
+applicants = st.builds(
+    Applicant,
+    birth_date=st.dates(date(1930, 1, 1), date(2020, 1, 1)),
+    residence_country=st.sampled_from([None, "DE", "AT", "FR"]),
+    identity_status=st.sampled_from(["verified", "verified", "pending"]),
+    identity_document_expires_on=st.sampled_from([None, date(2020, 1, 1), date(2040, 1, 1)]),
+    email_confirmed=st.booleans(),
+    phone_confirmed=st.booleans(),
+    personal_data_confirmed_at=st.sampled_from([None, AS_OF]),
+)
+orders = st.builds(
+    replace,
+    st.just(ORDER),
+    amount_cents=st.integers(1, 700_000),
+    currency=st.sampled_from(["EUR", "EUR", "SEK"]),
+)
+assessments = st.one_of(
+    st.just(NO_MODEL), scores.map(lambda s: CreditAssessment(probability_of_default=0.1, score=s))
+)
+
+
+@given(
+    orders,
+    st.one_of(st.none(), applicants, st.just(APPLICANT)),
+    st.one_of(standings, st.just(NO_STORE)),
+    assessments,
+)
+def test_deciding_is_total_and_fails_closed(
+    order: Order,
+    applicant: Applicant | None,
+    standing: AccountStanding | TechnicalFailure,
+    assessment: CreditAssessment | TechnicalFailure,
+) -> None:
+    decision = decided(order, applicant, standing, assessment)
+    assert decision == decided(order, applicant, standing, assessment)
+    assert len(decision.reasons) <= 4
+    match decision.outcome:
+        case Outcome.APPROVED:
+            assert not decision.failed_rules
+            assert isinstance(assessment, CreditAssessment)
+            assert isinstance(standing, AccountStanding)
+            assert decision.limit_cents is not None
+            assert standing.exposure_cents + order.amount_cents <= decision.limit_cents
+        case Outcome.DECLINED:
+            assert decision.failed_rules
+            assert decision.reasons
+            assert decision.alternatives
+        case Outcome.UNAVAILABLE:
+            assert TechnicalFailure in {type(standing), type(assessment)}
+
+
+@given(standings, st.integers(1, 300_000), scores, st.integers(0, 899), st.integers(0, 100_000))
+def test_a_lower_score_or_more_exposure_never_turns_a_refusal_into_an_approval(
+    standing: AccountStanding, amount: int, score: int, lower: int, more: int
+) -> None:
+    order = replace(ORDER, amount_cents=amount)
+    better = decided(order, standing=standing, assessment=replace(GOOD, score=score))
+    worse = decided(
+        order,
+        standing=replace(standing, outstanding_cents=standing.outstanding_cents + more),
+        assessment=replace(GOOD, score=max(score - lower, 100)),
+    )
+    assert not (worse.outcome is Outcome.APPROVED and better.outcome is not Outcome.APPROVED)
+
+
+def test_strangers_meet_their_own_cut_off_and_limit() -> None:
+    assert cut_off(0, POLICY) == POLICY.cut_off_stranger
+    assert cut_off(POLICY.known_paid_invoices, POLICY) == POLICY.cut_off_known
+    assert credit_limit_cents(650, 0, POLICY) < credit_limit_cents(650, 1, POLICY)
+    assert credit_limit_cents(POLICY.limits[0].from_points - 1, 9, POLICY) == 0
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "mistake"),
+    [
+        ("minimum_age_years = 18", "minimum_age_years = 12", "minimum_age_years: must be from 18"),
+        ("minimum_age_years = 18", 'minimum_age_years = "18"', "minimum_age_years: must be a whole number"),
+        ("invoice_term_days = 14", "", "invoice_term_days: is missing"),
+        ("invoice_term_days = 14", "invoice_term_days = 14\nfancy = 1", "fancy: is no field of a policy"),
+        ("from_points = 560", "from_points = 400", "ascending order"),
+        ("stranger_cents = 25_000", "stranger_cents = 1", "must not fall with a better score"),
+        ('name = "wallet"', 'name = "barter"', "alternatives[4].name"),
+        ('time_zone = "Europe/Berlin"', 'time_zone = "Mars/Base"', "countries.DE.time_zone"),
+        ("version =", "version", "is no TOML"),
+    ],
+)
+def test_a_mistake_in_a_policy_is_named(before: str, after: str, mistake: str) -> None:
+    assert before in POLICY_TEXT
+    with pytest.raises(PolicyInvalid) as refused:
+        parse_policy(POLICY_TEXT.replace(before, after, 1))
+    assert any(mistake in named for named in refused.value.mistakes), refused.value.mistakes
+
+
+def test_all_mistakes_of_a_policy_are_named_at_once() -> None:
+    wrong = POLICY_TEXT.replace("minimum_age_years = 18", "minimum_age_years = 1").replace(
+        "invoice_term_days = 14", "invoice_term_days = 0"
+    )
+    with pytest.raises(PolicyInvalid) as refused:
+        parse_policy(wrong)
+    assert len(refused.value.mistakes) == 2

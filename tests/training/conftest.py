@@ -1,0 +1,38 @@
+"""One small simulated book and one training run on it, shared by the tests that look at them."""
+
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from data_contracts.progress import no_progress
+from data_contracts.simulation.portfolio import simulate_portfolio
+from training.invoice_eligibility import TrainingResult, train
+
+
+@dataclass(frozen=True)
+class TrainedBook:
+    """Where a book and the registry of the model trained on it lie."""
+
+    book: Path
+    tracking_uri: str
+    artifact_root: Path
+    result: TrainingResult
+
+
+@pytest.fixture(scope="session")
+def small_book(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    book = tmp_path_factory.mktemp("book")
+    simulate_portfolio(
+        book, customers=3000, months=18, seed=3, ends_on=date(2026, 6, 1), progress=no_progress
+    )
+    return book
+
+
+@pytest.fixture(scope="session")
+def trained(small_book: Path, tmp_path_factory: pytest.TempPathFactory) -> TrainedBook:
+    home = tmp_path_factory.mktemp("mlflow")
+    uri = f"sqlite:///{home / 'mlflow.db'}"
+    result = train(small_book, tracking_uri=uri, artifact_root=home / "artifacts", seed=1)
+    return TrainedBook(small_book, uri, home / "artifacts", result)
