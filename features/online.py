@@ -57,9 +57,14 @@ Fact = tuple[int, ...]
 
 def visible_rows(contract: Contract, rows: LedgerRows, as_of_ms: int) -> list[Mapping[str, Any]]:
     """The rows of a contract that a decision at `as_of_ms` sees, in the order in which they were recorded."""
-    all_rows = [row for row in rows.get(contract.name, ()) if row["recorded_at"] < as_of_ms]
-    until = seen_until_of_rows(contract, all_rows)
-    return [row for row, seen_until in zip(all_rows, until, strict=True) if as_of_ms <= seen_until]
+    all_rows = rows.get(contract.name)
+    if not all_rows:
+        return []
+    known = [row for row in all_rows if row["recorded_at"] < as_of_ms]
+    until = seen_until_of_rows(contract, known)
+    if until is None:
+        return known
+    return [row for row, seen_until in zip(known, until, strict=True) if as_of_ms <= seen_until]
 
 
 def invoice_states(rows: LedgerRows, as_of_ms: int) -> dict[str, InvoiceState]:
@@ -92,8 +97,15 @@ def invoice_states(rows: LedgerRows, as_of_ms: int) -> dict[str, InvoiceState]:
     return states
 
 
-def facts_at(rows: LedgerRows, as_of_ms: int) -> dict[FactKind, list[Fact]]:
-    """The facts that are known about one customer at `as_of_ms`."""
+def facts_at(
+    rows: LedgerRows, as_of_ms: int, states: Mapping[str, InvoiceState] | None = None
+) -> dict[FactKind, list[Fact]]:
+    """The facts that are known about one customer at `as_of_ms`.
+
+    states: `invoice_states(rows, as_of_ms)` where the caller has it already.
+    """
+    if states is None:
+        states = invoice_states(rows, as_of_ms)
     accounts: list[AccountRow] = []
     for row in visible_rows(CREDIT_ACCOUNTS, rows, as_of_ms):
         closed_at = row.get("closed_at")
@@ -124,9 +136,7 @@ def facts_at(rows: LedgerRows, as_of_ms: int) -> dict[FactKind, list[Fact]]:
         statements.append(statement)
         by_account[statement[2]].append(statement)
     return {
-        FactKind.INVOICE: [
-            invoice_fact(0, NEVER, state) for state in invoice_states(rows, as_of_ms).values()
-        ],
+        FactKind.INVOICE: [invoice_fact(0, NEVER, state) for state in states.values()],
         FactKind.REMINDER: [
             (0, NEVER, row["occurred_at"])
             for row in visible_rows(INVOICE_CHARGES, rows, as_of_ms)
@@ -164,12 +174,18 @@ def measure_at(measure: Measure, facts: Sequence[Fact], as_of_ms: int) -> int:
     return total
 
 
-def features_at(rows: LedgerRows, as_of_ms: int, feature_set: FeatureSet) -> list[float]:
+def features_at(
+    rows: LedgerRows,
+    as_of_ms: int,
+    feature_set: FeatureSet,
+    states: Mapping[str, InvoiceState] | None = None,
+) -> list[float]:
     """The features of one customer for a decision at `as_of_ms`, in the order of the feature set.
 
     rows: all ledger rows of that customer; what was recorded at or after `as_of_ms` is not seen.
+    states: `invoice_states(rows, as_of_ms)` where the caller has it already.
     """
-    return _evaluator(feature_set)(facts_at(rows, as_of_ms), as_of_ms)
+    return _evaluator(feature_set)(facts_at(rows, as_of_ms, states), as_of_ms)
 
 
 _Evaluator = Callable[[dict[FactKind, list[Fact]], int], list[float]]

@@ -16,16 +16,17 @@ from data_contracts.contract import Contract
 from features.instants import NEVER, Int64Array
 
 
-def seen_until_of_rows(contract: Contract, rows: Sequence[Mapping[str, Any]]) -> list[int]:
+def seen_until_of_rows(contract: Contract, rows: Sequence[Mapping[str, Any]]) -> list[int] | None:
     """Until when each row of one customer is seen, in ms; NEVER for what still stands.
 
+    Returns None where all rows stand, as they mostly do.
     rows: all rows of the contract, in ledger row form (instants in ms), in any order.
     """
     if contract.rows_are_states and len(rows) > 1:
         return _with_later_states(contract, rows)
     corrected_at = {row["corrects"]: row["recorded_at"] for row in rows if row.get("corrects") is not None}
     if not corrected_at:
-        return [NEVER] * len(rows)
+        return None
     return [corrected_at.get(row["event_id"], NEVER) for row in rows]
 
 

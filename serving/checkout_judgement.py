@@ -11,6 +11,7 @@ from data_contracts.customers import CUSTOMERS
 from data_contracts.row_check import rfc3339
 from features.feature_sets import FeatureSet
 from features.instants import DAY_MS
+from features.invoice_state import InvoiceState
 from features.online import LedgerRows, features_at, invoice_states, visible_rows
 from serving.domain.checkout_decision import alternatives, decide
 from serving.domain.decision import (
@@ -97,11 +98,12 @@ def inputs_at(
     reserved_cents: the customer's other approved orders that are not yet invoiced.
     feature_set: of the model in force, None when there is none.
     """
+    states = invoice_states(rows, as_of_ms)
     return DecisionInputs(
         order_row=order_row,
         applicant=_applicant(rows, as_of_ms),
-        standing=_standing(rows, reserved_cents, as_of_ms),
-        features=() if feature_set is None else tuple(features_at(rows, as_of_ms, feature_set)),
+        standing=_standing(states, reserved_cents, as_of_ms),
+        features=() if feature_set is None else tuple(features_at(rows, as_of_ms, feature_set, states)),
     )
 
 
@@ -123,11 +125,11 @@ def _applicant(rows: LedgerRows, as_of_ms: int) -> Applicant | None:
     )
 
 
-def _standing(rows: LedgerRows, reserved_cents: int, as_of_ms: int) -> AccountStanding:
+def _standing(states: Mapping[str, InvoiceState], reserved_cents: int, as_of_ms: int) -> AccountStanding:
     outstanding_cents = 0
     paid_invoice_count = 0
     overdue: list[OverdueInvoice] = []
-    for invoice_id, state in sorted(invoice_states(rows, as_of_ms).items()):
+    for invoice_id, state in sorted(states.items()):
         outstanding_cents += state.outstanding_cents
         if state.paid_at is not None and not state.cancelled:
             paid_invoice_count += 1

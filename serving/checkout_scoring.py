@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from data_contracts.orders import ORDERS
-from data_contracts.row_check import Rule
 from serving.checkout_judgement import (
     DecisionInputs,
     Judgement,
@@ -26,7 +25,7 @@ from serving.problem_details import FieldError, invalid_body
 from serving.request_scope import RequestScope
 from serving.store.api_keys import Caller
 from serving.store.decision_log import LoggedDecision, append_decision, append_message, decisions_about
-from serving.store.ledger import AppendStatus, append, credit_rows, newest_row, next_as_of_ms
+from serving.store.ledger import AppendStatus, append_decided_order, credit_rows, newest_row, next_as_of_ms
 from serving.store.reservations import (
     Reservation,
     ReservationState,
@@ -201,11 +200,9 @@ def _append_order(
     ledger_row = {**row, "event_id": f"order-{decision_id}", "occurred_at": as_of_ms}
     if corrects is not None:
         ledger_row["corrects"] = corrects
-    result = append(tx, ORDERS, ledger_row, as_of_ms)
-    if result.status is AppendStatus.HELD and result.column == "merchant_id":
+    result = append_decided_order(tx, ledger_row, recorded_at_ms=as_of_ms, now_ms=as_of_ms)
+    if result.status is not AppendStatus.ACCEPTED:
         raise invalid_body([FieldError(pointer="/merchant_id", detail="names no merchant that we know")])
-    if result.rule is Rule.CORRECTS_OTHER_KEY or result.status is not AppendStatus.ACCEPTED:
-        raise OrderOfAnotherCustomer(result.message or "")
 
 
 def _reserve(

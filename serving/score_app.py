@@ -72,7 +72,7 @@ class ScoreApi:
         """Begin to answer.
 
         threads: that wait for a database across the network. 0 for SQLite: short reads run in the event
-            loop itself, and one thread writes.
+            loop itself, and writes that are ready together share a commit there.
         """
         if threads:
             self._threads = ThreadPoolExecutor(threads, thread_name_prefix="request")
@@ -118,7 +118,7 @@ class ScoreApi:
         scope = self._ready_scope()
         order = None
         try:
-            caller = await self._read(lambda: scope.authentication.caller(authorization))
+            caller = await self._look_up(lambda: scope.authentication.caller(authorization))
             order = order_body(body, now_ms=scope.now_ms())
             _refuse_order_of_others(caller, order.row["merchant_id"])
             well_formed = order
@@ -218,7 +218,7 @@ class ScoreApi:
     async def _caller(self, request: Request) -> tuple[RequestScope, Caller]:
         scope = self._ready_scope()
         authorization = request.headers.get("authorization")
-        return scope, await self._read(lambda: scope.authentication.caller(authorization))
+        return scope, await self._look_up(lambda: scope.authentication.caller(authorization))
 
     def _ready_scope(self) -> RequestScope:
         if self.scope is None:
@@ -226,6 +226,13 @@ class ScoreApi:
         return self.scope
 
     async def _read(self, work: Callable[[], Result]) -> Result:
+        if self._writer is not None:
+            # The reader shares the writer's connection, and would see what is not durable yet.
+            await self._writer.settled()
+        return await self._look_up(work)
+
+    async def _look_up(self, work: Callable[[], Result]) -> Result:
+        """Read what requests do not write, such as keys."""
         if self._threads is None:
             return work()
         return await asyncio.get_running_loop().run_in_executor(self._threads, work)

@@ -19,3 +19,7 @@ class ApiKeyError(StoreError):
 
 class PolicyVersionReused(StoreError):
     """A policy's text changed but its version did not."""
+
+
+class ReservationConflict(StoreError):
+    """An order's reservation belongs to another customer or has ended."""

@@ -67,29 +67,24 @@ def entity_of(contract: Contract, row: Mapping[str, Any]) -> str:
 
 def next_as_of_ms(tx: Transaction, customer_id: str, now_ms: int) -> int:
     """The moment of a decision: now, but after every row of the customer that is recorded already."""
-    as_of_ms = max(now_ms, _last_ms(tx, customer_id) + 1)
-    _set_last_ms(tx, customer_id, as_of_ms)
-    return as_of_ms
+    rows = tx.execute(
+        "INSERT INTO customer_clocks (entity_id, last_ms) VALUES (?, ?) ON CONFLICT (entity_id) DO UPDATE "
+        "SET last_ms = CASE WHEN excluded.last_ms > customer_clocks.last_ms THEN excluded.last_ms "
+        "ELSE customer_clocks.last_ms + 1 END RETURNING last_ms",
+        (customer_id, now_ms),
+    )
+    return int(rows[0][0])
 
 
 def _next_recorded_at_ms(tx: Transaction, entity_id: str, now_ms: int) -> int:
     """The moment of a record: now, but never before a decision that did not see it."""
-    recorded_at_ms = max(now_ms, _last_ms(tx, entity_id))
-    _set_last_ms(tx, entity_id, recorded_at_ms)
-    return recorded_at_ms
-
-
-def _last_ms(tx: Transaction, entity_id: str) -> int:
-    rows = tx.execute("SELECT last_ms FROM customer_clocks WHERE entity_id = ?", (entity_id,))
-    return int(rows[0][0]) if rows else 0
-
-
-def _set_last_ms(tx: Transaction, entity_id: str, last_ms: int) -> None:
-    tx.execute(
-        "INSERT INTO customer_clocks (entity_id, last_ms) VALUES (?, ?) "
-        "ON CONFLICT (entity_id) DO UPDATE SET last_ms = excluded.last_ms",
-        (entity_id, last_ms),
+    rows = tx.execute(
+        "INSERT INTO customer_clocks (entity_id, last_ms) VALUES (?, ?) ON CONFLICT (entity_id) DO UPDATE "
+        "SET last_ms = CASE WHEN excluded.last_ms > customer_clocks.last_ms THEN excluded.last_ms "
+        "ELSE customer_clocks.last_ms END RETURNING last_ms",
+        (entity_id, now_ms),
     )
+    return int(rows[0][0])
 
 
 def append(tx: Transaction, contract: Contract, row: Mapping[str, Any], now_ms: int) -> AppendResult:
@@ -102,23 +97,53 @@ def append(tx: Transaction, contract: Contract, row: Mapping[str, Any], now_ms: 
     fingerprint = content_sha256(contract, row)
     known = _known_fingerprint(tx, event_id)
     if known is not None:
-        if known == fingerprint:
-            return AppendResult(event_id=event_id, status=AppendStatus.REPEATED)
-        return _refused(event_id, "event_id", Rule.EVENT_ID_REUSED, "the event_id stands for other content")
+        return _sent_before(event_id, known, fingerprint)
     problem = _judge(tx, contract, row)
-    if problem is not None and problem.status is AppendStatus.HELD:
+    if problem is not None and problem.missing is not None:
+        # What is missing may be on its way in another transaction: wait for it and look again.
+        tx.lock(problem.missing[1])
+        problem = _judge(tx, contract, row)
+    if problem is not None and problem.missing is not None:
         _hold(tx, contract, row, fingerprint, problem, now_ms)
     if problem is not None:
         return problem.result
     recorded_at_ms = _next_recorded_at_ms(tx, entity_of(contract, row), now_ms)
-    _insert(tx, contract, {**row, "recorded_at": recorded_at_ms}, fingerprint)
-    _end_reservations(tx, contract, row, now_ms)
+    if not _insert(tx, contract, {**row, "recorded_at": recorded_at_ms}, fingerprint):
+        return _sent_before(event_id, _known_fingerprint(tx, event_id) or "", fingerprint)
+    end_reservations(tx, contract, row, now_ms)
     return AppendResult(
         event_id=event_id,
         status=AppendStatus.ACCEPTED,
         recorded_at_ms=recorded_at_ms,
         readmitted=_readmit(tx, contract, row, now_ms),
     )
+
+
+def append_decided_order(
+    tx: Transaction, row: Mapping[str, Any], *, recorded_at_ms: int, now_ms: int
+) -> AppendResult:
+    """Append the order that a decision was made about, at the decision's own moment.
+
+    Only for an order whose customer the ledger knows, under a fresh event_id, and whose key or
+    correction the caller has checked: what is left to judge is whether its merchant is known.
+    """
+    orders = CONTRACTS["orders"]
+    if not _is_known(tx, CONTRACTS["merchants"], row["merchant_id"]):
+        return _waiting(row, "merchant_id", "merchants", row["merchant_id"]).result
+    fingerprint = content_sha256(orders, row)
+    _insert(tx, orders, {**row, "recorded_at": recorded_at_ms}, fingerprint)
+    return AppendResult(
+        event_id=row["event_id"],
+        status=AppendStatus.ACCEPTED,
+        recorded_at_ms=recorded_at_ms,
+        readmitted=_readmit(tx, orders, row, now_ms),
+    )
+
+
+def _sent_before(event_id: str, known: str, fingerprint: str) -> AppendResult:
+    if known == fingerprint:
+        return AppendResult(event_id=event_id, status=AppendStatus.REPEATED)
+    return _refused(event_id, "event_id", Rule.EVENT_ID_REUSED, "the event_id stands for other content")
 
 
 def _known_fingerprint(tx: Transaction, event_id: str) -> str | None:
@@ -171,24 +196,43 @@ def _judge(tx: Transaction, contract: Contract, row: Mapping[str, Any]) -> _Prob
 def _judge_references(tx: Transaction, contract: Contract, row: Mapping[str, Any]) -> _Problem | None:
     for column, reference in contract.references():
         referred_id = row[column.name]
-        referred = newest_row(tx, CONTRACTS[reference.contract], referred_id)
-        if referred is None:
+        referred_contract = CONTRACTS[reference.contract]
+        is_compared = reference.contract in TIMED_REFERENCES | CURRENCY_REFERENCES
+        if not is_compared:
+            if not _is_known(tx, referred_contract, referred_id):
+                return _waiting(row, column.name, reference.contract, referred_id)
+            continue
+        referred = _rows_about(tx, referred_contract, referred_id)
+        if not referred:
             return _waiting(row, column.name, reference.contract, referred_id)
-        if (
-            "customer_id" in referred
-            and "customer_id" in row
-            and referred["customer_id"] != row["customer_id"]
-        ):
+        if row["customer_id"] not in {known["customer_id"] for known in referred}:
             message = f"{reference.contract} {referred_id} belongs to another customer"
             return _refusal(row, column.name, Rule.CUSTOMER_DIFFERS, message)
         has_currency = "currency" in row and reference.contract in CURRENCY_REFERENCES
-        if has_currency and referred["currency"] != row["currency"]:
-            message = f"{reference.contract} {referred_id} is in {referred['currency']}"
+        if has_currency and row["currency"] not in {known["currency"] for known in referred}:
+            message = f"{reference.contract} {referred_id} is in {referred[0]['currency']}"
             return _refusal(row, "currency", Rule.CURRENCY_DIFFERS, message)
-        if reference.contract in TIMED_REFERENCES and row["occurred_at"] < referred["occurred_at"]:
+        earliest = min(known["occurred_at"] for known in referred)
+        if reference.contract in TIMED_REFERENCES and row["occurred_at"] < earliest:
             message = f"happened before {reference.contract} {referred_id}"
             return _refusal(row, "occurred_at", Rule.BEFORE_REFERENCE, message)
     return None
+
+
+def _is_known(tx: Transaction, contract: Contract, subject_id: str) -> bool:
+    return bool(
+        tx.execute(
+            "SELECT 1 FROM ledger_events WHERE contract = ? AND subject_id = ? LIMIT 1",
+            (contract.name, subject_id),
+        )
+    )
+
+
+def _rows_about(tx: Transaction, contract: Contract, subject_id: str) -> list[LedgerRow]:
+    rows = tx.execute(
+        "SELECT body FROM ledger_events WHERE contract = ? AND subject_id = ?", (contract.name, subject_id)
+    )
+    return [_decode(body) for (body,) in rows]
 
 
 def _judge_key(tx: Transaction, contract: Contract, row: Mapping[str, Any]) -> _Problem | None:
@@ -227,8 +271,13 @@ def newest_row(tx: Transaction, contract: Contract, subject_id: str) -> LedgerRo
     return _decode(rows[0][0]) if rows else None
 
 
-def _insert(tx: Transaction, contract: Contract, row: LedgerRow, fingerprint: str) -> None:
-    tx.execute(INSERT_EVENT, event_parameters(contract, row, fingerprint))
+def _insert(tx: Transaction, contract: Contract, row: LedgerRow, fingerprint: str) -> bool:
+    """Write a row; False if another transaction was faster with the same event_id."""
+    written = tx.execute(
+        f"{INSERT_EVENT} ON CONFLICT (event_id) DO NOTHING RETURNING event_id",
+        event_parameters(contract, row, fingerprint),
+    )
+    return bool(written)
 
 
 INSERT_EVENT = (
@@ -292,9 +341,13 @@ def _readmit(
             (missing_contract, missing_id),
         )
         for event_id, contract_name, body in waiting:
-            tx.execute("DELETE FROM held_events WHERE event_id = ?", (event_id,))
             held = CONTRACTS[contract_name]
-            result = append(tx, held, _decode(body), now_ms)
+            held_row = _decode(body)
+            # A merchant's row lets in customers' rows: their clocks are theirs, so is their lock.
+            tx.lock(entity_of(held, held_row))
+            if not tx.execute("DELETE FROM held_events WHERE event_id = ? RETURNING 1", (event_id,)):
+                continue
+            result = append(tx, held, held_row, now_ms)
             if result.status is AppendStatus.REFUSED:
                 quarantine_row(
                     tx,
@@ -331,7 +384,7 @@ def quarantine_row(
     )
 
 
-def _end_reservations(tx: Transaction, contract: Contract, row: Mapping[str, Any], now_ms: int) -> None:
+def end_reservations(tx: Transaction, contract: Contract, row: Mapping[str, Any], now_ms: int) -> None:
     """An invoice takes over from the reservation of its order, a cancellation ends it."""
     if contract.name == "invoices":
         end_by_invoice(tx, order_id=row["order_id"], now_ms=now_ms)
@@ -352,6 +405,27 @@ def credit_rows(tx: Transaction, customer_id: str) -> dict[str, list[LedgerRow]]
     for contract_name, body in tx.execute(_CREDIT_ROWS, (customer_id, *_CREDIT_CONTRACT_NAMES)):
         rows[contract_name].append(_decode(body))
     return rows
+
+
+def readmit_what_is_known(tx: Transaction, now_ms: int) -> int:
+    """Let in every held row whose reference the ledger holds by now; returns how many no longer wait."""
+    before = held_count(tx)
+    if before:
+        for contract_name, subject_id in tx.execute(
+            "SELECT DISTINCT missing_contract, missing_id FROM held_events"
+        ):
+            if contract_name == "event":
+                known = tx.execute(
+                    "SELECT contract, body FROM ledger_events WHERE event_id = ?", (subject_id,)
+                )
+            else:
+                known = tx.execute(
+                    "SELECT contract, body FROM ledger_events WHERE contract = ? AND subject_id = ? LIMIT 1",
+                    (contract_name, subject_id),
+                )
+            for found_contract, body in known:
+                _readmit(tx, CONTRACTS[found_contract], _decode(body), now_ms)
+    return before - held_count(tx)
 
 
 def held_count(tx: Transaction) -> int:

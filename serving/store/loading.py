@@ -18,7 +18,14 @@ from data_contracts.contract import ColumnType, Contract
 from data_contracts.ledger_contracts import ALL_CONTRACTS
 from data_contracts.parquet_ledger import arrow_schema, has_table, read_table, write_table
 from data_contracts.progress import Progress, no_progress
-from serving.store.ledger import INSERT_EVENT, LedgerRow, content_sha256, event_parameters
+from serving.store.ledger import (
+    INSERT_EVENT,
+    LedgerRow,
+    content_sha256,
+    end_reservations,
+    event_parameters,
+    readmit_what_is_known,
+)
 from serving.store.store import Store, Transaction
 
 ROWS_PER_TRANSACTION = 10_000
@@ -51,7 +58,9 @@ def load_folder(
 ) -> LoadResult:
     """Load every row of a validated ledger folder; rows that are there already change nothing.
 
-    Each block of rows is one transaction, so an interrupted load is simply run again.
+    Each block of rows is one transaction, so an interrupted load is simply run again. Rows keep the
+    `recorded_at` that they carry: this is for history, not for news. Reservations of orders that the
+    folder invoices or cancels end, and held rows whose reference it brings are let in.
     """
     result = LoadResult()
     tables = {
@@ -66,9 +75,13 @@ def load_folder(
             continue
         for rows in _blocks(contract, tables.pop(contract.name)):
             with store.writing("bulk-load") as tx:
+                tx.lock_everyone()
                 _load_block(tx, contract, rows, now_ms, result)
             done += len(rows)
             progress("load into the ledger", done=done, total=total)
+    with store.writing("bulk-load") as tx:
+        tx.lock_everyone()
+        readmit_what_is_known(tx, now_ms)
     return result
 
 
@@ -98,31 +111,43 @@ def _load_block(
     tx: Transaction, contract: Contract, rows: list[LedgerRow], now_ms: int, result: LoadResult
 ) -> None:
     marks = ", ".join("?" * len(rows))
+    ids = [row["event_id"] for row in rows]
     known: dict[str, str] = dict(
-        (event_id, fingerprint)
-        for event_id, fingerprint in tx.execute(
+        tx.execute(
             f"SELECT event_id, content_sha256 FROM ledger_events WHERE event_id IN ({marks})",  # noqa: S608 - placeholders only
-            [row["event_id"] for row in rows],
+            ids,
+        )
+    )
+    held: dict[str, str] = dict(
+        tx.execute(
+            f"SELECT event_id, content_sha256 FROM held_events WHERE event_id IN ({marks})",  # noqa: S608 - placeholders only
+            ids,
         )
     )
     fresh: list[tuple[object, ...]] = []
+    loaded: list[LedgerRow] = []
     latest: dict[str, int] = {}
     repeated = 0
     for row in rows:
         fingerprint = content_sha256(contract, row)
         event_id = row["event_id"]
+        standing = known.get(event_id, held.get(event_id, fingerprint))
         if row["recorded_at"] > now_ms:
             result.refused.append({"event_id": event_id, "reason": "recorded_at is in the future"})
-        elif event_id not in known:
-            fresh.append(event_parameters(contract, row, fingerprint))
-            entity_id = row[contract.entity]
-            latest[entity_id] = max(latest.get(entity_id, 0), row["recorded_at"])
-        elif known[event_id] == fingerprint:
-            repeated += 1
-        else:
+        elif standing != fingerprint:
             result.refused.append(
                 {"event_id": event_id, "reason": "the ledger holds other content under this event_id"}
             )
+        elif event_id in known:
+            repeated += 1
+        else:
+            known[event_id] = fingerprint
+            fresh.append(event_parameters(contract, row, fingerprint))
+            loaded.append(row)
+            entity_id = row[contract.entity]
+            latest[entity_id] = max(latest.get(entity_id, 0), row["recorded_at"])
+    entered = [(row["event_id"],) for row in loaded if row["event_id"] in held]
+    tx.execute_many("DELETE FROM held_events WHERE event_id = ?", entered)
     tx.execute_many(INSERT_EVENT, fresh)
     tx.execute_many(
         "INSERT INTO customer_clocks (entity_id, last_ms) VALUES (?, ?) ON CONFLICT (entity_id) DO UPDATE "
@@ -130,6 +155,8 @@ def _load_block(
         "ELSE customer_clocks.last_ms END",
         list(latest.items()),
     )
+    for row in loaded:
+        end_reservations(tx, contract, row, now_ms)
     result.loaded[contract.name] = result.loaded.get(contract.name, 0) + len(fresh)
     result.repeated[contract.name] = result.repeated.get(contract.name, 0) + repeated
 
@@ -137,13 +164,13 @@ def _load_block(
 def export_folder(store: Store, directory: Path, progress: Progress = no_progress) -> dict[str, int]:
     """Write the SQL ledger out as a ledger folder, for training. Returns the rows by contract."""
     counts: dict[str, int] = {}
-    for done, contract in enumerate(ALL_CONTRACTS):
-        with store.reading() as tx:
+    with store.reading() as tx:
+        for done, contract in enumerate(ALL_CONTRACTS):
             bodies = tx.execute("SELECT body FROM ledger_events WHERE contract = ?", (contract.name,))
-        if bodies:
-            rows = [msgspec.json.decode(body) for (body,) in bodies]
-            counts[contract.name] = write_table(directory, contract, _table(contract, rows))
-        progress("export the ledger", done=done + 1, total=len(ALL_CONTRACTS))
+            if bodies:
+                rows = [msgspec.json.decode(body) for (body,) in bodies]
+                counts[contract.name] = write_table(directory, contract, _table(contract, rows))
+            progress("export the ledger", done=done + 1, total=len(ALL_CONTRACTS))
     return counts
 
 

@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import Any
 
+from serving.store.errors import StoreNotMigrated, StoreUnavailable
+
 HEAD_REVISION = "0001"
 _MIGRATIONS = Path(__file__).parent / "migrations"
 
@@ -15,13 +17,12 @@ def sqlalchemy_url(database_url: str) -> str:
 def migrate(database_url: str) -> str:
     """Create or upgrade the tables; harmless when they are up to date. Returns the revision.
 
-    Raises StoreUnavailable if the database cannot be reached.
+    Raises StoreUnavailable if the database cannot be reached or is none, StoreNotMigrated if it is newer
+    than this code.
     """
     # SQLAlchemy and Alembic take a second to import, and the service does without them.
-    from alembic import command  # noqa: PLC0415 - see above
+    from alembic import command, util  # noqa: PLC0415 - see above
     from sqlalchemy import create_engine, exc  # noqa: PLC0415 - see above
-
-    from serving.store.errors import StoreUnavailable  # noqa: PLC0415 - keeps this module free of imports
 
     if database_url.startswith("sqlite:///"):
         Path(database_url.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
@@ -31,8 +32,12 @@ def migrate(database_url: str) -> str:
             if engine.dialect.name == "sqlite":
                 connection.exec_driver_sql("PRAGMA busy_timeout=10000")
             command.upgrade(alembic_config(connection), "head")
-    except exc.OperationalError as problem:
+    except exc.DatabaseError as problem:
         raise StoreUnavailable(str(problem)) from problem
+    except util.CommandError as problem:
+        raise StoreNotMigrated(
+            f"the database is at a revision that this code does not know, so it is newer: {problem}"
+        ) from problem
     finally:
         engine.dispose()
     return HEAD_REVISION

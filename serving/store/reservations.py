@@ -3,6 +3,7 @@
 import enum
 from dataclasses import dataclass
 
+from serving.store.errors import ReservationConflict
 from serving.store.store import Transaction
 
 
@@ -48,13 +49,18 @@ def reserved_cents(tx: Transaction, customer_id: str, now_ms: int, *, excluding_
 
 
 def reserve(tx: Transaction, reservation: Reservation, now_ms: int) -> None:
-    """Reserve, replacing what the same order held before."""
-    tx.execute(
+    """Reserve, replacing what the same order held before.
+
+    Raises ReservationConflict where the order is another customer's, or confirmed, invoiced or cancelled.
+    """
+    written = tx.execute(
         "INSERT INTO reservations (order_id, customer_id, merchant_id, decision_id, amount_cents, currency, "
         "state, expires_at_ms, updated_at_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) "
         "ON CONFLICT (order_id) DO UPDATE SET decision_id = excluded.decision_id, "
         "amount_cents = excluded.amount_cents, currency = excluded.currency, state = excluded.state, "
-        "expires_at_ms = excluded.expires_at_ms, updated_at_ms = excluded.updated_at_ms",
+        "expires_at_ms = excluded.expires_at_ms, updated_at_ms = excluded.updated_at_ms "
+        "WHERE reservations.customer_id = excluded.customer_id "
+        "AND reservations.state IN ('reserved', 'released') RETURNING order_id",
         (
             reservation.order_id,
             reservation.customer_id,
@@ -67,6 +73,10 @@ def reserve(tx: Transaction, reservation: Reservation, now_ms: int) -> None:
             now_ms,
         ),
     )
+    if not written:
+        raise ReservationConflict(
+            f"order {reservation.order_id} is another customer's, or its reservation has ended"
+        )
 
 
 def reservation_of(tx: Transaction, order_id: str) -> Reservation | None:

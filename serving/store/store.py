@@ -7,7 +7,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Protocol
@@ -33,6 +33,14 @@ class Transaction(Protocol):
 
     def execute_many(self, sql: str, parameters: Sequence[Sequence[object]]) -> None:
         """Run one statement for each tuple of parameters."""
+        ...
+
+    def lock(self, name: str) -> None:
+        """Wait until no other writer holds this id, then hold it until the end of the transaction."""
+        ...
+
+    def lock_everyone(self) -> None:
+        """Keep every other writer of any customer out until the end of the transaction."""
         ...
 
 
@@ -69,11 +77,10 @@ def open_store(database_url: str) -> Store:
         store = SqliteStore(Path(database_url.removeprefix(SQLITE_PREFIX)))
     else:
         store = PostgresqlStore(database_url)
-    try:
+    with ExitStack() as on_failure:
+        on_failure.callback(store.close)
         _refuse_other_revision(store)
-    except Exception:
-        store.close()
-        raise
+        on_failure.pop_all()
     return store
 
 
@@ -107,6 +114,12 @@ class _SqliteTransaction:
             self._connection.executemany(sql, parameters)
         except sqlite3.Error as problem:
             raise StoreUnavailable(str(problem)) from problem
+
+    def lock(self, name: str) -> None:
+        """Nothing to do: SQLite has one writer."""
+
+    def lock_everyone(self) -> None:
+        """Nothing to do: SQLite has one writer."""
 
 
 class SqliteStore:
@@ -236,6 +249,13 @@ class _PostgresqlTransaction:
         except psycopg.Error as problem:
             raise StoreUnavailable(str(problem)) from problem
 
+    def lock(self, name: str) -> None:
+        self.execute("SELECT pg_advisory_xact_lock(hashtextextended(?, 0))", (name,))
+
+    def lock_everyone(self) -> None:
+        # Whoever writes about a customer moves the customer's clock.
+        self.execute("LOCK TABLE customer_clocks IN EXCLUSIVE MODE")
+
 
 class PostgresqlStore:
     """The store on PostgreSQL: writers of the same customer wait for each other, others do not."""
@@ -263,7 +283,7 @@ class PostgresqlStore:
         """A write transaction that holds an advisory lock on each id, taken in one order."""
         with self._transaction("BEGIN") as tx:
             for name in sorted(set(lock)):
-                tx.execute("SELECT pg_advisory_xact_lock(hashtextextended(?, 0))", (name,))
+                tx.lock(name)
             yield tx
 
     @contextmanager
@@ -276,7 +296,15 @@ class PostgresqlStore:
     def _transaction(self, begin: str) -> Iterator[Transaction]:
         connection = self._connection()
         tx = _PostgresqlTransaction(connection)
-        tx.execute(begin)
+        try:
+            tx.execute(begin)
+        except StoreUnavailable:
+            # The server closed an idle connection: nothing was begun, so a new one may try once.
+            if not connection.closed:
+                raise
+            connection = self._connection()
+            tx = _PostgresqlTransaction(connection)
+            tx.execute(begin)
         try:
             yield tx
             tx.execute("COMMIT")

@@ -1,6 +1,7 @@
 """The store on SQLite and on a real PostgreSQL: ledger, clocks, reservations, keys, policies."""
 
 import multiprocessing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,13 @@ from data_contracts.ledger_contracts import CONTRACTS
 from data_contracts.row_check import Rule
 from serving.store.api_keys import caller_of, create_key, revoke_key
 from serving.store.decision_log import LoggedDecision, append_decision, decision_of, decisions_about
-from serving.store.errors import ApiKeyError, PolicyVersionReused, StoreNotMigrated, StoreUnavailable
+from serving.store.errors import (
+    ApiKeyError,
+    PolicyVersionReused,
+    ReservationConflict,
+    StoreNotMigrated,
+    StoreUnavailable,
+)
 from serving.store.idempotency import StoredAnswer, answer_under, keep_answer
 from serving.store.ledger import AppendStatus, append, credit_rows, held_count, next_as_of_ms
 from serving.store.loading import export_folder, load_folder
@@ -365,6 +372,113 @@ def test_a_store_of_another_revision_is_not_opened(store: Store, database_url: s
         tx.execute("UPDATE alembic_version SET version_num = '9999'")
     with pytest.raises(StoreNotMigrated, match="bonitas migrate"):
         open_store(database_url)
+
+
+def test_a_customers_row_let_in_by_a_merchant_is_not_recorded_before_the_customers_last_decision(
+    store: Store,
+) -> None:
+    append_row(store, "customers", a_customer(at=T0))
+    append_row(store, "orders", an_order(at=T0))
+    with store.writing("c1") as tx:
+        as_of = next_as_of_ms(tx, "c1", NOW + 5)
+    result = append_row(store, "merchants", a_merchant(at=T0), NOW + 3)
+    assert result.readmitted[0].recorded_at_ms >= as_of
+    with store.writing("c1") as tx:
+        assert next_as_of_ms(tx, "c1", NOW) > result.readmitted[0].recorded_at_ms
+
+
+def test_a_loaded_invoice_ends_its_reservation_and_lets_in_its_held_payment(
+    store: Store, tmp_path: Path
+) -> None:
+    with_an_order(store)
+    with store.writing("c1") as tx:
+        reserve(tx, a_reservation(cents=10_000), NOW)
+    append_row(store, "invoice_payments", a_payment(at=T0 + 5 * DAY))
+    folder = write_ledger(tmp_path / "news", {"invoices": [an_invoice(at=T0 + DAY)]})
+    load_folder(store, folder, now_ms=NOW)
+    assert reserved(store) == 0
+    assert len(rows_of(store, "invoice_payments")) == 1
+    with store.reading() as tx:
+        assert held_count(tx) == 0
+
+
+def test_a_held_row_that_is_loaded_enters_once(store: Store, tmp_path: Path) -> None:
+    payment = a_payment(at=T0 + 5 * DAY)
+    append_row(store, "invoice_payments", payment)
+    rows = {
+        "merchants": [a_merchant(at=T0)],
+        "customers": [a_customer(at=T0)],
+        "orders": [an_order(at=T0)],
+        "invoices": [an_invoice(at=T0 + DAY)],
+        "invoice_payments": [payment],
+    }
+    result = load_folder(store, write_ledger(tmp_path / "book", rows), now_ms=NOW)
+    assert (result.loaded["invoice_payments"], result.refused_count) == (1, 0)
+    assert len(rows_of(store, "invoice_payments")) == 1
+
+
+def test_an_event_id_twice_in_one_folder_repeats_or_is_refused_by_name(store: Store, tmp_path: Path) -> None:
+    rows = [a_customer(at=T0), a_customer(at=T0), a_customer("c2", at=T0)]
+    result = load_folder(store, write_ledger(tmp_path / "book", {"customers": rows}), now_ms=NOW)
+    assert (result.loaded["customers"], result.repeated["customers"]) == (1, 1)
+    assert [refusal["event_id"] for refusal in result.refused] == ["customer-1"]
+
+
+def append_a_customer(url: str, customer_id: str) -> str:
+    own = open_store(url)
+    result = append_row(own, "customers", a_customer(customer_id, event_id="contested", at=T0))
+    own.close()
+    return str(result.status.value)
+
+
+def test_of_two_processes_that_send_one_event_id_at_once_one_is_accepted(
+    store: Store, database_url: str
+) -> None:
+    with multiprocessing.get_context("spawn").Pool(2) as pool:
+        same = pool.starmap(append_a_customer, [(database_url, "c1"), (database_url, "c1")])
+    assert sorted(same) == ["accepted", "repeated"]
+    other = append_a_customer(database_url, "c2")
+    assert other == "refused"
+
+
+def test_a_row_may_not_occur_before_the_first_row_about_what_it_names_but_before_its_correction(
+    store: Store,
+) -> None:
+    with_an_order(store)
+    first = an_invoice(at=T0 + DAY)
+    append_row(store, "invoices", first)
+    moved = {**first, "event_id": "moved", "corrects": first["event_id"], "occurred_at": T0 + 9 * DAY}
+    assert append_row(store, "invoices", moved).status is AppendStatus.ACCEPTED
+    assert append_row(store, "invoice_payments", a_payment(at=T0 + 5 * DAY)).status is AppendStatus.ACCEPTED
+
+
+@pytest.mark.parametrize("ended", ["confirmed", "invoiced", "cancelled"])
+def test_an_ended_or_confirmed_reservation_is_not_revived(store: Store, ended: str) -> None:
+    with store.writing("c1") as tx:
+        reserve(tx, a_reservation(), NOW)
+        tx.execute("UPDATE reservations SET state = ?", (ended,))
+    with pytest.raises(ReservationConflict), store.writing("c1") as tx:
+        reserve(tx, a_reservation(cents=1), NOW)
+
+
+def test_a_reservation_does_not_change_its_customer(store: Store) -> None:
+    with store.writing("c1") as tx:
+        reserve(tx, a_reservation(), NOW)
+    with pytest.raises(ReservationConflict), store.writing("c2") as tx:
+        reserve(tx, replace(a_reservation(), customer_id="c2"), NOW)
+    assert reserved(store) == 1_000
+
+
+def test_a_database_that_is_newer_or_none_is_not_migrated(
+    store: Store, database_url: str, tmp_path: Path
+) -> None:
+    with store.writing("x") as tx:
+        tx.execute("UPDATE alembic_version SET version_num = '9999'")
+    with pytest.raises(StoreNotMigrated, match="newer"):
+        migrate(database_url)
+    (tmp_path / "broken.db").write_bytes(b"this is no database" * 100)
+    with pytest.raises(StoreUnavailable):
+        migrate(f"sqlite:///{tmp_path / 'broken.db'}")
 
 
 def test_a_missing_database_is_a_clear_error(tmp_path: Path) -> None:
