@@ -9,6 +9,8 @@ import math
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import accumulate
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -51,10 +53,12 @@ class ScorecardFeature:
         """What `value` adds to the log-odds."""
         if math.isnan(value):
             return self.missing_weight
-        total = 0.0
-        for weight in self.step_weights[: bisect_left(self.cut_points, value)]:
-            total += weight
-        return total
+        return self._by_step[bisect_left(self.cut_points, value)]
+
+    @cached_property
+    def _by_step(self) -> tuple[float, ...]:
+        """The contribution below all cut points, beyond the first, beyond two, and so on."""
+        return tuple(accumulate(self.step_weights, initial=0.0))
 
 
 @dataclass(frozen=True, kw_only=True)

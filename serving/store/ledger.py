@@ -293,7 +293,7 @@ def event_parameters(contract: Contract, row: LedgerRow, fingerprint: str) -> tu
         row["event_id"],
         contract.name,
         row[contract.entity],
-        row[contract.key[0]],
+        None if contract.key == ("event_id",) else row[contract.key[0]],
         row["occurred_at"],
         row["recorded_at"],
         row.get("corrects"),

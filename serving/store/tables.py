@@ -10,19 +10,36 @@ metadata = MetaData()
 ledger_events = Table(
     "ledger_events",
     metadata,
+    Column("entity_id", Text, primary_key=True, comment="customer_id; merchant_id for merchants"),
+    Column("contract", Text, primary_key=True, comment="kind of row"),
     Column("event_id", Text, primary_key=True, comment="key of the row"),
-    Column("contract", Text, nullable=False, comment="kind of row"),
-    Column("entity_id", Text, nullable=False, comment="customer_id; merchant_id for merchants"),
-    Column("subject_id", Text, nullable=False, comment="first key column: what the row is about"),
+    Column(
+        "subject_id", Text, comment="first key column: what the row is about; null where that is event_id"
+    ),
     Column("occurred_at_ms", BigInteger, nullable=False, comment="when it happened"),
     Column("recorded_at_ms", BigInteger, nullable=False, comment="when we knew"),
     Column("corrects", Text, comment="event_id of the row that this one replaces"),
     Column("content_sha256", Text, nullable=False, comment="of the content without recorded_at"),
     Column("body", Text, nullable=False, comment="the row as JSON, in ledger row form"),
+    # Kept in the order of its key: a customer's rows lie together, and a decision reads them at a stretch.
+    sqlite_with_rowid=False,
 )
-Index("ledger_events_by_entity", ledger_events.c.entity_id, ledger_events.c.contract)
-Index("ledger_events_by_subject", ledger_events.c.contract, ledger_events.c.subject_id)
-Index("ledger_events_by_corrects", ledger_events.c.corrects)
+Index("ledger_events_by_id", ledger_events.c.event_id, unique=True)
+_has_subject = ledger_events.c.subject_id.is_not(None)
+Index(
+    "ledger_events_by_subject",
+    ledger_events.c.contract,
+    ledger_events.c.subject_id,
+    sqlite_where=_has_subject,
+    postgresql_where=_has_subject,
+)
+_is_correction = ledger_events.c.corrects.is_not(None)
+Index(
+    "ledger_events_by_corrects",
+    ledger_events.c.corrects,
+    sqlite_where=_is_correction,
+    postgresql_where=_is_correction,
+)
 
 held_events = Table(
     "held_events",
@@ -52,6 +69,7 @@ customer_clocks = Table(
     metadata,
     Column("entity_id", Text, primary_key=True),
     Column("last_ms", BigInteger, nullable=False, comment="latest recorded_at or as_of of the customer"),
+    sqlite_with_rowid=False,
 )
 
 decisions = Table(
@@ -85,6 +103,7 @@ reservations = Table(
     Column("state", Text, nullable=False, comment="reserved, confirmed, invoiced, cancelled or released"),
     Column("expires_at_ms", BigInteger, nullable=False),
     Column("updated_at_ms", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
 )
 Index("reservations_by_customer", reservations.c.customer_id, reservations.c.state)
 
@@ -97,6 +116,7 @@ idempotency_keys = Table(
     Column("status", BigInteger, nullable=False),
     Column("answer", Text, nullable=False),
     Column("created_at_ms", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
 )
 
 api_keys = Table(
@@ -135,5 +155,6 @@ outbox = Table(
     Column("payload", Text, nullable=False),
     Column("created_at_ms", BigInteger, nullable=False),
     Column("done_at_ms", BigInteger),
+    sqlite_with_rowid=False,
 )
 Index("outbox_by_state", outbox.c.done_at_ms, outbox.c.created_at_ms)

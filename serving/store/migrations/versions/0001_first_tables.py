@@ -29,6 +29,7 @@ def upgrade() -> None:
             "last_ms", sa.BigInteger(), nullable=False, comment="latest recorded_at or as_of of the customer"
         ),
         sa.PrimaryKeyConstraint("entity_id"),
+        sqlite_with_rowid=False,
     )
     op.create_table(
         "decisions",
@@ -76,23 +77,44 @@ def upgrade() -> None:
         sa.Column("answer", sa.Text(), nullable=False),
         sa.Column("created_at_ms", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("caller", "idempotency_key"),
+        sqlite_with_rowid=False,
     )
     op.create_table(
         "ledger_events",
-        sa.Column("event_id", sa.Text(), nullable=False, comment="key of the row"),
-        sa.Column("contract", sa.Text(), nullable=False, comment="kind of row"),
         sa.Column("entity_id", sa.Text(), nullable=False, comment="customer_id; merchant_id for merchants"),
-        sa.Column("subject_id", sa.Text(), nullable=False, comment="first key column: what the row is about"),
+        sa.Column("contract", sa.Text(), nullable=False, comment="kind of row"),
+        sa.Column("event_id", sa.Text(), nullable=False, comment="key of the row"),
+        sa.Column(
+            "subject_id",
+            sa.Text(),
+            nullable=True,
+            comment="first key column: what the row is about; null where that is event_id",
+        ),
         sa.Column("occurred_at_ms", sa.BigInteger(), nullable=False, comment="when it happened"),
         sa.Column("recorded_at_ms", sa.BigInteger(), nullable=False, comment="when we knew"),
         sa.Column("corrects", sa.Text(), nullable=True, comment="event_id of the row that this one replaces"),
         sa.Column("content_sha256", sa.Text(), nullable=False, comment="of the content without recorded_at"),
         sa.Column("body", sa.Text(), nullable=False, comment="the row as JSON, in ledger row form"),
-        sa.PrimaryKeyConstraint("event_id"),
+        sa.PrimaryKeyConstraint("entity_id", "contract", "event_id"),
+        sqlite_with_rowid=False,
     )
-    op.create_index("ledger_events_by_corrects", "ledger_events", ["corrects"], unique=False)
-    op.create_index("ledger_events_by_entity", "ledger_events", ["entity_id", "contract"], unique=False)
-    op.create_index("ledger_events_by_subject", "ledger_events", ["contract", "subject_id"], unique=False)
+    op.create_index(
+        "ledger_events_by_corrects",
+        "ledger_events",
+        ["corrects"],
+        unique=False,
+        sqlite_where=sa.text("corrects IS NOT NULL"),
+        postgresql_where=sa.text("corrects IS NOT NULL"),
+    )
+    op.create_index("ledger_events_by_id", "ledger_events", ["event_id"], unique=True)
+    op.create_index(
+        "ledger_events_by_subject",
+        "ledger_events",
+        ["contract", "subject_id"],
+        unique=False,
+        sqlite_where=sa.text("subject_id IS NOT NULL"),
+        postgresql_where=sa.text("subject_id IS NOT NULL"),
+    )
     op.create_table(
         "outbox",
         sa.Column("message_id", sa.Text(), nullable=False),
@@ -101,6 +123,7 @@ def upgrade() -> None:
         sa.Column("created_at_ms", sa.BigInteger(), nullable=False),
         sa.Column("done_at_ms", sa.BigInteger(), nullable=True),
         sa.PrimaryKeyConstraint("message_id"),
+        sqlite_with_rowid=False,
     )
     op.create_index("outbox_by_state", "outbox", ["done_at_ms", "created_at_ms"], unique=False)
     op.create_table(
@@ -134,6 +157,7 @@ def upgrade() -> None:
         sa.Column("expires_at_ms", sa.BigInteger(), nullable=False),
         sa.Column("updated_at_ms", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("order_id"),
+        sqlite_with_rowid=False,
     )
     op.create_index("reservations_by_customer", "reservations", ["customer_id", "state"], unique=False)
     op.create_table(
@@ -154,9 +178,19 @@ def downgrade() -> None:
     op.drop_table("policies")
     op.drop_index("outbox_by_state", table_name="outbox")
     op.drop_table("outbox")
-    op.drop_index("ledger_events_by_subject", table_name="ledger_events")
-    op.drop_index("ledger_events_by_entity", table_name="ledger_events")
-    op.drop_index("ledger_events_by_corrects", table_name="ledger_events")
+    op.drop_index(
+        "ledger_events_by_subject",
+        table_name="ledger_events",
+        sqlite_where=sa.text("subject_id IS NOT NULL"),
+        postgresql_where=sa.text("subject_id IS NOT NULL"),
+    )
+    op.drop_index("ledger_events_by_id", table_name="ledger_events")
+    op.drop_index(
+        "ledger_events_by_corrects",
+        table_name="ledger_events",
+        sqlite_where=sa.text("corrects IS NOT NULL"),
+        postgresql_where=sa.text("corrects IS NOT NULL"),
+    )
     op.drop_table("ledger_events")
     op.drop_table("idempotency_keys")
     op.drop_index("held_events_by_missing", table_name="held_events")
