@@ -76,6 +76,7 @@ def score(
     if idempotency_key is not None:
         request = fingerprint("POST /v1/score", {"order": row, "language": order.language})
     try:
+        scope.keep_policy()
         with scope.store.writing(customer_id, f"order-{order_id}") as tx:
             earlier = earlier_answer(tx, caller=caller, key=idempotency_key, request=request)
             if earlier is not None:

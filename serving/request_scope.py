@@ -13,7 +13,7 @@ from serving.domain.policy import Policy, parse_policy
 from serving.model_watch import ModelInForce, ModelWatch
 from serving.settings import Settings
 from serving.store.api_keys import Caller, caller_of
-from serving.store.errors import StoreNotMigrated, StoreUnavailable
+from serving.store.errors import PolicyVersionReused, StoreNotMigrated, StoreUnavailable
 from serving.store.policies import keep_policy
 from serving.store.store import Store, now_ms, open_store
 
@@ -83,6 +83,7 @@ class RequestScope:
     policy_in_force: PolicyInForce
     now_ms: Callable[[], int] = now_ms
     authentication: Authentication = field(init=False)
+    _policy_is_kept: threading.Event = field(init=False, default_factory=threading.Event)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "authentication", Authentication(self._caller_of))
@@ -108,17 +109,24 @@ class RequestScope:
         model = self.model.model
         return None if model is None else model.feature_set
 
-    def register_policy(self) -> None:
-        """Keep the policy's text in the store, so that its decisions can be replayed.
+    def keep_policy(self) -> None:
+        """Keep the policy's text in the store, so that its decisions can be replayed; once is enough.
 
-        Raises StoreUnavailable, or PolicyVersionReused when another text has its version.
+        Raises StoreUnavailable, also when another text has the policy's version: a decision under it
+        could not be recomputed, so none is made.
         """
-        keep_policy(
-            self.store,
-            version=self.policy.version,
-            content=self.policy_in_force.text,
-            now_ms=self.now_ms(),
-        )
+        if self._policy_is_kept.is_set():
+            return
+        try:
+            keep_policy(
+                self.store,
+                version=self.policy.version,
+                content=self.policy_in_force.text,
+                now_ms=self.now_ms(),
+            )
+        except PolicyVersionReused as problem:
+            raise StoreUnavailable(str(problem)) from problem
+        self._policy_is_kept.set()
 
     def _caller_of(self, secret: str) -> Caller | None:
         with self.store.reading() as tx:

@@ -67,7 +67,7 @@ class CreditService:
         scope = scope_from_settings(SETTINGS, self._watch)
         self._watch.start()
         try:
-            scope.register_policy()
+            scope.keep_policy()
         except StoreError as problem:
             LOG.warning("policy_not_registered_yet", extra={"reason": str(problem)})
         is_postgresql = SETTINGS.database_url.startswith("postgresql")

@@ -89,7 +89,6 @@ decisions = Table(
     Column("record", Text, nullable=False, comment="JSON: every input, and the answer as it was given"),
 )
 Index("decisions_by_order", decisions.c.order_id, decisions.c.as_of_ms)
-Index("decisions_by_customer", decisions.c.customer_id, decisions.c.as_of_ms)
 
 reservations = Table(
     "reservations",

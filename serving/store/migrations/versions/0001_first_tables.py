@@ -54,7 +54,6 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("decision_id"),
     )
-    op.create_index("decisions_by_customer", "decisions", ["customer_id", "as_of_ms"], unique=False)
     op.create_index("decisions_by_order", "decisions", ["order_id", "as_of_ms"], unique=False)
     op.create_table(
         "held_events",
@@ -196,7 +195,6 @@ def downgrade() -> None:
     op.drop_index("held_events_by_missing", table_name="held_events")
     op.drop_table("held_events")
     op.drop_index("decisions_by_order", table_name="decisions")
-    op.drop_index("decisions_by_customer", table_name="decisions")
     op.drop_table("decisions")
     op.drop_table("customer_clocks")
     op.drop_table("api_keys")

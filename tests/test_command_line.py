@@ -1,0 +1,160 @@
+"""The command line as its user meets it: help, clear errors, and each step from a book to a model."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+from click.testing import CliRunner
+
+import bonitas
+from features.feature_sets import INVOICE_ELIGIBILITY
+from tests.builders import a_customer, a_payment, write_ledger
+
+ROOT = Path(__file__).parent.parent
+
+
+def all_commands() -> list[list[str]]:
+    found: list[list[str]] = []
+
+    def walk(command: object, path: list[str]) -> None:
+        found.append(path)
+        for name, inner in getattr(command, "commands", {}).items():
+            walk(inner, [*path, name])
+
+    walk(bonitas.main, [])
+    return found
+
+
+def run_bonitas(home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, str(ROOT / "bonitas.py"), *arguments],
+        env={**os.environ, "BONITAS_HOME": str(home)},
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("path", all_commands(), ids=" ".join)
+def test_every_command_explains_itself(path: list[str]) -> None:
+    result = CliRunner().invoke(bonitas.main, [*path, "--help"])
+    assert result.exit_code == 0
+    assert len(result.output.splitlines()) > 3
+
+
+def test_a_book_goes_from_simulation_to_features_step_by_step(tmp_path: Path) -> None:
+    book, home = tmp_path / "book", tmp_path / "home"
+    made = run_bonitas(
+        home,
+        "data",
+        "simulate",
+        "--out",
+        str(book),
+        "--customers",
+        "200",
+        "--months",
+        "6",
+        "--seed",
+        "1",
+        "--json",
+    )
+    assert made.returncode == 0, made.stderr
+    assert json.loads(made.stdout)["customers"] == 200
+    checked = run_bonitas(home, "data", "validate", str(book), "--json")
+    assert checked.returncode == 0, checked.stderr
+    assert (book / "validation" / "validation_report.html").exists()
+    loaded = run_bonitas(home, "data", "load", str(book), "--json")
+    assert loaded.returncode == 0, loaded.stderr
+    assert json.loads(loaded.stdout)["loaded"]["customers"] > 0
+    out = tmp_path / "features.parquet"
+    built = run_bonitas(
+        home, "features", "build", str(book), "--for", "invoice-eligibility", "--out", str(out), "--json"
+    )
+    assert built.returncode == 0, built.stderr
+    table = pq.read_table(out)
+    assert table.num_rows == json.loads(built.stdout)["rows"]
+    assert set(INVOICE_ELIGIBILITY.names) < set(table.column_names)
+
+
+def test_a_quarantined_row_makes_validate_fail_and_is_kept_with_its_reason(tmp_path: Path) -> None:
+    book = write_ledger(
+        tmp_path / "book",
+        {"customers": [a_customer()], "invoice_payments": [a_payment("no-such-invoice", at=86_400_000)]},
+    )
+    result = run_bonitas(tmp_path / "home", "data", "validate", str(book))
+    assert result.returncode == 1
+    kept = json.loads((book / "quarantine" / "invoice_payments.jsonl").read_text())
+    assert kept["violations"][0]["rule"] == "unknown_reference"
+    assert kept["violations"][0]["column"] == "invoice_id"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["keys", "create", "Shop!", "--role", "checkout"], "lower-case letters"),
+        (["keys", "create", "shop", "--role", "merchant"], "names its merchant"),
+        (["decisions", "show", "dec_none"], "bonitas migrate"),
+        (["decisions", "replay", "dec_none"], "bonitas migrate"),
+        (["train", "invoice-eligibility", "{tmp}"], "holds no orders"),
+        (
+            ["features", "build", "{tmp}", "--for", "invoice-eligibility", "--out", "{tmp}/f"],
+            "holds no orders",
+        ),
+        (["data", "validate", "{tmp}/nowhere"], "does not exist"),
+        (["benchmark", "serving"], "bonitas"),
+    ],
+)
+def test_bad_input_gets_a_message_and_no_traceback(
+    tmp_path: Path, arguments: list[str], message: str
+) -> None:
+    result = run_bonitas(tmp_path / "home", *(part.format(tmp=tmp_path) for part in arguments))
+    assert result.returncode != 0
+    assert message in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_wrong_settings_are_all_named_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BONITAS_DATABASE_URL", "mysql://x")
+    monkeypatch.setenv("BONITAS_WORKERS", "many")
+    result = run_bonitas(tmp_path, "migrate")
+    assert result.returncode != 0
+    assert "BONITAS_DATABASE_URL" in result.stderr
+    assert "BONITAS_WORKERS" in result.stderr
+
+
+def test_the_default_policy_is_valid_and_a_broken_one_is_explained(tmp_path: Path) -> None:
+    runner = CliRunner()
+    good = runner.invoke(bonitas.main, ["policy", "check", str(ROOT / "serving" / "policy.toml")])
+    assert good.exit_code == 0
+    broken = tmp_path / "policy.toml"
+    broken.write_text('version = "1"\nfancy = 1\n')
+    bad = runner.invoke(bonitas.main, ["policy", "check", str(broken)])
+    assert bad.exit_code != 0
+    assert "fancy: is no field of a policy" in bad.output
+
+
+@pytest.mark.slow
+def test_run_once_goes_from_an_empty_folder_to_a_table_of_decisions_and_a_second_run_reuses_it(
+    tmp_path: Path,
+) -> None:
+    size = ("--customers", "3000", "--months", "18", "--seed", "3", "--port", "3917")
+    first = run_bonitas(tmp_path / "home", "run", "--once", *size)
+    assert first.returncode == 0, first.stderr
+    for title in ("good customer", "stranger, verified", "overdue invoice", "a minor", "over the limit"):
+        assert title in first.stdout
+    assert "approved" in first.stdout
+    assert "declined" in first.stdout
+    assert "unavailable" not in first.stdout
+    decision_id = first.stdout.rsplit("bonitas decisions replay ", 1)[1].split()[0]
+    replayed = run_bonitas(tmp_path / "home", "decisions", "replay", decision_id)
+    assert replayed.returncode == 0, replayed.stderr
+    assert "identical, bit for bit" in replayed.stdout
+    second = run_bonitas(tmp_path / "home", "run", "--once", *size)
+    assert second.returncode == 0, second.stderr
+    assert "simulate" not in second.stderr
+    assert "train" not in second.stderr
