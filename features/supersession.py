@@ -23,7 +23,9 @@ def seen_until_of_rows(contract: Contract, rows: Sequence[Mapping[str, Any]]) ->
     rows: all rows of the contract, in ledger row form (instants in ms), in any order.
     """
     if contract.rows_are_states and len(rows) > 1:
-        return _with_later_states(contract, rows)
+        keys = {tuple([row[name] for name in contract.key]) for row in rows}
+        if len(keys) < len(rows):
+            return _with_later_states(contract, rows)
     corrected_at = {row["corrects"]: row["recorded_at"] for row in rows if row.get("corrects") is not None}
     if not corrected_at:
         return None

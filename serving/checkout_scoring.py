@@ -92,10 +92,6 @@ def score(
             )
     except _NothingKept as nothing:
         answer = nothing.answer
-    LOG.info(
-        "checkout_decided",
-        extra={"decision_id": answer["decision_id"], "order_id": order_id, "outcome": answer["outcome"]},
-    )
     return CheckoutAnswer(document=answer)
 
 
@@ -157,7 +153,7 @@ def _decide_and_keep(
     if outcome is Outcome.APPROVED:
         _reserve(scope, tx, row, decision_id=decision_id, as_of_ms=as_of_ms)
     elif corrects is not None:
-        release(tx, order_id=row["order_id"], now_ms=as_of_ms)
+        release(tx, customer_id=row["customer_id"], order_id=row["order_id"], now_ms=as_of_ms)
     return answer
 
 
@@ -178,7 +174,7 @@ def _model_identity(model: ModelInForce) -> tuple[str, str] | None:
 
 def _row_to_correct(tx: Transaction, row: Mapping[str, Any]) -> str | None:
     """The order's newest ledger row, when the order is scored again; None for a new order."""
-    reservation = reservation_of(tx, row["order_id"])
+    reservation = reservation_of(tx, row["customer_id"], row["order_id"])
     if reservation is not None:
         if reservation.state is ReservationState.CONFIRMED:
             raise OrderAlreadyConfirmed

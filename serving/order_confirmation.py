@@ -29,7 +29,7 @@ def newest_decision(tx: Transaction, order_id: str, caller: Caller) -> LoggedDec
 
 def order_document(tx: Transaction, decision: LoggedDecision, caller: Caller) -> dict[str, Any]:
     """The state of an order, as far as the caller may see it."""
-    reservation = reservation_of(tx, decision.order_id)
+    reservation = reservation_of(tx, decision.customer_id, decision.order_id)
     answer = decision.record["answer"]
     document = {
         "order_id": decision.order_id,
@@ -86,7 +86,7 @@ def _step(
 
 
 def _must_change(tx: Transaction, decision: LoggedDecision, kind: str, now_ms: int) -> bool:
-    reservation = reservation_of(tx, decision.order_id)
+    reservation = reservation_of(tx, decision.customer_id, decision.order_id)
     if reservation is None or reservation.state is ReservationState.RELEASED:
         raise OrderNotApproved(f"order {decision.order_id} is not approved")
     if reservation.state.value == kind:
@@ -107,6 +107,7 @@ def _append_order_event(scope: RequestScope, tx: Transaction, decision: LoggedDe
     if kind == "confirmed":
         confirm_reservation(
             tx,
+            customer_id=decision.customer_id,
             order_id=decision.order_id,
             expires_at_ms=now_ms + scope.policy.reservation_hours_confirmed * HOUR_MS,
             now_ms=now_ms,

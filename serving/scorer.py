@@ -53,10 +53,10 @@ class ScorecardFeature:
         """What `value` adds to the log-odds."""
         if math.isnan(value):
             return self.missing_weight
-        return self._by_step[bisect_left(self.cut_points, value)]
+        return self.by_step[bisect_left(self.cut_points, value)]
 
     @cached_property
-    def _by_step(self) -> tuple[float, ...]:
+    def by_step(self) -> tuple[float, ...]:
         """The contribution below all cut points, beyond the first, beyond two, and so on."""
         return tuple(accumulate(self.step_weights, initial=0.0))
 
@@ -71,9 +71,19 @@ class Scorecard:
     def raw_score(self, values: Sequence[float]) -> float:
         """Intercept plus every feature's contribution, added in the order of the features."""
         total = self.intercept
-        for feature, value in zip(self.features, values, strict=True):
-            total += feature.contribution(value)
+        for place, cut_points, by_step, missing_weight in self._in_use:
+            value = values[place]
+            total += by_step[bisect_left(cut_points, value)] if value == value else missing_weight  # noqa: PLR0124 - NaN
         return total
+
+    @cached_property
+    def _in_use(self) -> tuple[tuple[int, tuple[float, ...], tuple[float, ...], float], ...]:
+        """The features that can add anything: place, cut points, sum at each step, weight of missing."""
+        return tuple(
+            (place, feature.cut_points, feature.by_step, feature.missing_weight)
+            for place, feature in enumerate(self.features)
+            if feature.cut_points or feature.missing_weight
+        )
 
     def contributions(self, values: Sequence[float]) -> list[float]:
         """Each feature's contribution minus its mean among the training rows; the mean score last."""

@@ -188,6 +188,7 @@ PLACEHOLDERS = re.compile(
 NAME_CHARACTERS = re.compile(r"[^\W\d_]+(?:[ .'\u2019\-]+[^\W\d_]+)*\.?")
 STREET_CHARACTERS = re.compile(r"(?=.*[^\W\d_]{2}).+")
 HOUSE_NUMBER_CHARACTERS = re.compile(r"(?i)\d+[\w \-/.+]*")
+CITY_CHARACTERS = re.compile(r"[^\d_]{2,}")
 EMAIL = re.compile(r"[^@\s]+@[^@\s.]+(?:\.[^@\s.]+)+")
 PHONE = re.compile(r"\+?[0-9][0-9 ()/\-]{5,20}")
 
@@ -220,7 +221,7 @@ def _wrong_in_address(prefix: str, address: Address, policy: Policy) -> list[str
         wrong.append(f"{prefix}/country")
     elif not re.fullmatch(country.postal_code_pattern, address.postal_code):
         wrong.append(f"{prefix}/postal_code")
-    if not re.fullmatch(r"[^\d_]{2,}", address.city) or _is_placeholder(address.city):
+    if not CITY_CHARACTERS.fullmatch(address.city) or _is_placeholder(address.city):
         wrong.append(f"{prefix}/city")
     return wrong
 

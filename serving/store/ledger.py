@@ -331,39 +331,35 @@ def _readmit(
 ) -> tuple[AppendResult, ...]:
     """Let in the rows that waited for this one; each may let in others."""
     results: list[AppendResult] = []
-    for missing_contract, missing_id in (
-        (contract.name, row[contract.key[0]]),
-        ("event", row["event_id"]),
-    ):
-        waiting = tx.execute(
-            "SELECT event_id, contract, body FROM held_events WHERE missing_contract = ? AND missing_id = ? "
-            "ORDER BY received_at_ms, event_id",
-            (missing_contract, missing_id),
-        )
-        for event_id, contract_name, body in waiting:
-            held = CONTRACTS[contract_name]
-            held_row = _decode(body)
-            # A merchant's row lets in customers' rows: their clocks are theirs, so is their lock.
-            tx.lock(entity_of(held, held_row))
-            if not tx.execute("DELETE FROM held_events WHERE event_id = ? RETURNING 1", (event_id,)):
-                continue
-            result = append(tx, held, held_row, now_ms)
-            if result.status is AppendStatus.REFUSED:
-                quarantine_row(
-                    tx,
-                    quarantine_id=f"held-{event_id}",
-                    contract_name=contract_name,
-                    violations=[
-                        {
-                            "column": result.column,
-                            "rule": result.rule.value if result.rule else None,
-                            "message": result.message,
-                        }
-                    ],
-                    body=body,
-                    now_ms=now_ms,
-                )
-            results += [replace(result, readmitted=()), *result.readmitted]
+    waiting = tx.execute(
+        "SELECT event_id, contract, body FROM held_events WHERE (missing_contract = ? AND missing_id = ?) "
+        "OR (missing_contract = 'event' AND missing_id = ?) ORDER BY received_at_ms, event_id",
+        (contract.name, row[contract.key[0]], row["event_id"]),
+    )
+    for event_id, contract_name, body in waiting:
+        held = CONTRACTS[contract_name]
+        held_row = _decode(body)
+        # A merchant's row lets in customers' rows: their clocks are theirs, so is their lock.
+        tx.lock(entity_of(held, held_row))
+        if not tx.execute("DELETE FROM held_events WHERE event_id = ? RETURNING 1", (event_id,)):
+            continue
+        result = append(tx, held, held_row, now_ms)
+        if result.status is AppendStatus.REFUSED:
+            quarantine_row(
+                tx,
+                quarantine_id=f"held-{event_id}",
+                contract_name=contract_name,
+                violations=[
+                    {
+                        "column": result.column,
+                        "rule": result.rule.value if result.rule else None,
+                        "message": result.message,
+                    }
+                ],
+                body=body,
+                now_ms=now_ms,
+            )
+        results += [replace(result, readmitted=()), *result.readmitted]
     return tuple(results)
 
 
@@ -387,9 +383,9 @@ def quarantine_row(
 def end_reservations(tx: Transaction, contract: Contract, row: Mapping[str, Any], now_ms: int) -> None:
     """An invoice takes over from the reservation of its order, a cancellation ends it."""
     if contract.name == "invoices":
-        end_by_invoice(tx, order_id=row["order_id"], now_ms=now_ms)
+        end_by_invoice(tx, customer_id=row["customer_id"], order_id=row["order_id"], now_ms=now_ms)
     elif contract.name == "order_events" and row["kind"] == "cancelled":
-        end_by_cancellation(tx, order_id=row["order_id"], now_ms=now_ms)
+        end_by_cancellation(tx, customer_id=row["customer_id"], order_id=row["order_id"], now_ms=now_ms)
 
 
 _CREDIT_CONTRACT_NAMES = tuple(contract.name for contract in CREDIT_CONTRACTS)

@@ -51,19 +51,18 @@ def reserved_cents(tx: Transaction, customer_id: str, now_ms: int, *, excluding_
 def reserve(tx: Transaction, reservation: Reservation, now_ms: int) -> None:
     """Reserve, replacing what the same order held before.
 
-    Raises ReservationConflict where the order is another customer's, or confirmed, invoiced or cancelled.
+    Raises ReservationConflict where the order is confirmed, invoiced or cancelled.
     """
     written = tx.execute(
-        "INSERT INTO reservations (order_id, customer_id, merchant_id, decision_id, amount_cents, currency, "
+        "INSERT INTO reservations (customer_id, order_id, merchant_id, decision_id, amount_cents, currency, "
         "state, expires_at_ms, updated_at_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) "
-        "ON CONFLICT (order_id) DO UPDATE SET decision_id = excluded.decision_id, "
+        "ON CONFLICT (customer_id, order_id) DO UPDATE SET decision_id = excluded.decision_id, "
         "amount_cents = excluded.amount_cents, currency = excluded.currency, state = excluded.state, "
         "expires_at_ms = excluded.expires_at_ms, updated_at_ms = excluded.updated_at_ms "
-        "WHERE reservations.customer_id = excluded.customer_id "
-        "AND reservations.state IN ('reserved', 'released') RETURNING order_id",
+        "WHERE reservations.state IN ('reserved', 'released') RETURNING order_id",
         (
-            reservation.order_id,
             reservation.customer_id,
+            reservation.order_id,
             reservation.merchant_id,
             reservation.decision_id,
             reservation.amount_cents,
@@ -74,17 +73,15 @@ def reserve(tx: Transaction, reservation: Reservation, now_ms: int) -> None:
         ),
     )
     if not written:
-        raise ReservationConflict(
-            f"order {reservation.order_id} is another customer's, or its reservation has ended"
-        )
+        raise ReservationConflict(f"order {reservation.order_id} is confirmed, or its reservation has ended")
 
 
-def reservation_of(tx: Transaction, order_id: str) -> Reservation | None:
+def reservation_of(tx: Transaction, customer_id: str, order_id: str) -> Reservation | None:
     """The reservation of an order, None if it never had one."""
     rows = tx.execute(
         "SELECT order_id, customer_id, merchant_id, decision_id, amount_cents, currency, state, "
-        "expires_at_ms FROM reservations WHERE order_id = ?",
-        (order_id,),
+        "expires_at_ms FROM reservations WHERE customer_id = ? AND order_id = ?",
+        (customer_id, order_id),
     )
     if not rows:
         return None
@@ -101,33 +98,33 @@ def reservation_of(tx: Transaction, order_id: str) -> Reservation | None:
     )
 
 
-def confirm(tx: Transaction, *, order_id: str, expires_at_ms: int, now_ms: int) -> None:
+def confirm(tx: Transaction, *, customer_id: str, order_id: str, expires_at_ms: int, now_ms: int) -> None:
     """The order stands: its reservation lives longer and can no longer be re-scored."""
     tx.execute(
         "UPDATE reservations SET state = 'confirmed', expires_at_ms = ?, updated_at_ms = ? "
-        "WHERE order_id = ? AND state = 'reserved'",
-        (expires_at_ms, now_ms, order_id),
+        "WHERE customer_id = ? AND order_id = ? AND state = 'reserved'",
+        (expires_at_ms, now_ms, customer_id, order_id),
     )
 
 
-def release(tx: Transaction, *, order_id: str, now_ms: int) -> None:
+def release(tx: Transaction, *, customer_id: str, order_id: str, now_ms: int) -> None:
     """A re-scored order was not approved: what it held is free."""
-    _end(tx, ReservationState.RELEASED, order_id, now_ms)
+    _end(tx, ReservationState.RELEASED, customer_id, order_id, now_ms)
 
 
-def end_by_invoice(tx: Transaction, *, order_id: str, now_ms: int) -> None:
+def end_by_invoice(tx: Transaction, *, customer_id: str, order_id: str, now_ms: int) -> None:
     """The order is invoiced: from now on the invoice counts."""
-    _end(tx, ReservationState.INVOICED, order_id, now_ms)
+    _end(tx, ReservationState.INVOICED, customer_id, order_id, now_ms)
 
 
-def end_by_cancellation(tx: Transaction, *, order_id: str, now_ms: int) -> None:
+def end_by_cancellation(tx: Transaction, *, customer_id: str, order_id: str, now_ms: int) -> None:
     """The order is cancelled: what it held is free."""
-    _end(tx, ReservationState.CANCELLED, order_id, now_ms)
+    _end(tx, ReservationState.CANCELLED, customer_id, order_id, now_ms)
 
 
-def _end(tx: Transaction, state: ReservationState, order_id: str, now_ms: int) -> None:
+def _end(tx: Transaction, state: ReservationState, customer_id: str, order_id: str, now_ms: int) -> None:
     tx.execute(
         "UPDATE reservations SET state = ?, updated_at_ms = ? "
-        "WHERE order_id = ? AND state IN ('reserved', 'confirmed')",
-        (state.value, now_ms, order_id),
+        "WHERE customer_id = ? AND order_id = ? AND state IN ('reserved', 'confirmed')",
+        (state.value, now_ms, customer_id, order_id),
     )

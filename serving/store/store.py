@@ -7,7 +7,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Protocol
@@ -19,6 +19,7 @@ from serving.store.migrate import HEAD_REVISION
 
 BUSY_TIMEOUT_S = 10.0
 CHECKPOINT_INTERVAL_S = 0.5
+WAL_REUSE_PAGES = 2_000
 SQLITE_PREFIX = "sqlite:///"
 
 Row = tuple[Any, ...]
@@ -133,6 +134,7 @@ class SqliteStore:
         self._connections: list[sqlite3.Connection] = []
         self._lock = threading.Lock()
         self._closing = threading.Event()
+        self._log_is_long = threading.Event()
         self._checkpointer = threading.Thread(target=self._checkpoint, name="wal-checkpoint", daemon=True)
         self._checkpointer.start()
 
@@ -163,10 +165,25 @@ class SqliteStore:
         while not self._closing.wait(CHECKPOINT_INTERVAL_S):
             try:
                 connection = connection or self._connect()
-                connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+                _busy, wal_pages, _moved = connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+                if wal_pages > WAL_REUSE_PAGES:
+                    self._log_is_long.set()
             except (sqlite3.Error, StoreUnavailable):
                 # A request that meets the same trouble reports it; the checkpoint just tries again.
                 connection = None
+
+    def _start_log_over(self, connection: sqlite3.Connection) -> None:
+        """Between two writes, move the few pages that the checkpoint left, so that the log begins anew.
+
+        Under steady load the checkpoint alone never catches up: the log would grow without end, and a
+        commit that makes a file longer waits twice as long for the disk.
+        """
+        self._log_is_long.clear()
+        # Whoever still reads the log, or another process that writes, is not waited for.
+        with suppress(sqlite3.OperationalError):  # the write that follows meets the same trouble and says so
+            connection.execute("PRAGMA busy_timeout=0")
+            connection.execute("PRAGMA wal_checkpoint(RESTART)").fetchone()
+        connection.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_S * 1000:.0f}")
 
     @contextmanager
     def writing(self, *lock: str) -> Iterator[Transaction]:  # noqa: ARG002 - SQLite has one writer for all ids
@@ -204,6 +221,8 @@ class SqliteStore:
             if together
             else (begin, "COMMIT", "ROLLBACK")
         )
+        if begin == "BEGIN IMMEDIATE" and self._log_is_long.is_set():
+            self._start_log_over(connection)
         tx.execute(begin)
         try:
             yield tx

@@ -93,8 +93,8 @@ Index("decisions_by_order", decisions.c.order_id, decisions.c.as_of_ms)
 reservations = Table(
     "reservations",
     metadata,
+    Column("customer_id", Text, primary_key=True),
     Column("order_id", Text, primary_key=True),
-    Column("customer_id", Text, nullable=False),
     Column("merchant_id", Text, nullable=False),
     Column("decision_id", Text, nullable=False),
     Column("amount_cents", BigInteger, nullable=False),
@@ -104,7 +104,6 @@ reservations = Table(
     Column("updated_at_ms", BigInteger, nullable=False),
     sqlite_with_rowid=False,
 )
-Index("reservations_by_customer", reservations.c.customer_id, reservations.c.state)
 
 idempotency_keys = Table(
     "idempotency_keys",
@@ -149,11 +148,10 @@ review_requests = Table(
 outbox = Table(
     "outbox",
     metadata,
+    # In the order in which they wait; a message that is worked off is deleted with the same commit.
+    Column("created_at_ms", BigInteger, primary_key=True),
     Column("message_id", Text, primary_key=True),
     Column("kind", Text, nullable=False),
     Column("payload", Text, nullable=False),
-    Column("created_at_ms", BigInteger, nullable=False),
-    Column("done_at_ms", BigInteger),
     sqlite_with_rowid=False,
 )
-Index("outbox_by_state", outbox.c.done_at_ms, outbox.c.created_at_ms)

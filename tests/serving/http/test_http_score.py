@@ -181,6 +181,17 @@ def test_a_confirmed_order_is_not_scored_again_and_a_cancelled_one_frees_the_lim
     assert shop.get("/v1/orders/o-buy-2").status_code == 404
 
 
+def test_an_order_id_of_another_customer_is_refused_and_reserves_nothing(shop: Shop) -> None:
+    shop.customer("owner")
+    shop.customer("intruder")
+    assert shop.score("o-owned", "owner", amount_cents=2_000, vat_cents=300)["outcome"] == "approved"
+    answer = shop.post("/v1/score", order_body("o-owned", "intruder"))
+    assert answer.status_code == 409
+    assert "another order" in answer.json()["title"]
+    order = shop.get("/v1/orders/o-owned").json()
+    assert (order["customer_id"], order["reserved_cents"]) == ("owner", 2_000)
+
+
 def test_exactly_the_limit_passes_and_one_cent_more_does_not(shop: Shop) -> None:
     shop.customer("exact")
     limit = shop.post("/v1/precheck", order_body("o-exact", "exact")).json()["limit_cents"]
@@ -291,6 +302,6 @@ def test_the_service_publishes_its_contract_its_health_and_its_metrics(shop: Sho
 
 def test_no_log_line_names_a_person(shop: Shop) -> None:
     log = (shop.settings.home / "server.log").read_text()
-    assert "checkout_decided" in log
+    assert "model_in_force" in log
     assert "Mustermann" not in log
     assert "erika@example.com" not in log

@@ -116,15 +116,13 @@ def upgrade() -> None:
     )
     op.create_table(
         "outbox",
+        sa.Column("created_at_ms", sa.BigInteger(), nullable=False),
         sa.Column("message_id", sa.Text(), nullable=False),
         sa.Column("kind", sa.Text(), nullable=False),
         sa.Column("payload", sa.Text(), nullable=False),
-        sa.Column("created_at_ms", sa.BigInteger(), nullable=False),
-        sa.Column("done_at_ms", sa.BigInteger(), nullable=True),
-        sa.PrimaryKeyConstraint("message_id"),
+        sa.PrimaryKeyConstraint("created_at_ms", "message_id"),
         sqlite_with_rowid=False,
     )
-    op.create_index("outbox_by_state", "outbox", ["done_at_ms", "created_at_ms"], unique=False)
     op.create_table(
         "policies",
         sa.Column("version", sa.Text(), nullable=False),
@@ -144,8 +142,8 @@ def upgrade() -> None:
     )
     op.create_table(
         "reservations",
-        sa.Column("order_id", sa.Text(), nullable=False),
         sa.Column("customer_id", sa.Text(), nullable=False),
+        sa.Column("order_id", sa.Text(), nullable=False),
         sa.Column("merchant_id", sa.Text(), nullable=False),
         sa.Column("decision_id", sa.Text(), nullable=False),
         sa.Column("amount_cents", sa.BigInteger(), nullable=False),
@@ -155,10 +153,9 @@ def upgrade() -> None:
         ),
         sa.Column("expires_at_ms", sa.BigInteger(), nullable=False),
         sa.Column("updated_at_ms", sa.BigInteger(), nullable=False),
-        sa.PrimaryKeyConstraint("order_id"),
+        sa.PrimaryKeyConstraint("customer_id", "order_id"),
         sqlite_with_rowid=False,
     )
-    op.create_index("reservations_by_customer", "reservations", ["customer_id", "state"], unique=False)
     op.create_table(
         "review_requests",
         sa.Column("decision_id", sa.Text(), nullable=False),
@@ -171,11 +168,9 @@ def upgrade() -> None:
 def downgrade() -> None:
     """Drop every table."""
     op.drop_table("review_requests")
-    op.drop_index("reservations_by_customer", table_name="reservations")
     op.drop_table("reservations")
     op.drop_table("quarantined_events")
     op.drop_table("policies")
-    op.drop_index("outbox_by_state", table_name="outbox")
     op.drop_table("outbox")
     op.drop_index(
         "ledger_events_by_subject",
