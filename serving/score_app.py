@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, TypeVar
@@ -10,9 +10,10 @@ from typing import Any, TypeVar
 import msgspec
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.routing import Match, Route
 
 from serving import event_intake, order_confirmation, order_views
 from serving.authentication import forbidden, may_see_order_of, view_for
@@ -28,7 +29,7 @@ from serving.domain.errors import (
     UnknownOrder,
 )
 from serving.group_commit import GroupCommit
-from serving.observability import ANSWER_SECONDS, DECISIONS, HELD_EVENTS
+from serving.observability import ANSWER_SECONDS, DECISIONS, HELD_EVENTS, MeasuredRequests
 from serving.openapi import openapi_document
 from serving.order_body import order_body
 from serving.problem_details import FieldError, ProblemError, invalid_body, not_found
@@ -40,6 +41,7 @@ from serving.store.store import SqliteStore
 MAXIMUM_BODY_BYTES = 64 * 1024
 MAXIMUM_EVENTS_BODY_BYTES = 4 * 1024 * 1024
 IDEMPOTENCY_KEY_MAXIMUM = 255
+METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
 STATUS_OF: Mapping[type[RiskError], tuple[int, str, str | None]] = {
     IdempotencyConflict: (422, "The Idempotency-Key was used with another body", "idempotency-key-reused"),
@@ -100,8 +102,10 @@ class ScoreApi:
             ("/decisions/{decision_id}/review-request", "POST", self._request_review),
             ("/openapi.json", "GET", self._show_openapi),
         ]
+        known = [Route(path, handler, methods=[method]) for path, method, handler in routes]
         return Starlette(
-            routes=[Route(path, handler, methods=[method]) for path, method, handler in routes],
+            routes=[*known, Route("/{rest:path}", _nothing_here(known), methods=list(METHODS))],
+            middleware=[Middleware(MeasuredRequests)],
             exception_handlers={
                 ProblemError: _problem,
                 RiskError: _domain_problem,
@@ -350,6 +354,23 @@ async def _store_problem(_request: Request, _error: Exception) -> Response:
         detail="nothing was changed; try again",
         headers={"Retry-After": "1"},
     ).response()
+
+
+def _nothing_here(known: Sequence[Route]) -> Handler:
+    """Answers what no route does, so that also this is a problem document."""
+
+    async def answer(request: Request) -> Response:
+        allowed = {
+            method
+            for route in known
+            if route.matches(request.scope)[0] is Match.PARTIAL
+            for method in route.methods or ()
+        }
+        if allowed:
+            raise HTTPException(405, headers={"Allow": ", ".join(sorted(allowed))})
+        raise HTTPException(404)
+
+    return answer
 
 
 async def _http_problem(request: Request, error: Exception) -> Response:

@@ -12,7 +12,7 @@ from starlette.routing import Route
 
 from serving.domain.errors import RiskError
 from serving.model_watch import ModelRegistry, ModelWatch
-from serving.observability import log_as_json_lines
+from serving.observability import METRICS_APP, log_as_json_lines
 from serving.problem_details import ProblemError
 from serving.request_scope import scope_from_settings
 from serving.score_app import ScoreApi, problem_of
@@ -41,7 +41,7 @@ if SETTINGS.benchmark:
             msgspec.json.encode(msgspec.json.decode(await request.body())), media_type="application/json"
         )
 
-    APP.router.routes.append(Route("/echo", _echo, methods=["POST"]))
+    APP.router.routes.insert(0, Route("/echo", _echo, methods=["POST"]))
 
 
 @bentoml.service(
@@ -49,10 +49,11 @@ if SETTINGS.benchmark:
     workers=SETTINGS.workers,
     traffic={"timeout": 5},
     logging={"access": {"enabled": False}},
-    metrics={"enabled": True},
+    metrics={"enabled": False},
     tracing={"excluded_urls": "v1/.*"},
 )
 @bentoml.asgi_app(APP, path="/v1")
+@bentoml.asgi_app(METRICS_APP, path="/")
 class CreditService:
     """Checkout decisions. The HTTP API is mounted at /v1; `score` serves BentoML's own client."""
 

@@ -117,7 +117,8 @@ def test_a_body_that_cannot_be_read_is_a_problem(
 
 
 def test_unknown_paths_and_wrong_methods_are_problems(shop: Shop) -> None:
-    assert shop.get("/v1/nothing").status_code == 404
+    nowhere = shop.get("/v1/nothing/at/all")
+    assert (nowhere.status_code, nowhere.headers["content-type"]) == (404, "application/problem+json")
     wrong = shop.get("/v1/score")
     assert wrong.status_code == 405
     pointers(wrong)
@@ -298,6 +299,13 @@ def test_the_service_publishes_its_contract_its_health_and_its_metrics(shop: Sho
     assert shop.client.get("/livez").status_code == 200
     assert shop.client.get("/readyz").status_code == 200
     assert "bonitas_decisions_total" in shop.client.get("/metrics").text
+
+
+def test_metrics_go_by_route_so_that_orders_leave_no_time_series_behind(shop: Shop) -> None:
+    assert shop.get("/v1/orders/o-never-seen").status_code == 404
+    metrics = shop.client.get("/metrics").text
+    assert 'bonitas_requests_total{method="GET",route="/v1/orders/{order_id}",status="404"}' in metrics
+    assert "o-never-seen" not in metrics
 
 
 def test_no_log_line_names_a_person(shop: Shop) -> None:
