@@ -223,5 +223,6 @@ def _order_body(
         "delivery": dict(address),
         "billing": dict(address),
         "contact": {"email": customer["email"], "phone": customer["phone"]},
+        "language": "en",
         **changes,
     }

@@ -74,11 +74,6 @@ def book(tmp_path_factory):
     return directory
 
 
-@pytest.fixture(scope="session")
-def real_source(tmp_path_factory, request):
-    return fetch(request.config.cache.mkdir("uci-taiwan"))
-
-
 def an_archive(tmp_path, content=CONTENT):
     file = tmp_path / "a_package-1.0-py3-none-any.whl"
     with zipfile.ZipFile(file, "w") as archive:
@@ -237,8 +232,8 @@ def test_a_file_that_is_no_xls_is_refused(tmp_path):
 
 
 @pytest.mark.real_data
-def test_the_published_file_becomes_thirty_thousand_peoples_ledger(real_source, tmp_path):
-    summary = import_ledger(real_source, tmp_path / "book")
+def test_the_published_file_becomes_thirty_thousand_peoples_ledger(uci_taiwan_file, tmp_path):
+    summary = import_ledger(uci_taiwan_file, tmp_path / "book")
     assert (summary.customers, summary.account_balances, summary.bad) == (30_000, 180_000, 6_636)
     accounts = read_table(tmp_path / "book", CREDIT_ACCOUNTS)
     orders = read_table(tmp_path / "book", ORDERS)
@@ -246,14 +241,14 @@ def test_the_published_file_becomes_thirty_thousand_peoples_ledger(real_source, 
     assert len(accounts) == 30_000
     assert len(orders) == len(invoices) == summary.invoices
     total = sum(np.asarray(invoices["amount_cents"]))
-    billed = read_card_holders(real_source).billed
+    billed = read_card_holders(uci_taiwan_file).billed
     assert total == 100 * billed[billed > 0].sum()
 
 
 @pytest.mark.real_data
-def test_the_published_file_keeps_every_contract(real_source, tmp_path):
-    import_ledger(real_source, tmp_path / "book")
+def test_the_published_file_keeps_every_contract(uci_taiwan_file, tmp_path):
+    import_ledger(uci_taiwan_file, tmp_path / "book")
     result = validate_folder(tmp_path / "book", report_directory=tmp_path / "report").to_json()
     assert result["quarantined"] == 0
-    assert fetch(real_source.parent, file=real_source) == real_source
-    assert real_source.name == ARCHIVE.file_name
+    assert fetch(uci_taiwan_file.parent, file=uci_taiwan_file) == uci_taiwan_file
+    assert uci_taiwan_file.name == ARCHIVE.file_name

@@ -1,0 +1,13 @@
+"""What tests of several packages share."""
+
+from pathlib import Path
+
+import pytest
+
+from data_contracts.public.uci_taiwan import fetch
+
+
+@pytest.fixture(scope="session")
+def uci_taiwan_file(request: pytest.FixtureRequest) -> Path:
+    """The published file, fetched once and kept in pytest's cache."""
+    return fetch(request.config.cache.mkdir("uci-taiwan"))
