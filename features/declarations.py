@@ -11,7 +11,7 @@ import enum
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from features.instants import DAY_MS
+from features.instants import DAY_MS, HOUR_MS
 
 
 class FeatureGroup(enum.Enum):
@@ -21,6 +21,11 @@ class FeatureGroup(enum.Enum):
     CREDIT_INQUIRIES = "credit_inquiries"
     BALANCES = "balances"
     ACCOUNT_AGE = "account_age"
+    ORDER_CONTEXT = "order_context"
+    ORDER_HISTORY = "order_history"
+    VELOCITY = "velocity"
+    CONFIRMED_FRAUD = "confirmed_fraud"
+    AFTER_APPROVAL = "after_approval"
 
 
 class Purpose(enum.Enum):
@@ -39,6 +44,20 @@ class Direction(enum.Enum):
     """No direction; such a feature must not change when a history gets worse (see `reason_code`)."""
 
 
+class EntityKind(enum.StrEnum):
+    """What facts are about: a fact counts for the decisions that share its entity."""
+
+    CUSTOMER = "customer"
+    DEVICE = "device"
+    DELIVERY_ADDRESS = "delivery_address"
+    EMAIL_DOMAIN = "email_domain"
+    IP_PREFIX = "ip_prefix"
+    MERCHANT = "merchant"
+    ORDER = "order"
+    CUSTOMER_DEVICE = "customer_device"
+    CUSTOMER_ADDRESS = "customer_address"
+
+
 class FactKind(enum.Enum):
     """The kinds of fact that are derived from the ledger."""
 
@@ -49,7 +68,56 @@ class FactKind(enum.Enum):
     ACCOUNT = "account"
     PORTFOLIO = "portfolio"
     REGISTRATION = "registration"
+    THIS_ORDER = "this_order"
+    ORDER_CHANGE = "order_change"
+    ORDER_OF_CUSTOMER = "order_of_customer"
+    ORDER_ON_DEVICE = "order_on_device"
+    ORDER_TO_ADDRESS = "order_to_address"
+    ORDER_FROM_EMAIL_DOMAIN = "order_from_email_domain"
+    ORDER_FROM_IP_PREFIX = "order_from_ip_prefix"
+    ORDER_AT_MERCHANT = "order_at_merchant"
+    ORDER_OF_CUSTOMER_ON_DEVICE = "order_of_customer_on_device"
+    ORDER_OF_CUSTOMER_TO_ADDRESS = "order_of_customer_to_address"
+    FRAUD_OF_CUSTOMER = "fraud_of_customer"
+    FRAUD_ON_DEVICE = "fraud_on_device"
+    FRAUD_TO_ADDRESS = "fraud_to_address"
+    FRAUD_FROM_EMAIL_DOMAIN = "fraud_from_email_domain"
+    FRAUD_FROM_IP_PREFIX = "fraud_from_ip_prefix"
+    FRAUD_AT_MERCHANT = "fraud_at_merchant"
 
+
+ORDER_FACT_OF: dict[EntityKind, FactKind] = {
+    EntityKind.CUSTOMER: FactKind.ORDER_OF_CUSTOMER,
+    EntityKind.DEVICE: FactKind.ORDER_ON_DEVICE,
+    EntityKind.DELIVERY_ADDRESS: FactKind.ORDER_TO_ADDRESS,
+    EntityKind.EMAIL_DOMAIN: FactKind.ORDER_FROM_EMAIL_DOMAIN,
+    EntityKind.IP_PREFIX: FactKind.ORDER_FROM_IP_PREFIX,
+    EntityKind.MERCHANT: FactKind.ORDER_AT_MERCHANT,
+    EntityKind.CUSTOMER_DEVICE: FactKind.ORDER_OF_CUSTOMER_ON_DEVICE,
+    EntityKind.CUSTOMER_ADDRESS: FactKind.ORDER_OF_CUSTOMER_TO_ADDRESS,
+}
+"""The kind of fact that an order is for each entity that it shares with other orders."""
+
+FRAUD_FACT_OF: dict[EntityKind, FactKind] = {
+    EntityKind.CUSTOMER: FactKind.FRAUD_OF_CUSTOMER,
+    EntityKind.DEVICE: FactKind.FRAUD_ON_DEVICE,
+    EntityKind.DELIVERY_ADDRESS: FactKind.FRAUD_TO_ADDRESS,
+    EntityKind.EMAIL_DOMAIN: FactKind.FRAUD_FROM_EMAIL_DOMAIN,
+    EntityKind.IP_PREFIX: FactKind.FRAUD_FROM_IP_PREFIX,
+    EntityKind.MERCHANT: FactKind.FRAUD_AT_MERCHANT,
+}
+"""The kind of fact that a finding of fraud about an order is for each entity of that order."""
+
+_SHARED_ORDER_COLUMNS = (
+    "seen_from",
+    "seen_until",
+    "occurred_at",
+    "minus_occurred_at",
+    "amount_cents",
+    "night",
+    "resellable",
+    "is_first_of_customer",
+)
 
 FACT_COLUMNS: dict[FactKind, tuple[str, ...]] = {
     FactKind.INVOICE: (
@@ -105,8 +173,37 @@ FACT_COLUMNS: dict[FactKind, tuple[str, ...]] = {
         "minus_newest_opened_at",
     ),
     FactKind.REGISTRATION: ("seen_from", "seen_until", "one", "minus_registered_at"),
+    FactKind.THIS_ORDER: (
+        "seen_from",
+        "seen_until",
+        "amount_cents",
+        "hour_utc",
+        "night",
+        "resellable",
+        "service",
+        "computers_phones",
+        "gift_cards",
+        "jewellery",
+        "media_software",
+        "address_differs",
+        "recipient_differs",
+        "device_missing",
+        "phone_missing",
+    ),
+    FactKind.ORDER_CHANGE: ("seen_from", "seen_until", "address_changed", "redirected", "booked"),
+    **dict.fromkeys(ORDER_FACT_OF.values(), _SHARED_ORDER_COLUMNS),
+    **dict.fromkeys(FRAUD_FACT_OF.values(), ("seen_from", "seen_until", "occurred_at")),
 }
 """The integer columns of each kind of fact; instants are milliseconds since 1970 UTC."""
+
+FACT_ENTITY: dict[FactKind, EntityKind] = {
+    **dict.fromkeys(FactKind, EntityKind.CUSTOMER),
+    FactKind.THIS_ORDER: EntityKind.ORDER,
+    FactKind.ORDER_CHANGE: EntityKind.ORDER,
+    **{kind: entity for entity, kind in ORDER_FACT_OF.items()},
+    **{kind: entity for entity, kind in FRAUD_FACT_OF.items()},
+}
+"""The entity that each kind of fact is about."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -174,7 +271,13 @@ class Feature:
 
 
 def in_window(
-    fact: FactKind, anchor: str, window_days: int, *, value: str | None = None, runs: str | None = None
+    fact: FactKind,
+    anchor: str,
+    window_days: int,
+    *,
+    window_hours: int = 0,
+    value: str | None = None,
+    runs: str | None = None,
 ) -> Measure:
     """The sum over the facts whose `anchor` lies in [as_of - window, as_of)."""
     return Measure(
@@ -183,7 +286,7 @@ def in_window(
         runs=runs,
         enters=anchor,
         leaves=anchor,
-        leaves_after_ms=window_days * DAY_MS,
+        leaves_after_ms=window_days * DAY_MS + window_hours * HOUR_MS,
     )
 
 

@@ -11,7 +11,9 @@ from features.account_age import ACCOUNT_AGE_FEATURES
 from features.balances import BALANCE_FEATURES
 from features.credit_inquiries import CREDIT_INQUIRY_FEATURES
 from features.declarations import FACT_COLUMNS, PROTECTED_SOURCES, Direction, Feature, Measure, Purpose
+from features.order_context import AFTER_APPROVAL_FEATURES, ORDER_CONTEXT_FEATURES, ORDER_HISTORY_FEATURES
 from features.payment_history import PAYMENT_HISTORY_FEATURES
+from features.velocity import CONFIRMED_FRAUD_FEATURES, VELOCITY_FEATURES
 
 ENGINE_REVISION = 1
 """Raised by hand when the derivation of facts changes the value of a feature that keeps its declaration."""
@@ -76,7 +78,8 @@ class FeatureSet:
             )
             for feature in self.features
         )
-        columns = repr(sorted((kind.value, names) for kind, names in FACT_COLUMNS.items()))
+        kinds = {measure.fact for feature in self.features for measure in feature.measures()}
+        columns = repr(sorted((kind.value, FACT_COLUMNS[kind]) for kind in kinds))
         return hashlib.sha256(f"{ENGINE_REVISION}\n{columns}\n{text}".encode()).hexdigest()[:12]
 
     def distinct_measures(self) -> tuple[Measure, ...]:
@@ -101,4 +104,18 @@ INVOICE_ELIGIBILITY = FeatureSet(
     ),
 )
 
-FEATURE_SETS: Mapping[str, FeatureSet] = MappingProxyType({INVOICE_ELIGIBILITY.name: INVOICE_ELIGIBILITY})
+ORDER_RISK = FeatureSet(
+    name="order-risk",
+    purpose=Purpose.FRAUD,
+    features=(
+        *ORDER_CONTEXT_FEATURES,
+        *ORDER_HISTORY_FEATURES,
+        *VELOCITY_FEATURES,
+        *CONFIRMED_FRAUD_FEATURES,
+        *AFTER_APPROVAL_FEATURES,
+    ),
+)
+
+FEATURE_SETS: Mapping[str, FeatureSet] = MappingProxyType(
+    {feature_set.name: feature_set for feature_set in (INVOICE_ELIGIBILITY, ORDER_RISK)}
+)

@@ -8,6 +8,8 @@ from numpy.typing import NDArray
 DAY_MS = 86_400_000
 """Milliseconds in a day of 24 hours; windows are counted in such days."""
 
+HOUR_MS = 3_600_000
+
 NEVER = 2**45
 """An instant later than every decision (the year 3084), with room to add windows in int64."""
 

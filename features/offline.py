@@ -1,50 +1,31 @@
 """Features of any number of decisions, from a folder of Parquet: the trainer's evaluator.
 
 Rows become facts once per customer and state; measures become sums over intervals by
-`features.intervals`. Work goes customer block by customer block, so that memory follows the block
-and not the book.
+`features.intervals`. Credit features go customer block by customer block, so that memory follows the
+block and not the book; risk features cross customers and take the folder as a whole.
 """
 
-from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from data_contracts.orders import ORDERS
-from data_contracts.parquet_ledger import has_table, read_table
 from data_contracts.progress import Progress, no_progress
-from features.declarations import FactKind, Measure
-from features.fact_tables import FactTable, LedgerByCustomer
+from features.decisions import Decisions
+from features.declarations import EntityKind, Purpose
+from features.fact_tables import LedgerByCustomer
 from features.feature_sets import FeatureSet
-from features.instants import Float64Array, Int64Array
-from features.intervals import DecisionAxis, covering_sums
-from features.supersession import milliseconds
+from features.instants import Float64Array
+from features.intervals import DecisionAxis
+from features.measures import evaluated
+from features.order_risk_offline import build_order_risk_features
 
-LABELS_FILE = "labels.parquet"
 CUSTOMERS_PER_BLOCK = 20_000
 DECISIONS_PER_BLOCK = 250_000
-
-
-@dataclass(frozen=True, kw_only=True)
-class Decisions:
-    """The moments to compute features for. All shapes (n_decisions,).
-
-    decision_id, customer_id: str objects; as_of_ms: instants in ms since 1970 UTC.
-    """
-
-    decision_id: NDArray[np.object_]
-    customer_id: NDArray[np.object_]
-    as_of_ms: Int64Array
-
-    def __len__(self) -> int:
-        return len(self.as_of_ms)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,63 +34,6 @@ class FeatureMatrix:
 
     names: tuple[str, ...]
     values: Float64Array
-
-
-class NoDecisionsError(Exception):
-    """There is nothing to compute features for."""
-
-
-def order_decisions(directory: Path) -> Decisions:
-    """One decision per order of a ledger folder, at the moment of the order.
-
-    Raises NoDecisionsError if the folder holds no orders.
-    """
-    if not has_table(directory, ORDERS):
-        raise NoDecisionsError(f"{directory} holds no orders; simulate or import a ledger first")
-    orders = read_table(directory, ORDERS, ["order_id", "customer_id", "occurred_at", "corrects"])
-    orders = orders.filter(pc.is_null(orders["corrects"]))
-    return Decisions(
-        decision_id=orders["order_id"].to_numpy(zero_copy_only=False),
-        customer_id=orders["customer_id"].to_numpy(zero_copy_only=False),
-        as_of_ms=milliseconds(orders["occurred_at"]),
-    )
-
-
-def label_decisions(directory: Path) -> Decisions:
-    """The decisions that a label file names (DIR/labels.parquet: decision_id, customer_id, as_of)."""
-    labels = pq.read_table(directory / LABELS_FILE, columns=["decision_id", "customer_id", "as_of"])
-    return Decisions(
-        decision_id=labels["decision_id"].to_numpy(zero_copy_only=False),
-        customer_id=labels["customer_id"].to_numpy(zero_copy_only=False),
-        as_of_ms=milliseconds(labels["as_of"]),
-    )
-
-
-def folder_decisions(directory: Path) -> Decisions:
-    """The decisions of a ledger folder: those of its label file where there is one, else one per order.
-
-    Raises NoDecisionsError if there are neither labels nor orders.
-    """
-    if (directory / LABELS_FILE).exists():
-        return label_decisions(directory)
-    return order_decisions(directory)
-
-
-def sampled_decisions(directory: Path, count: int, seed: int) -> Decisions:
-    """Random decisions for measuring: customers of the ledger at moments between its first and last order.
-
-    Raises NoDecisionsError if the folder holds no orders.
-    """
-    orders = order_decisions(directory)
-    if len(orders) == 0:
-        raise NoDecisionsError(f"{directory} holds no orders to sample moments from")
-    generator = np.random.default_rng(seed)
-    customers = np.unique(orders.customer_id.astype(str)).astype(object)
-    return Decisions(
-        decision_id=np.array([f"sample-{index}" for index in range(count)], dtype=object),
-        customer_id=customers[generator.integers(0, len(customers), count)],
-        as_of_ms=generator.integers(orders.as_of_ms.min(), orders.as_of_ms.max() + 1, count),
-    )
 
 
 def build_features(
@@ -166,6 +90,10 @@ def iterate_features(
     """Yield (places, values) block by block: the features of `decisions[places]`, all of some customers."""
     if len(decisions) == 0:
         return
+    if feature_set.purpose is Purpose.FRAUD:
+        places = np.arange(len(decisions), dtype=np.intp)
+        yield places, build_order_risk_features(directory, decisions, feature_set, progress)
+        return
     step = f"features of {len(decisions):,} decisions"
     customers, entity = np.unique(decisions.customer_id.astype(str), return_inverse=True)
     by_entity = np.argsort(entity, kind="stable")
@@ -180,59 +108,8 @@ def iterate_features(
         places = by_entity[first_decision[start] : first_decision[stop]]
         facts = ledger.facts(start, stop)
         axis = DecisionAxis.of((entity[places] - start).astype(np.int64), decisions.as_of_ms[places])
-        values = _quotients(feature_set, _measure_all(feature_set, facts, axis, decisions.as_of_ms[places]))
+        values = evaluated(feature_set, facts, {EntityKind.CUSTOMER: axis}, decisions.as_of_ms[places])
         done += len(places)
         progress(step, done=done, total=len(decisions))
         yield places, values
         start = stop
-
-
-def _measure_all(
-    feature_set: FeatureSet, facts: Mapping[FactKind, FactTable], axis: DecisionAxis, as_of_ms: Int64Array
-) -> dict[Measure, Int64Array]:
-    """Evaluate every measure; those that share their intervals share one sort and one search."""
-    by_interval: dict[tuple[Any, ...], list[Measure]] = defaultdict(list)
-    for measure in feature_set.distinct_measures():
-        by_interval[
-            measure.fact, measure.enters, measure.enters_after_ms, measure.leaves, measure.leaves_after_ms
-        ].append(measure)
-    sums: dict[Measure, Int64Array] = {}
-    for (kind, enters, enters_after_ms, leaves, leaves_after_ms), measures in by_interval.items():
-        table = facts[kind]
-        enter_ms, leave_ms = table["seen_from"], table["seen_until"]
-        if enters is not None:
-            enter_ms = np.maximum(enter_ms, table[enters] + enters_after_ms)
-        if leaves is not None:
-            leave_ms = np.minimum(leave_ms, table[leaves] + leaves_after_ms)
-        values: list[Int64Array] = []
-        for measure in measures:
-            counts = _counted(measure, table)
-            values.append(counts if measure.value is None else counts * table[measure.value])
-            if measure.runs is not None:
-                values.append(counts * table[measure.runs])
-        answers = iter(covering_sums(axis, table["entity"], enter_ms, leave_ms, values))
-        for measure in measures:
-            sums[measure] = next(answers)
-            if measure.runs is not None:
-                sums[measure] = sums[measure] + next(answers) * as_of_ms
-    return sums
-
-
-def _counted(measure: Measure, table: FactTable) -> Int64Array:
-    if measure.above_column is None:
-        return np.ones(len(table["entity"]), dtype=np.int64)
-    return (table[measure.above_column] > measure.above).astype(np.int64)
-
-
-def _quotients(feature_set: FeatureSet, sums: Mapping[Measure, Int64Array]) -> Float64Array:
-    columns = []
-    for feature in feature_set.features:
-        numerator = (sums[feature.numerator] + feature.numerator_plus).astype(np.float64)
-        if feature.denominator is None:
-            columns.append(numerator / float(feature.denominator_plus * feature.scale))
-            continue
-        denominator = (sums[feature.denominator] + feature.denominator_plus) * feature.scale
-        quotient = np.full(len(numerator), feature.when_empty)
-        np.divide(numerator, denominator.astype(np.float64), out=quotient, where=denominator != 0)
-        columns.append(quotient)
-    return np.column_stack(columns)

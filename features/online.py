@@ -185,10 +185,17 @@ def features_at(
     rows: all ledger rows of that customer; what was recorded at or after `as_of_ms` is not seen.
     states: `invoice_states(rows, as_of_ms)` where the caller has it already.
     """
-    return _evaluator(feature_set)(facts_at(rows, as_of_ms, states), as_of_ms)
+    return evaluated(feature_set, facts_at(rows, as_of_ms, states), as_of_ms)
 
 
-_Evaluator = Callable[[dict[FactKind, list[Fact]], int], list[float]]
+def evaluated(
+    feature_set: FeatureSet, facts: Mapping[FactKind, Sequence[Fact]], as_of_ms: int
+) -> list[float]:
+    """The features that known facts about a decision's entities come to at `as_of_ms`."""
+    return _evaluator(feature_set)(facts, as_of_ms)
+
+
+_Evaluator = Callable[[Mapping[FactKind, Sequence[Fact]], int], list[float]]
 
 
 @lru_cache(maxsize=8)

@@ -7,8 +7,9 @@ import numpy as np
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from features.decisions import Decisions
 from features.feature_sets import INVOICE_ELIGIBILITY
-from features.offline import Decisions, build_features
+from features.offline import build_features
 from features.online import facts_at, features_at, measure_at
 from tests.builders import DAY, write_ledger
 from tests.histories import CREDIT_CONTRACT_NAMES, History, as_of_moments, histories

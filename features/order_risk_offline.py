@@ -1,0 +1,323 @@
+"""Risk features of any number of orders, from a folder of Parquet: the trainer's evaluator.
+
+An order's facts cross customers, so the folder is taken as a whole. The facts are those of
+`features.order_risk_online`; tests hold the two equal to the bit.
+"""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from data_contracts.contract import Contract
+from data_contracts.customers import CUSTOMERS
+from data_contracts.order_events import ORDER_EVENTS
+from data_contracts.order_outcomes import ORDER_OUTCOMES
+from data_contracts.orders import ORDERS
+from data_contracts.parquet_ledger import empty_table, has_table, read_table
+from data_contracts.progress import Progress, no_progress
+from features.decisions import Decisions, NoDecisionsError
+from features.declarations import FACT_COLUMNS, FRAUD_FACT_OF, ORDER_FACT_OF, EntityKind, FactKind
+from features.fact_tables import FactTable
+from features.feature_sets import FeatureSet
+from features.instants import Float64Array, Int64Array
+from features.intervals import DecisionAxis
+from features.measures import evaluated
+from features.order_links import (
+    Keys,
+    address_keys,
+    change_attributes,
+    delivery_key,
+    order_keys,
+    own_attributes,
+    shared_attributes,
+)
+from features.order_risk_online import FRAUD_OUTCOMES
+from features.supersession import milliseconds, seen_intervals_of_table
+
+_STEPS = 4
+MOVES = ("address_changed", "delivery_redirected")
+CHANGES = (*MOVES, "shipment_booked")
+_ORDER_COLUMNS = (
+    "order_id",
+    "customer_id",
+    "merchant_id",
+    "amount_cents",
+    "kind",
+    "item_category",
+    *(
+        f"{prefix}_{part}"
+        for prefix in ("delivery", "billing")
+        for part in ("name", "street", "house_number", "postal_code", "country")
+    ),
+    "contact_email",
+    "contact_phone",
+    "device_id",
+    "ip_address",
+)
+_EVENT_COLUMNS = (
+    "order_id",
+    "kind",
+    *(f"new_delivery_{part}" for part in ("street", "house_number", "postal_code", "country")),
+)
+
+
+def approval_decisions(directory: Path) -> Decisions:
+    """One decision per order, as soon as the order is known.
+
+    Raises NoDecisionsError if the folder holds no orders.
+    """
+    orders = _rows(directory, ORDERS, ("order_id", "customer_id"))
+    first: dict[str, dict[str, Any]] = {}
+    for row in sorted(orders, key=_recorded):
+        first.setdefault(row["order_id"], row)
+    if not first:
+        raise NoDecisionsError(f"{directory} holds no orders; simulate or import a ledger first")
+    return _decisions([(row, row["seen_from"] + 1) for row in first.values()])
+
+
+def change_decisions(directory: Path) -> Decisions:
+    """One decision per change of an order's delivery, as soon as the change is known."""
+    orders: dict[str, dict[str, Any]] = {}
+    for row in sorted(_rows(directory, ORDERS, ("order_id", "customer_id")), key=_recorded):
+        orders.setdefault(row["order_id"], row)
+    moments = []
+    for event in _rows(directory, ORDER_EVENTS, ("order_id", "kind"), kinds=MOVES):
+        order = orders.get(event["order_id"])
+        if order is not None:
+            moments.append((order, max(event["seen_from"], order["seen_from"]) + 1))
+    return _decisions(moments)
+
+
+def _decisions(moments: Sequence[tuple[dict[str, Any], int]]) -> Decisions:
+    return Decisions(
+        decision_id=np.array([row["order_id"] for row, _ in moments], dtype=object),
+        customer_id=np.array([row["customer_id"] for row, _ in moments], dtype=object),
+        as_of_ms=np.array([as_of_ms for _, as_of_ms in moments], dtype=np.int64),
+    )
+
+
+def _recorded(row: dict[str, Any]) -> tuple[int, str]:
+    return row["seen_from"], row["event_id"]
+
+
+def _rows(
+    directory: Path, contract: Contract, names: Sequence[str], kinds: Sequence[str] | None = None
+) -> list[dict[str, Any]]:
+    """The rows of a contract, or those of some kinds, with their interval of knowledge; instants in ms."""
+    wanted = list(
+        dict.fromkeys(["event_id", "corrects", "recorded_at", "occurred_at", *contract.key, *names])
+    )
+    table = (
+        read_table(directory, contract, wanted)
+        if has_table(directory, contract)
+        else empty_table(contract).select(wanted)
+    )
+    seen_from, seen_until = seen_intervals_of_table(contract, table)
+    occurred_at = milliseconds(table["occurred_at"])
+    if kinds is not None:
+        is_wanted = pc.is_in(table["kind"], value_set=pa.array(kinds))
+        if "new_delivery_street" in table.column_names:
+            # Whatever an event is called, one that names another place moves the parcel.
+            is_wanted = pc.or_(is_wanted, pc.is_valid(table["new_delivery_street"]))
+        wanted_rows = is_wanted.to_numpy()
+        table = table.filter(pa.array(wanted_rows))
+        seen_from, seen_until = seen_from[wanted_rows], seen_until[wanted_rows]
+        occurred_at = occurred_at[wanted_rows]
+    rows: list[dict[str, Any]] = table.drop_columns(["occurred_at", "recorded_at"]).to_pylist()
+    for row, start, end, when in zip(
+        rows, seen_from.tolist(), seen_until.tolist(), occurred_at.tolist(), strict=True
+    ):
+        row |= {"seen_from": start, "seen_until": end, "occurred_at": when}
+    return rows
+
+
+def build_order_risk_features(
+    directory: Path, decisions: Decisions, feature_set: FeatureSet, progress: Progress = no_progress
+) -> Float64Array:
+    """The features of orders (decision_id is the order_id) at their moments.
+
+    Returns shape (n_decisions, n_features). Raises NoDecisionsError for an order that is not known at
+    its moment.
+    """
+    step = f"features of {len(decisions):,} orders"
+    progress(step, done=0, total=_STEPS)
+    orders = sorted(_rows(directory, ORDERS, _ORDER_COLUMNS), key=_recorded)
+    events = sorted(_rows(directory, ORDER_EVENTS, _EVENT_COLUMNS, kinds=CHANGES), key=_recorded)
+    progress(step, done=1, total=_STEPS)
+    links = _Links(orders, events)
+    progress(step, done=2, total=_STEPS)
+    keys = links.keys_of(decisions)
+    codes = {entity: _codes(links, keys, entity) for entity in EntityKind}
+    facts = _order_facts(links, codes)
+    facts |= _fraud_facts(_rows(directory, ORDER_OUTCOMES, ("order_id", "kind")), links, codes)
+    facts |= _own_facts(orders, events, codes[EntityKind.ORDER])
+    facts[FactKind.REGISTRATION] = _registrations(directory, codes[EntityKind.CUSTOMER])
+    progress(step, done=3, total=_STEPS)
+    axes = {
+        entity: DecisionAxis.of(
+            np.array([code.get(key.get(entity), len(code)) for key in keys], dtype=np.int64),
+            decisions.as_of_ms,
+        )
+        for entity, code in codes.items()
+    }
+    values = evaluated(feature_set, facts, axes, decisions.as_of_ms)
+    progress(step, done=_STEPS, total=_STEPS)
+    return values
+
+
+class _Links:
+    """The rows that tie orders to entities, in the order in which they were recorded."""
+
+    def __init__(self, orders: Sequence[dict[str, Any]], events: Sequence[dict[str, Any]]) -> None:
+        self.versions: defaultdict[str, list[tuple[dict[str, Any], Keys]]] = defaultdict(list)
+        self.moves: defaultdict[str, list[tuple[dict[str, Any], str]]] = defaultdict(list)
+        self.rows: list[tuple[dict[str, Any], Keys, tuple[int, int, int], str]] = []
+        for row in orders:
+            keys = order_keys(row)
+            self.versions[row["order_id"]].append((row, keys))
+            self.rows.append((row, keys, shared_attributes(row), row["customer_id"]))
+        for event in events:
+            address = delivery_key(event, "new_delivery")
+            if address is None or event["order_id"] not in self.versions:
+                continue
+            order, _ = self.versions[event["order_id"]][0]
+            self.moves[event["order_id"]].append((event, address))
+            # Before its order is known, nothing can be said about whose parcel was moved.
+            known = {**event, "seen_from": max(event["seen_from"], order["seen_from"])}
+            customer = order["customer_id"]
+            self.rows.append((known, address_keys(customer, address), shared_attributes(order), customer))
+        self.rows.sort(key=lambda link: (link[0]["seen_from"], link[0]["event_id"]))
+
+    def keys_of(self, decisions: Decisions) -> list[Keys]:
+        """The entities of each decision's order as known at its moment."""
+        return [
+            self._keys_at(order_id, as_of_ms)
+            for order_id, as_of_ms in zip(
+                decisions.decision_id.tolist(), decisions.as_of_ms.tolist(), strict=True
+            )
+        ]
+
+    def _keys_at(self, order_id: str, as_of_ms: int) -> Keys:
+        seen = [
+            (row, keys)
+            for row, keys in self.versions.get(order_id, ())
+            if row["seen_from"] < as_of_ms <= row["seen_until"]
+        ]
+        if not seen:
+            raise NoDecisionsError(f"order {order_id} is not known at the moment of its decision")
+        row, keys = seen[-1]
+        moved = [
+            address
+            for event, address in self.moves.get(order_id, ())
+            if event["seen_from"] < as_of_ms <= event["seen_until"]
+        ]
+        return order_keys(row, moved[-1]) if moved else keys
+
+
+Codes = dict[str | None, int]
+
+
+def _codes(links: _Links, keys: Sequence[Keys], entity: EntityKind) -> Codes:
+    """A number for each key of an entity; None, where there is no such entity, has none."""
+    code: Codes = {}
+    for _, linked, _, _ in links.rows:
+        if entity in linked:
+            code.setdefault(linked[entity], len(code))
+    for own in keys:
+        if entity in own:
+            code.setdefault(own[entity], len(code))
+    return code
+
+
+def _table(kind: FactKind, facts: Sequence[tuple[int, ...]]) -> FactTable:
+    """Facts given as tuples of the entity's code and the kind's columns."""
+    names = ("entity", *FACT_COLUMNS[kind])
+    columns = np.array(facts, dtype=np.int64).reshape(len(facts), len(names))
+    return {name: np.ascontiguousarray(columns[:, index]) for index, name in enumerate(names)}
+
+
+def _order_facts(links: _Links, codes: dict[EntityKind, Codes]) -> dict[FactKind, FactTable]:
+    tables = {}
+    for entity, kind in ORDER_FACT_OF.items():
+        first: dict[tuple[int, str], str] = {}
+        facts = []
+        own_codes = codes[entity]
+        stands_until: dict[tuple[int, str], int] = {}
+        for row, keys, attributes, customer in links.rows:
+            key = keys.get(entity)
+            if key is None:
+                continue
+            code = own_codes[key]
+            order_id, when = row["order_id"], row["occurred_at"]
+            is_first = first.setdefault((code, customer), order_id) == order_id
+            # An order that names an entity twice counts once, by the first row that still stands.
+            seen_from = max(row["seen_from"], stands_until.get((code, order_id), row["seen_from"]))
+            if seen_from < row["seen_until"]:
+                facts.append((code, seen_from, row["seen_until"], when, -when, *attributes, is_first))
+                stands_until[code, order_id] = row["seen_until"]
+        tables[kind] = _table(kind, facts)
+    return tables
+
+
+def _fraud_facts(
+    outcomes: Sequence[dict[str, Any]], links: _Links, codes: dict[EntityKind, Codes]
+) -> dict[FactKind, FactTable]:
+    """A finding counts for every entity that the order has named, from when both were known."""
+    findings = [row for row in outcomes if row["kind"] in FRAUD_OUTCOMES]
+    found = {row["order_id"] for row in findings}
+    named: defaultdict[str, dict[tuple[EntityKind, str], int]] = defaultdict(dict)
+    for row, keys, _, _ in links.rows:
+        if row["order_id"] in found:
+            for entity, key in keys.items():
+                named[row["order_id"]].setdefault((entity, key), row["seen_from"])
+    facts: defaultdict[FactKind, list[tuple[int, ...]]] = defaultdict(list)
+    for row in findings:
+        for (entity, key), known_from in named[row["order_id"]].items():
+            kind = FRAUD_FACT_OF.get(entity)
+            if kind is not None:
+                seen_from = max(row["seen_from"], known_from)
+                facts[kind].append((codes[entity][key], seen_from, row["seen_until"], row["occurred_at"]))
+    return {kind: _table(kind, facts[kind]) for kind in FRAUD_FACT_OF.values()}
+
+
+def _own_facts(
+    orders: Sequence[dict[str, Any]], events: Sequence[dict[str, Any]], code: Codes
+) -> dict[FactKind, FactTable]:
+    this_order = [
+        (code[row["order_id"]], row["seen_from"], row["seen_until"], *own_attributes(row)) for row in orders
+    ]
+    changes = [
+        (code[row["order_id"]], row["seen_from"], row["seen_until"], *changed)
+        for row in events
+        if row["order_id"] in code and (changed := change_attributes(row)) is not None
+    ]
+    return {
+        FactKind.THIS_ORDER: _table(FactKind.THIS_ORDER, this_order),
+        FactKind.ORDER_CHANGE: _table(FactKind.ORDER_CHANGE, changes),
+    }
+
+
+def _registrations(directory: Path, code: Codes) -> FactTable:
+    wanted = ["event_id", "corrects", "recorded_at", "customer_id", "registered_at"]
+    table = (
+        read_table(directory, CUSTOMERS, wanted)
+        if has_table(directory, CUSTOMERS)
+        else empty_table(CUSTOMERS).select(wanted)
+    )
+    seen_from, seen_until = seen_intervals_of_table(CUSTOMERS, table)
+    place = pc.index_in(table["customer_id"], value_set=pa.array([key for key in code if key is not None]))
+    known = np.asarray(pc.is_valid(place).to_numpy(zero_copy_only=False))
+    registered_at: Int64Array = milliseconds(table["registered_at"])
+    columns = (
+        pc.fill_null(place, 0).to_numpy().astype(np.int64)[known],
+        seen_from[known],
+        seen_until[known],
+        np.ones(int(known.sum()), dtype=np.int64),
+        -registered_at[known],
+    )
+    return dict(zip(("entity", *FACT_COLUMNS[FactKind.REGISTRATION]), columns, strict=True))

@@ -1,0 +1,181 @@
+"""Risk features of one order at one moment, from the rows that it is linked to: the screening's evaluator.
+
+The same facts as `features.order_risk_offline` derives for a whole folder, row by row in plain Python.
+"""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from data_contracts.customers import CUSTOMERS
+from data_contracts.order_events import ORDER_EVENTS
+from data_contracts.order_outcomes import ORDER_OUTCOMES
+from data_contracts.orders import ORDERS
+from features.declarations import FRAUD_FACT_OF, ORDER_FACT_OF, EntityKind, FactKind
+from features.feature_sets import FeatureSet
+from features.instants import NEVER
+from features.online import Fact, LedgerRows, evaluated, visible_rows
+from features.order_links import (
+    Keys,
+    address_keys,
+    change_attributes,
+    delivery_key,
+    order_keys,
+    own_attributes,
+    shared_attributes,
+)
+
+FRAUD_OUTCOMES = ("fraud_chargeback", "identity_misuse_upheld", "stop_request_upheld")
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Link:
+    """One row that ties an order to entities. stands: it has not been replaced by a later row."""
+
+    keys: Keys
+    order_id: str
+    customer_id: str
+    recorded_at_ms: int
+    event_id: str
+    occurred_at_ms: int
+    attributes: tuple[int, int, int]
+    stands: bool
+
+
+def keys_at(order_id: str, rows: LedgerRows, as_of_ms: int) -> Keys | None:
+    """The entities of an order as known at `as_of_ms`; None where the order is not known then.
+
+    rows: at least the rows of that order, of the orders contract and its events.
+    """
+    versions = [row for row in visible_rows(ORDERS, rows, as_of_ms) if row["order_id"] == order_id]
+    if not versions:
+        return None
+    newest = max(versions, key=_recorded)
+    moves = [
+        (_recorded(event), address)
+        for event in visible_rows(ORDER_EVENTS, rows, as_of_ms)
+        if event["order_id"] == order_id and (address := delivery_key(event, "new_delivery")) is not None
+    ]
+    return order_keys(newest, max(moves)[1] if moves else None)
+
+
+def _recorded(row: Mapping[str, Any]) -> tuple[int, str]:
+    return row["recorded_at"], row["event_id"]
+
+
+def order_risk_features(
+    order_id: str, rows: LedgerRows, as_of_ms: int, feature_set: FeatureSet
+) -> list[float] | None:
+    """The features of an order at `as_of_ms`, in the order of the feature set; None for an unknown order.
+
+    rows: of the orders that share an entity with it, with their events and outcomes, and of its
+        customer; rows of other orders change nothing, and neither does what is recorded later.
+    """
+    keys = keys_at(order_id, rows, as_of_ms)
+    if keys is None:
+        return None
+    return evaluated(feature_set, order_risk_facts(order_id, keys, rows, as_of_ms), as_of_ms)
+
+
+def order_risk_facts(
+    order_id: str, keys: Keys, rows: LedgerRows, as_of_ms: int
+) -> dict[FactKind, list[Fact]]:
+    """The facts about the entities of an order that are known at `as_of_ms`."""
+    links = _links(rows, as_of_ms)
+    facts: dict[FactKind, list[Fact]] = {}
+    sharing: dict[EntityKind, set[str]] = {}
+    for entity, kind in ORDER_FACT_OF.items():
+        key = keys.get(entity)
+        shared = [link for link in links if key is not None and link.keys.get(entity) == key]
+        sharing[entity] = {link.order_id for link in shared}
+        first: dict[str, str] = {}
+        for link in shared:
+            first.setdefault(link.customer_id, link.order_id)
+        facts[kind] = [
+            (
+                0,
+                NEVER,
+                link.occurred_at_ms,
+                -link.occurred_at_ms,
+                *link.attributes,
+                int(first[link.customer_id] == link.order_id),
+            )
+            for link in _one_for_each_order(shared)
+        ]
+    findings = [row for row in visible_rows(ORDER_OUTCOMES, rows, as_of_ms) if row["kind"] in FRAUD_OUTCOMES]
+    for entity, kind in FRAUD_FACT_OF.items():
+        facts[kind] = [
+            (0, NEVER, row["occurred_at"]) for row in findings if row["order_id"] in sharing[entity]
+        ]
+    facts[FactKind.THIS_ORDER] = [
+        (0, NEVER, *own_attributes(row))
+        for row in visible_rows(ORDERS, rows, as_of_ms)
+        if row["order_id"] == order_id
+    ]
+    facts[FactKind.ORDER_CHANGE] = [
+        (0, NEVER, *changed)
+        for row in visible_rows(ORDER_EVENTS, rows, as_of_ms)
+        if row["order_id"] == order_id and (changed := change_attributes(row)) is not None
+    ]
+    facts[FactKind.REGISTRATION] = [
+        (0, NEVER, 1, -row["registered_at"])
+        for row in visible_rows(CUSTOMERS, rows, as_of_ms)
+        if row["customer_id"] == keys[EntityKind.CUSTOMER]
+    ]
+    return facts
+
+
+def _one_for_each_order(links: Sequence[_Link]) -> list[_Link]:
+    """The first that still stands: an order that names an entity twice counts once."""
+    first: dict[str, _Link] = {}
+    for link in links:
+        if link.stands:
+            first.setdefault(link.order_id, link)
+    return list(first.values())
+
+
+def _links(rows: LedgerRows, as_of_ms: int) -> list[_Link]:
+    """The links that are known, in the order in which they were recorded."""
+    known = [row for row in rows.get(ORDERS.name, ()) if row["recorded_at"] < as_of_ms]
+    standing = _ids(visible_rows(ORDERS, rows, as_of_ms))
+    links = [
+        _Link(
+            keys=order_keys(row),
+            order_id=row["order_id"],
+            customer_id=row["customer_id"],
+            recorded_at_ms=row["recorded_at"],
+            event_id=row["event_id"],
+            occurred_at_ms=row["occurred_at"],
+            attributes=shared_attributes(row),
+            stands=row["event_id"] in standing,
+        )
+        for row in known
+    ]
+    versions: defaultdict[str, list[_Link]] = defaultdict(list)
+    for link in links:
+        versions[link.order_id].append(link)
+    standing = _ids(visible_rows(ORDER_EVENTS, rows, as_of_ms))
+    for event in rows.get(ORDER_EVENTS.name, ()):
+        address = delivery_key(event, "new_delivery")
+        if address is None or event["recorded_at"] >= as_of_ms or event["order_id"] not in versions:
+            continue
+        order = min(versions[event["order_id"]], key=lambda link: (link.recorded_at_ms, link.event_id))
+        links.append(
+            _Link(
+                keys=address_keys(order.customer_id, address),
+                order_id=event["order_id"],
+                customer_id=order.customer_id,
+                # Before its order is known, nothing can be said about whose parcel was moved.
+                recorded_at_ms=max(event["recorded_at"], order.recorded_at_ms),
+                event_id=event["event_id"],
+                occurred_at_ms=event["occurred_at"],
+                attributes=order.attributes,
+                stands=event["event_id"] in standing,
+            )
+        )
+    return sorted(links, key=lambda link: (link.recorded_at_ms, link.event_id))
+
+
+def _ids(rows: Sequence[Mapping[str, Any]]) -> set[str]:
+    return {row["event_id"] for row in rows}

@@ -1,0 +1,211 @@
+"""The oracle of the fraud features: each by the words of its description, for one order at one moment.
+
+It shares no code with `features/`: it lists, slowly, everything that ties an order to an entity, and counts.
+"""
+
+import ipaddress
+from typing import Any, NamedTuple
+
+from tests.builders import DAY
+
+HOUR = 3_600_000
+Rows = list[dict[str, Any]]
+FINDINGS = ("fraud_chargeback", "identity_misuse_upheld", "stop_request_upheld")
+SELLS_AGAIN = ("computers_phones", "gift_cards", "jewellery", "media_software", "tickets_travel")
+
+
+class Tie(NamedTuple):
+    """A known row says that an order has to do with an entity; rank: when that became known."""
+
+    rank: tuple[int, str]
+    entity: str
+    key: object
+    order_id: str
+    customer_id: str
+    occurred_at: int
+    stands: bool
+
+
+def recorded(row: dict[str, Any]) -> tuple[int, str]:
+    return row["recorded_at"], row["event_id"]
+
+
+def known(rows: Rows, as_of: int) -> Rows:
+    return sorted((row for row in rows if row["recorded_at"] < as_of), key=recorded)
+
+
+def standing(rows: Rows, as_of: int) -> Rows:
+    replaced = {row["corrects"] for row in known(rows, as_of) if row.get("corrects")}
+    return [row for row in known(rows, as_of) if row["event_id"] not in replaced]
+
+
+def place(row: dict[str, Any], prefix: str) -> tuple[str, ...] | None:
+    street, postal_code = row.get(f"{prefix}_street"), row.get(f"{prefix}_postal_code")
+    if not street or not postal_code:
+        return None
+    written = (street + (row.get(f"{prefix}_house_number") or "")).casefold()
+    letters = "".join(letter for letter in written if letter.isalnum())
+    return letters, postal_code.replace(" ", ""), row.get(f"{prefix}_country") or ""
+
+
+def network(address: str | None) -> str | None:
+    try:
+        parsed = ipaddress.ip_address(address or "")
+    except ValueError:
+        return None
+    if parsed.version == 6 and parsed.ipv4_mapped:
+        return network(str(parsed.ipv4_mapped))
+    if parsed.version == 4:
+        return ".".join(str(parsed).split(".")[:3])
+    return ":".join(parsed.exploded.split(":")[:3])
+
+
+def named(order: dict[str, Any], address: tuple[str, ...] | None) -> dict[str, object]:
+    """What an order has to do with, when its parcel goes to `address`."""
+    customer, device = order["customer_id"], order.get("device_id")
+    entities = {
+        "own": customer,
+        "merchant": order["merchant_id"],
+        "device": device,
+        "address": address,
+        "email_domain": order["contact_email"].split("@")[-1].casefold(),
+        "ip_prefix": network(order.get("ip_address")),
+        "on_device": device and (customer, device),
+        "on_address": address and (customer, address),
+    }
+    return {entity: key for entity, key in entities.items() if key}
+
+
+def all_ties(rows: dict[str, Rows], as_of: int) -> list[Tie]:
+    ties = []
+    orders, events = rows.get("orders", []), rows.get("order_events", [])
+    replaced = {row.get("corrects") for row in known(orders + events, as_of)}
+    first: dict[str, dict[str, Any]] = {}
+    for order in known(orders, as_of):
+        first.setdefault(order["order_id"], order)
+        stands = order["event_id"] not in replaced
+        about = (order["order_id"], order["customer_id"], order["occurred_at"], stands)
+        for entity, key in named(order, place(order, "delivery")).items():
+            ties.append(Tie(recorded(order), entity, key, *about))
+    for event in known(events, as_of):
+        address = place(event, "new_delivery")
+        if address is None or event["order_id"] not in first:
+            continue
+        order = first[event["order_id"]]
+        rank = (max(event["recorded_at"], order["recorded_at"]), event["event_id"])
+        customer = order["customer_id"]
+        about = (event["order_id"], customer, event["occurred_at"], event["event_id"] not in replaced)
+        ties += [
+            Tie(rank, "address", address, *about),
+            Tie(rank, "on_address", (customer, address), *about),
+        ]
+    return sorted(ties, key=lambda tie: tie.rank)
+
+
+def naive_order_risk(order_id: str, rows: dict[str, Rows], as_of: int) -> dict[str, float] | None:
+    orders = standing(rows.get("orders", []), as_of)
+    versions = [row for row in orders if row["order_id"] == order_id]
+    if not versions:
+        return None
+    order = versions[-1]
+    events = [row for row in standing(rows.get("order_events", []), as_of) if row["order_id"] == order_id]
+    moves = [place(event, "new_delivery") for event in events if place(event, "new_delivery")]
+    mine = named(order, moves[-1] if moves else place(order, "delivery"))
+    ties = all_ties(rows, as_of)
+
+    def sharing(entity: str) -> list[Tie]:
+        return [tie for tie in ties if entity in mine and (tie.entity, tie.key) == (entity, mine[entity])]
+
+    def tied(entity: str) -> list[Tie]:
+        """One tie for each order that has to do with the same entity: the first that still stands."""
+        first: dict[str, Tie] = {}
+        for tie in sharing(entity):
+            if tie.stands:
+                first.setdefault(tie.order_id, tie)
+        return list(first.values())
+
+    def firsts(entity: str) -> list[Tie]:
+        """Those of them that are of the order with which their customer first came to the entity."""
+        first: dict[str, str] = {}
+        for tie in sharing(entity):
+            first.setdefault(tie.customer_id, tie.order_id)
+        return [tie for tie in tied(entity) if first[tie.customer_id] == tie.order_id]
+
+    def within(occurred_at: int, window: int) -> bool:
+        return as_of - window <= occurred_at < as_of
+
+    def count(found: list[Tie], window: int) -> int:
+        return sum(within(tie.occurred_at, window) for tie in found)
+
+    def own(window: int) -> Rows:
+        return [
+            row
+            for row in orders
+            if row["customer_id"] == order["customer_id"] and within(row["occurred_at"], window)
+        ]
+
+    def cents(window: int) -> int:
+        return sum(row["amount_cents"] for row in own(window))
+
+    def findings(entity: str, days: int) -> int:
+        about = {tie.order_id for tie in sharing(entity)}
+        return sum(
+            row["kind"] in FINDINGS and row["order_id"] in about and within(row["occurred_at"], days * DAY)
+            for row in standing(rows.get("order_outcomes", []), as_of)
+        )
+
+    def hour(row: dict[str, Any]) -> int:
+        return row["occurred_at"] // HOUR % 24
+
+    def share(part: float, whole: float, empty: float) -> float:
+        return part / whole if whole else empty
+
+    def happened(kind: str) -> int:
+        return sum(event["kind"] == kind for event in events)
+
+    year, category = own(365 * DAY), order["item_category"]
+    accounts = [
+        row for row in known(rows.get("customers", []), as_of) if row["customer_id"] == order["customer_id"]
+    ]
+    features = {
+        "order_amount_cents_last": order["amount_cents"],
+        "order_hour_utc_last": hour(order),
+        "order_night_flag_last": hour(order) < 5,
+        "order_resellable_flag_last": category in SELLS_AGAIN,
+        "order_service_flag_last": order["kind"] == "service",
+        "order_address_differs_flag_last": place(order, "delivery") != place(order, "billing"),
+        "order_recipient_differs_flag_last": (
+            order["delivery_name"].casefold() != order["billing_name"].casefold()
+        ),
+        "order_device_missing_flag_last": order.get("device_id") is None,
+        "order_phone_missing_flag_last": order.get("contact_phone") is None,
+        "own_order_amount_ratio_365d": share(order["amount_cents"], cents(365 * DAY), 1.0),
+        "own_night_order_ratio_365d": share(sum(hour(row) < 5 for row in year), len(year), 0.0),
+        "own_resellable_order_ratio_365d": share(
+            sum(row["item_category"] in SELLS_AGAIN for row in year), len(year), 0.0
+        ),
+        "customer_age_days": (as_of - accounts[-1]["registered_at"]) / DAY if accounts else 0,
+        "address_change_count_ever": happened("address_changed"),
+        "redirect_count_ever": happened("delivery_redirected"),
+        "shipment_booked_count_ever": happened("shipment_booked"),
+    }
+    for name in ("computers_phones", "gift_cards", "jewellery", "media_software"):
+        features[f"order_{name}_flag_last"] = category == name
+    for days in (1, 7, 30, 365):
+        features[f"own_order_count_{days}d"] = len(own(days * DAY))
+        features[f"own_order_cents_sum_{days}d"] = cents(days * DAY)
+    for entity in ("device", "address", "ip_prefix", "email_domain", "merchant"):
+        features[f"{entity}_order_count_1h"] = count(tied(entity), HOUR)
+        for days in (1, 7, 30):
+            features[f"{entity}_order_count_{days}d"] = count(tied(entity), days * DAY)
+    for entity in ("device", "address"):
+        features[f"{entity}_customer_count_30d"] = count(firsts(entity), 30 * DAY)
+        features[f"{entity}_customer_count_ever"] = len(firsts(entity))
+        features[f"own_order_count_on_{entity}_ever"] = len(tied(f"on_{entity}"))
+        features[f"own_{entity}_age_days"] = (
+            sum(as_of - tie.occurred_at for tie in firsts(f"on_{entity}")) / DAY
+        )
+    for entity in ("own", "device", "address", "ip_prefix", "email_domain", "merchant"):
+        for days in (30, 90, 365):
+            features[f"{entity}_fraud_finding_count_{days}d"] = findings(entity, days)
+    return {name: float(value) for name, value in features.items()}
