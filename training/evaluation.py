@@ -1,5 +1,6 @@
 """How good a model is, with confidence intervals that know a customer has several orders."""
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -179,6 +180,32 @@ def auc_difference(
     rounds: int = BOOTSTRAP_ROUNDS,
 ) -> Interval:
     """AUC of `probability` minus AUC of `rival` on the same rows, with a paired bootstrap interval."""
+    return _difference(_auc, label, probability, rival, customer_id, seed=seed, rounds=rounds)
+
+
+def average_precision_difference(
+    label: NDArray[np.int8],
+    probability: Float64Array,
+    rival: Float64Array,
+    customer_id: NDArray[np.object_],
+    *,
+    seed: int = 0,
+    rounds: int = BOOTSTRAP_ROUNDS,
+) -> Interval:
+    """Average precision of `probability` minus that of `rival`, with a paired bootstrap interval."""
+    return _difference(_average_precision, label, probability, rival, customer_id, seed=seed, rounds=rounds)
+
+
+def _difference(
+    figure: Callable[[_Ranked, Float64Array], float],
+    label: NDArray[np.int8],
+    probability: Float64Array,
+    rival: Float64Array,
+    customer_id: NDArray[np.object_],
+    *,
+    seed: int,
+    rounds: int,
+) -> Interval:
     one, other = _ranked(label, probability), _ranked(label, rival)
     _, customer = np.unique(customer_id.astype(str), return_inverse=True)
     generator = np.random.default_rng(seed)
@@ -187,12 +214,19 @@ def auc_difference(
     for _ in range(rounds):
         weight = _customer_weights(customer, generator)
         if 0 < np.sum(weight * label) < np.sum(weight):
-            differences.append(_auc(one, weight[one.order]) - _auc(other, weight[other.order]))
+            differences.append(figure(one, weight[one.order]) - figure(other, weight[other.order]))
     return Interval(
-        value=_auc(one, ones) - _auc(other, ones),
+        value=figure(one, ones) - figure(other, ones),
         low=float(np.quantile(differences, 0.025)),
         high=float(np.quantile(differences, 0.975)),
     )
+
+
+def _average_precision(ranked: _Ranked, weight: Float64Array) -> float:
+    bad = np.cumsum(weight * ranked.label)[ranked.ends]
+    flagged = np.cumsum(weight)[ranked.ends]
+    precision = np.divide(bad, flagged, out=np.zeros_like(bad), where=flagged > 0)
+    return float(np.sum(np.diff(bad / bad[-1], prepend=0.0) * precision))
 
 
 def _auc(ranked: _Ranked, weight: Float64Array) -> float:

@@ -14,11 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data_contracts.progress import Progress, no_progress
+from features.decisions import LABELS_FILE
 from features.feature_sets import INVOICE_ELIGIBILITY, FeatureSet
 from features.instants import Float64Array
-from features.offline import LABELS_FILE, build_features
-from training.boosted_trees import PARAMETERS, BoostedTrees, fit_boosted_trees
-from training.calibration import fit_calibration
+from features.offline import build_features
+from training.boosted_trees import PARAMETERS
+from training.candidates import fit_candidates, fit_without_directions
 from training.errors import TrainingError
 from training.evaluation import Evaluation, Interval, auc_difference, evaluate
 from training.gates import Gate, gates
@@ -26,8 +27,7 @@ from training.labels import LABEL_HORIZON_DAYS, Labels, file_labels
 from training.model_artifact import CalibratedModel, write_model
 from training.model_card import model_card
 from training.plots import write_plots
-from training.registry import ModelRegistry, data_fingerprint
-from training.scorecard import Scorecard, fit_scorecard
+from training.registry import ModelRegistry, data_fingerprint, flat_metrics
 from training.splits import out_of_time_split, random_calibration_slice, stratified_folds
 
 PROTOCOL_FILE = "protocol.toml"
@@ -174,7 +174,7 @@ def train(
             feature_set.name,
             folder,
             parameters={**PARAMETERS, "seed": seed, "features": len(feature_set.features)},
-            metrics=_flat_metrics(evaluations),
+            metrics=flat_metrics({name: figures.to_json() for name, figures in evaluations.items()}),
             tags={
                 "kind": winner,
                 "feature_set_version": feature_set.version,
@@ -200,55 +200,6 @@ def train(
     )
 
 
-def _flat_metrics(evaluations: dict[str, Evaluation]) -> dict[str, float]:
-    metrics = {}
-    for candidate, evaluation in evaluations.items():
-        for name, value in evaluation.to_json().items():
-            if isinstance(value, dict) and "value" in value:
-                for part in ("value", "low", "high"):
-                    metrics[f"{candidate}.{name}.{part}"] = value[part]
-            elif isinstance(value, int | float):
-                metrics[f"{candidate}.{name}"] = float(value)
-    return metrics
-
-
-def _calibrated(
-    estimator: BoostedTrees | Scorecard,
-    values: Float64Array,
-    label: NDArray[np.int8],
-    calibration: NDArray[np.bool_],
-) -> CalibratedModel:
-    raw = estimator.raw_log_odds(values[calibration])
-    return CalibratedModel(estimator=estimator, calibration=fit_calibration(raw, label[calibration]))
-
-
-def _fit_both(
-    values: Float64Array,
-    label: NDArray[np.int8],
-    calibration: NDArray[np.bool_],
-    feature_set: FeatureSet,
-    seed: int,
-) -> dict[str, CalibratedModel]:
-    trees = fit_boosted_trees(values, label, calibration, feature_set, seed=seed)
-    card = fit_scorecard(values[~calibration], label[~calibration], feature_set)
-    return {
-        "lightgbm": _calibrated(trees, values, label, calibration),
-        "scorecard": _calibrated(card, values, label, calibration),
-    }
-
-
-def _unconstrained(
-    values: Float64Array,
-    label: NDArray[np.int8],
-    calibration: NDArray[np.bool_],
-    feature_set: FeatureSet,
-    seed: int,
-) -> CalibratedModel:
-    """LightGBM without directions, to say what they cost; it is never registered."""
-    trees = fit_boosted_trees(values, label, calibration, feature_set, seed=seed, with_directions=False)
-    return _calibrated(trees, values, label, calibration)
-
-
 def _by_time(directory: Path, feature_set: FeatureSet, seed: int, progress: Progress) -> _Candidates:
     progress(STEP, done=0, total=5)
     split = out_of_time_split(directory)
@@ -257,8 +208,8 @@ def _by_time(directory: Path, feature_set: FeatureSet, seed: int, progress: Prog
     test_values = build_features(directory, split.test.decisions, feature_set, progress).values
     progress(STEP, done=2, total=5)
     label = split.training.label
-    models = _fit_both(values, label, split.calibration, feature_set, seed)
-    free = _unconstrained(values, label, split.calibration, feature_set, seed)
+    models = fit_candidates(values, label, split.calibration, feature_set, seed)
+    free = fit_without_directions(values, label, split.calibration, feature_set, seed)
     return _Candidates(
         models=models,
         test_label=split.test.label,
@@ -290,15 +241,17 @@ def _by_folds(directory: Path, feature_set: FeatureSet, seed: int, progress: Pro
     folds = stratified_folds(label, protocol.folds, protocol.seed)
     for number, (training, test) in enumerate(folds):
         slice_ = random_calibration_slice(label[training], seed)
-        fitted = _fit_both(values[training], label[training], slice_, feature_set, seed)
-        fitted["unconstrained"] = _unconstrained(values[training], label[training], slice_, feature_set, seed)
+        fitted = fit_candidates(values[training], label[training], slice_, feature_set, seed)
+        fitted["unconstrained"] = fit_without_directions(
+            values[training], label[training], slice_, feature_set, seed
+        )
         for name, model in fitted.items():
             probability[name][test] = model.probability(values[test])
         for name, aucs in fold_auc.items():
             one_each = labels.decisions.decision_id[test]
             aucs.append(evaluate(label[test], probability[name][test], one_each, rounds=2).auc.value)
         progress("cross-validation", done=number + 1, total=len(folds))
-    models = _fit_both(values, label, random_calibration_slice(label, seed), feature_set, seed)
+    models = fit_candidates(values, label, random_calibration_slice(label, seed), feature_set, seed)
     unconstrained = probability.pop("unconstrained")
     return _Candidates(
         models=models,

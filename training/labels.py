@@ -25,9 +25,9 @@ from data_contracts.invoices import INVOICES
 from data_contracts.ledger_contracts import ALL_CONTRACTS
 from data_contracts.order_outcomes import ORDER_OUTCOMES
 from data_contracts.parquet_ledger import empty_table, has_table, read_table
+from features.decisions import LABELS_FILE, Decisions, order_decisions
 from features.instants import DAY_MS, NEVER, Int64Array
 from features.invoice_state import InvoiceState, invoice_state
-from features.offline import LABELS_FILE, Decisions, order_decisions
 from features.payment_history import adjustment_cents
 from features.supersession import milliseconds, seen_intervals_of_table, whole_numbers
 
@@ -50,11 +50,7 @@ class Labels:
     def where(self, mask: NDArray[np.bool_]) -> "Labels":
         """The labelled decisions that `mask` picks."""
         return Labels(
-            decisions=Decisions(
-                decision_id=self.decisions.decision_id[mask],
-                customer_id=self.decisions.customer_id[mask],
-                as_of_ms=self.decisions.as_of_ms[mask],
-            ),
+            decisions=self.decisions.where(mask),
             label=self.label[mask],
             known_at_ms=self.known_at_ms[mask],
         )
@@ -79,8 +75,8 @@ def label_from_states(states: list[InvoiceState], cut_off_ms: int) -> tuple[int,
 
 def order_labels(directory: Path, cut_off_ms: int) -> Labels:
     """Label the orders of a ledger folder as they were known at the cut-off."""
-    states = _states_by_order(directory, cut_off_ms)
-    outcomes = _known(directory, ORDER_OUTCOMES, ["order_id", "kind"], cut_off_ms)
+    states = states_by_order(directory, cut_off_ms)
+    outcomes = standing_rows(directory, ORDER_OUTCOMES, ["order_id", "kind"], cut_off_ms)
     fraud: set[str] = set()
     settled: set[str] = set()
     for order_id, kind in zip(outcomes["order_id"].to_pylist(), outcomes["kind"].to_pylist(), strict=True):
@@ -110,10 +106,13 @@ def order_labels(directory: Path, cut_off_ms: int) -> Labels:
     )
 
 
-def _states_by_order(directory: Path, cut_off_ms: int) -> dict[str, list[InvoiceState]]:
+def states_by_order(directory: Path, cut_off_ms: int) -> dict[str, list[InvoiceState]]:
+    """The states of each order's invoices as they were known at the cut-off."""
     movements: defaultdict[str, list[tuple[int, int]]] = defaultdict(list)
     credited: defaultdict[str, int] = defaultdict(int)
-    payments = _known(directory, INVOICE_PAYMENTS, ["invoice_id", "occurred_at", "amount_cents"], cut_off_ms)
+    payments = standing_rows(
+        directory, INVOICE_PAYMENTS, ["invoice_id", "occurred_at", "amount_cents"], cut_off_ms
+    )
     for invoice_id, occurred_at, cents in zip(
         payments["invoice_id"].to_pylist(),
         milliseconds(payments["occurred_at"]).tolist(),
@@ -121,7 +120,7 @@ def _states_by_order(directory: Path, cut_off_ms: int) -> dict[str, list[Invoice
         strict=True,
     ):
         movements[invoice_id].append((occurred_at, -cents))
-    adjustments = _known(
+    adjustments = standing_rows(
         directory, INVOICE_ADJUSTMENTS, ["invoice_id", "occurred_at", "kind", "amount_cents"], cut_off_ms
     )
     for invoice_id, occurred_at, kind, cents in zip(
@@ -135,7 +134,7 @@ def _states_by_order(directory: Path, cut_off_ms: int) -> dict[str, list[Invoice
         movements[invoice_id].append((occurred_at, change))
         credited[invoice_id] += credit
     pauses: defaultdict[str, list[tuple[int, int]]] = defaultdict(list)
-    paused = _known(directory, INVOICE_PAUSES, ["invoice_id", "started_at", "ended_at"], cut_off_ms)
+    paused = standing_rows(directory, INVOICE_PAUSES, ["invoice_id", "started_at", "ended_at"], cut_off_ms)
     for invoice_id, started_at, ended_at in zip(
         paused["invoice_id"].to_pylist(),
         milliseconds(paused["started_at"]).tolist(),
@@ -144,7 +143,7 @@ def _states_by_order(directory: Path, cut_off_ms: int) -> dict[str, list[Invoice
     ):
         pauses[invoice_id].append((started_at, ended_at))
     states: defaultdict[str, list[InvoiceState]] = defaultdict(list)
-    invoices = _known(
+    invoices = standing_rows(
         directory, INVOICES, ["invoice_id", "order_id", "occurred_at", "due_at", "amount_cents"], cut_off_ms
     )
     for invoice_id, order_id, issued_at, due_at, cents in zip(
@@ -168,7 +167,7 @@ def _states_by_order(directory: Path, cut_off_ms: int) -> dict[str, list[Invoice
     return states
 
 
-def _known(directory: Path, contract: Contract, names: list[str], cut_off_ms: int) -> pa.Table:
+def standing_rows(directory: Path, contract: Contract, names: list[str], cut_off_ms: int) -> pa.Table:
     """The rows of a contract that stand at the cut-off."""
     wanted = list(dict.fromkeys(["event_id", "corrects", "recorded_at", *contract.key, *names]))
     table = (

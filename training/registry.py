@@ -112,6 +112,19 @@ class ModelRegistry:
         return str(self._client.create_experiment(model_name, artifact_location=location))
 
 
+def flat_metrics(figures: dict[str, dict[str, Any]]) -> dict[str, float]:
+    """Figures by candidate as MLflow takes them: one number under one dotted name."""
+    metrics = {}
+    for candidate, values in figures.items():
+        for name, value in values.items():
+            if isinstance(value, dict) and "value" in value:
+                for part in ("value", "low", "high"):
+                    metrics[f"{candidate}.{name}.{part}"] = value[part]
+            elif isinstance(value, int | float):
+                metrics[f"{candidate}.{name}"] = float(value)
+    return metrics
+
+
 def data_fingerprint(directory: Path) -> str:
     """SHA-256 over the names and contents of a ledger folder's Parquet and TOML files."""
     digest = hashlib.sha256()

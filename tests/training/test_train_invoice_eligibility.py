@@ -114,7 +114,7 @@ def test_too_little_data_is_refused_with_the_numbers(tmp_path: Path) -> None:
 
 
 def test_a_folder_without_orders_is_refused(tmp_path: Path) -> None:
-    from features.offline import NoDecisionsError
+    from features.decisions import NoDecisionsError
     from tests.builders import a_merchant
 
     write_ledger(tmp_path / "book", {"merchants": [a_merchant()]})

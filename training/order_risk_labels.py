@@ -1,0 +1,127 @@
+"""Labels of the order-risk model: was the order fraud?
+
+| what the ledger says at the cut-off | label |
+|---|---|
+| fraud chargeback, identity misuse upheld, stop request upheld | 1 |
+| cleared: review released, stop request or misuse claim rejected, dispute decided for the merchant | 0 |
+| every invoice paid in full, and the order older than the label delay | 0 |
+| anything else | none: not yet known is not good |
+
+Findings take weeks, so only orders older than the label delay are used, of either label: among younger
+ones the quick findings would crowd. A label counts only from when it was recorded.
+"""
+
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from data_contracts.order_outcomes import ORDER_OUTCOMES
+from features.decisions import Decisions
+from features.instants import DAY_MS
+from features.order_risk_offline import approval_decisions
+from features.order_risk_online import FRAUD_OUTCOMES
+from training.errors import TrainingError
+from training.labels import ledger_end_ms, standing_rows, states_by_order
+
+LABEL_DELAY_DAYS = 90
+CLEARED_OUTCOMES = (
+    "review_released",
+    "stop_request_rejected",
+    "identity_misuse_rejected",
+    "dispute_decided_for_merchant",
+)
+UNLABELLED = -1
+TEST_SHARE = 0.3
+CALIBRATION_SHARE = 0.25
+MINIMUM_FRAUDS = 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class OrderLabels:
+    """Orders at approval. label: shape (n,), int8: 1 fraud, 0 not, -1 not known."""
+
+    decisions: Decisions
+    label: NDArray[np.int8]
+
+    def __len__(self) -> int:
+        return len(self.label)
+
+    def where(self, mask: NDArray[np.bool_]) -> "OrderLabels":
+        """The orders that `mask` picks."""
+        return OrderLabels(decisions=self.decisions.where(mask), label=self.label[mask])
+
+    @property
+    def is_known(self) -> NDArray[np.bool_]:
+        """Which orders have a label."""
+        return np.asarray(self.label != UNLABELLED)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RiskSplit:
+    """Training orders, labelled as known when the test period began, and all orders of that period.
+
+    calibration: the latest part of training, which sets the number of trees and the calibration.
+    test: the unlabelled orders too, as the team meets them.
+    """
+
+    test_starts_ms: int
+    training: OrderLabels
+    calibration: NDArray[np.bool_]
+    test: OrderLabels
+
+
+def order_risk_labels(directory: Path, cut_off_ms: int) -> OrderLabels:
+    """Every order older than the label delay, with its label as known at the cut-off."""
+    decisions = approval_decisions(directory)
+    old_enough = decisions.as_of_ms + LABEL_DELAY_DAYS * DAY_MS < cut_off_ms
+    decisions = decisions.where(old_enough)
+    outcomes = standing_rows(directory, ORDER_OUTCOMES, ["order_id", "kind"], cut_off_ms)
+    kinds: defaultdict[str, set[str]] = defaultdict(set)
+    for order_id, kind in zip(outcomes["order_id"].to_pylist(), outcomes["kind"].to_pylist(), strict=True):
+        kinds[order_id].add(kind)
+    states = states_by_order(directory, cut_off_ms)
+    label = np.full(len(decisions), UNLABELLED, dtype=np.int8)
+    for place, order_id in enumerate(decisions.decision_id.tolist()):
+        found = kinds.get(order_id, set())
+        if not found.isdisjoint(FRAUD_OUTCOMES):
+            label[place] = 1
+        elif not found.isdisjoint(CLEARED_OUTCOMES):
+            label[place] = 0
+        else:
+            invoices = [state for state in states.get(order_id, ()) if not state.cancelled]
+            if invoices and all(state.outstanding_cents == 0 for state in invoices):
+                label[place] = 0
+    return OrderLabels(decisions=decisions, label=label)
+
+
+def delayed_split(directory: Path) -> RiskSplit:
+    """Split a ledger folder by time, with a gap of the label delay before the test period.
+
+    Raises TrainingError where either side has too little confirmed fraud.
+    """
+    everything = order_risk_labels(directory, ledger_end_ms(directory))
+    if len(everything) == 0:
+        raise TrainingError(
+            f"no order is older than {LABEL_DELAY_DAYS} days; simulate or export a longer period"
+        )
+    test_starts_ms = int(np.quantile(everything.decisions.as_of_ms, 1 - TEST_SHARE, method="lower"))
+    test = everything.where(everything.decisions.as_of_ms >= test_starts_ms)
+    training = order_risk_labels(directory, test_starts_ms)
+    training = training.where(training.is_known)
+    for part, labels in (("training", training), ("test", test)):
+        frauds = int((labels.label == 1).sum())
+        if frauds < MINIMUM_FRAUDS:
+            raise TrainingError(
+                f"the {part} period has {frauds} confirmed frauds among {len(labels)} orders; at least "
+                f"{MINIMUM_FRAUDS} are needed: use more customers or months"
+            )
+    starts = np.quantile(training.decisions.as_of_ms, 1 - CALIBRATION_SHARE, method="lower")
+    return RiskSplit(
+        test_starts_ms=test_starts_ms,
+        training=training,
+        calibration=training.decisions.as_of_ms >= starts,
+        test=test,
+    )
