@@ -14,10 +14,11 @@ ORDER_OUTCOMES = Contract(
         Column(
             name="kind",
             type=ColumnType.STRING,
-            description="what was found",
+            description="what was found; finding_withdrawn corrects a finding that nothing takes the place of",
             allowed=(
                 "dispute_decided_for_customer",
                 "dispute_decided_for_merchant",
+                "finding_withdrawn",
                 "fraud_chargeback",
                 "identity_misuse_rejected",
                 "identity_misuse_upheld",

@@ -1,0 +1,292 @@
+"""Who bears the loss of a high-risk order, why, and what is settled with the merchant.
+
+The judgement rests on recorded facts alone. The sentences are for the merchant: they speak of the
+order and of what the merchant did, never of a person.
+"""
+
+import enum
+from dataclasses import dataclass
+
+from serving.domain.errors import RiskError
+from serving.domain.stop_request import (
+    AnswerKind,
+    MerchantAnswer,
+    StopRequest,
+    StopRequestPolicy,
+    StopRequestState,
+)
+
+_SHIPPED_ANSWERS = frozenset(
+    {
+        AnswerKind.SHIPPED_WITH_TRACKING,
+        AnswerKind.SHIPPED_WITHOUT_TRACKING,
+        AnswerKind.PARCEL_RETURNED,
+    }
+)
+_SERVICE_ANSWERS = frozenset({AnswerKind.SERVICE_CUT, AnswerKind.SERVICE_CANNOT_BE_CUT})
+
+
+class Shipment(enum.Enum):
+    """What is recorded about the goods leaving the merchant, apart from its answers."""
+
+    NOT_SHIPPED = "not_shipped"
+    WITHOUT_TRACKING = "without_tracking"
+    WITH_TRACKING = "with_tracking"
+
+
+class Bearer(enum.Enum):
+    """Who bears the loss: `nobody_yet` while that is open, `nobody` where nothing is lost."""
+
+    PROVIDER = "provider"
+    MERCHANT = "merchant"
+    NOBODY_YET = "nobody_yet"
+    NOBODY = "nobody"
+
+
+class Account(enum.Enum):
+    """The provider's accounts that a settlement touches."""
+
+    CUSTOMER_RECEIVABLE = "customer_receivable"
+    MERCHANT_PAYABLE = "merchant_payable"
+    FRAUD_LOSSES = "fraud_losses"
+
+
+class SettlementText(enum.Enum):
+    """The texts of the lines of a settlement note."""
+
+    RETURN_FRAUD = "return, fraud"
+    FRAUD_POLICY = "fraud policy"
+
+
+class FactsInvalid(RiskError):
+    """The facts cannot be true together; `mistakes` names each as "field: rule"."""
+
+    def __init__(self, mistakes: list[str]) -> None:
+        super().__init__("; ".join(mistakes))
+        self.mistakes = mistakes
+
+
+@dataclass(frozen=True, kw_only=True)
+class RiskFacts:
+    """What is recorded about one high-risk order.
+
+    amount_cents: the full amount; vat_cents: the value-added tax in it. stop_request: None where none
+    was made. is_disputed: the customer disputes the claim.
+
+    Raises FactsInvalid.
+    """
+
+    amount_cents: int
+    vat_cents: int
+    currency: str
+    is_service: bool
+    shipment: Shipment
+    stop_request: StopRequest | None
+    is_confirmed_fraud: bool
+    is_disputed: bool
+    is_invoice_unpaid: bool
+
+    def __post_init__(self) -> None:
+        mistakes = []
+        if self.amount_cents < 1:
+            mistakes.append("amount_cents: must be at least 1")
+        if not 0 <= self.vat_cents < max(self.amount_cents, 1):
+            mistakes.append("vat_cents: must be at least 0 and below amount_cents")
+        if mistakes:
+            raise FactsInvalid(mistakes)
+
+    @property
+    def standing_stop_request(self) -> StopRequest | None:
+        """The stop request unless it was withdrawn: then the merchant was free to fulfil the order."""
+        request = self.stop_request
+        return None if request is None or request.state is StopRequestState.WITHDRAWN else request
+
+    @property
+    def answers(self) -> tuple[MerchantAnswer, ...]:
+        """The merchant's answers to the standing stop request."""
+        request = self.standing_stop_request
+        return () if request is None else request.answers
+
+    @property
+    def current_kind(self) -> AnswerKind | None:
+        """The kind of the answer that counts, None where there is none."""
+        return self.answers[-1].kind if self.answers else None
+
+    @property
+    def was_shipped(self) -> bool:
+        """Whether goods left the merchant, by the record or by its own answer."""
+        return self.shipment is not Shipment.NOT_SHIPPED or self.current_kind in _SHIPPED_ANSWERS
+
+    @property
+    def has_tracking(self) -> bool:
+        """Whether a tracking number is known, from the record or from any answer."""
+        return self.shipment is Shipment.WITH_TRACKING or any(
+            answer.kind is AnswerKind.SHIPPED_WITH_TRACKING for answer in self.answers
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Liability:
+    """Who bears the loss, and the sentences that say why, the most decisive first."""
+
+    bearer: Bearer
+    reasons: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Posting:
+    """One side of a double entry. amount_cents: a debit is positive, a credit negative."""
+
+    account: Account
+    amount_cents: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class SettlementLine:
+    """One line of the settlement note. amount_cents: what the merchant receives; negative: it pays.
+
+    postings sum to zero.
+    """
+
+    text: SettlementText
+    amount_cents: int
+    currency: str
+    postings: tuple[Posting, ...]
+
+
+def liability_of(facts: RiskFacts, policy: StopRequestPolicy) -> Liability:
+    """Who bears the loss by the recorded facts, and why.
+
+    Liability that has moved to the merchant is named before the fraud is confirmed; nothing is settled
+    before. Of two conflicting accounts neither is believed: nobody bears the loss until it is cleared up.
+    """
+    for rule in (_conflict, _nothing_lost, _awaiting_answer, _breach, _never_shipped, _not_confirmed):
+        liability = rule(facts, policy)
+        if liability is not None:
+            return liability
+    return _provider_bears(facts)
+
+
+def settlement_lines(facts: RiskFacts, liability: Liability) -> tuple[SettlementLine, ...]:
+    """The lines of the settlement note; empty until the fraud is confirmed and someone bears the loss.
+
+    The merchant returns the full amount. Where it met the requirements, the amount without value-added
+    tax is paid out again: that tax the merchant corrects with its tax office, so it is no loss.
+    """
+    if not facts.is_confirmed_fraud or liability.bearer not in {Bearer.PROVIDER, Bearer.MERCHANT}:
+        return ()
+    returned = _line(facts, SettlementText.RETURN_FRAUD, -facts.amount_cents, Account.CUSTOMER_RECEIVABLE)
+    if liability.bearer is Bearer.MERCHANT:
+        return (returned,)
+    net_cents = facts.amount_cents - facts.vat_cents
+    return (returned, _line(facts, SettlementText.FRAUD_POLICY, net_cents, Account.FRAUD_LOSSES))
+
+
+def _line(facts: RiskFacts, text: SettlementText, amount_cents: int, against: Account) -> SettlementLine:
+    return SettlementLine(
+        text=text,
+        amount_cents=amount_cents,
+        currency=facts.currency,
+        postings=(
+            Posting(account=Account.MERCHANT_PAYABLE, amount_cents=-amount_cents),
+            Posting(account=against, amount_cents=amount_cents),
+        ),
+    )
+
+
+def _conflict(facts: RiskFacts, _policy: StopRequestPolicy) -> Liability | None:
+    kind = facts.current_kind
+    if kind is AnswerKind.STOPPED_BEFORE_SHIPPING and facts.shipment is not Shipment.NOT_SHIPPED:
+        conflict = "The merchant answered that the order was stopped, but a shipment is recorded."
+    elif kind in _SERVICE_ANSWERS and not facts.is_service:
+        conflict = "The merchant answered about a service, but the order is recorded as goods."
+    elif kind in _SHIPPED_ANSWERS and facts.is_service:
+        conflict = "The merchant answered about a shipment, but the order is recorded as a service."
+    else:
+        return None
+    open_until = "Nobody bears the loss until this is cleared up with the merchant."
+    return Liability(bearer=Bearer.NOBODY_YET, reasons=(conflict, open_until))
+
+
+def _nothing_lost(facts: RiskFacts, _policy: StopRequestPolicy) -> Liability | None:
+    kind = facts.current_kind
+    if kind is AnswerKind.STOPPED_BEFORE_SHIPPING:
+        reason = "The merchant stopped the order before shipping, so nothing is lost."
+    elif kind is AnswerKind.SERVICE_CUT:
+        reason = "The merchant cut access to the service and removes the invoice, so nothing is lost."
+    elif kind is AnswerKind.PARCEL_RETURNED:
+        reason = "The parcel came back to the merchant, so nothing is lost."
+    else:
+        return None
+    return Liability(bearer=Bearer.NOBODY, reasons=(reason,))
+
+
+def _awaiting_answer(facts: RiskFacts, _policy: StopRequestPolicy) -> Liability | None:
+    request = facts.standing_stop_request
+    if request is None or request.state is not StopRequestState.REQUESTED:
+        return None
+    if request.first_delivered_at_ms is None:
+        reason = "The stop request has not reached the merchant yet."
+    else:
+        reason = "The merchant was asked to stop the order and still has time to answer."
+    return Liability(bearer=Bearer.NOBODY_YET, reasons=(reason,))
+
+
+def _breach(facts: RiskFacts, policy: StopRequestPolicy) -> Liability | None:
+    request = facts.standing_stop_request
+    reasons = []
+    if request is not None and request.has_missed_deadline and policy.no_answer_moves_liability:
+        reasons.append("The merchant did not answer the stop request in time.")
+    is_at_stake = request is not None or facts.is_confirmed_fraud
+    if is_at_stake and facts.was_shipped and not facts.is_service and not facts.has_tracking:
+        reasons.append("The order was shipped without a tracking number, which is a breach of the agreement.")
+    if not reasons:
+        return None
+    reasons.append(
+        "The order is confirmed as fraud, so the claim goes back to the merchant."
+        if facts.is_confirmed_fraud
+        else "The merchant is liable for the order; nothing is settled unless it is confirmed as fraud."
+    )
+    return Liability(bearer=Bearer.MERCHANT, reasons=tuple(reasons))
+
+
+def _never_shipped(facts: RiskFacts, _policy: StopRequestPolicy) -> Liability | None:
+    if facts.is_service or facts.was_shipped:
+        return None
+    return Liability(bearer=Bearer.NOBODY, reasons=("No shipment is recorded, so nothing is lost.",))
+
+
+def _not_confirmed(facts: RiskFacts, _policy: StopRequestPolicy) -> Liability | None:
+    if facts.is_confirmed_fraud:
+        return None
+    reasons = []
+    if facts.is_disputed:
+        reasons.append("The claim is disputed and is being investigated.")
+    if facts.is_invoice_unpaid:
+        reasons.append("The invoice is not paid and the order is being investigated.")
+    if not reasons and facts.standing_stop_request is not None:
+        reasons.append("The order was fulfilled; whether the claim will be disputed remains to be seen.")
+    if not reasons:
+        nothing_known = "The claim is not disputed and the invoice is not overdue, so nothing is lost."
+        return Liability(bearer=Bearer.NOBODY, reasons=(nothing_known,))
+    return Liability(bearer=Bearer.NOBODY_YET, reasons=tuple(reasons))
+
+
+def _provider_bears(facts: RiskFacts) -> Liability:
+    reasons = [
+        "The order is confirmed as fraud, but the merchant met the requirements: the provider bears the loss."
+    ]
+    if facts.is_service:
+        reasons.append("The order is a service, so there is no parcel to track.")
+    else:
+        reasons.append("The order was shipped with a tracking number.")
+    request = facts.standing_stop_request
+    if request is None:
+        reasons.append("No stop request stands that the merchant had to follow.")
+    elif request.has_missed_deadline:
+        reasons.append(
+            "The stop request was not answered in time, which the policy does not hold against it."
+        )
+    else:
+        reasons.append("The merchant answered the stop request in time.")
+    return Liability(bearer=Bearer.PROVIDER, reasons=tuple(reasons))
