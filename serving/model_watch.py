@@ -108,6 +108,11 @@ class ModelWatch:
         self._thread = threading.Thread(target=self._run, name="model-watch", daemon=True)
 
     @property
+    def registry(self) -> ModelRegistry:
+        """Where every version can be had, also those that decide no more."""
+        return self._registry
+
+    @property
     def in_force(self) -> ModelInForce:
         """What decides now; one read, so a request sees one model throughout."""
         return self._in_force

@@ -4,11 +4,23 @@ from typing import Any
 
 from data_contracts.json_schema import json_schema
 from data_contracts.ledger_contracts import ALL_CONTRACTS
+from serving.case_review import Step
 from serving.domain.decision import Outcome
+from serving.domain.investigation import Finding, InvestigationState, Trigger
 from serving.domain.policy import ALTERNATIVE_NAMES
+from serving.domain.stop_request import (
+    MAXIMUM_CARRIER_CHARACTERS,
+    MAXIMUM_NOTE_CHARACTERS,
+    MAXIMUM_TRACKING_NUMBER_CHARACTERS,
+    AnswerKind,
+    ConsequenceCode,
+    StopRequestState,
+)
 from serving.order_body import order_body_schema
+from serving.store.stop_requests import RecallResult
 
 _TEXT = {"type": "string"}
+_INSTANT = {"type": "string", "format": "date-time"}
 _TEXT_OR_NULL = {"type": ["string", "null"]}
 _CENTS_OR_NULL = {"type": ["integer", "null"], "description": "minor units of the order's currency"}
 
@@ -96,6 +108,89 @@ def _schemas() -> dict[str, Any]:
                 ),
             }
         ),
+        "Case": _object(
+            {
+                **{name: {"type": "string"} for name in _CASE_TEXTS},
+                "amount_cents": {"type": "integer"},
+                "saving_lost_per_hour_cents": {"type": "integer"},
+                "probability_of_fraud": {"type": "number"},
+                "left": {"type": "boolean"},
+                "recallable": {"type": "boolean"},
+                "is_overdue": {"type": "boolean"},
+                "reopened_count": {"type": "integer"},
+                "reviewer": {"type": ["string", "null"]},
+                "verdict": {"enum": ["released", "stop", None]},
+                "reasons": {"type": "array", "items": {"type": "object"}},
+            }
+        ),
+        "CaseQueue": _object(
+            {
+                "counts": {"type": "object", "additionalProperties": {"type": "integer"}},
+                "cases": _list(_reference("Case")),
+            }
+        ),
+        "CaseStep": {
+            "type": "object",
+            "description": "note for the step note, outcome for contact-outcome, reason for reopen",
+            "properties": {
+                name: {"type": "string", "maxLength": 4000} for name in ("note", "outcome", "reason")
+            },
+            "additionalProperties": False,
+        },
+        "StopAnswer": {
+            "type": "object",
+            "properties": {
+                "kind": {"enum": [kind.value for kind in AnswerKind]},
+                "carrier": {"type": ["string", "null"], "maxLength": MAXIMUM_CARRIER_CHARACTERS},
+                "tracking_number": {
+                    "type": ["string", "null"],
+                    "maxLength": MAXIMUM_TRACKING_NUMBER_CHARACTERS,
+                    "description": "with carrier, required for shipped_with_tracking",
+                },
+                "note": {"type": ["string", "null"], "maxLength": MAXIMUM_NOTE_CHARACTERS},
+            },
+            "required": ["kind"],
+            "additionalProperties": False,
+        },
+        "StopRequest": _object(
+            {
+                "stop_request_id": _TEXT,
+                "order_id": _TEXT,
+                "state": {"enum": [state.value for state in StopRequestState]},
+                "requested_at": _INSTANT,
+                "answer_due_at": {"type": ["string", "null"], "format": "date-time"},
+                "answers": _list({"type": "object"}),
+                "consequences": _list(
+                    _object({"code": {"enum": [code.value for code in ConsequenceCode]}, "text": _TEXT})
+                ),
+                "recall": {"type": ["object", "null"]},
+            }
+        ),
+        "InvestigationReason": _object({"reason": _TEXT}),
+        "InvestigationFinding": _object({"finding": {"enum": [finding.value for finding in Finding]}}),
+        "MerchantQuestion": _object({"question": _TEXT, "asked_at": _INSTANT}, required=["question"]),
+        "Investigation": _object(
+            {
+                "case_id": _TEXT,
+                "state": {"enum": [state.value for state in InvestigationState]},
+                "trigger": {"enum": [trigger.value for trigger in Trigger]},
+                "merchant_answers": _list({"type": "object"}),
+                "questions": _list({"type": "object"}),
+                "finding": _TEXT_OR_NULL,
+                "outcome": _TEXT_OR_NULL,
+            }
+        ),
+        "RecallResult": _object({"result": {"enum": [result.value for result in RecallResult]}}),
+        "Delivery": _object(
+            {
+                "delivery_id": _TEXT,
+                "event_type": _TEXT,
+                "channel": {"enum": ["webhook", "email"]},
+                "state": {"enum": ["waiting", "delivered", "gone", "given_up", "dropped"]},
+                "next_attempt_at": {"type": ["string", "null"], "format": "date-time"},
+                "attempts": _list({"type": "object"}),
+            }
+        ),
         "ReviewRequest": {
             "type": "object",
             "properties": {"note": {"type": ["string", "null"], "maxLength": 2000}},
@@ -117,6 +212,19 @@ def _schemas() -> dict[str, Any]:
     schemas["Events"] = {"oneOf": [_reference("Event"), _object({"events": _list(_reference("Event"))})]}
     return schemas
 
+
+_CASE_TEXTS = (
+    "case_id",
+    "order_id",
+    "customer_id",
+    "merchant_id",
+    "state",
+    "origin",
+    "currency",
+    "opened_at",
+    "due_at",
+    "handover_at",
+)
 
 _PROBLEMS = {
     400: "the Idempotency-Key is not valid",
@@ -245,6 +353,92 @@ def openapi_document() -> dict[str, Any]:
                     "One decision as it was given",
                     answer="Decision",
                     path_parameter="decision_id",
+                )
+            },
+            "/v1/cases": {
+                "get": _operation("cases", "Flagged orders in the order of work", answer="CaseQueue")
+            },
+            "/v1/cases/claim-next": {
+                "post": _operation(
+                    "claimNextCase", "Take the case that loses most by waiting; 204 if none", answer="Case"
+                )
+            },
+            "/v1/cases/{case_id}": {
+                "get": _operation("case", "All about a case", answer="Case", path_parameter="case_id")
+            },
+            **{
+                f"/v1/cases/{{case_id}}/{step.value}": {
+                    "post": _operation(
+                        f"case_{step.name.lower()}",
+                        f"Step on a case: {step.value}",
+                        answer="Case",
+                        body="CaseStep",
+                        body_required=False,
+                        path_parameter="case_id",
+                        idempotent=True,
+                    )
+                }
+                for step in Step
+            },
+            "/v1/cases/{case_id}/investigation": {
+                "post": _operation(
+                    "investigate",
+                    "Investigate a case, with a reason; disputes and unpaid invoices do so by themselves",
+                    answer="Investigation",
+                    body="InvestigationReason",
+                    path_parameter="case_id",
+                )
+            },
+            "/v1/cases/{case_id}/investigation/question": {
+                "post": _operation(
+                    "askMerchant",
+                    "Ask the merchant of the order for more; the answer comes by the form, as a note",
+                    answer="MerchantQuestion",
+                    body="MerchantQuestion",
+                    path_parameter="case_id",
+                )
+            },
+            "/v1/cases/{case_id}/investigation/finding": {
+                "post": _operation(
+                    "concludeInvestigation",
+                    "Close the investigation with a finding; ledger and settlement follow",
+                    answer="Investigation",
+                    body="InvestigationFinding",
+                    path_parameter="case_id",
+                )
+            },
+            "/v1/stop-requests/{stop_request_id}": {
+                "get": _operation(
+                    "stopRequest",
+                    "A stop request, its answers and what follows; a merchant sees its own",
+                    answer="StopRequest",
+                    path_parameter="stop_request_id",
+                )
+            },
+            "/v1/stop-requests/{stop_request_id}/answer": {
+                "post": _operation(
+                    "answerStopRequest",
+                    "The merchant says where the order stands; the same answer again is harmless",
+                    answer="StopRequest",
+                    body="StopAnswer",
+                    path_parameter="stop_request_id",
+                )
+            },
+            "/v1/stop-requests/{stop_request_id}/recall-result": {
+                "post": _operation(
+                    "finishRecall",
+                    "What came of a parcel that the provider recalled",
+                    answer="StopRequest",
+                    body="RecallResult",
+                    path_parameter="stop_request_id",
+                )
+            },
+            "/v1/deliveries/{delivery_id}/resend": {
+                "post": _operation(
+                    "resendDelivery",
+                    "Send a notice to a merchant again",
+                    answer="Delivery",
+                    path_parameter="delivery_id",
                 )
             },
             "/v1/decisions/{decision_id}/review-request": {

@@ -13,6 +13,7 @@ PROBLEM_TYPES = {
     "urn:bonitas:problem:forbidden": "the API key's role does not allow it",
     "urn:bonitas:problem:idempotency-key-reused": "the Idempotency-Key came before, with another body",
     "urn:bonitas:problem:order-already-decided": "the order cannot be changed any more",
+    "urn:bonitas:problem:contradicting-answer": "the merchant answered before, and cannot take it back here",
     "urn:bonitas:problem:store-unavailable": "the store did not answer; nothing was changed",
 }
 

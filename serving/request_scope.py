@@ -9,9 +9,10 @@ from pathlib import Path
 
 from features.feature_sets import FeatureSet
 from serving.authentication import Authentication
+from serving.case_scope import CaseScope
 from serving.domain.policy import Policy, parse_policy
 from serving.model_watch import ModelInForce, ModelWatch
-from serving.settings import Settings
+from serving.settings import DEFAULT_PUBLIC_URL, Settings
 from serving.store.api_keys import Caller, caller_of
 from serving.store.errors import PolicyVersionReused, StoreNotMigrated, StoreUnavailable
 from serving.store.policies import keep_policy
@@ -75,12 +76,14 @@ class PolicyInForce:
 class RequestScope:
     """Store, model, policy, keys and clock.
 
+    public_url: under which merchants reach the service, without a slash at its end.
     now_ms: the clock at the rim, milliseconds since 1970 UTC.
     """
 
     door: StoreDoor
     watch: ModelWatch
     policy_in_force: PolicyInForce
+    public_url: str = DEFAULT_PUBLIC_URL
     now_ms: Callable[[], int] = now_ms
     authentication: Authentication = field(init=False)
     _policy_is_kept: threading.Event = field(init=False, default_factory=threading.Event)
@@ -102,6 +105,11 @@ class RequestScope:
     def policy(self) -> Policy:
         """The policy in force."""
         return self.policy_in_force.policy
+
+    @property
+    def cases(self) -> CaseScope:
+        """What the fraud team's use cases need. Raises StoreUnavailable."""
+        return CaseScope(store=self.store, policy=self.policy, now_ms=self.now_ms, public_url=self.public_url)
 
     @property
     def feature_set(self) -> FeatureSet | None:
@@ -139,4 +147,5 @@ def scope_from_settings(settings: Settings, watch: ModelWatch) -> RequestScope:
         door=StoreDoor(settings.database_url),
         watch=watch,
         policy_in_force=PolicyInForce.read(settings.policy_file),
+        public_url=settings.public_url or DEFAULT_PUBLIC_URL,
     )

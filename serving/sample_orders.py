@@ -16,9 +16,10 @@ import pyarrow.compute as pc
 from data_contracts.customers import CUSTOMERS
 from data_contracts.merchants import MERCHANTS
 from data_contracts.parquet_ledger import read_table
+from features.decisions import Decisions
 from features.feature_sets import INVOICE_ELIGIBILITY
 from features.instants import NEVER, Float64Array
-from features.offline import Decisions, build_features
+from features.offline import build_features
 from features.supersession import seen_intervals_of_table
 
 DAYS_OF_VALIDITY_LEFT = 30
@@ -43,6 +44,54 @@ class DecidedSample:
 
     order: SampleOrder
     answer: dict[str, Any]
+
+
+RING_SIZE = 4
+RING_AMOUNT_CENTS = 23_900
+
+
+def send_ring(url: str, key: str, merchant: dict[str, Any], *, now: datetime) -> list[str]:
+    """Send the orders of a ring: fresh accounts, one device, one place, goods that sell again easily.
+
+    merchant: the ledger row of where they order, which is sent first.
+    Returns the ids of those that were approved. Raises SampleRefusedError.
+    """
+    run_id = now.strftime("%Y%m%d%H%M%S")
+    drop = {
+        "name": "Paul Sommer",
+        "street": "Am Hafen",
+        "house_number": f"{int(run_id[-4:]) % 900 + 1}",
+        "postal_code": "20457",
+        "city": "Hamburg",
+        "country": "DE",
+    }
+    approved = []
+    with httpx.Client(base_url=url, headers={"Authorization": f"Bearer {key}"}, timeout=30.0) as client:
+        _accepted(client.post("/v1/events", json={"events": [merchant]}))
+        for number, (given, family) in enumerate(
+            (("Jan", "Winkler"), ("Lena", "Busch"), ("Ole", "Kramer"), ("Mia", "Voigt"))[:RING_SIZE], start=1
+        ):
+            registered = now - timedelta(hours=6 + number)
+            customer, event = _new_customer(f"ring-{run_id}-{number}", now, given, family)
+            stamp = registered.astimezone(UTC).isoformat(timespec="milliseconds")
+            fresh = {name: stamp for name in event if name.endswith("_at")}
+            _accepted(client.post("/v1/events", json={"events": [{**event, **fresh}]}))
+            body = _order_body(
+                f"ring-{run_id}-{number}",
+                customer,
+                merchant["merchant_id"],
+                RING_AMOUNT_CENTS,
+                item_category="computers_phones",
+                delivery=drop,
+                device_id=f"device-ring-{run_id}",
+                ip_address="100.64.19.7",
+            )
+            answer = _accepted(
+                client.post("/v1/score", json=body, headers={"Idempotency-Key": body["order_id"]})
+            )
+            if answer["outcome"] == "approved":
+                approved.append(body["order_id"])
+    return approved
 
 
 class SampleRefusedError(Exception):

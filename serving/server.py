@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from serving.settings import Settings
@@ -56,13 +57,22 @@ class RunningServer:
 
 @contextmanager
 def running_server(
-    settings: Settings, *, port: int, host: str = "127.0.0.1", workers: int = 1, log_file: Path | None = None
+    settings: Settings,
+    *,
+    port: int,
+    host: str = "127.0.0.1",
+    workers: int = 1,
+    log_file: Path | None = None,
+    with_worker: bool = False,
 ) -> Iterator[RunningServer]:
     """A ready server for the time of the block. Raises ServerDidNotStart.
 
     log_file: where its output goes, None for this process's own stderr.
+    with_worker: also start the worker, which does all that happens after approval.
     """
+    settings = replace(settings, public_url=settings.public_url or f"http://{host}:{port}")
     output = log_file.open("ab") if log_file is not None else None
+    worker: subprocess.Popen[bytes] | None = None
     try:
         # A session of its own: Ctrl-C reaches only us, so that the server ends once and in order.
         process = subprocess.Popen(  # noqa: S603 our own interpreter and module
@@ -74,6 +84,16 @@ def running_server(
             stderr=subprocess.STDOUT if output is not None else None,
             start_new_session=True,
         )
+        if with_worker:
+            worker = subprocess.Popen(
+                [sys.executable, "-m", "serving.worker"],
+                env=_environ(settings, workers),
+                cwd=Path(__file__).resolve().parent.parent,
+                stdin=subprocess.DEVNULL,
+                stdout=output if output is not None else sys.stderr.fileno(),
+                stderr=subprocess.STDOUT if output is not None else None,
+                start_new_session=True,
+            )
     finally:
         if output is not None:
             output.close()
@@ -83,13 +103,26 @@ def running_server(
         yield server
     finally:
         server.stop()
+        if worker is not None:
+            _end_worker(worker)
+
+
+def _end_worker(worker: subprocess.Popen[bytes]) -> None:
+    """Let it finish what it has in hand; whatever it leaves undone is still in the outbox."""
+    if worker.poll() is None:
+        worker.send_signal(signal.SIGTERM)
+    try:
+        worker.wait(END_WITHIN_SECONDS)
+    except subprocess.TimeoutExpired:
+        worker.kill()
+        worker.wait()
 
 
 def serve(settings: Settings, *, port: int, host: str = "127.0.0.1", workers: int = 1) -> None:
     """Serve until Ctrl-C or SIGTERM. Raises ServerDidNotStart, also when the server ends by itself."""
     previous = signal.signal(signal.SIGTERM, _interrupt)
     try:
-        with running_server(settings, port=port, host=host, workers=workers) as server:
+        with running_server(settings, port=port, host=host, workers=workers, with_worker=True) as server:
             sys.stderr.write(f"Bonitas answers at {server.url} (Ctrl-C ends it)\n")
             status = server.wait()
             raise ServerDidNotStart(f"the server ended with status {status}")

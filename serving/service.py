@@ -10,7 +10,10 @@ import msgspec
 from starlette.responses import Response
 from starlette.routing import Route
 
+from serving.console.all_routes import ALL_ROUTES
+from serving.console.console_app import console_app
 from serving.domain.errors import RiskError
+from serving.merchant_form.form_app import merchant_form_app
 from serving.model_watch import ModelRegistry, ModelWatch
 from serving.observability import METRICS_APP, log_as_json_lines
 from serving.problem_details import ProblemError
@@ -18,12 +21,14 @@ from serving.request_scope import scope_from_settings
 from serving.score_app import ScoreApi, problem_of
 from serving.settings import Settings
 from serving.store.errors import StoreError
+from serving.store_access import StoreAccess
 
 LOG = logging.getLogger("bonitas.service")
 SETTINGS = Settings.from_env(os.environ)
 POSTGRESQL_THREADS = 8
 
-API = ScoreApi()
+ACCESS = StoreAccess()
+API = ScoreApi(ACCESS)
 APP = API.app()
 
 
@@ -50,12 +55,14 @@ if SETTINGS.benchmark:
     traffic={"timeout": 5},
     logging={"access": {"enabled": False}},
     metrics={"enabled": False},
-    tracing={"excluded_urls": "v1/.*"},
+    tracing={"excluded_urls": "v1/.*,stop/.*,console/.*"},
 )
 @bentoml.asgi_app(APP, path="/v1")
+@bentoml.asgi_app(merchant_form_app(ACCESS), path="/stop")
+@bentoml.asgi_app(console_app(ACCESS, ALL_ROUTES), path="/console")
 @bentoml.asgi_app(METRICS_APP, path="/")
 class CreditService:
-    """Checkout decisions. The HTTP API is mounted at /v1; `score` serves BentoML's own client."""
+    """The API at /v1, the merchant's form at /stop, the console at /console, and BentoML's `score`."""
 
     def __init__(self) -> None:
         log_as_json_lines()
@@ -72,7 +79,7 @@ class CreditService:
         except StoreError as problem:
             LOG.warning("policy_not_registered_yet", extra={"reason": str(problem)})
         is_postgresql = SETTINGS.database_url.startswith("postgresql")
-        API.start(scope, threads=POSTGRESQL_THREADS if is_postgresql else 0)
+        ACCESS.start(scope, threads=POSTGRESQL_THREADS if is_postgresql else 0)
         _quiet_collector()
 
     @bentoml.api(route="/score")  # type: ignore[untyped-decorator]  # BentoML has no types
@@ -97,6 +104,6 @@ class CreditService:
     def end(self) -> None:
         """Finish what was begun, stop polling and close the store."""
         self._watch.stop()
-        API.stop()
-        if API.scope is not None:
-            API.scope.door.close()
+        ACCESS.stop()
+        if ACCESS.scope is not None:
+            ACCESS.scope.door.close()

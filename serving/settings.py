@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 DEFAULT_HOME = ".bonitas"
+DEFAULT_PUBLIC_URL = "http://127.0.0.1:3000"
 
 
 class SettingsInvalid(Exception):
@@ -20,8 +21,13 @@ class Settings:
     mlflow_uri: of the tracking server with the model registry.
     policy_file: the policy in force, None for the one that comes with the code.
     model_name: the registered model whose champion decides.
+    order_risk_model_name: the registered model whose champion screens approved orders.
     workers: service processes.
     model_poll_seconds: how often the registry is asked for a new champion.
+    public_url: under which merchants reach the service, for links; None for the address that it serves at.
+    mail_url: smtp:// or smtps:// of the server that takes e-mails; None puts them into `mail_folder`.
+    mail_sender: whom e-mails come from.
+    allow_private_endpoints: send webhooks to private and loopback addresses too.
     benchmark: serve the empty endpoint that the benchmark compares with.
     """
 
@@ -30,9 +36,19 @@ class Settings:
     mlflow_uri: str = field(repr=False)
     policy_file: Path | None = None
     model_name: str = "invoice-eligibility"
+    order_risk_model_name: str = "order-risk"
     workers: int = 1
     model_poll_seconds: float = 3.0
+    public_url: str | None = None
+    mail_url: str | None = field(default=None, repr=False)
+    mail_sender: str = "bonitas@localhost"
+    allow_private_endpoints: bool = False
     benchmark: bool = False
+
+    @property
+    def mail_folder(self) -> Path:
+        """Where e-mails are put while there is no mail server."""
+        return self.home / "mail"
 
     @property
     def artifact_root(self) -> Path:
@@ -60,9 +76,17 @@ class Settings:
         model_poll_seconds = _number(environ, "BONITAS_MODEL_POLL_SECONDS", 3.0, problems)
         if model_poll_seconds <= 0:
             problems.append("BONITAS_MODEL_POLL_SECONDS must be above 0")
-        benchmark = environ.get("BONITAS_BENCHMARK", "0")
-        if benchmark not in {"0", "1"}:
-            problems.append("BONITAS_BENCHMARK must be 0 or 1")
+        public_url = (environ.get("BONITAS_PUBLIC_URL") or "").rstrip("/") or None
+        if public_url is not None and not public_url.startswith(("http://", "https://")):
+            problems.append("BONITAS_PUBLIC_URL must begin with https:// or http://")
+        mail_url = environ.get("BONITAS_MAIL_URL") or None
+        if mail_url is not None and not mail_url.startswith(("smtp://", "smtps://")):
+            problems.append("BONITAS_MAIL_URL must begin with smtp:// or smtps://")
+        mail_sender = environ.get("BONITAS_MAIL_SENDER") or "bonitas@localhost"
+        if mail_sender.count("@") != 1:
+            problems.append("BONITAS_MAIL_SENDER must be an e-mail address")
+        benchmark = _flag(environ, "BONITAS_BENCHMARK", problems)
+        allow_private_endpoints = _flag(environ, "BONITAS_ALLOW_PRIVATE_ENDPOINTS", problems)
         if problems:
             raise SettingsInvalid("; ".join(problems))
         return cls(
@@ -71,9 +95,14 @@ class Settings:
             mlflow_uri=environ.get("BONITAS_MLFLOW_URI") or f"sqlite:///{home / 'mlflow.db'}",
             policy_file=policy_file,
             model_name=environ.get("BONITAS_MODEL") or "invoice-eligibility",
+            order_risk_model_name=environ.get("BONITAS_ORDER_RISK_MODEL") or "order-risk",
             workers=int(workers),
             model_poll_seconds=model_poll_seconds,
-            benchmark=benchmark == "1",
+            public_url=public_url,
+            mail_url=mail_url,
+            mail_sender=mail_sender,
+            allow_private_endpoints=allow_private_endpoints,
+            benchmark=benchmark,
         )
 
     def as_environ(self) -> dict[str, str]:
@@ -83,10 +112,17 @@ class Settings:
             "BONITAS_DATABASE_URL": self.database_url,
             "BONITAS_MLFLOW_URI": self.mlflow_uri,
             "BONITAS_MODEL": self.model_name,
+            "BONITAS_ORDER_RISK_MODEL": self.order_risk_model_name,
             "BONITAS_WORKERS": str(self.workers),
             "BONITAS_MODEL_POLL_SECONDS": repr(self.model_poll_seconds),
+            "BONITAS_MAIL_SENDER": self.mail_sender,
+            "BONITAS_ALLOW_PRIVATE_ENDPOINTS": "1" if self.allow_private_endpoints else "0",
             "BONITAS_BENCHMARK": "1" if self.benchmark else "0",
         }
+        if self.public_url is not None:
+            environ["BONITAS_PUBLIC_URL"] = self.public_url
+        if self.mail_url is not None:
+            environ["BONITAS_MAIL_URL"] = self.mail_url
         if self.policy_file is not None:
             environ["BONITAS_POLICY"] = str(self.policy_file)
         return environ
@@ -101,3 +137,10 @@ def _number(environ: Mapping[str, str], name: str, default: float, problems: lis
     except ValueError:
         problems.append(f"{name} must be a number")
         return default
+
+
+def _flag(environ: Mapping[str, str], name: str, problems: list[str]) -> bool:
+    text = environ.get(name) or "0"
+    if text not in {"0", "1"}:
+        problems.append(f"{name} must be 0 or 1")
+    return text == "1"

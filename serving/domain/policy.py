@@ -9,6 +9,9 @@ from functools import cached_property
 from typing import Any
 
 from serving.domain.errors import PolicyInvalid
+from serving.domain.investigation import InvestigationPolicy
+from serving.domain.review_case import ReviewPolicy
+from serving.domain.stop_request import StopRequestPolicy
 
 ALTERNATIVE_NAMES = frozenset(
     {"pay_now_bank_transfer", "pay_now_direct_debit", "card", "instalments", "wallet", "prepayment"}
@@ -52,6 +55,28 @@ class AlternativePolicy:
 
 
 @dataclass(frozen=True, kw_only=True)
+class OrderRiskPolicy:
+    """Which orders the fraud team looks at after approval.
+
+    flag_probability: an order as likely a fraud as this, or more, is flagged. rescreen_days: how long
+        news about what it shares with other orders leads to another look. default_time_zone: of merchants
+        in countries that the policy does not name.
+    """
+
+    flag_probability: float
+    rescreen_days: int
+    default_time_zone: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProviderPolicy:
+    """Who asks, in the texts to merchants. customer_service: where a customer who asks them is sent."""
+
+    name: str
+    customer_service: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Policy:
     """One version of the policy. Amounts in minor units of the residence country's currency."""
 
@@ -71,6 +96,11 @@ class Policy:
     limits: tuple[LimitBand, ...]
     countries: Mapping[str, CountryPolicy]
     alternatives: tuple[AlternativePolicy, ...]
+    order_risk: OrderRiskPolicy
+    review: ReviewPolicy
+    stop_requests: StopRequestPolicy
+    investigation: InvestigationPolicy
+    provider: ProviderPolicy
 
 
 def parse_policy(text: str) -> Policy:
@@ -120,6 +150,11 @@ class _Reader:
             alternatives=tuple(
                 self._alternative(entry, i) for i, entry in enumerate(self._tables(top, "alternatives"))
             ),
+            order_risk=self._order_risk(self._table(top, "order_risk", "")),
+            review=self._review(self._table(top, "review", "")),
+            stop_requests=self._stop_requests(self._table(top, "stop_requests", "")),
+            investigation=self._investigation(self._table(top, "investigation", "")),
+            provider=self._provider(self._table(top, "provider", "")),
         )
         for prefix, rest in (("", top), ("score.", score), ("history.", history)):
             self._refuse_rest(rest, prefix)
@@ -148,6 +183,72 @@ class _Reader:
                 self.mistakes.append(
                     f"limits from {band.from_points}: must not fall as the customer is better known"
                 )
+
+    def _order_risk(self, entry: dict[str, Any]) -> OrderRiskPolicy:
+        prefix = "order_risk."
+        zone = self._text(entry, "default_time_zone", prefix)
+        if zone not in zoneinfo.available_timezones():
+            self.mistakes.append(f"{prefix}default_time_zone: is no known time zone")
+        read = OrderRiskPolicy(
+            flag_probability=self._number(entry, "flag_from_per_mille", prefix, 1, 1000) / 1000,
+            rescreen_days=self._number(entry, "rescreen_days", prefix, 1, 365),
+            default_time_zone=zone,
+        )
+        self._refuse_rest(entry, prefix)
+        return read
+
+    def _review(self, entry: dict[str, Any]) -> ReviewPolicy:
+        prefix = "review."
+        read = ReviewPolicy(
+            claim_minutes=self._number(entry, "claim_minutes", prefix, 1, 1440),
+            contact_hours=self._number(entry, "contact_hours", prefix, 1, 720),
+            undo_seconds=self._number(entry, "undo_seconds", prefix, 0, 3600),
+            case_hours=self._number(entry, "case_hours", prefix, 1, 720),
+            half_chance_hours=float(self._number(entry, "half_chance_hours", prefix, 1, 720)),
+            handover_delay_hours=float(self._number(entry, "handover_delay_hours", prefix, 0, 720)),
+            recall_chance=self._number(entry, "recall_chance_percent", prefix, 0, 99) / 100,
+            service_stop_chance=self._number(entry, "service_stop_chance_percent", prefix, 0, 99) / 100,
+            withdraw_roles=frozenset(self._texts(entry, "withdraw_roles", prefix)),
+            sample_share=self._number(entry, "sample_per_mille", prefix, 0, 1000) / 1000,
+            sample_worth_cents=self._number(entry, "sample_worth_cents", prefix, 1, 10**9),
+        )
+        self._refuse_rest(entry, prefix)
+        return read
+
+    def _stop_requests(self, entry: dict[str, Any]) -> StopRequestPolicy:
+        prefix = "stop_requests."
+        moves = self._take(entry, "no_answer_moves_liability", prefix)
+        if moves is not None and not isinstance(moves, bool):
+            self.mistakes.append(f"{prefix}no_answer_moves_liability: must be true or false")
+        read = StopRequestPolicy(
+            answer_hours=self._number(entry, "answer_hours", prefix, 1, 720),
+            recallable_carriers=frozenset(self._texts(entry, "recallable_carriers", prefix)),
+            no_answer_moves_liability=bool(moves),
+            link_days=self._number(entry, "link_days", prefix, 1, 3650),
+        )
+        self._refuse_rest(entry, prefix)
+        return read
+
+    def _investigation(self, entry: dict[str, Any]) -> InvestigationPolicy:
+        read = InvestigationPolicy(unpaid_days=self._number(entry, "unpaid_days", "investigation.", 1, 365))
+        self._refuse_rest(entry, "investigation.")
+        return read
+
+    def _provider(self, entry: dict[str, Any]) -> ProviderPolicy:
+        read = ProviderPolicy(
+            name=self._text(entry, "name", "provider."),
+            customer_service=self._text(entry, "customer_service", "provider."),
+        )
+        self._refuse_rest(entry, "provider.")
+        return read
+
+    def _texts(self, table: dict[str, Any], name: str, prefix: str) -> list[str]:
+        value = self._take(table, name, prefix)
+        if isinstance(value, list) and all(isinstance(text, str) and text for text in value):
+            return value
+        if value is not None:
+            self.mistakes.append(f"{prefix}{name}: must be a list of texts")
+        return []
 
     def _limit(self, entry: dict[str, Any], index: int) -> LimitBand:
         prefix = f"limits[{index}]."

@@ -17,11 +17,13 @@ class Role(enum.Enum):
     """The whole answer."""
     MERCHANT = "merchant"
     """Outcome and alternatives of its own orders only."""
+    FRAUD = "fraud"
+    """The fraud team: review cases, and nothing that decides or records orders."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Caller:
-    """Who holds a key. merchant_id: whose orders a merchant key may see, None for checkout."""
+    """Who holds a key. merchant_id: whose orders a merchant key may see, None for the other roles."""
 
     name: str
     role: Role

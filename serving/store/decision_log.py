@@ -118,16 +118,6 @@ def _logged(row: Sequence[Any]) -> LoggedDecision:
     )
 
 
-def append_message(
-    tx: Transaction, *, message_id: str, kind: str, payload: dict[str, Any], now_ms: int
-) -> None:
-    """Leave a message in the outbox: it is worked off after the transaction, elsewhere."""
-    tx.execute(
-        "INSERT INTO outbox (message_id, kind, payload, created_at_ms) VALUES (?, ?, ?, ?)",
-        (message_id, kind, msgspec.json.encode(payload).decode(), now_ms),
-    )
-
-
 def request_review(tx: Transaction, *, decision_id: str, note: str, now_ms: int) -> bool:
     """Note that a person asks for a human to look again; False if that was asked before."""
     if tx.execute("SELECT 1 FROM review_requests WHERE decision_id = ?", (decision_id,)):

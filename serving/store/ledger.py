@@ -14,7 +14,7 @@ from data_contracts.cross_table_rules import CURRENCY_REFERENCES, TIMED_REFERENC
 from data_contracts.ledger_contracts import CONTRACTS
 from data_contracts.row_check import Rule
 from features.online import CREDIT_CONTRACTS
-from serving.store.reservations import end_by_cancellation, end_by_invoice
+from serving.store.follow_ups import follow_up
 from serving.store.store import Transaction
 
 LedgerRow = dict[str, Any]
@@ -110,7 +110,7 @@ def append(tx: Transaction, contract: Contract, row: Mapping[str, Any], now_ms: 
     recorded_at_ms = _next_recorded_at_ms(tx, entity_of(contract, row), now_ms)
     if not _insert(tx, contract, {**row, "recorded_at": recorded_at_ms}, fingerprint):
         return _sent_before(event_id, _known_fingerprint(tx, event_id) or "", fingerprint)
-    end_reservations(tx, contract, row, now_ms)
+    follow_up(tx, contract, row, now_ms)
     return AppendResult(
         event_id=event_id,
         status=AppendStatus.ACCEPTED,
@@ -378,14 +378,6 @@ def quarantine_row(
         "VALUES (?, ?, ?, ?, ?) ON CONFLICT (quarantine_id) DO NOTHING",
         (quarantine_id, now_ms, contract_name, _encode(list(violations)).decode(), body),
     )
-
-
-def end_reservations(tx: Transaction, contract: Contract, row: Mapping[str, Any], now_ms: int) -> None:
-    """An invoice takes over from the reservation of its order, a cancellation ends it."""
-    if contract.name == "invoices":
-        end_by_invoice(tx, customer_id=row["customer_id"], order_id=row["order_id"], now_ms=now_ms)
-    elif contract.name == "order_events" and row["kind"] == "cancelled":
-        end_by_cancellation(tx, customer_id=row["customer_id"], order_id=row["order_id"], now_ms=now_ms)
 
 
 _CREDIT_CONTRACT_NAMES = tuple(contract.name for contract in CREDIT_CONTRACTS)

@@ -18,11 +18,11 @@ from data_contracts.contract import ColumnType, Contract
 from data_contracts.ledger_contracts import ALL_CONTRACTS
 from data_contracts.parquet_ledger import arrow_schema, has_table, read_table, write_table
 from data_contracts.progress import Progress, no_progress
+from serving.store.follow_ups import keep_in_step
 from serving.store.ledger import (
     INSERT_EVENT,
     LedgerRow,
     content_sha256,
-    end_reservations,
     event_parameters,
     readmit_what_is_known,
 )
@@ -156,7 +156,7 @@ def _load_block(
         list(latest.items()),
     )
     for row in loaded:
-        end_reservations(tx, contract, row, now_ms)
+        keep_in_step(tx, contract, row, now_ms)
     result.loaded[contract.name] = result.loaded.get(contract.name, 0) + len(fresh)
     result.repeated[contract.name] = result.repeated.get(contract.name, 0) + repeated
 

@@ -122,7 +122,7 @@ api_keys = Table(
     metadata,
     Column("key_sha256", Text, primary_key=True),
     Column("name", Text, nullable=False, unique=True),
-    Column("role", Text, nullable=False, comment="checkout or merchant"),
+    Column("role", Text, nullable=False, comment="checkout, merchant or fraud"),
     Column("merchant_id", Text, comment="whose orders a merchant key may see"),
     Column("created_at_ms", BigInteger, nullable=False),
     Column("revoked_at_ms", BigInteger),
@@ -155,3 +155,228 @@ outbox = Table(
     Column("payload", Text, nullable=False),
     sqlite_with_rowid=False,
 )
+
+order_links = Table(
+    "order_links",
+    metadata,
+    Column("entity_kind", Text, primary_key=True, comment="what orders can have in common: a device, ..."),
+    Column("entity_key", Text, primary_key=True),
+    Column("is_finding", BigInteger, primary_key=True, comment="1: fraud was confirmed about the order"),
+    Column("occurred_at_ms", BigInteger, primary_key=True),
+    Column("event_id", Text, primary_key=True, comment="ledger row that makes the link"),
+    Column("order_id", Text, nullable=False),
+    Column("customer_id", Text, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+screenings = Table(
+    "screenings",
+    metadata,
+    Column("screening_id", Text, primary_key=True),
+    Column("order_id", Text, nullable=False),
+    Column("as_of_ms", BigInteger, nullable=False),
+    Column("trigger", Text, nullable=False, comment="what made us look, such as order_approved"),
+    Column("outcome", Text, nullable=False, comment="clear or flagged"),
+    Column("model_name", Text, nullable=False),
+    Column("model_version", Text, nullable=False),
+    Column("feature_set_version", Text, nullable=False),
+    Column("policy_version", Text, nullable=False),
+    Column("features", LargeBinary, nullable=False, comment="as in decisions"),
+    Column("record", Text, nullable=False, comment="JSON: probability, raw log-odds, reasons"),
+)
+Index("screenings_by_order", screenings.c.order_id, screenings.c.as_of_ms)
+
+review_cases = Table(
+    "review_cases",
+    metadata,
+    Column("case_id", Text, primary_key=True),
+    Column("order_id", Text, nullable=False, unique=True, comment="one case for an order, for ever"),
+    Column("customer_id", Text, nullable=False),
+    Column("merchant_id", Text, nullable=False),
+    Column("state", Text, nullable=False, comment="open, claimed, contacting_customer or closed"),
+    Column("priority", BigInteger, nullable=False, comment="saving lost by waiting; renewed each minute"),
+    Column("reviewer", Text, comment="who holds it"),
+    Column("version", BigInteger, nullable=False, comment="raised by every change"),
+    Column("record", Text, nullable=False, comment="JSON: the case, and what its priority rests on"),
+)
+Index(
+    "review_cases_in_order_of_work",
+    review_cases.c.state,
+    review_cases.c.priority.desc(),
+    review_cases.c.case_id.desc(),
+)
+Index("review_cases_by_customer", review_cases.c.customer_id)
+
+case_history = Table(
+    "case_history",
+    metadata,
+    Column("case_id", Text, primary_key=True),
+    Column("entry", BigInteger, primary_key=True, comment="1, 2, 3, ..."),
+    Column("at_ms", BigInteger, nullable=False),
+    Column("actor", Text, nullable=False, comment="a reviewer, or system"),
+    Column("action", Text, nullable=False),
+    Column("detail", Text, nullable=False, comment="JSON"),
+    sqlite_with_rowid=False,
+)
+Index("case_history_by_action", case_history.c.action, case_history.c.at_ms)
+
+stop_requests = Table(
+    "stop_requests",
+    metadata,
+    Column("stop_request_id", Text, primary_key=True),
+    Column("case_id", Text, nullable=False),
+    Column("order_id", Text, nullable=False),
+    Column("merchant_id", Text, nullable=False),
+    Column("state", Text, nullable=False, comment="requested, answered, expired or withdrawn"),
+    Column("answer_due_at_ms", BigInteger, comment="null until the merchant was reached"),
+    Column("version", BigInteger, nullable=False, comment="raised by every change"),
+    Column("record", Text, nullable=False, comment="JSON: the request with its answers"),
+)
+Index("stop_requests_by_order", stop_requests.c.order_id)
+Index("stop_requests_by_case", stop_requests.c.case_id)
+Index("stop_requests_by_due", stop_requests.c.state, stop_requests.c.answer_due_at_ms)
+
+deliveries = Table(
+    "deliveries",
+    metadata,
+    Column("delivery_id", Text, primary_key=True, comment="webhook-id: the same at every attempt"),
+    Column("merchant_id", Text, nullable=False),
+    Column("stop_request_id", Text, nullable=False),
+    Column("event_type", Text, nullable=False, comment="such as stop_request.created"),
+    Column("channel", Text, nullable=False, comment="webhook or email"),
+    Column("body", Text, nullable=False, comment="what is sent, to the byte"),
+    Column("state", Text, nullable=False, comment="waiting, delivered, gone, given_up or dropped"),
+    Column("created_at_ms", BigInteger, nullable=False),
+    Column("next_attempt_at_ms", BigInteger, comment="null once nothing more is tried"),
+    Column("attempts", BigInteger, nullable=False),
+)
+Index("deliveries_by_next_attempt", deliveries.c.next_attempt_at_ms)
+Index("deliveries_by_stop_request", deliveries.c.stop_request_id)
+
+delivery_attempts = Table(
+    "delivery_attempts",
+    metadata,
+    Column("delivery_id", Text, primary_key=True),
+    Column("attempt", BigInteger, primary_key=True, comment="1, 2, 3, ..."),
+    Column("at_ms", BigInteger, nullable=False),
+    Column("outcome", Text, nullable=False, comment="delivered, gone or retry"),
+    Column("status", BigInteger, comment="HTTP status, null where there was no answer"),
+    Column("detail", Text, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+webhook_endpoints = Table(
+    "webhook_endpoints",
+    metadata,
+    Column("merchant_id", Text, primary_key=True),
+    Column("ended_at_ms", BigInteger, comment="when it answered 410: nothing is sent there any more"),
+)
+
+webhook_secrets = Table(
+    "webhook_secrets",
+    metadata,
+    Column("merchant_id", Text, primary_key=True),
+    Column("created_at_ms", BigInteger, primary_key=True),
+    Column("secret", Text, nullable=False),
+    Column("ends_at_ms", BigInteger, comment="null for the one in force; a rotated one overlaps until then"),
+)
+
+signing_keys = Table(
+    "signing_keys",
+    metadata,
+    Column("name", Text, primary_key=True, comment="what is signed with it"),
+    Column("secret", Text, nullable=False),
+    Column("created_at_ms", BigInteger, nullable=False),
+)
+
+recall_tasks = Table(
+    "recall_tasks",
+    metadata,
+    Column("stop_request_id", Text, primary_key=True),
+    Column("carrier", Text, nullable=False),
+    Column("tracking_number", Text, nullable=False),
+    Column("created_at_ms", BigInteger, nullable=False),
+    Column("result", Text, comment="recalled or failed; null while it is open"),
+    Column("done_at_ms", BigInteger),
+    Column("done_by", Text),
+)
+
+investigations = Table(
+    "investigations",
+    metadata,
+    Column("case_id", Text, primary_key=True, comment="one investigation at a time"),
+    Column("state", Text, nullable=False, comment="open or closed"),
+    Column("opened_at_ms", BigInteger, nullable=False, comment="when it was last opened"),
+    Column("version", BigInteger, nullable=False, comment="raised by every change"),
+    Column("record", Text, nullable=False, comment="JSON: triggers, answers, questions, finding"),
+)
+Index("investigations_by_state", investigations.c.state, investigations.c.opened_at_ms)
+
+settlement_postings = Table(
+    "settlement_postings",
+    metadata,
+    Column("settlement_id", Text, primary_key=True, comment="what was posted together, and sums to zero"),
+    Column("line", BigInteger, primary_key=True, comment="1, 2, 3, ..."),
+    Column("side", BigInteger, primary_key=True, comment="1, 2: the sides of the line's double entry"),
+    Column("case_id", Text, nullable=False),
+    Column("order_id", Text, nullable=False),
+    Column("merchant_id", Text, nullable=False),
+    Column("text", Text, nullable=False, comment="of the line on the settlement note"),
+    Column("account", Text, nullable=False),
+    Column("amount_cents", BigInteger, nullable=False, comment="a debit is positive, a credit negative"),
+    Column("currency", Text, nullable=False),
+    Column("posted_at_ms", BigInteger, nullable=False),
+)
+Index("settlement_postings_by_case", settlement_postings.c.case_id)
+
+daily_flow = Table(
+    "daily_flow",
+    metadata,
+    # Summed up by the worker from the decisions, so that an overview reads days and not decisions.
+    Column("time_zone", Text, primary_key=True, comment="whose days they are"),
+    Column("day", Text, primary_key=True, comment="ISO date"),
+    Column("merchant_id", Text, primary_key=True),
+    Column("orders", BigInteger, nullable=False, comment="orders whose newest decision is of that day"),
+    Column("approved", BigInteger, nullable=False, comment="those of them that it approved"),
+    sqlite_with_rowid=False,
+)
+
+flow_progress = Table(
+    "flow_progress",
+    metadata,
+    Column("time_zone", Text, primary_key=True),
+    Column("counted_to", Text, nullable=False, comment="the last decision_id that daily_flow counts"),
+    sqlite_with_rowid=False,
+)
+
+console_users = Table(
+    "console_users",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("role", Text, nullable=False, comment="fraud, analyst or admin"),
+    Column("password_hash", Text, nullable=False, comment="argon2id, with its parameters"),
+    Column("created_at_ms", BigInteger, nullable=False),
+    Column("password_set_at_ms", BigInteger, nullable=False),
+    Column("disabled_at_ms", BigInteger, comment="null while the user may sign in"),
+)
+
+console_sessions = Table(
+    "console_sessions",
+    metadata,
+    Column("session_sha256", Text, primary_key=True),
+    Column("user_name", Text, nullable=False),
+    Column("created_at_ms", BigInteger, nullable=False),
+    Column("last_used_at_ms", BigInteger, nullable=False),
+    Column("notice", Text, comment="for the next page that is shown"),
+)
+Index("console_sessions_by_user", console_sessions.c.user_name)
+
+sign_in_failures = Table(
+    "sign_in_failures",
+    metadata,
+    Column("name_sha256", Text, primary_key=True, comment="hashed: a password is easily typed there"),
+    Column("at_ms", BigInteger, primary_key=True),
+    Column("try_id", Text, primary_key=True),
+    sqlite_with_rowid=False,
+)
+Index("sign_in_failures_by_age", sign_in_failures.c.at_ms)

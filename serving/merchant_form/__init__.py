@@ -1,0 +1,1 @@
+"""The merchant's web form: answers to a stop request through a signed link, without login or script."""

@@ -1,0 +1,59 @@
+"""What a new ledger row causes, in its own transaction: exposure ends, links arise, orders are looked at."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from data_contracts.contract import Contract
+from features.order_risk_online import FRAUD_OUTCOMES
+from serving.store.investigations import has_case, order_of_invoice
+from serving.store.order_links import link_row
+from serving.store.outbox import ask_for_case_check, ask_for_screening, tell_of_fraud
+from serving.store.reservations import end_by_cancellation, end_by_invoice
+from serving.store.store import Transaction
+
+LOOK_AGAIN_AT = frozenset(
+    {"address_changed", "delivery_redirected", "shipment_booked", "shipped", "delivered"}
+)
+SETTLED_BY_EVENTS = frozenset({"shipment_booked", "shipped", "delivered", "returned", "cancelled"})
+
+
+def follow_up(tx: Transaction, contract: Contract, row: Mapping[str, Any], now_ms: int) -> None:
+    """Everything that a row causes that arrives as news."""
+    keep_in_step(tx, contract, row, now_ms)
+    if contract.name == "order_events" and row["kind"] in LOOK_AGAIN_AT:
+        ask_for_screening(tx, row["order_id"], row["kind"], now_ms)
+    elif contract.name == "order_outcomes" and row["kind"] in FRAUD_OUTCOMES:
+        tell_of_fraud(tx, row["order_id"], now_ms)
+    why = _why_to_check(contract, row)
+    if why is not None:
+        order_id = row["order_id"] if "order_id" in row else order_of_invoice(tx, row["invoice_id"])
+        if order_id is not None and has_case(tx, order_id):
+            ask_for_case_check(tx, order_id, why, now_ms)
+
+
+def _why_to_check(contract: Contract, row: Mapping[str, Any]) -> str | None:
+    """What about a row concerns the case of its order; None where it does not."""
+    match contract.name:
+        case "order_outcomes":
+            return str(row["kind"])
+        case "order_events" if row["kind"] in SETTLED_BY_EVENTS or row.get("corrects") is not None:
+            return str(row["kind"])
+        case "invoices":
+            return "invoiced"
+        case "invoice_pauses" if row["reason"] == "dispute" and row.get("ended_at") is None:
+            return "disputed"
+        case "orders" if row.get("corrects") is not None:
+            return "order_corrected"
+        case _:
+            return None
+
+
+def keep_in_step(tx: Transaction, contract: Contract, row: Mapping[str, Any], now_ms: int) -> None:
+    """What also a row from history causes: an invoice takes over from its order's reservation, a
+    cancellation ends it, and orders are linked by what they share.
+    """
+    link_row(tx, contract, row)
+    if contract.name == "invoices":
+        end_by_invoice(tx, customer_id=row["customer_id"], order_id=row["order_id"], now_ms=now_ms)
+    elif contract.name == "order_events" and row["kind"] == "cancelled":
+        end_by_cancellation(tx, customer_id=row["customer_id"], order_id=row["order_id"], now_ms=now_ms)

@@ -1,0 +1,206 @@
+"""Investigations, what was posted about a case, and the ledger rows that both rest on, in SQL."""
+
+import enum
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from data_contracts.invoice_adjustments import INVOICE_ADJUSTMENTS
+from data_contracts.invoice_pauses import INVOICE_PAUSES
+from data_contracts.invoice_payments import INVOICE_PAYMENTS
+from data_contracts.invoices import INVOICES
+from data_contracts.order_events import ORDER_EVENTS
+from data_contracts.order_outcomes import ORDER_OUTCOMES
+from data_contracts.orders import ORDERS
+from serving.domain.investigation import Investigation, InvestigationState
+from serving.domain.liability import Account, SettlementText
+from serving.store.store import Transaction
+
+LedgerRow = dict[str, Any]
+
+_SETTLED_BY = tuple(
+    contract.name
+    for contract in (
+        ORDERS,
+        ORDER_EVENTS,
+        ORDER_OUTCOMES,
+        INVOICES,
+        INVOICE_PAYMENTS,
+        INVOICE_ADJUSTMENTS,
+        INVOICE_PAUSES,
+    )
+)
+_decode = msgspec.json.Decoder(LedgerRow).decode
+
+
+class InvestigationAction(enum.Enum):
+    """What the history of a case can tell about its investigation, and what was posted and recorded."""
+
+    OPENED = "investigation_opened"
+    TRIGGER_NOTED = "investigation_trigger_noted"
+    MERCHANT_ASKED = "merchant_asked"
+    CONCLUDED = "investigation_concluded"
+    OUTCOME_RECORDED = "outcome_recorded"
+    SETTLED = "settled"
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredPosting:
+    """One side of one line of one settlement. amount_cents: a debit is positive, a credit negative."""
+
+    settlement_id: str
+    line: int
+    side: int
+    case_id: str
+    order_id: str
+    merchant_id: str
+    text: SettlementText
+    account: Account
+    amount_cents: int
+    currency: str
+    posted_at_ms: int
+
+
+class InvestigationMovedError(Exception):
+    """Somebody else changed the investigation meanwhile; look again."""
+
+
+def investigation_of(tx: Transaction, case_id: str) -> Investigation | None:
+    """The investigation of a case, None where it never had one."""
+    rows = tx.execute("SELECT record FROM investigations WHERE case_id = ?", (case_id,))
+    return _investigation(rows[0]) if rows else None
+
+
+def open_investigations(tx: Transaction, limit: int) -> list[Investigation]:
+    """The investigations without a finding, the longest open first: one indexed read."""
+    rows = tx.execute(
+        "SELECT record FROM investigations WHERE state = ? ORDER BY opened_at_ms, case_id LIMIT ?",
+        (InvestigationState.OPEN.value, limit),
+    )
+    return [_investigation(row) for row in rows]
+
+
+def _investigation(row: Sequence[Any]) -> Investigation:
+    return msgspec.convert(_decode(row[0]), Investigation)
+
+
+def keep_investigation(tx: Transaction, investigation: Investigation, *, version_before: int | None) -> None:
+    """Keep an investigation's next state.
+
+    version_before: at which it was read, None for a new one.
+    Raises InvestigationMovedError unless it is still that.
+    """
+    record = msgspec.json.encode(investigation).decode()
+    case_id, state, version = investigation.case_id, investigation.state.value, investigation.version
+    opened_at_ms = investigation.opened_at_ms
+    if version_before is None:
+        written = tx.execute(
+            "INSERT INTO investigations (case_id, state, opened_at_ms, version, record) "
+            "VALUES (?, ?, ?, ?, ?) ON CONFLICT (case_id) DO NOTHING RETURNING case_id",
+            (case_id, state, opened_at_ms, version, record),
+        )
+    else:
+        written = tx.execute(
+            "UPDATE investigations SET state = ?, opened_at_ms = ?, version = ?, record = ? "
+            "WHERE case_id = ? AND version = ? RETURNING case_id",
+            (state, opened_at_ms, version, record, case_id, version_before),
+        )
+    if not written:
+        raise InvestigationMovedError(f"the investigation of case {case_id} was changed meanwhile")
+
+
+def append_investigation_history(
+    tx: Transaction,
+    case_id: str,
+    *,
+    at_ms: int,
+    actor: str,
+    action: InvestigationAction,
+    detail: dict[str, Any],
+) -> None:
+    """Note in the history of the case what happened, in the transaction in which it happens."""
+    tx.execute(
+        "INSERT INTO case_history (case_id, entry, at_ms, actor, action, detail) SELECT ?, "
+        "coalesce(max(entry), 0) + 1, ?, ?, ?, ? FROM case_history WHERE case_id = ?",
+        (case_id, at_ms, actor, action.value, msgspec.json.encode(detail).decode(), case_id),
+    )
+
+
+def append_postings(tx: Transaction, postings: Sequence[StoredPosting]) -> None:
+    """Write the postings of a settlement; they are never changed afterwards."""
+    tx.execute_many(
+        "INSERT INTO settlement_postings (settlement_id, line, side, case_id, order_id, merchant_id, text, "
+        "account, amount_cents, currency, posted_at_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        [
+            (
+                posting.settlement_id,
+                posting.line,
+                posting.side,
+                posting.case_id,
+                posting.order_id,
+                posting.merchant_id,
+                posting.text.value,
+                posting.account.value,
+                posting.amount_cents,
+                posting.currency,
+                posting.posted_at_ms,
+            )
+            for posting in postings
+        ],
+    )
+
+
+def postings_of_case(tx: Transaction, case_id: str) -> list[StoredPosting]:
+    """Everything that was posted about a case, the earliest settlement first."""
+    rows = tx.execute(
+        "SELECT settlement_id, line, side, case_id, order_id, merchant_id, text, account, amount_cents, "
+        "currency, posted_at_ms FROM settlement_postings WHERE case_id = ? "
+        "ORDER BY posted_at_ms, settlement_id, line, side",
+        (case_id,),
+    )
+    return [
+        StoredPosting(
+            settlement_id=row[0],
+            line=int(row[1]),
+            side=int(row[2]),
+            case_id=row[3],
+            order_id=row[4],
+            merchant_id=row[5],
+            text=SettlementText(row[6]),
+            account=Account(row[7]),
+            amount_cents=int(row[8]),
+            currency=row[9],
+            posted_at_ms=int(row[10]),
+        )
+        for row in rows
+    ]
+
+
+def settlement_rows(tx: Transaction, customer_id: str) -> dict[str, list[LedgerRow]]:
+    """The ledger rows of one customer about orders and their invoices, by contract, in one query."""
+    rows: defaultdict[str, list[LedgerRow]] = defaultdict(list)
+    marks = ", ".join("?" * len(_SETTLED_BY))
+    for contract, body in tx.execute(
+        f"SELECT contract, body FROM ledger_events WHERE entity_id = ? AND contract IN ({marks})",  # noqa: S608 - placeholders only
+        (customer_id, *_SETTLED_BY),
+    ):
+        rows[contract].append(_decode(body))
+    return rows
+
+
+def has_case(tx: Transaction, order_id: str) -> bool:
+    """Whether an order has a review case."""
+    return bool(tx.execute("SELECT 1 FROM review_cases WHERE order_id = ?", (order_id,)))
+
+
+def order_of_invoice(tx: Transaction, invoice_id: str) -> str | None:
+    """The order that an invoice bills, by its newest row; None for an unknown invoice."""
+    rows = tx.execute(
+        "SELECT body FROM ledger_events WHERE contract = ? AND subject_id = ? "
+        "ORDER BY recorded_at_ms DESC, event_id DESC LIMIT 1",
+        (INVOICES.name, invoice_id),
+    )
+    return str(_decode(rows[0][0])["order_id"]) if rows else None

@@ -1,0 +1,139 @@
+"""The outbox: what a transaction leaves to be worked off after it, elsewhere; once done, it is gone."""
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from serving.store.store import Transaction
+
+SCREEN_ORDER = "screen_order"
+REQUEST_STOP = "request_stop"
+FRAUD_CONFIRMED = "fraud_confirmed"
+LINK_ORDER = "link_order"
+CHECK_CASE = "check_case"
+APPROVED = "order_approved"
+WATCH = "invoice_watch"
+VERDICT = "verdict"
+
+INVOICE_WATCH_MS = 86_400_000
+"""How long after a case is closed its invoice is looked at for the first time."""
+
+_decode = msgspec.json.Decoder(dict[str, Any]).decode
+
+
+def append_message(
+    tx: Transaction, *, message_id: str, kind: str, payload: dict[str, Any], now_ms: int
+) -> None:
+    """Leave a message in the outbox: it is worked off after the transaction, elsewhere."""
+    tx.execute(
+        "INSERT INTO outbox (message_id, kind, payload, created_at_ms) VALUES (?, ?, ?, ?)",
+        (message_id, kind, msgspec.json.encode(payload).decode(), now_ms),
+    )
+
+
+def ask_for_screening(tx: Transaction, order_id: str, trigger: str, now_ms: int) -> None:
+    """Leave a message that an order is to be looked at (again)."""
+    append_message(
+        tx,
+        message_id=f"{trigger}-{order_id}-{secrets.token_hex(4)}",
+        kind=SCREEN_ORDER,
+        payload={"order_id": order_id, "trigger": trigger},
+        now_ms=now_ms,
+    )
+
+
+def tell_of_fraud(tx: Transaction, order_id: str, now_ms: int) -> None:
+    """Leave a message that an order was confirmed as fraud: what is linked to it is looked at again."""
+    append_message(
+        tx,
+        message_id=f"fraud-{order_id}-{secrets.token_hex(4)}",
+        kind=FRAUD_CONFIRMED,
+        payload={"order_id": order_id},
+        now_ms=now_ms,
+    )
+
+
+def ask_for_stop_request(tx: Transaction, case_id: str, *, due_at_ms: int) -> None:
+    """Leave a message that a merchant is to be asked, once the stop of a case cannot be undone any more."""
+    append_message(
+        tx,
+        message_id=f"stop-{case_id}-{secrets.token_hex(4)}",
+        kind=REQUEST_STOP,
+        payload={"case_id": case_id},
+        now_ms=due_at_ms,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class WaitingMessage:
+    """A message in the outbox."""
+
+    created_at_ms: int
+    message_id: str
+    kind: str
+    payload: dict[str, Any]
+
+
+def waiting_messages(
+    tx: Transaction, kinds: Sequence[str], limit: int, *, due_at_ms: int
+) -> list[WaitingMessage]:
+    """The messages of some kinds that wait longest.
+
+    due_at_ms: those left for later than this, such as a stop that can still be undone, are not among them.
+    """
+    marks = ", ".join("?" * len(kinds))
+    rows = tx.execute(
+        f"SELECT created_at_ms, message_id, kind, payload FROM outbox WHERE kind IN ({marks}) "  # noqa: S608 - placeholders only
+        "AND created_at_ms <= ? ORDER BY created_at_ms, message_id LIMIT ?",
+        (*kinds, due_at_ms, limit),
+    )
+    return [
+        WaitingMessage(created_at_ms=int(row[0]), message_id=row[1], kind=row[2], payload=_decode(row[3]))
+        for row in rows
+    ]
+
+
+def take_message(tx: Transaction, message: WaitingMessage) -> bool:
+    """Take a message out of the outbox with this transaction; False where another worker has."""
+    return bool(
+        tx.execute(
+            "DELETE FROM outbox WHERE created_at_ms = ? AND message_id = ? RETURNING message_id",
+            (message.created_at_ms, message.message_id),
+        )
+    )
+
+
+def ask_for_case_check(tx: Transaction, order_id: str, why: str, now_ms: int) -> None:
+    """Leave a message that news came about an order that has a review case."""
+    append_message(
+        tx,
+        message_id=f"check-{order_id}-{secrets.token_hex(4)}",
+        kind=CHECK_CASE,
+        payload={"order_id": order_id, "why": why},
+        now_ms=now_ms,
+    )
+
+
+def ask_for_invoice_watch(tx: Transaction, order_id: str, *, since_ms: int, due_at_ms: int) -> None:
+    """Leave a message that at `due_at_ms` the invoice of a closed case is to be looked at.
+
+    since_ms: when the watch began.
+    """
+    append_message(
+        tx,
+        message_id=f"watch-{order_id}-{secrets.token_hex(4)}",
+        kind=CHECK_CASE,
+        payload={"order_id": order_id, "why": WATCH, "since_ms": since_ms},
+        now_ms=due_at_ms,
+    )
+
+
+def watch_invoice(tx: Transaction, order_id: str, now_ms: int) -> None:
+    """See to it that the invoice of a case that is being closed is looked at until it is paid.
+
+    now_ms: when the case is closed; a watch ends where the case was closed again after it began.
+    """
+    ask_for_invoice_watch(tx, order_id, since_ms=now_ms, due_at_ms=now_ms + INVOICE_WATCH_MS)

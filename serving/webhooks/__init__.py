@@ -1,0 +1,1 @@
+"""Signed messages to merchants: signing, checked endpoints, delivery."""

@@ -1,0 +1,299 @@
+"""Use case: bring every waiting message to its merchant, at least once, by webhook or else by e-mail.
+
+A message is leased, sent outside of any transaction, and what came of it is recorded. A worker that is
+killed in between leaves the message to whoever looks after the lease: the merchant may then get it twice,
+under the same id, but never not at all.
+"""
+
+import logging
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+from data_contracts.merchants import MERCHANTS
+from serving.store.deliveries import (
+    DELIVERED,
+    DROPPED,
+    EMAIL,
+    GIVEN_UP,
+    GONE,
+    STOP_REQUEST_CREATED,
+    WAITING,
+    Delivery,
+    current_secrets,
+    delivery_of,
+    due,
+    email_delivery_id,
+    end_endpoint,
+    endpoint_has_ended,
+    enqueue,
+    finish,
+    is_reached,
+    is_told,
+    lease,
+    overdue_webhooks,
+    record_attempt,
+    schedule,
+    secrets_in_force,
+)
+from serving.store.ledger import newest_row
+from serving.store.store import Store, Transaction
+from serving.webhooks.delivery import (
+    TIMEOUT_SECONDS,
+    DeliveryKind,
+    DeliveryResult,
+    next_attempt_after_ms,
+    send,
+)
+from serving.webhooks.endpoint_url import (
+    EndpointRefusedError,
+    EndpointUnresolvedError,
+    Resolver,
+    check_endpoint,
+)
+from serving.webhooks.mailbox import EmailMessageText, Mailbox
+from serving.webhooks.signing import signed_headers
+
+LOG = logging.getLogger("bonitas.webhooks")
+
+FALLBACK_AFTER_MS = 15 * 60_000
+LEASE_MS = 120_000
+SENT_AT_ONCE = 8
+
+
+@dataclass(frozen=True, kw_only=True)
+class DispatchScope:
+    """What sending needs.
+
+    timeout_seconds: for one webhook attempt. lease_ms: longer than any attempt takes, else ValueError.
+    jitter: random in [0, 1).
+    on_delivered: told of the first time that a merchant was reached about a stop request, with the
+        instant, in the transaction that records it; that transaction holds the lock on the stop request.
+    fallback_email: what an e-mail says in place of a webhook, None where none is needed any more.
+    """
+
+    store: Store
+    now_ms: Callable[[], int]
+    resolve: Resolver
+    allow_private_addresses: bool
+    jitter: Callable[[], float]
+    mailbox: Mailbox
+    on_delivered: Callable[[Transaction, str, int], None]
+    fallback_email: Callable[[Transaction, Delivery], EmailMessageText | None]
+    timeout_seconds: float = TIMEOUT_SECONDS
+    fallback_after_ms: int = FALLBACK_AFTER_MS
+    lease_ms: int = LEASE_MS
+
+    def __post_init__(self) -> None:
+        if self.lease_ms <= self.timeout_seconds * 1_000:
+            raise ValueError("a lease must outlast an attempt")
+
+
+def dispatch_due(scope: DispatchScope, limit: int = 50) -> int:
+    """Send what is due, several at once; returns how many attempts were made. Raises StoreUnavailable."""
+    done = 0
+    with ThreadPoolExecutor(SENT_AT_ONCE, "webhook") as senders:
+        while done < limit:
+            leased = _lease(scope, min(SENT_AT_ONCE, limit - done))
+            if leased is None:
+                break
+            sending = {senders.submit(_send, scope, message): message for message in _prepared(scope, leased)}
+            problems: list[Exception] = []
+            for sent in as_completed(sending):
+                try:
+                    _record(scope, sending[sent], sent.result())
+                except Exception as problem:  # one message's trouble must not cost the others their record
+                    problems.append(problem)
+            if problems:
+                raise problems[0]
+            done += len(leased)
+    return done
+
+
+def send_fallbacks(scope: DispatchScope) -> int:
+    """Enqueue an e-mail for each notice that its webhook did not bring in time; returns how many.
+
+    The next `dispatch_due` sends them. Raises StoreUnavailable.
+    """
+    written = 0
+    with scope.store.reading() as tx:
+        overdue = overdue_webhooks(tx, scope.now_ms() - scope.fallback_after_ms)
+    for webhook in overdue:
+        with scope.store.writing(webhook.stop_request_id) as tx:
+            written += _enqueue_fallback(scope, tx, webhook, scope.now_ms())
+    return written
+
+
+def email_payload(text: EmailMessageText) -> str:
+    """The `body` of a delivery by e-mail, for `deliveries.enqueue`."""
+    return msgspec.json.encode(text).decode()
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Message:
+    """A leased message with all that sending it needs. endpoint_url: None where there is none in use."""
+
+    delivery: Delivery
+    started_at_ms: int
+    is_known_merchant: bool
+    email: str
+    endpoint_url: str | None
+    secrets: Sequence[str]
+
+
+def _lease(scope: DispatchScope, limit: int) -> list[Delivery] | None:
+    """What this worker may send now; None where nothing is due."""
+    now_ms = scope.now_ms()
+    with scope.store.reading() as tx:
+        waiting = due(tx, now_ms, limit)
+    if not waiting:
+        return None
+    until_ms = now_ms + scope.lease_ms
+    with scope.store.writing() as tx:
+        # In one order for all workers: they would wait for each other in a circle.
+        return [
+            replace(delivery, next_attempt_at_ms=until_ms)
+            for delivery in sorted(waiting, key=lambda delivery: delivery.delivery_id)
+            if delivery.next_attempt_at_ms is not None
+            and lease(tx, delivery.delivery_id, delivery.next_attempt_at_ms, until_ms)
+        ]
+
+
+def _prepared(scope: DispatchScope, leased: Sequence[Delivery]) -> list[_Message]:
+    now_ms = scope.now_ms()
+    with scope.store.reading() as tx:
+        messages = [_looked_up(tx, delivery, now_ms) for delivery in leased]
+    if any(message.endpoint_url is not None and not message.secrets for message in messages):
+        with scope.store.writing() as tx:
+            # As above: the secrets' locks in one order.
+            messages = [
+                replace(message, secrets=current_secrets(tx, message.delivery.merchant_id, now_ms))
+                for message in sorted(messages, key=lambda message: message.delivery.merchant_id)
+            ]
+    return messages
+
+
+def _looked_up(tx: Transaction, delivery: Delivery, now_ms: int) -> _Message:
+    merchant: dict[str, Any] = newest_row(tx, MERCHANTS, delivery.merchant_id) or {}
+    url: str | None = merchant.get("endpoint_url")
+    return _Message(
+        delivery=delivery,
+        started_at_ms=now_ms,
+        is_known_merchant=bool(merchant),
+        email=merchant.get("email", ""),
+        endpoint_url=None if url is None or endpoint_has_ended(tx, delivery.merchant_id, url) else url,
+        secrets=secrets_in_force(tx, delivery.merchant_id, now_ms),
+    )
+
+
+def _send(scope: DispatchScope, message: _Message) -> DeliveryResult:
+    """One attempt, in a thread without the store. Whatever happens is a result."""
+    if not message.is_known_merchant:
+        return _failed("the merchant is not known")
+    try:
+        if message.delivery.channel == EMAIL:
+            return _send_email(scope, message)
+        if message.endpoint_url is None:
+            return DeliveryResult(kind=DeliveryKind.GONE, status=None, detail="no endpoint")
+        return _send_webhook(scope, message, message.endpoint_url)
+    except EndpointRefusedError as refusal:
+        return _failed(refusal.rule.value)
+    except EndpointUnresolvedError:
+        # Without the name server's words: they may be about our own network.
+        return _failed("the host cannot be resolved")
+    except Exception as problem:  # a message that cannot be sent must not keep the others waiting
+        LOG.exception("delivery %s failed", message.delivery.delivery_id)
+        return _failed(type(problem).__name__)
+
+
+def _send_webhook(scope: DispatchScope, message: _Message, url: str) -> DeliveryResult:
+    endpoint = check_endpoint(
+        url, resolve=scope.resolve, allow_private_addresses=scope.allow_private_addresses
+    )
+    body = message.delivery.body.encode()
+    sent_at = datetime.fromtimestamp(scope.now_ms() / 1_000, UTC)
+    headers = signed_headers(message.delivery.delivery_id, sent_at, body, message.secrets)
+    return send(endpoint, headers, body, timeout_seconds=scope.timeout_seconds)
+
+
+def _send_email(scope: DispatchScope, message: _Message) -> DeliveryResult:
+    text = msgspec.json.decode(message.delivery.body, type=EmailMessageText)
+    try:
+        scope.mailbox.send(message.email, text.subject, text.body, message.delivery.delivery_id)
+    except OSError as problem:
+        LOG.warning("e-mail %s was not taken: %s", message.delivery.delivery_id, problem)
+        return _failed(f"e-mail not taken: {type(problem).__name__}")
+    return DeliveryResult(kind=DeliveryKind.DELIVERED, status=None, detail="e-mail taken")
+
+
+def _failed(detail: str) -> DeliveryResult:
+    return DeliveryResult(kind=DeliveryKind.RETRY, status=None, detail=detail)
+
+
+def _record(scope: DispatchScope, message: _Message, result: DeliveryResult) -> None:
+    delivery_id, stop_request_id = message.delivery.delivery_id, message.delivery.stop_request_id
+    with scope.store.writing(stop_request_id) as tx:
+        now_ms = scope.now_ms()
+        was_reached = is_reached(tx, stop_request_id)
+        stored = record_attempt(
+            tx,
+            delivery_id,
+            at_ms=now_ms,
+            outcome=result.kind.value,
+            status=result.status,
+            detail=result.detail,
+        )
+        if result.kind is DeliveryKind.DELIVERED:
+            finish(tx, delivery_id, DELIVERED)
+            if stored.event_type == STOP_REQUEST_CREATED and not was_reached:
+                scope.on_delivered(tx, stop_request_id, now_ms)
+        elif result.kind is DeliveryKind.GONE:
+            if message.endpoint_url is not None:
+                # As of the look-up: the merchant may have named another endpoint since.
+                end_endpoint(tx, stored.merchant_id, message.started_at_ms)
+            if stored.state == WAITING:
+                finish(tx, delivery_id, GONE)
+                _enqueue_fallback(scope, tx, stored, now_ms)
+        elif stored.next_attempt_at_ms == message.delivery.next_attempt_at_ms:
+            # Not where the lease has ended: what comes next is then for the worker that has it now.
+            _try_later(scope, tx, stored, result, now_ms)
+
+
+def _try_later(
+    scope: DispatchScope, tx: Transaction, delivery: Delivery, result: DeliveryResult, now_ms: int
+) -> None:
+    wait_ms = next_attempt_after_ms(delivery.attempts, result.retry_after_seconds, scope.jitter())
+    if wait_ms is not None:
+        schedule(tx, delivery.delivery_id, now_ms + wait_ms)
+        return
+    finish(tx, delivery.delivery_id, GIVEN_UP)
+    LOG.error("delivery %s is given up: %s", delivery.delivery_id, result.detail)
+    _enqueue_fallback(scope, tx, delivery, now_ms)
+
+
+def _enqueue_fallback(scope: DispatchScope, tx: Transaction, webhook: Delivery, now_ms: int) -> bool:
+    """One e-mail in place of a webhook, unless the merchant was reached or there is nothing to say."""
+    if webhook.channel == EMAIL:
+        return False
+    email_id = email_delivery_id(webhook.delivery_id)
+    now = delivery_of(tx, webhook.delivery_id)
+    is_overtaken = now is None or now.state in {DELIVERED, DROPPED}
+    if is_overtaken or is_told(tx, webhook.delivery_id) or delivery_of(tx, email_id) is not None:
+        return False
+    text = scope.fallback_email(tx, webhook)
+    if text is None:
+        return False
+    return enqueue(
+        tx,
+        delivery_id=email_id,
+        merchant_id=webhook.merchant_id,
+        stop_request_id=webhook.stop_request_id,
+        event_type=webhook.event_type,
+        channel=EMAIL,
+        body=email_payload(text),
+        now_ms=now_ms,
+    )

@@ -1,0 +1,119 @@
+"""Where e-mails to merchants are put: files, or a mail server."""
+
+import os
+import re
+import secrets
+import smtplib
+import ssl
+from contextlib import ExitStack
+from dataclasses import dataclass
+from email import policy
+from email.headerregistry import Address
+from email.message import EmailMessage
+from email.utils import formatdate
+from pathlib import Path
+from typing import Protocol
+from urllib.parse import unquote, urlsplit
+
+TIMEOUT_SECONDS = 15.0
+DEFAULT_SENDER = "bonitas@localhost"
+
+_MESSAGE_ID = re.compile(r"[A-Za-z0-9_-]{1,240}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class EmailMessageText:
+    """What an e-mail says: plain text."""
+
+    subject: str
+    body: str
+
+
+class Mailbox(Protocol):
+    """Takes e-mails."""
+
+    def send(self, to: str, subject: str, body: str, message_id: str) -> None:
+        """Hand over one e-mail; it returns once the e-mail is in other hands.
+
+        Raises OSError where that may work later, ValueError for what makes no e-mail.
+
+        message_id: letters, digits, '_' and '-'; the same for a repetition, so that it can be told.
+        """
+        ...
+
+
+class FileMailbox:
+    """One `.eml` file for each message, for tests and for a mail system that collects them."""
+
+    def __init__(self, directory: Path, sender: str = DEFAULT_SENDER) -> None:
+        self._directory = directory
+        self._sender = sender
+
+    def send(self, to: str, subject: str, body: str, message_id: str) -> None:
+        """Write the message whole or not at all; a repetition takes the place of the one before."""
+        content = email_message(self._sender, to, subject, body, message_id).as_bytes()
+        self._directory.mkdir(parents=True, exist_ok=True)
+        unfinished = self._directory / f".{message_id}.{secrets.token_hex(4)}.tmp"
+        with ExitStack() as on_failure:
+            on_failure.callback(unfinished.unlink, missing_ok=True)
+            with unfinished.open("xb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            unfinished.replace(self._directory / f"{message_id}.eml")
+            on_failure.pop_all()
+
+
+class SmtpMailbox:
+    """A mail server, by `smtp://user:password@host:port` or `smtps://`; STARTTLS where it is offered.
+
+    Raises ValueError for a URL of another kind. A password is never sent without TLS.
+    """
+
+    def __init__(self, url: str, sender: str, tls: ssl.SSLContext | None = None) -> None:
+        parts = urlsplit(url)
+        if parts.scheme not in {"smtp", "smtps"} or not parts.hostname:
+            raise ValueError("a mail server's URL is smtp://user:password@host:port or smtps://...")
+        self._is_tls = parts.scheme == "smtps"
+        self._host = parts.hostname
+        self._port = parts.port or (465 if self._is_tls else 587)
+        self._user = unquote(parts.username or "")
+        self._password = unquote(parts.password or "")
+        self._sender = sender
+        self._tls = tls or ssl.create_default_context()
+
+    def send(self, to: str, subject: str, body: str, message_id: str) -> None:
+        """Hand the message to the mail server, which has taken it when this returns."""
+        message = email_message(self._sender, to, subject, body, message_id)
+        with self._connected() as server:
+            is_tls = self._is_tls
+            server.ehlo_or_helo_if_needed()
+            if not is_tls and server.has_extn("starttls"):
+                server.starttls(context=self._tls)
+                is_tls = True
+            if self._user:
+                if not is_tls:
+                    raise smtplib.SMTPNotSupportedError("the mail server offers no TLS: no password is sent")
+                server.login(self._user, self._password)
+            server.send_message(message)
+
+    def _connected(self) -> smtplib.SMTP:
+        if self._is_tls:
+            return smtplib.SMTP_SSL(self._host, self._port, timeout=TIMEOUT_SECONDS, context=self._tls)
+        return smtplib.SMTP(self._host, self._port, timeout=TIMEOUT_SECONDS)
+
+
+def email_message(sender: str, to: str, subject: str, body: str, message_id: str) -> EmailMessage:
+    """The message to exactly one recipient. Raises ValueError where a value would break a header."""
+    if not _MESSAGE_ID.fullmatch(message_id):
+        raise ValueError("a message id holds at most 240 letters, digits, '_' and '-'")
+    message = EmailMessage(policy=policy.SMTP)
+    message["From"] = sender
+    # As an address, not as text: text with a comma would be two recipients.
+    message["To"] = Address(addr_spec=to)
+    message["Subject"] = subject
+    message["Date"] = formatdate()
+    message["Message-ID"] = f"<{message_id}@{sender.rpartition('@')[2].rstrip('>')}>"
+    message["Auto-Submitted"] = "auto-generated"
+    message.set_content(body)
+    return message

@@ -1,0 +1,336 @@
+"""Settlement on SQLite and PostgreSQL: what is posted is always what the ledger demands, and sums to zero."""
+
+from collections import Counter
+from itertools import count
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from serving.case_settlement import risk_facts
+from serving.domain.errors import UnknownOrder
+from serving.domain.liability import Account, FactsInvalid, Shipment, liability_of, settlement_lines
+from serving.domain.review_case import Verdict
+from serving.domain.stop_request import AnswerKind, StopRequestState
+from serving.store.case_queue import case_of, history_of
+from serving.store.investigations import StoredPosting
+from serving.store.store import Store
+from tests.builders import DAY, Row, a_pause, an_adjustment, an_invoice, an_order
+from tests.serving.case_desk import CaseDesk, a_desk
+
+ANSWERED = StopRequestState.ANSWERED
+
+
+@pytest.fixture
+def desk(store: Store) -> CaseDesk:
+    return a_desk(store)
+
+
+def a_confirmed_fraud(desk: CaseDesk) -> None:
+    """The provider bears the loss: shipped with tracking, and confirmed as fraud."""
+    desk.event("shipped", carrier="PostNord", tracking_number="SE123")
+    desk.outcome("identity_misuse_upheld")
+
+
+def lines(document: Row) -> list[tuple[str, int]]:
+    return [(line["text"], line["amount_cents"]) for line in document["lines"]]
+
+
+def totals(postings: list[StoredPosting]) -> dict[tuple[str, Account], int]:
+    """What stands on each account for each line, without what was taken back."""
+    summed: Counter[tuple[str, Account]] = Counter()
+    for posting in postings:
+        summed[posting.text.value, posting.account] += posting.amount_cents
+    return {key: cents for key, cents in summed.items() if cents}
+
+
+def sums_by_settlement(postings: list[StoredPosting]) -> dict[str, int]:
+    summed: Counter[str] = Counter()
+    for posting in postings:
+        summed[posting.settlement_id] += posting.amount_cents
+    return dict(summed)
+
+
+def test_a_confirmed_fraud_of_a_merchant_that_met_the_requirements_is_settled_with_two_lines(
+    desk: CaseDesk,
+) -> None:
+    a_confirmed_fraud(desk)
+    assert desk.liability()["is_settled"] is False
+    assert desk.settle() is True
+    document = desk.liability()
+    assert (document["bearer"], document["is_settled"], document["mistakes"]) == ("provider", True, [])
+    assert lines(document) == [("return, fraud", -10_000), ("fraud policy", 8_403)]
+    assert lines(document["settlements"][0]) == lines(document)
+    assert totals(desk.postings()) == {
+        ("return, fraud", Account.MERCHANT_PAYABLE): 10_000,
+        ("return, fraud", Account.CUSTOMER_RECEIVABLE): -10_000,
+        ("fraud policy", Account.MERCHANT_PAYABLE): -8_403,
+        ("fraud policy", Account.FRAUD_LOSSES): 8_403,
+    }
+    assert {posting.merchant_id for posting in desk.postings()} == {"m1"}
+
+
+def test_a_repeated_settlement_posts_nothing(desk: CaseDesk) -> None:
+    a_confirmed_fraud(desk)
+    assert desk.settle() is True
+    before = desk.postings()
+    desk.now += DAY
+    assert desk.settle() is False
+    assert desk.postings() == before
+
+
+def test_without_a_confirmed_fraud_nothing_is_posted(desk: CaseDesk) -> None:
+    desk.event("shipped")
+    desk.stop_request(ANSWERED, AnswerKind.SHIPPED_WITHOUT_TRACKING)
+    assert desk.liability()["bearer"] == "merchant"
+    assert desk.settle() is False
+    assert desk.postings() == []
+
+
+def test_a_merchant_that_shipped_without_tracking_gets_one_line(desk: CaseDesk) -> None:
+    desk.event("shipped")
+    desk.outcome("fraud_chargeback")
+    assert desk.settle() is True
+    assert lines(desk.liability()) == [("return, fraud", -10_000)]
+
+
+def test_a_parcel_that_the_merchant_says_came_back_later_reverses_the_postings(desk: CaseDesk) -> None:
+    a_confirmed_fraud(desk)
+    desk.stop_request(ANSWERED, AnswerKind.SHIPPED_WITH_TRACKING)
+    assert desk.settle() is True
+    desk.stop_request(ANSWERED, AnswerKind.SHIPPED_WITH_TRACKING, AnswerKind.PARCEL_RETURNED)
+    desk.now += DAY
+    assert desk.settle() is True
+    assert desk.settle() is False
+    assert totals(desk.postings()) == {}
+    assert sums_by_settlement(desk.postings()) == {"set-case1-0001": 0, "set-case1-0002": 0}
+    assert desk.liability()["bearer"] == "nobody"
+    reversal = desk.liability()["settlements"][1]
+    assert lines(reversal) == [("return, fraud", 10_000), ("fraud policy", -8_403)]
+
+
+@pytest.mark.parametrize("kind", ["returned", "cancelled"])
+def test_an_order_that_the_ledger_says_came_back_or_was_cancelled_reverses_the_postings(
+    desk: CaseDesk, kind: str
+) -> None:
+    a_confirmed_fraud(desk)
+    assert desk.settle() is True
+    desk.event(kind)
+    assert desk.settle() is True
+    assert totals(desk.postings()) == {}
+    assert desk.liability()["reasons"] == [f"The order is recorded as {kind}, so nothing is lost."]
+    desk.event("shipped", tracking_number="SE124")
+    assert desk.settle() is True
+    assert len(totals(desk.postings())) == 4
+
+
+def test_a_finding_that_is_corrected_in_the_ledger_is_taken_back(desk: CaseDesk) -> None:
+    desk.event("shipped", tracking_number="SE123")
+    found = desk.outcome("identity_misuse_upheld")
+    assert desk.settle() is True
+    desk.outcome("identity_misuse_rejected", corrects=found)
+    assert desk.settle() is True
+    assert totals(desk.postings()) == {}
+    desk.outcome("fraud_chargeback")
+    assert desk.settle() is True
+    assert len(desk.liability()["settlements"]) == 3
+
+
+def test_a_corrected_amount_is_posted_anew_with_what_stood_reversed(desk: CaseDesk) -> None:
+    desk.event("shipped")
+    desk.outcome("fraud_chargeback")
+    desk.settle()
+    desk.row(
+        "orders",
+        an_order(event_id="corrected", at=desk.now, amount_cents=7_000, vat_cents=0, corrects="order-o1"),
+    )
+    assert desk.settle() is True
+    assert lines(desk.liability()["settlements"][1]) == [("return, fraud", 10_000), ("return, fraud", -7_000)]
+    assert totals(desk.postings()) == {
+        ("return, fraud", Account.MERCHANT_PAYABLE): 7_000,
+        ("return, fraud", Account.CUSTOMER_RECEIVABLE): -7_000,
+    }
+
+
+def test_facts_that_cannot_be_true_are_refused_and_what_was_posted_stays(desk: CaseDesk) -> None:
+    a_confirmed_fraud(desk)
+    desk.settle()
+    before = desk.postings()
+    desk.row("orders", an_order(event_id="vat", at=desk.now, vat_cents=10_000, corrects="order-o1"))
+    with pytest.raises(FactsInvalid, match="vat_cents"):
+        desk.settle()
+    assert desk.postings() == before
+    document = desk.liability()
+    assert (document["bearer"], document["is_settled"]) == (None, False)
+    assert document["mistakes"] == ["vat_cents: must be at least 0 and below amount_cents"]
+    assert len(document["settlements"]) == 1
+
+
+def test_a_case_that_is_unknown_is_told_from_one_that_owes_nothing(desk: CaseDesk) -> None:
+    with pytest.raises(UnknownOrder):
+        desk.settle("case_nothing")
+
+
+def facts_of(desk: CaseDesk) -> Any:
+    with desk.store.reading() as tx:
+        stored = case_of(tx, "case1")
+        assert stored is not None
+        return risk_facts(tx, desk.policy, stored, desk.now)
+
+
+def test_the_shipment_is_tracked_by_any_event_that_carries_a_number(desk: CaseDesk) -> None:
+    desk.event("shipment_booked", tracking_number="SE123")
+    assert facts_of(desk).shipment is Shipment.NOT_SHIPPED
+    shipped = desk.event("shipped")
+    assert facts_of(desk).shipment is Shipment.WITH_TRACKING
+    desk.event("confirmed", corrects=shipped)
+    assert facts_of(desk).shipment is Shipment.NOT_SHIPPED
+    desk.event("delivered")
+    assert facts_of(desk).shipment is Shipment.WITH_TRACKING
+
+
+def test_a_dispute_counts_until_its_pause_ends_and_for_good_once_decided_for_the_customer(
+    desk: CaseDesk,
+) -> None:
+    desk.row("invoices", an_invoice(at=desk.now))
+    disputed_at = desk.now
+    desk.row("invoice_pauses", a_pause(started_at=disputed_at, reason="dispute"))
+    assert facts_of(desk).is_disputed is True
+    desk.row("invoice_pauses", a_pause(started_at=disputed_at, ended_at=disputed_at + 1, reason="dispute"))
+    assert facts_of(desk).is_disputed is False
+    desk.outcome("dispute_decided_for_customer")
+    assert facts_of(desk).is_disputed is True
+
+
+def test_an_invoice_counts_as_unpaid_at_the_policys_day_paused_days_left_out(desk: CaseDesk) -> None:
+    due_at = desk.now + 14 * DAY
+    paused_at = desk.now
+    desk.row("invoices", an_invoice(at=desk.now, due_at=due_at))
+    desk.now = due_at + 30 * DAY - 1
+    assert facts_of(desk).is_invoice_unpaid is False
+    desk.now += 1
+    assert facts_of(desk).is_invoice_unpaid is True
+    back = {"reason": "return", "tracking_number": "R1"}
+    desk.row("invoice_pauses", a_pause(started_at=paused_at, **back))
+    assert facts_of(desk).is_invoice_unpaid is False
+    desk.row("invoice_pauses", a_pause(started_at=paused_at, ended_at=paused_at + 5 * DAY, **back))
+    assert facts_of(desk).is_invoice_unpaid is False
+    desk.now += 5 * DAY
+    assert facts_of(desk).is_invoice_unpaid is True
+    desk.row("invoice_adjustments", an_adjustment(at=desk.now))
+    assert facts_of(desk).is_invoice_unpaid is False
+
+
+def test_another_order_of_the_same_customer_changes_nothing(desk: CaseDesk) -> None:
+    desk.row("orders", an_order("o2", "c1", at=desk.now))
+    desk.row("invoices", an_invoice("i2", at=desk.now, order_id="o2"))
+    desk.row("invoice_pauses", a_pause("i2", started_at=desk.now))
+    desk.outcome("fraud_chargeback", customer_id="c1", order_id="o2")
+    desk.event("shipped", customer_id="c1", order_id="o2")
+    desk.now += 90 * DAY
+    facts = facts_of(desk)
+    assert (facts.is_confirmed_fraud, facts.is_disputed, facts.is_invoice_unpaid) == (False, False, False)
+    assert facts.shipment is Shipment.NOT_SHIPPED
+
+
+def test_the_history_of_the_case_says_what_was_posted(desk: CaseDesk) -> None:
+    a_confirmed_fraud(desk)
+    desk.settle()
+    with desk.store.reading() as tx:
+        entry = history_of(tx, "case1")[-1]
+    assert (entry.actor, entry.action) == ("system", "settled")
+    assert entry.detail == {
+        "settlement_id": "set-case1-0001",
+        "bearer": "provider",
+        "reversed_lines": 0,
+        "new_lines": 2,
+    }
+
+
+NUMBERS = count(100)
+EVENTS = st.sampled_from(
+    [
+        ("event", "shipped", None),
+        ("event", "shipped", "SE123"),
+        ("event", "shipment_booked", "SE123"),
+        ("event", "delivered", None),
+        ("event", "returned", None),
+        ("event", "cancelled", None),
+    ]
+)
+OUTCOMES = st.sampled_from(
+    [
+        ("outcome", "identity_misuse_upheld", None),
+        ("outcome", "fraud_chargeback", None),
+        ("outcome", "dispute_decided_for_customer", None),
+        ("correct_outcome", "identity_misuse_rejected", None),
+    ]
+)
+REQUESTS = st.one_of(
+    st.tuples(st.just("request"), st.sampled_from(["requested", "expired", "withdrawn"]), st.just(None)),
+    st.tuples(st.just("answer"), st.sampled_from([kind.value for kind in AnswerKind]), st.just(None)),
+    st.tuples(st.just("answer_late"), st.sampled_from([kind.value for kind in AnswerKind]), st.just(None)),
+)
+AMOUNTS = st.tuples(st.just("amount"), st.sampled_from(["1", "119", "99999"]), st.just(None))
+
+
+def take(desk: CaseDesk, number: str, fact: tuple[str, str, str | None], standing: dict[str, str]) -> None:
+    what, kind, more = fact
+    match what:
+        case "event":
+            desk.event(kind, order_id=f"o{number}", tracking_number=more)
+        case "outcome":
+            standing["outcome"] = desk.outcome(kind, order_id=f"o{number}")
+        case "correct_outcome":
+            if "outcome" in standing:
+                corrected = standing.pop("outcome")
+                desk.outcome(kind, order_id=f"o{number}", corrects=corrected)
+        case "amount":
+            version = f"order-o{number}-{desk.now}"
+            corrects = standing.get("order", f"order-o{number}")
+            cents = {"amount_cents": int(kind), "vat_cents": int(kind) * 19 // 119, "corrects": corrects}
+            desk.row("orders", an_order(f"o{number}", f"c{number}", event_id=version, at=desk.now, **cents))
+            standing["order"] = version
+        case "request":
+            desk.stop_request(StopRequestState(kind), case_id=f"case{number}")
+        case _:
+            is_late = what == "answer_late"
+            desk.stop_request(ANSWERED, AnswerKind(kind), case_id=f"case{number}", late=is_late)
+
+
+@settings(
+    max_examples=40,
+    deadline=None,
+    # Every example takes an order, a customer and a case of its own, so the store may be shared.
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@given(facts=st.lists(st.one_of(OUTCOMES, EVENTS, REQUESTS, AMOUNTS), max_size=8), is_service=st.booleans())
+def test_whatever_becomes_known_every_settlement_sums_to_zero_and_together_they_are_what_is_demanded(
+    desk: CaseDesk, facts: list[tuple[str, str, str | None]], is_service: bool
+) -> None:
+    number = str(next(NUMBERS))
+    case_id = f"case{number}"
+    desk.order(number, kind="service" if is_service else "goods")
+    desk.decided(Verdict.RELEASED, case_id=case_id)
+    standing: dict[str, str] = {}
+    for fact in facts:
+        take(desk, number, fact, standing)
+        desk.settle(case_id)
+        assert desk.settle(case_id) is False
+        with desk.store.reading() as tx:
+            stored = case_of(tx, case_id)
+            assert stored is not None
+            known = risk_facts(tx, desk.policy, stored, desk.now)
+        assert set(sums_by_settlement(desk.postings(case_id)).values()) <= {0}
+        document = desk.liability(case_id)
+        assert document["is_settled"] is True
+        if document["reasons"][0].startswith("The order is recorded as"):
+            assert totals(desk.postings(case_id)) == {}
+            continue
+        demanded = settlement_lines(known, liability_of(known, desk.policy.stop_requests))
+        assert totals(desk.postings(case_id)) == {
+            (line.text.value, posting.account): posting.amount_cents
+            for line in demanded
+            for posting in line.postings
+        }

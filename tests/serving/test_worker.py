@@ -1,0 +1,41 @@
+"""The worker's chores, each for itself."""
+
+import threading
+
+from serving.store.errors import StoreUnavailable
+from serving.worker import _Chore, _repeat
+
+
+def test_a_chore_that_fails_holds_up_none_of_the_others_and_is_tried_again() -> None:
+    stopped = threading.Event()
+    rounds: list[str] = []
+
+    def fails() -> int:
+        rounds.append("fails")
+        raise ZeroDivisionError
+
+    def is_cut_off() -> int:
+        rounds.append("is cut off")
+        raise StoreUnavailable("the store is down")
+
+    def works() -> int:
+        rounds.append("works")
+        if rounds.count("works") == 3:
+            stopped.set()
+        return 1
+
+    _repeat([_Chore("fails", fails), _Chore("is cut off", is_cut_off), _Chore("works", works)], stopped)
+    assert rounds == ["fails", "is cut off", "works", "works", "works"]
+
+
+def test_a_chore_of_now_and_then_is_not_done_before_its_time() -> None:
+    done: list[int] = []
+
+    def work() -> int:
+        done.append(1)
+        return 1
+
+    chore = _Chore("seldom", work, every_seconds=3_600)
+    assert chore.do()
+    assert not chore.do()
+    assert done == [1]
