@@ -26,7 +26,7 @@ from serving.request_scope import RequestScope
 from serving.store.api_keys import Caller
 from serving.store.decision_log import LoggedDecision, append_decision, decisions_about
 from serving.store.ledger import AppendStatus, append_decided_order, credit_rows, newest_row, next_as_of_ms
-from serving.store.outbox import APPROVED, LINK_ORDER, SCREEN_ORDER, append_message
+from serving.store.outbox import LINK_ORDER, append_message
 from serving.store.reservations import (
     Reservation,
     ReservationState,
@@ -159,7 +159,7 @@ def _decide_and_keep(
             tx,
             message_id=f"link-{decision_id}",
             kind=LINK_ORDER,
-            payload={"order_id": row["order_id"]},
+            payload={"order_id": row["order_id"], "approved": outcome is Outcome.APPROVED},
             now_ms=as_of_ms,
         )
     if outcome is not Outcome.APPROVED and corrects is not None:
@@ -228,13 +228,6 @@ def _reserve(
             expires_at_ms=as_of_ms + scope.policy.reservation_hours_unconfirmed * HOUR_MS,
         ),
         as_of_ms,
-    )
-    append_message(
-        tx,
-        message_id=f"screen-{decision_id}",
-        kind=SCREEN_ORDER,
-        payload={"order_id": row["order_id"], "trigger": APPROVED},
-        now_ms=as_of_ms,
     )
 
 

@@ -52,6 +52,7 @@ from serving.store.outbox import (
     LINK_ORDER,
     SCREEN_ORDER,
     WaitingMessage,
+    append_message,
     ask_for_screening,
     take_message,
     waiting_messages,
@@ -100,7 +101,10 @@ def work_off(scope: ScreeningScope, limit: int = 100) -> int:
 
 
 def _link_what_waits(scope: ScreeningScope) -> int:
-    """Index every order that was decided so far: a look at one sees all that were recorded before it."""
+    """Index every order that was decided so far: a look at one sees all that were recorded before it.
+
+    An approved one is then looked at: the checkout leaves one message for both, since it waits for it.
+    """
     done = 0
     while True:
         with scope.store.writing("order-links") as tx:
@@ -109,6 +113,14 @@ def _link_what_waits(scope: ScreeningScope) -> int:
                 if take_message(tx, message):
                     for row in order_rows(tx, message.payload["order_id"]):
                         link_order(tx, row)
+                    if message.payload["approved"]:
+                        append_message(
+                            tx,
+                            message_id=f"screen-{message.message_id}",
+                            kind=SCREEN_ORDER,
+                            payload={"order_id": message.payload["order_id"], "trigger": APPROVED},
+                            now_ms=message.created_at_ms,
+                        )
             done += len(messages)
         if not messages:
             return done

@@ -39,7 +39,7 @@ from serving.scorer import Calibration, ChampionModel, Scorecard, ScorecardFeatu
 from serving.store.case_queue import screenings_of
 from serving.store.ledger import AppendStatus, append, append_decided_order
 from serving.store.loading import export_folder
-from serving.store.outbox import APPROVED, LINK_ORDER, SCREEN_ORDER, append_message
+from serving.store.outbox import APPROVED, LINK_ORDER, append_message
 from serving.store.store import Store, open_store
 from tests.builders import DAY, Row, a_customer, a_merchant, a_row, an_order, ms
 
@@ -102,14 +102,13 @@ class Team:
         del row["recorded_at"]
         with self.store.writing(customer_id) as tx:
             append_decided_order(tx, row, recorded_at_ms=self.now, now_ms=self.now)
-            for kind in (LINK_ORDER, SCREEN_ORDER):
-                append_message(
-                    tx,
-                    message_id=f"{kind}-{order_id}",
-                    kind=kind,
-                    payload={"order_id": order_id, "trigger": APPROVED},
-                    now_ms=self.now,
-                )
+            append_message(
+                tx,
+                message_id=f"link-{order_id}",
+                kind=LINK_ORDER,
+                payload={"order_id": order_id, "approved": True},
+                now_ms=self.now,
+            )
         self.now += MINUTE
 
     def work(self) -> None:
