@@ -6,7 +6,7 @@ SETUP := $(VENV)/.installed
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run serve test test-fast test-real-data lint format lock clean
+.PHONY: help setup run serve test test-fast test-browser test-real-data screenshots lint format lock clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -31,12 +31,19 @@ serve: $(SETUP) ## only the service, on what `make run` prepared
 
 test: $(SETUP) ## everything the gate runs: lint, types, tests
 	$(MAKE) --no-print-directory lint
-	$(BIN)/python -m pytest -m "not real_data" $(ARGS)
+	$(BIN)/python -m pytest -m "not real_data and not browser" $(ARGS)
 
 test-fast: $(SETUP) ## the tests that take seconds
-	$(BIN)/python -m pytest -m "not real_data and not slow and not postgresql" $(ARGS)
+	$(BIN)/python -m pytest -m "not real_data and not browser and not slow and not postgresql" $(ARGS)
 
-test-real-data: $(SETUP) ## the tests on the public UCI data set (downloads 5 MB once)
+test-browser: $(SETUP) ## the console and the merchant's form in a real Chromium (apt-get install chromium)
+	$(BIN)/python -m pytest -m browser $(ARGS)
+
+screenshots: $(SETUP) ## the README's pictures, taken anew
+	mkdir -p docs
+	BONITAS_SCREENSHOTS=$(CURDIR)/docs $(BIN)/python -m pytest -m browser tests/browser/test_reviewers_day.py $(ARGS)
+
+test-real-data: $(SETUP) ## the tests on public data: UCI (5 MB, fetched) and IEEE-CIS where it was fetched (87 MB, 20 min)
 	$(BIN)/python -m pytest -m real_data $(ARGS)
 
 lint: $(SETUP) ## ruff (format and rules) and mypy --strict

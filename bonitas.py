@@ -955,6 +955,19 @@ def benchmark_serving(seconds: float, rounds: int, as_json: bool) -> None:
     _print(figures, as_json, render)
 
 
+@benchmark.command("console")
+@click.option("--cases", default=10_000, show_default=True, type=click.IntRange(min=100))
+@click.option("--rounds", default=40, show_default=True, type=click.IntRange(min=5))
+@json_option
+def benchmark_console(cases: int, rounds: int, as_json: bool) -> None:
+    """The queue page with many open cases beside the page with ten."""
+    from serving.console.console_benchmark import benchmark_console as measure
+
+    with _progress() as progress:
+        figures = measure(cases, rounds, progress)
+    _print(figures, as_json, lambda: _print_figures("Console", figures))
+
+
 @benchmark.command("validation")
 @click.option("--rows", default=1_000_000, show_default=True, type=click.IntRange(min=1000))
 @json_option

@@ -157,7 +157,7 @@ def case_about(tx: Transaction, order_id: str) -> StoredCase | None:
 def cases_in_order_of_work(tx: Transaction, state: CaseState, limit: int) -> list[StoredCase]:
     """The cases in a state, the one that loses most by waiting first: one indexed read."""
     rows = tx.execute(
-        f"SELECT {_COLUMNS} FROM review_cases WHERE state = ? ORDER BY priority DESC LIMIT ?",  # noqa: S608 - a constant
+        f"SELECT {_COLUMNS} FROM review_cases WHERE state = ? ORDER BY priority DESC, case_id DESC LIMIT ?",  # noqa: S608 - a constant
         (state.value, limit),
     )
     return [_stored(row) for row in rows]

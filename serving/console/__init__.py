@@ -1,0 +1,1 @@
+"""The fraud team's console: pages rendered on the server."""
