@@ -14,7 +14,7 @@ ORDER_OUTCOMES = Contract(
         Column(
             name="kind",
             type=ColumnType.STRING,
-            description="what was found; finding_withdrawn corrects a finding that nothing takes the place of",
+            description="what was found; finding_withdrawn takes back a finding, as its correction",
             allowed=(
                 "dispute_decided_for_customer",
                 "dispute_decided_for_merchant",
