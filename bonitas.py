@@ -15,6 +15,9 @@ import click
 from serving.settings import DEFAULT_PUBLIC_URL, Settings, SettingsInvalid
 
 if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
     from data_contracts.progress import Progress
     from serving.case_scope import CaseScope
     from serving.sample_merchant import SampleMerchant
@@ -128,6 +131,25 @@ def simulate(
 
 def _today() -> date:
     return datetime.now(UTC).date()
+
+
+def _wide_console() -> "Console":
+    """A console for tables with ids and sentences: they are unreadable in 80 columns."""
+    from rich.console import Console
+
+    console = Console()
+    console.width = max(console.width, 130)
+    return console
+
+
+def _id_table(*headings: str) -> "Table":
+    """A table whose first column holds ids, which are copied from it and so never cut."""
+    from rich.table import Table
+
+    table = Table()
+    for place, heading in enumerate(headings):
+        table.add_column(heading, no_wrap=place == 0, overflow="fold")
+    return table
 
 
 def _print_figures(title: str, figures: dict[str, Any]) -> None:
@@ -493,9 +515,6 @@ def cases() -> None:
 @json_option
 def list_cases(state: str, limit: int, as_json: bool) -> None:
     """List cases in the order of work: what loses most by waiting comes first."""
-    from rich.console import Console
-    from rich.table import Table
-
     from serving import case_review
     from serving.domain.review_case import CaseState
 
@@ -503,7 +522,7 @@ def list_cases(state: str, limit: int, as_json: bool) -> None:
         queue = case_review.queue(scope, state=CaseState(state), limit=limit)
 
     def render() -> None:
-        table = Table("case", "order", "amount", "fraud", "lost per hour", "hand-over", "held by", "why")
+        table = _id_table("case", "order", "amount", "fraud", "lost per hour", "hand-over", "held by", "why")
         for case in queue["cases"]:
             table.add_row(
                 case["case_id"],
@@ -511,11 +530,11 @@ def list_cases(state: str, limit: int, as_json: bool) -> None:
                 f"{case['amount_cents'] / 100:,.2f} {case['currency']}",
                 f"{case['probability_of_fraud']:.1%}",
                 f"{case['saving_lost_per_hour_cents'] / 100:,.2f}",
-                "has left" if case["left"] else case["handover_at"],
+                "has left" if case["left"] else case["handover_at"][:16].replace("T", " "),
                 case["reviewer"] or "",
                 "; ".join(reason["text"] for reason in case["reasons"][:2]),
             )
-        Console().print(table)
+        _wide_console().print(table)
         click.echo(", ".join(f"{count} {name}" for name, count in queue["counts"].items()))
 
     _print(queue, as_json, render)
@@ -573,6 +592,27 @@ def case_step(case_id: str, step: str, reviewer: str, role: str, text: str | Non
             scope, case_id, case_review.Step(step), reviewer=reviewer, role=role, text=text
         )
     click.echo(json.dumps(case, indent=1))
+
+
+@cases.command("investigations")
+@click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True)
+@json_option
+def list_investigations(limit: int, as_json: bool) -> None:
+    """List the investigations that wait for a finding, the longest open first."""
+    from serving import investigating
+
+    with _case_scope() as scope:
+        waiting = investigating.open_investigations(scope, limit)
+
+    def render() -> None:
+        table = _id_table("case", "because", "since", "questions asked")
+        for known in waiting:
+            table.add_row(
+                known["case_id"], known["trigger"], known["opened_at"], str(len(known["questions"]))
+            )
+        _wide_console().print(table)
+
+    _print({"investigations": waiting}, as_json, render)
 
 
 @cases.command("investigate")
@@ -652,6 +692,27 @@ def recall_result(stop_request_id: str, result: str, reviewer: str) -> None:
     with _case_scope() as scope:
         document = stop_requesting.finish_recall(scope, stop_request_id, result, reviewer)
         click.echo(json.dumps(document, indent=1))
+
+
+@stop_requests.command("recalls")
+@click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True)
+@json_option
+def open_recalls(limit: int, as_json: bool) -> None:
+    """List the parcels that we are to recall and that nobody has finished, the oldest first."""
+    from serving import stop_requesting
+
+    with _case_scope() as scope:
+        waiting = stop_requesting.open_recalls(scope, limit)
+
+    def render() -> None:
+        table = _id_table("stop request", "carrier", "tracking number", "since")
+        for task in waiting:
+            table.add_row(
+                task["stop_request_id"], task["carrier"], task["tracking_number"], task["opened_at"]
+            )
+        _wide_console().print(table)
+
+    _print({"recalls": waiting}, as_json, render)
 
 
 @stop_requests.command("resend")

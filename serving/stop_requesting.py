@@ -73,6 +73,7 @@ from serving.store.stop_requests import (
     insert_stop_request,
     known_signing_key,
     open_recall_task,
+    open_recall_tasks,
     recall_task_of,
     signing_key,
     stop_request_of,
@@ -272,6 +273,15 @@ def finish_recall(scope: CaseScope, stop_request_id: str, result: str, by: str) 
             )
         _finish_recall(tx, scope, stored, outcome, by)
         return {**_document(tx, scope, stored), "case_id": stored.case_id}
+
+
+def open_recalls(scope: CaseScope, limit: int) -> list[dict[str, Any]]:
+    """The parcels to recall that nobody has finished, the oldest first."""
+    with scope.store.reading() as tx:
+        return [
+            {"stop_request_id": task.stop_request_id, **_recall_document(task)}
+            for task in open_recall_tasks(tx, limit)
+        ]
 
 
 def send_again(scope: CaseScope, delivery_id: str, by: str) -> dict[str, Any]:

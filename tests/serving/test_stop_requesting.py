@@ -37,6 +37,7 @@ from serving.stop_requesting import (
     fallback_text,
     finish_recall,
     link_token,
+    open_recalls,
     reached,
     read_token,
     request_stop,
@@ -420,6 +421,15 @@ def test_an_order_whose_request_was_withdrawn_can_be_stopped_again(desk: Desk) -
     second = desk.ask()
     assert second is not None
     assert desk.of_order() == [first, second.stop_request_id]
+
+
+def test_an_open_recall_is_listed_until_it_has_a_result(desk: Desk) -> None:
+    stop_request_id = desk.asked()
+    assert open_recalls(desk.scope, 10) == []
+    desk.answer(stop_request_id, **WITH_TRACKING, carrier="PostNord")
+    assert [task["stop_request_id"] for task in open_recalls(desk.scope, 10)] == [stop_request_id]
+    finish_recall(desk.scope, stop_request_id, "failed", "ann")
+    assert open_recalls(desk.scope, 10) == []
 
 
 def test_a_view_shows_nothing_about_a_person_and_no_reason(desk: Desk) -> None:
