@@ -23,13 +23,13 @@ from serving.case_scope import CaseScope
 from serving.domain.errors import UnknownOrder
 from serving.domain.liability import (
     Account,
-    Bearer,
     FactsInvalid,
     Liability,
     RiskFacts,
     SettlementLine,
     SettlementText,
     Shipment,
+    TakenBack,
     liability_of,
     settlement_lines,
 )
@@ -51,7 +51,7 @@ DECIDED_FOR_CUSTOMER = "dispute_decided_for_customer"
 
 _LEFT = frozenset({"shipped", "delivered"})
 _CARRIED = frozenset({"shipment_booked", "shipped", "delivered"})
-_TAKEN_BACK = frozenset({"returned", "cancelled"})
+_TAKEN_BACK = frozenset(event.value for event in TakenBack)
 
 Row = Mapping[str, Any]
 
@@ -69,7 +69,7 @@ class OrderRecord:
 
     order: Row
     shipment: Shipment
-    taken_back: str | None
+    taken_back: TakenBack | None
     outcomes: tuple[Row, ...]
     own_outcomes: tuple[Row, ...]
     is_disputed: bool
@@ -80,6 +80,11 @@ class OrderRecord:
     def is_confirmed_fraud(self) -> bool:
         """Whether a finding of fraud stands."""
         return any(row["kind"] in FRAUD_OUTCOMES for row in self.outcomes)
+
+    @property
+    def invoiced_cents(self) -> int | None:
+        """What is invoiced less credit notes, None without any invoice; payments leave it as it is."""
+        return sum(state.net_amount_cents for state in self.invoices) if self.invoices else None
 
     def is_invoice_unpaid(self, unpaid_days: int) -> bool:
         """Whether an invoice that is not paused is this many days past due, paused days left out."""
@@ -165,13 +170,13 @@ def _shipment(events: Sequence[Row]) -> Shipment:
     return Shipment.WITH_TRACKING if is_tracked else Shipment.WITHOUT_TRACKING
 
 
-def _taken_back(events: Sequence[Row]) -> str | None:
+def _taken_back(events: Sequence[Row]) -> TakenBack | None:
     """The newest event that says where the goods are, if it says that they came back or never left."""
     moves = [event for event in events if event["kind"] in _LEFT | _TAKEN_BACK]
     if not moves:
         return None
     newest = max(moves, key=lambda event: (event["occurred_at"], event["recorded_at"], event["event_id"]))
-    return str(newest["kind"]) if newest["kind"] in _TAKEN_BACK else None
+    return TakenBack(newest["kind"]) if newest["kind"] in _TAKEN_BACK else None
 
 
 def risk_facts(tx: Transaction, policy: Policy, stored: StoredCase, now_ms: int) -> RiskFacts:
@@ -187,9 +192,11 @@ def _facts(tx: Transaction, policy: Policy, stored: StoredCase, record: OrderRec
     return RiskFacts(
         amount_cents=record.order["amount_cents"],
         vat_cents=record.order["vat_cents"],
+        invoiced_cents=record.invoiced_cents,
         currency=record.order["currency"],
         is_service=record.order["kind"] == "service",
         shipment=record.shipment,
+        taken_back=record.taken_back,
         stop_request=requests[-1].request if requests else None,
         is_confirmed_fraud=record.is_confirmed_fraud,
         is_disputed=record.is_disputed,
@@ -199,19 +206,8 @@ def _facts(tx: Transaction, policy: Policy, stored: StoredCase, record: OrderRec
 
 def _judge(tx: Transaction, policy: Policy, stored: StoredCase, record: OrderRecord) -> _Judged:
     facts = _facts(tx, policy, stored, record)
-    liability = _liability_by_record(record) or liability_of(facts, policy.stop_requests)
+    liability = liability_of(facts, policy.stop_requests)
     return _Judged(facts=facts, liability=liability, lines=settlement_lines(facts, liability))
-
-
-def _liability_by_record(record: OrderRecord) -> Liability | None:
-    """What came back or was cancelled by the ledger needs no answer of the merchant to be no loss."""
-    if record.taken_back == "returned":
-        reason = "The order is recorded as returned, so nothing is lost."
-    elif record.taken_back == "cancelled":
-        reason = "The order is recorded as cancelled, so nothing is lost."
-    else:
-        return None
-    return Liability(bearer=Bearer.NOBODY, reasons=(reason,))
 
 
 def settle(tx: Transaction, scope: CaseScope, case_id: str) -> bool:

@@ -34,6 +34,13 @@ class Shipment(enum.Enum):
     WITH_TRACKING = "with_tracking"
 
 
+class TakenBack(enum.Enum):
+    """How the record says that the whole order came to nothing."""
+
+    RETURNED = "returned"
+    CANCELLED = "cancelled"
+
+
 class Bearer(enum.Enum):
     """Who bears the loss: `nobody_yet` while that is open, `nobody` where nothing is lost."""
 
@@ -70,17 +77,21 @@ class FactsInvalid(RiskError):
 class RiskFacts:
     """What is recorded about one high-risk order.
 
-    amount_cents: the full amount; vat_cents: the value-added tax in it. stop_request: None where none
-    was made. is_disputed: the customer disputes the claim.
+    amount_cents: the full amount; vat_cents: the value-added tax in it. invoiced_cents: what is invoiced
+    less all credit notes, whether or not the customer has paid it; None without any invoice. taken_back:
+    None while the order stands. stop_request: None where none was made. is_disputed: the customer
+    disputes the claim.
 
     Raises FactsInvalid.
     """
 
     amount_cents: int
     vat_cents: int
+    invoiced_cents: int | None
     currency: str
     is_service: bool
     shipment: Shipment
+    taken_back: TakenBack | None
     stop_request: StopRequest | None
     is_confirmed_fraud: bool
     is_disputed: bool
@@ -92,8 +103,25 @@ class RiskFacts:
             mistakes.append("amount_cents: must be at least 1")
         if not 0 <= self.vat_cents < max(self.amount_cents, 1):
             mistakes.append("vat_cents: must be at least 0 and below amount_cents")
+        if self.invoiced_cents is not None and self.invoiced_cents < 0:
+            mistakes.append("invoiced_cents: must be at least 0")
         if mistakes:
             raise FactsInvalid(mistakes)
+
+    @property
+    def claim_cents(self) -> int:
+        """What is still claimed: what is invoiced less credit notes, or the amount without any invoice."""
+        return self.amount_cents if self.invoiced_cents is None else self.invoiced_cents
+
+    @property
+    def claim_vat_cents(self) -> int:
+        """The value-added tax in the claim: the order's share of tax, half a cent rounded up."""
+        return (2 * self.claim_cents * self.vat_cents + self.amount_cents) // (2 * self.amount_cents)
+
+    @property
+    def is_invoice_standing(self) -> bool:
+        """Whether an invoice claims anything that no credit note took back."""
+        return self.invoiced_cents is not None and self.invoiced_cents > 0
 
     @property
     def standing_stop_request(self) -> StopRequest | None:
@@ -123,6 +151,11 @@ class RiskFacts:
         return self.shipment is Shipment.WITH_TRACKING or any(
             answer.kind is AnswerKind.SHIPPED_WITH_TRACKING for answer in self.answers
         )
+
+    @property
+    def is_shipped_untracked(self) -> bool:
+        """Whether goods left the merchant and no tracking number is known; a service needs none."""
+        return self.was_shipped and not self.is_service and not self.has_tracking
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,7 +193,16 @@ def liability_of(facts: RiskFacts, policy: StopRequestPolicy) -> Liability:
     Liability that has moved to the merchant is named before the fraud is confirmed; nothing is settled
     before. Of two conflicting accounts neither is believed: nobody bears the loss until it is cleared up.
     """
-    for rule in (_conflict, _nothing_lost, _awaiting_answer, _breach, _never_shipped, _not_confirmed):
+    for rule in (
+        _taken_back,
+        _nothing_claimed,
+        _conflict,
+        _stopped_or_returned,
+        _awaiting_answer,
+        _breach,
+        _never_shipped,
+        _not_confirmed,
+    ):
         liability = rule(facts, policy)
         if liability is not None:
             return liability
@@ -170,16 +212,17 @@ def liability_of(facts: RiskFacts, policy: StopRequestPolicy) -> Liability:
 def settlement_lines(facts: RiskFacts, liability: Liability) -> tuple[SettlementLine, ...]:
     """The lines of the settlement note; empty until the fraud is confirmed and someone bears the loss.
 
-    The merchant returns the full amount. Where it met the requirements, the amount without value-added
-    tax is paid out again: that tax the merchant corrects with its tax office, so it is no loss.
+    The merchant returns what is still claimed: what it has credited already it does not owe again. Where
+    it met the requirements, the claim without value-added tax is paid out again: that tax the merchant
+    corrects with its tax office, so it is no loss. A line of nothing is left out.
     """
     if not facts.is_confirmed_fraud or liability.bearer not in {Bearer.PROVIDER, Bearer.MERCHANT}:
         return ()
-    returned = _line(facts, SettlementText.RETURN_FRAUD, -facts.amount_cents, Account.CUSTOMER_RECEIVABLE)
-    if liability.bearer is Bearer.MERCHANT:
-        return (returned,)
-    net_cents = facts.amount_cents - facts.vat_cents
-    return (returned, _line(facts, SettlementText.FRAUD_POLICY, net_cents, Account.FRAUD_LOSSES))
+    lines = [_line(facts, SettlementText.RETURN_FRAUD, -facts.claim_cents, Account.CUSTOMER_RECEIVABLE)]
+    if liability.bearer is Bearer.PROVIDER:
+        net_cents = facts.claim_cents - facts.claim_vat_cents
+        lines.append(_line(facts, SettlementText.FRAUD_POLICY, net_cents, Account.FRAUD_LOSSES))
+    return tuple(line for line in lines if line.amount_cents != 0)
 
 
 def _line(facts: RiskFacts, text: SettlementText, amount_cents: int, against: Account) -> SettlementLine:
@@ -192,6 +235,21 @@ def _line(facts: RiskFacts, text: SettlementText, amount_cents: int, against: Ac
             Posting(account=against, amount_cents=amount_cents),
         ),
     )
+
+
+def _taken_back(facts: RiskFacts, _policy: StopRequestPolicy) -> Liability | None:
+    """What came back or was cancelled by the record needs no answer of the merchant to be no loss."""
+    if facts.taken_back is None:
+        return None
+    reason = f"The order is recorded as {facts.taken_back.value}, so nothing is lost."
+    return Liability(bearer=Bearer.NOBODY, reasons=(reason,))
+
+
+def _nothing_claimed(facts: RiskFacts, _policy: StopRequestPolicy) -> Liability | None:
+    if facts.claim_cents > 0:
+        return None
+    reason = "All that was invoiced is credited, so nothing is lost."
+    return Liability(bearer=Bearer.NOBODY, reasons=(reason,))
 
 
 def _conflict(facts: RiskFacts, _policy: StopRequestPolicy) -> Liability | None:
@@ -208,22 +266,35 @@ def _conflict(facts: RiskFacts, _policy: StopRequestPolicy) -> Liability | None:
     return Liability(bearer=Bearer.NOBODY_YET, reasons=(conflict, open_until))
 
 
-def _nothing_lost(facts: RiskFacts, _policy: StopRequestPolicy) -> Liability | None:
+def _stopped_or_returned(facts: RiskFacts, _policy: StopRequestPolicy) -> Liability | None:
+    """Removing the invoice, or registering the return, is part of these answers; before, they are words."""
     kind = facts.current_kind
     if kind is AnswerKind.STOPPED_BEFORE_SHIPPING:
-        reason = "The merchant stopped the order before shipping, so nothing is lost."
+        said = "The merchant stopped the order before shipping"
+        owed = "it still has to remove the invoice or register the order as returned"
     elif kind is AnswerKind.SERVICE_CUT:
-        reason = "The merchant cut access to the service and removes the invoice, so nothing is lost."
+        said = "The merchant cut access to the service"
+        owed = "it still has to remove the invoice"
     elif kind is AnswerKind.PARCEL_RETURNED:
-        reason = "The parcel came back to the merchant, so nothing is lost."
+        said = "The parcel came back to the merchant"
+        owed = "the merchant still has to register the order as returned"
     else:
         return None
-    return Liability(bearer=Bearer.NOBODY, reasons=(reason,))
+    if not facts.is_invoice_standing:
+        return Liability(bearer=Bearer.NOBODY, reasons=(f"{said}, so nothing is lost.",))
+    reason = f"{said}, but {owed}."
+    if not facts.is_confirmed_fraud:
+        return Liability(bearer=Bearer.NOBODY_YET, reasons=(reason,))
+    back = "The order is confirmed as fraud and the invoice stands, so the claim goes back to the merchant."
+    return Liability(bearer=Bearer.MERCHANT, reasons=(reason, back))
 
 
 def _awaiting_answer(facts: RiskFacts, _policy: StopRequestPolicy) -> Liability | None:
     request = facts.standing_stop_request
     if request is None or request.state is not StopRequestState.REQUESTED:
+        return None
+    if facts.is_confirmed_fraud and facts.is_shipped_untracked:
+        # A breach whatever the merchant answers; a tracking number that it names later undoes it.
         return None
     if request.first_delivered_at_ms is None:
         reason = "The stop request has not reached the merchant yet."
@@ -238,7 +309,7 @@ def _breach(facts: RiskFacts, policy: StopRequestPolicy) -> Liability | None:
     if request is not None and request.has_missed_deadline and policy.no_answer_moves_liability:
         reasons.append("The merchant did not answer the stop request in time.")
     is_at_stake = request is not None or facts.is_confirmed_fraud
-    if is_at_stake and facts.was_shipped and not facts.is_service and not facts.has_tracking:
+    if is_at_stake and facts.is_shipped_untracked:
         reasons.append("The order was shipped without a tracking number, which is a breach of the agreement.")
     if not reasons:
         return None

@@ -41,7 +41,7 @@ TEXTS: Mapping[str, Mapping[str, str]] = MappingProxyType(
                 "Please answer in this short form:\n"
                 "{link}\n"
                 "\n"
-                "We need your answer by {deadline}.\n"
+                "We need your answer within {answer_hours} hours of receiving this.\n"
                 "\n"
                 "The risk lies with the order, not with the person named as recipient. We cannot share"
                 " further details with you.\n"
@@ -68,7 +68,7 @@ TEXTS: Mapping[str, Mapping[str, str]] = MappingProxyType(
                 "Bitte antworten Sie in diesem kurzen Formular:\n"
                 "{link}\n"
                 "\n"
-                "Wir brauchen Ihre Antwort bis {deadline}.\n"
+                "Wir brauchen Ihre Antwort innerhalb von {answer_hours} Stunden nach Erhalt.\n"
                 "\n"
                 "Das Risiko liegt bei der Bestellung, nicht bei der Person, die als Empfänger angegeben ist."
                 " Nähere Angaben können wir Ihnen nicht machen.\n"
@@ -95,7 +95,7 @@ TEXTS: Mapping[str, Mapping[str, str]] = MappingProxyType(
                 "Svar venligst i denne korte formular:\n"
                 "{link}\n"
                 "\n"
-                "Vi skal have jeres svar senest {deadline}.\n"
+                "Vi skal have jeres svar senest {answer_hours} timer efter modtagelsen.\n"
                 "\n"
                 "Risikoen knytter sig til ordren, ikke til den person, der er angivet som modtager. Vi kan"
                 " ikke give jer flere oplysninger.\n"
@@ -121,7 +121,7 @@ TEXTS: Mapping[str, Mapping[str, str]] = MappingProxyType(
                 "Geef uw antwoord in dit korte formulier:\n"
                 "{link}\n"
                 "\n"
-                "Wij hebben uw antwoord uiterlijk {deadline} nodig.\n"
+                "Wij hebben uw antwoord binnen {answer_hours} uur na ontvangst nodig.\n"
                 "\n"
                 "Het risico ligt bij de bestelling, niet bij de persoon die als ontvanger is opgegeven. Wij"
                 " kunnen u geen verdere bijzonderheden geven.\n"
@@ -148,7 +148,7 @@ TEXTS: Mapping[str, Mapping[str, str]] = MappingProxyType(
                 "Svara i det här korta formuläret:\n"
                 "{link}\n"
                 "\n"
-                "Vi behöver ert svar senast {deadline}.\n"
+                "Vi behöver ert svar inom {answer_hours} timmar efter mottagandet.\n"
                 "\n"
                 "Risken gäller ordern, inte den person som har angetts som mottagare. Vi kan inte lämna några"
                 " närmare uppgifter.\n"
@@ -864,12 +864,12 @@ def email_body(
     cents: int,
     currency: str,
     link: str,
-    deadline: datetime,
+    answer_hours: int,
 ) -> str:
     """The plain text of the e-mail that asks a merchant to stop an order.
 
     customer_service: how a customer reaches it, for instance a telephone number or an address.
-    deadline: with the time zone in which the merchant is to read it.
+    answer_hours: from when it is received; an hour of the day would be wrong in a notice that comes late.
     """
     return merchant_text(
         "email.body",
@@ -879,7 +879,7 @@ def email_body(
         order_id=order_id,
         amount=local_amount(cents, currency, language),
         link=link,
-        deadline=local_deadline(deadline, language),
+        answer_hours=str(answer_hours),
     )
 
 

@@ -39,6 +39,10 @@ class AnswerKind(enum.Enum):
     PARCEL_RETURNED = "parcel_returned"
 
 
+SERVICE_ANSWERS = frozenset({AnswerKind.SERVICE_CUT, AnswerKind.SERVICE_CANNOT_BE_CUT})
+GOODS_ANSWERS = frozenset(AnswerKind) - SERVICE_ANSWERS
+
+
 class AnswerEffect(enum.Enum):
     """What an answer did to its stop request.
 

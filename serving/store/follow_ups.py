@@ -40,6 +40,8 @@ def _why_to_check(contract: Contract, row: Mapping[str, Any]) -> str | None:
             return str(row["kind"])
         case "invoices":
             return "invoiced"
+        case "invoice_adjustments":
+            return "invoice_adjusted"
         case "invoice_pauses" if row["reason"] == "dispute" and row.get("ended_at") is None:
             return "disputed"
         case "orders" if row.get("corrects") is not None:

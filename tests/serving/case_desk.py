@@ -102,7 +102,7 @@ class CaseDesk:
             handover_at_ms=self.now + HOUR,
             left=False,
             recallable=True,
-            is_service=False,
+            is_service=columns.get("kind") == "service",
         )
         with self.store.writing("someone") as tx:
             insert_case(tx, StoredCase(case=case, stakes=stakes, priority=1, reasons=()))

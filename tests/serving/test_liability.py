@@ -1,6 +1,7 @@
 """Who bears the loss of a high-risk order, and what the merchant is paid."""
 
 from dataclasses import replace
+from fractions import Fraction
 
 import pytest
 from hypothesis import assume, given
@@ -13,6 +14,7 @@ from serving.domain.liability import (
     Liability,
     RiskFacts,
     Shipment,
+    TakenBack,
     liability_of,
     settlement_lines,
 )
@@ -39,9 +41,11 @@ IN_TIME, LATE = DUE_AT_MS - 1, DUE_AT_MS
 FACTS = RiskFacts(
     amount_cents=11_900,
     vat_cents=1_900,
+    invoiced_cents=None,
     currency="EUR",
     is_service=False,
     shipment=Shipment.WITH_TRACKING,
+    taken_back=None,
     stop_request=None,
     is_confirmed_fraud=True,
     is_disputed=False,
@@ -228,6 +232,67 @@ def test_an_answer_against_the_record_is_cleared_up_before_anyone_bears_the_loss
     assert (bearer(conflicting), settled(conflicting)) == (Bearer.NOBODY_YET, [])
 
 
+HELD_OR_RETURNED = pytest.mark.parametrize(
+    ("facts", "kind", "owed"),
+    [
+        (NOT_SHIPPED, AnswerKind.STOPPED_BEFORE_SHIPPING, "remove the invoice or register"),
+        (FACTS, AnswerKind.PARCEL_RETURNED, "register the order as returned"),
+        (SERVICE, AnswerKind.SERVICE_CUT, "remove the invoice"),
+    ],
+)
+
+
+@HELD_OR_RETURNED
+def test_the_merchant_bears_the_claim_of_an_order_that_it_only_says_was_stopped(
+    facts: RiskFacts, kind: AnswerKind, owed: str
+) -> None:
+    standing = replace(answered(facts, kind), invoiced_cents=11_900)
+    waiting = liability_of(replace(standing, is_confirmed_fraud=False), POLICY)
+    assert waiting.bearer is Bearer.NOBODY_YET
+    assert owed in waiting.reasons[0]
+    assert (bearer(standing), settled(standing)) == (Bearer.MERCHANT, [("return, fraud", -11_900)])
+    assert liability_of(standing, POLICY).reasons == (
+        *waiting.reasons,
+        "The order is confirmed as fraud and the invoice stands, so the claim goes back to the merchant.",
+    )
+
+
+@HELD_OR_RETURNED
+def test_a_removed_invoice_or_a_registered_return_bears_out_what_the_merchant_says(
+    facts: RiskFacts, kind: AnswerKind, owed: str
+) -> None:
+    removed = replace(answered(facts, kind), invoiced_cents=0)
+    returned = replace(removed, invoiced_cents=11_900, taken_back=TakenBack.RETURNED)
+    assert [bearer(removed), bearer(returned)] == [Bearer.NOBODY, Bearer.NOBODY]
+    assert owed not in liability_of(returned, POLICY).reasons[0]
+
+
+def test_what_is_credited_already_is_not_taken_again() -> None:
+    credited = replace(FACTS, invoiced_cents=5_950)
+    assert settled(credited) == [("return, fraud", -5_950), ("fraud policy", 5_000)]
+    breach = replace(credited, shipment=Shipment.WITHOUT_TRACKING)
+    assert settled(breach) == [("return, fraud", -5_950)]
+    all_of_it = replace(FACTS, invoiced_cents=0)
+    assert (bearer(all_of_it), settled(all_of_it)) == (Bearer.NOBODY, [])
+
+
+def test_half_a_cent_of_tax_is_rounded_up_and_a_line_of_nothing_is_left_out() -> None:
+    halves = replace(FACTS, amount_cents=2, vat_cents=1)
+    assert settled(replace(halves, invoiced_cents=3)) == [("return, fraud", -3), ("fraud policy", 1)]
+    assert settled(replace(halves, invoiced_cents=1)) == [("return, fraud", -1)]
+
+
+@pytest.mark.parametrize("delivered_at_ms", [None, DUE_AT_MS - 48 * 3_600_000])
+def test_a_confirmed_fraud_shipped_without_tracking_is_a_breach_while_the_request_still_waits(
+    delivered_at_ms: int | None,
+) -> None:
+    request = replace(request_of(state=StopRequestState.REQUESTED), first_delivered_at_ms=delivered_at_ms)
+    untracked = replace(FACTS, shipment=Shipment.WITHOUT_TRACKING, stop_request=request)
+    assert (bearer(untracked), settled(untracked)) == (Bearer.MERCHANT, [("return, fraud", -11_900)])
+    assert bearer(replace(untracked, is_confirmed_fraud=False)) is Bearer.NOBODY_YET
+    assert bearer(answered(untracked, AnswerKind.SHIPPED_WITH_TRACKING)) is Bearer.PROVIDER
+
+
 @pytest.mark.parametrize(("amount_cents", "vat_cents"), [(0, 0), (-1, 0), (100, -1), (100, 100)])
 def test_amounts_that_cannot_be_are_refused(amount_cents: int, vat_cents: int) -> None:
     with pytest.raises(FactsInvalid, match="_cents: must be at least"):
@@ -260,15 +325,22 @@ ALL_FACTS = st.integers(1, 10**12).flatmap(
         RiskFacts,
         amount_cents=st.just(amount_cents),
         vat_cents=st.integers(0, amount_cents - 1),
+        invoiced_cents=st.one_of(st.none(), st.integers(0, 2 * amount_cents)),
         currency=st.sampled_from(["EUR", "SEK"]),
         is_service=st.booleans(),
         shipment=st.sampled_from(Shipment),
+        taken_back=st.one_of(st.none(), st.none(), st.sampled_from(TakenBack)),
         stop_request=REQUESTS,
         is_confirmed_fraud=st.booleans(),
         is_disputed=st.booleans(),
         is_invoice_unpaid=st.booleans(),
     )
 )
+STOPPED_OR_RETURNED = {
+    AnswerKind.STOPPED_BEFORE_SHIPPING,
+    AnswerKind.SERVICE_CUT,
+    AnswerKind.PARCEL_RETURNED,
+}
 POLICIES = st.sampled_from([POLICY, LENIENT])
 
 
@@ -290,15 +362,25 @@ def test_what_is_settled_adds_up_to_what_the_bearer_loses(
     liability = liability_of(facts, policy)
     lines = settlement_lines(facts, liability)
     total = sum(line.amount_cents for line in lines)
+    claim_cents = facts.amount_cents if facts.invoiced_cents is None else facts.invoiced_cents
     if not facts.is_confirmed_fraud or liability.bearer in {Bearer.NOBODY, Bearer.NOBODY_YET}:
         assert lines == ()
     elif liability.bearer is Bearer.PROVIDER:
-        # What the merchant is short of is the tax that it corrects itself.
-        assert total == -facts.vat_cents
-        assert len(lines) == 2
+        # What the merchant is short of is the tax that it corrects itself, to the nearest cent.
+        assert abs(-total - Fraction(claim_cents * facts.vat_cents, facts.amount_cents)) <= Fraction(1, 2)
+        assert 0 <= -total <= claim_cents
+        assert [line.amount_cents for line in lines[:1]] == [-claim_cents]
     else:
-        assert total == -facts.amount_cents
-        assert len(lines) == 1
+        assert [line.amount_cents for line in lines] == [-claim_cents]
+    assert all(line.amount_cents for line in lines)
+
+
+@given(ALL_FACTS, POLICIES)
+def test_nobody_bears_a_loss_where_nothing_is_claimed_or_the_order_was_taken_back(
+    facts: RiskFacts, policy: StopRequestPolicy
+) -> None:
+    if facts.taken_back is not None or facts.invoiced_cents == 0:
+        assert bearer(facts, policy) is Bearer.NOBODY
 
 
 @given(ALL_FACTS, POLICIES)
@@ -324,7 +406,11 @@ def test_the_merchant_bears_no_loss_of_a_stop_request_that_no_consequence_announ
     assert request is not None
     if bearer(facts, policy) is Bearer.MERCHANT:
         codes = {consequence.code for consequence in consequences(request, policy)}
-        assert ConsequenceCode.LIABILITY_MOVES_TO_MERCHANT in codes
+        assert codes & {
+            ConsequenceCode.LIABILITY_MOVES_TO_MERCHANT,
+            ConsequenceCode.INVOICE_CANCELLED,
+            ConsequenceCode.ORDER_RETURNED,
+        }
 
 
 def with_more_evidence(facts: RiskFacts) -> list[RiskFacts]:
@@ -343,7 +429,9 @@ def with_more_evidence(facts: RiskFacts) -> list[RiskFacts]:
     if request.answers:
         better.append(answered(facts, *(one.kind for one in request.answers), at_ms=IN_TIME))
     else:
-        better += [answered(facts, *chain, at_ms=IN_TIME) for chain in answer_chains()]
+        # That the order was stopped or came back is no evidence of fulfilment.
+        fulfilled = [chain for chain in answer_chains() if chain[-1] not in STOPPED_OR_RETURNED]
+        better += [answered(facts, *chain, at_ms=IN_TIME) for chain in fulfilled]
     return better
 
 
