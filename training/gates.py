@@ -1,18 +1,33 @@
-"""Named gates that a version passes before it may decide about anybody."""
+"""Named gates that a version passes before it may decide about anybody, and before it replaces another.
 
+`gates` judges a version by itself when it is trained; the functions below it, one gate each, judge a
+challenger against the champion on later data before it is promoted.
+"""
+
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.stats import chi2
 
 from features.declarations import Direction
-from features.feature_sets import FeatureSet
+from features.feature_sets import FeatureSet, NotAllowedFeatureError
 from features.instants import Float64Array
-from training.evaluation import Evaluation
+from training.evaluation import Evaluation, Interval
 from training.model_artifact import CalibratedModel
 
 LOWEST_AUC = 0.55
 MEAN_PROBABILITY_FACTOR = 1.5
 PROBED_ROWS = 300
+LOWEST_DIFFERENCE = -0.005
+"""Of challenger minus champion at the lower end of the paired interval, in AUC or average precision."""
+HIGHEST_STABILITY_INDEX = 0.25
+CHANCE_OF_FALSE_ALARM = 0.001
+HIGHEST_FEATURE_AUC = 0.95
+SUSPECT_FEATURE_AUC = 0.8
+SUSPECT_GINI_SHARE = 0.85
+SUSPECT_LEAD_AUC = 0.05
+HIGHEST_SPEED_RATIO = 1.5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,3 +84,174 @@ def direction_violations(
         worse[:, index] = pick(rows[:, index], donors[:, index])
         violations += int(np.sum(model.probability(worse) < before))
     return violations
+
+
+def discrimination_gate(figure: str, difference: Interval | None, evaluation: Evaluation) -> Gate:
+    """Not worse than the champion: the paired difference's interval begins at LOWEST_DIFFERENCE or above.
+
+    figure: what the difference is in. difference: challenger minus champion, None where there is no
+    champion; then the challenger needs the AUC that `gates` asks of every version.
+    """
+    if difference is None:
+        return Gate(
+            name="discrimination",
+            passed=evaluation.auc.low >= LOWEST_AUC,
+            finding=f"no champion to compare with; AUC {evaluation.auc}, its interval must begin at "
+            f"{LOWEST_AUC} or above",
+        )
+    return Gate(
+        name="discrimination",
+        passed=difference.low >= LOWEST_DIFFERENCE,
+        finding=f"{figure} of challenger minus champion, paired: {difference}; the interval must begin at "
+        f"{LOWEST_DIFFERENCE} or above",
+    )
+
+
+def calibration_gate(evaluation: Evaluation, highest_factor: float) -> Gate:
+    """The mean probability is the bad rate, up to a factor either way."""
+    factor = evaluation.mean_probability / evaluation.bad_rate
+    return Gate(
+        name="calibration",
+        passed=1 / highest_factor <= factor <= highest_factor,
+        finding=f"mean probability is {factor:.2f} times the bad rate, {1 / highest_factor:.2f} to "
+        f"{highest_factor:.2f} is allowed",
+    )
+
+
+def stability_gate(index: float, *, bins: int, earlier: int, later: int) -> Gate:
+    """Scores in the later half of the data lie as in the earlier one.
+
+    index: population stability index between the halves, over `bins` bins. The limit is
+    HIGHEST_STABILITY_INDEX, or what chance alone exceeds once in a thousand times where few decisions
+    make that more: see `chance_stability_index`.
+    """
+    limit = max(HIGHEST_STABILITY_INDEX, chance_stability_index(bins=bins, earlier=earlier, later=later))
+    return Gate(
+        name="stability",
+        passed=index < limit,
+        finding=f"stability index of the scores between {earlier} earlier and {later} later decisions is "
+        f"{index:.3f}, it must be below {limit:.3f}",
+    )
+
+
+def chance_stability_index(*, bins: int, earlier: int, later: int) -> float:
+    """The stability index that two samples of one distribution exceed once in a thousand times.
+
+    To second order the index is the chi-square statistic of homogeneity times (1/earlier + 1/later):
+    ln(p/q) is (p - q)/q there. So it has the chi-square quantile at `bins` - 1 degrees of freedom.
+
+    >>> round(chance_stability_index(bins=10, earlier=100, later=100), 2)
+    0.56
+    """
+    quantile = float(chi2.ppf(1 - CHANCE_OF_FALSE_ALARM, max(bins - 1, 1)))
+    return quantile * (1 / earlier + 1 / later)
+
+
+def directions_gate(
+    model: CalibratedModel, feature_set: FeatureSet, values: Float64Array, *, seed: int
+) -> Gate:
+    """A worse history never scores better.
+
+    Tests hold that a worse history moves directed features to worse values and no others (see
+    `features.declarations.Direction`), so probing features of whole histories, shape (n, n_features),
+    probes the histories.
+    """
+    violations = direction_violations(model, feature_set, values, seed=seed)
+    return Gate(
+        name="directions",
+        passed=violations == 0,
+        finding=f"{violations} of the probed rows score better after a feature got worse",
+    )
+
+
+def protected_gate(feature_set: FeatureSet, model_features: Sequence[str]) -> Gate:
+    """Every feature that the model reads is declared for its purpose, and none reads what is protected."""
+    declared = {feature.name: feature for feature in feature_set.features}
+    unknown = [name for name in model_features if name not in declared]
+    refused = ""
+    try:
+        FeatureSet(
+            name=feature_set.name,
+            purpose=feature_set.purpose,
+            features=tuple(declared[name] for name in model_features if name in declared),
+        )
+    except NotAllowedFeatureError as problem:
+        refused = str(problem)
+    if unknown:
+        refused = f"{', '.join(unknown)}: not declared for {feature_set.purpose.value}"
+    return Gate(
+        name="protected_features",
+        passed=not refused,
+        finding=refused or f"all {len(model_features)} features are declared for {feature_set.purpose.value}",
+    )
+
+
+def future_rows_gate(changed: Sequence[str], *, recomputed: int) -> Gate:
+    """Features stay the same when all that was recorded at or after the decision is taken away.
+
+    changed: names of the features that did not, over `recomputed` decisions.
+    """
+    names = ", ".join(changed)
+    return Gate(
+        name="leak_future_rows",
+        passed=recomputed > 0 and not changed,
+        finding=f"{names}: read rows recorded at or after the decision"
+        if changed
+        else f"{recomputed} decisions have the same features without the rows recorded at or after them",
+    )
+
+
+def clocks_gate(impossible: dict[str, int]) -> Gate:
+    """Nothing was recorded before it happened: such a row tells a decision its future.
+
+    impossible: how many such rows there are, by contract.
+    """
+    counts = ", ".join(f"{count} {name}" for name, count in impossible.items() if count)
+    return Gate(
+        name="leak_clocks",
+        passed=not counts,
+        finding=f"recorded before they happened: {counts}" if counts else "no row was known too early",
+    )
+
+
+def single_feature_gate(feature_set: FeatureSet, feature_auc: Float64Array, model_auc: float) -> Gate:
+    """No feature knows the answer by itself.
+
+    feature_auc: AUC of each feature alone on the later data, in its better direction, shape
+        (n_features,).
+    A feature is too good above HIGHEST_FEATURE_AUC. It is suspect, as a label with noise on it would be,
+    when it reaches SUSPECT_FEATURE_AUC, carries SUSPECT_GINI_SHARE of the model's Gini coefficient, and is
+    SUSPECT_LEAD_AUC better than the best feature of every other group: honest features share their
+    strength with others and leave the model much to add.
+    """
+    best = int(np.argmax(feature_auc))
+    feature = feature_set.features[best]
+    auc = float(feature_auc[best])
+    others = [
+        float(value)
+        for value, other in zip(feature_auc, feature_set.features, strict=True)
+        if other.group is not feature.group
+    ]
+    lead = auc - max(others, default=0.5)
+    share = (2 * auc - 1) / (2 * model_auc - 1) if model_auc > 0.5 else np.inf
+    suspect = auc >= SUSPECT_FEATURE_AUC and share >= SUSPECT_GINI_SHARE and lead >= SUSPECT_LEAD_AUC
+    return Gate(
+        name="leak_single_feature",
+        passed=auc <= HIGHEST_FEATURE_AUC and not suspect,
+        finding=f"the strongest feature is {feature.name}: AUC {auc:.3f} alone, {share:.0%} of the model's "
+        f"Gini, {lead:+.3f} against the best of other groups",
+    )
+
+
+def speed_gate(ratio: float | None) -> Gate:
+    """A single prediction takes no longer than HIGHEST_SPEED_RATIO times the champion's.
+
+    ratio: of the medians in one run, None where there is no champion to compare with.
+    """
+    return Gate(
+        name="speed",
+        passed=ratio is None or ratio <= HIGHEST_SPEED_RATIO,
+        finding="no champion to compare with"
+        if ratio is None
+        else f"a single prediction takes {ratio:.2f} times the champion's, {HIGHEST_SPEED_RATIO} is allowed",
+    )

@@ -27,7 +27,7 @@ from training.labels import LABEL_HORIZON_DAYS, Labels, file_labels
 from training.model_artifact import CalibratedModel, write_model
 from training.model_card import model_card
 from training.plots import write_plots
-from training.registry import ModelRegistry, data_fingerprint, flat_metrics
+from training.registry import ModelRegistry, data_fingerprint, flat_metrics, iso_instant
 from training.splits import out_of_time_split, random_calibration_slice, stratified_folds
 
 PROTOCOL_FILE = "protocol.toml"
@@ -179,6 +179,7 @@ def train(
                 "kind": winner,
                 "feature_set_version": feature_set.version,
                 "data_fingerprint": facts["data_fingerprint"],
+                "trained_until": facts["trained_until"],
                 "gates": "passed" if all(gate.passed for gate in judged) else "failed",
             },
             now_ms=time.time_ns() // 1_000_000,
@@ -223,6 +224,7 @@ def _by_time(directory: Path, feature_set: FeatureSet, seed: int, progress: Prog
             "label": f"not paid in full more than {LABEL_HORIZON_DAYS} days past due, paused days excluded",
             "split": "out of time; training sees only what was recorded before the test period",
             "test_starts": datetime.fromtimestamp(split.test_starts_ms / 1000, UTC).date().isoformat(),
+            "trained_until": iso_instant(split.test_starts_ms),
             "training_decisions": len(split.training),
             "training_bads": int(label.sum()),
             "test_decisions": len(split.test),
@@ -266,6 +268,7 @@ def _by_folds(directory: Path, feature_set: FeatureSet, seed: int, progress: Pro
             "label": protocol.label_description,
             "split": f"{protocol.folds} stratified folds, each tested by models that did not see it; "
             "the registered model saw all",
+            "trained_until": iso_instant(int(labels.known_at_ms.max()) + 1),
             "decisions": len(labels),
             "bads": int(label.sum()),
         },

@@ -31,7 +31,7 @@ from training.gates import Gate, direction_violations
 from training.model_artifact import CalibratedModel, write_model
 from training.order_risk_labels import LABEL_DELAY_DAYS, OrderLabels, RiskSplit, delayed_split
 from training.plots import write_plots
-from training.registry import ModelRegistry, data_fingerprint, flat_metrics
+from training.registry import ModelRegistry, data_fingerprint, flat_metrics, iso_instant
 
 STEP = "train order-risk"
 LOWEST_LIFT = 3.0
@@ -153,6 +153,7 @@ def train(
         "label": "confirmed fraud; orders cleared or paid in full are not, all others have no label",
         "split": f"out of time, with a gap of {LABEL_DELAY_DAYS} days in which labels arrive",
         "test_starts": datetime.fromtimestamp(split.test_starts_ms / 1000, UTC).date().isoformat(),
+        "trained_until": iso_instant(split.test_starts_ms),
         "training_screenings": len(training),
         "training_frauds": int((training.label == 1).sum()),
         "test_orders": len(split.test),
@@ -188,6 +189,7 @@ def train(
                 "kind": winner,
                 "feature_set_version": feature_set.version,
                 "data_fingerprint": facts["data_fingerprint"],
+                "trained_until": facts["trained_until"],
                 "gates": "passed" if all(gate.passed for gate in judged) else "failed",
             },
             now_ms=time.time_ns() // 1_000_000,

@@ -4,17 +4,33 @@ import hashlib
 import logging
 import os
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+# Two small files need no progress bars of their own between the lines of a command's answer.
+os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 
 import mlflow
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
 
+from training.champion_history import (
+    ChampionChange,
+    ChampionHistory,
+    ChangeKind,
+    HistoryWriter,
+    version_now,
+)
+from training.errors import TrainingError
+
 CHAMPION = "champion"
+
+
+class ChampionHasChangedError(TrainingError):
+    """Another champion was put in place since this change was prepared."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +55,7 @@ class ModelRegistry:
         self._client = MlflowClient(tracking_uri=tracking_uri, registry_uri=tracking_uri)
         self._tracking_uri = tracking_uri
         self._artifact_root = artifact_root
+        self._history = ChampionHistory(artifact_root / "champions")
 
     def champion_version(self, model_name: str) -> str | None:
         """The version under the alias `champion`, None if there is none."""
@@ -52,9 +69,71 @@ class ModelRegistry:
     def champion_feature_set_version(self, model_name: str) -> str | None:
         """The feature set that the champion reads, None if there is no champion."""
         version = self.champion_version(model_name)
-        if version is None:
-            return None
+        return None if version is None else self.feature_set_version(model_name, version)
+
+    def feature_set_version(self, model_name: str, version: str) -> str:
+        """The feature set that a version reads.
+
+        Raises TrainingError, naming the versions there are, if there is no such version.
+        """
+        known = self.versions(model_name)
+        if version not in known:
+            raise TrainingError(
+                f"{model_name} has no version {version}; registered: {', '.join(known) or 'none'}"
+            )
         return str(self._client.get_model_version(model_name, version).tags.get("feature_set_version"))
+
+    def versions(self, model_name: str) -> tuple[str, ...]:
+        """All registered versions, oldest first; none where there is no such model."""
+        found = self._client.search_model_versions(f"name = '{model_name}'")
+        return tuple(sorted((str(version.version) for version in found), key=int))
+
+    def champion_changes(self, model_name: str, *, now: datetime) -> tuple[ChampionChange, ...]:
+        """Every champion there was, oldest first; an alias moved by other means is noted as of `now`.
+
+        Raises HistoryDamagedError.
+        """
+        with self._history.writing(model_name) as history:
+            self._catch_up(history, model_name, now)
+            return history.changes
+
+    def put_champion(self, model_name: str, change: ChampionChange, *, instead_of: str | None) -> None:
+        """Move the alias and write it into the history, as one change at a time.
+
+        instead_of: the champion that the caller knows. Raises ChampionHasChangedError if it is another
+        by now, and HistoryDamagedError.
+        """
+        with self._history.writing(model_name) as history:
+            self._catch_up(history, model_name, change.at)
+            found = version_now(history.changes)
+            if found != instead_of:
+                raise ChampionHasChangedError(
+                    f"the champion of {model_name} is version {found} by now, not {instead_of}: "
+                    "compare with that one and try again"
+                )
+            self._move(history, model_name, change)
+
+    def _move(self, history: HistoryWriter, model_name: str, change: ChampionChange) -> None:
+        history.announce(change)
+        self._client.set_registered_model_alias(model_name, CHAMPION, change.version)
+        history.settle(took_effect=True)
+
+    def _catch_up(self, history: HistoryWriter, model_name: str, now: datetime) -> None:
+        """Write what became of an unfinished change, and of an alias that was moved by other means."""
+        version = self.champion_version(model_name)
+        if history.pending is not None:
+            history.settle(took_effect=history.pending.version == version)
+        if version_now(history.changes) != version:
+            history.announce(
+                ChampionChange(
+                    version=version,
+                    kind=ChangeKind.FOUND,
+                    by="unknown",
+                    reason="the alias was moved without bonitas, some time before this was noticed",
+                    at=now,
+                )
+            )
+            history.settle(took_effect=True)
 
     def register(
         self,
@@ -86,16 +165,36 @@ class ModelRegistry:
             self._client.create_registered_model(model_name)
         source = f"{self._client.get_run(run_id).info.artifact_uri}/model"
         version = self._client.create_model_version(model_name, source, run_id, tags=tags).version
-        served = self.champion_feature_set_version(model_name) == tags.get("feature_set_version")
-        becomes_champion = may_become_champion and not served
-        if becomes_champion:
-            self._client.set_registered_model_alias(model_name, CHAMPION, version)
+        becomes_champion = may_become_champion and self._put_first_champion(
+            model_name, str(version), tags.get("feature_set_version"), now_ms
+        )
         return RegisteredVersion(
             model_name=model_name,
             version=str(version),
             run_id=run_id,
             became_champion=becomes_champion,
         )
+
+    def _put_first_champion(
+        self, model_name: str, version: str, feature_set_version: str | None, now_ms: int
+    ) -> bool:
+        now = datetime.fromtimestamp(now_ms / 1000, UTC)
+        with self._history.writing(model_name) as history:
+            self._catch_up(history, model_name, now)
+            found = version_now(history.changes)
+            if found is not None and self.champion_feature_set_version(model_name) == feature_set_version:
+                return False
+            change = ChampionChange(
+                version=version,
+                kind=ChangeKind.TRAINED,
+                by="bonitas train",
+                reason="the first version that passed every gate"
+                if found is None
+                else f"passed every gate, and version {found} reads features that are computed no more",
+                at=now,
+            )
+            self._move(history, model_name, change)
+        return True
 
     def model_folder(self, model_name: str, version: str, destination: Path) -> Path:
         """Bring the files of a version into a local folder and say where they are."""
@@ -134,3 +233,12 @@ def data_fingerprint(directory: Path) -> str:
         with file.open("rb") as stream:
             digest.update(hashlib.file_digest(stream, "sha256").digest())
     return digest.hexdigest()[:16]
+
+
+def iso_instant(instant_ms: int) -> str:
+    """An instant in ms since 1970 UTC as ISO 8601, to the millisecond.
+
+    >>> iso_instant(1)
+    '1970-01-01T00:00:00.001+00:00'
+    """
+    return datetime.fromtimestamp(instant_ms / 1000, UTC).isoformat(timespec="milliseconds")

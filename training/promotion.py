@@ -1,0 +1,738 @@
+"""The risk analyst's loop: compare a challenger with the champion, promote it through gates, roll it back.
+
+Both models answer for the same later decisions: labelled ones after everything that either was trained
+on. The gates themselves are pure functions in `training.gates`; here is where their evidence comes from.
+"""
+
+import gc
+import json
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import lightgbm
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+from sklearn.metrics import roc_auc_score
+
+from data_contracts.ledger_contracts import ALL_CONTRACTS
+from data_contracts.parquet_ledger import has_table, read_table, write_table
+from data_contracts.progress import Progress, no_progress
+from features.decisions import LABELS_FILE, Decisions
+from features.declarations import Purpose
+from features.feature_sets import FEATURE_SETS, FeatureSet
+from features.instants import Float64Array
+from features.offline import build_features
+from features.supersession import milliseconds
+from training import gates, order_risk
+from training.boosted_trees import BoostedTrees
+from training.calibration import Calibration
+from training.champion_history import ChampionChange, ChangeKind, version_before, version_now
+from training.errors import TrainingError
+from training.evaluation import (
+    Evaluation,
+    Interval,
+    auc_difference,
+    average_precision_difference,
+    evaluate,
+)
+from training.gates import Gate
+from training.labels import file_labels, ledger_end_ms, order_labels
+from training.model_artifact import CalibratedModel
+from training.order_risk_labels import order_risk_labels
+from training.registry import ModelRegistry, data_fingerprint, iso_instant
+from training.scorecard import Scorecard, ScorecardFeature
+from training.splits import MINIMUM_BADS
+
+CUT_OFF_SHARE = 0.05
+"""The policy-free cut-off: each model refuses the riskiest twentieth by its own order."""
+STABILITY_BINS = 10
+SHOWN_FIGURES = (
+    "auc",
+    "average_precision",
+    "ks",
+    "brier",
+    "calibration_error",
+    "recall_at_1pct_fpr",
+    "recall_at_5pct_fpr",
+)
+RECOMPUTED_CREDIT_DECISIONS = 200
+RECOMPUTED_FRAUD_DECISIONS = 6
+TIMED_ROWS = 200
+TIMED_ROUNDS = 15
+
+FeatureBuilder = Callable[[Path, Decisions, FeatureSet], Float64Array]
+"""Features of decisions from a ledger folder, shape (n_decisions, n_features)."""
+
+SingleRowScorer = Callable[[Sequence[float]], object]
+ScorerLoader = Callable[[Path, str], SingleRowScorer]
+"""Loads the folder of a version as the service does, and gives what the service calls for one row."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class JudgedModel:
+    """One model's figures on the later data.
+
+    trained_until: ISO instant; nothing recorded from then on was trained on.
+    stability_index: of the scores, between the two halves of the data by time.
+    """
+
+    version: str
+    kind: str
+    trained_until: str
+    evaluation: Evaluation
+    stability_index: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChangedDecisions:
+    """What a swap changes at the policy-free cut-off, where each model refuses the same share.
+
+    refused_only_by_champion, refused_only_by_challenger: decisions; `_bads`: how many of them went bad.
+    """
+
+    refused_share: float
+    refused_by_both: int
+    refused_only_by_champion: int
+    refused_only_by_champion_bads: int
+    refused_only_by_challenger: int
+    refused_only_by_challenger_bads: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """Champion and challenger on the same later decisions.
+
+    champion and the four figures that need one are None where no champion reads today's features.
+    auc_difference, average_precision_difference: challenger minus champion, paired by customer.
+    score_stability_index: of the challenger's scores against the champion's.
+    """
+
+    model_name: str
+    data_fingerprint: str
+    first_decision: str
+    last_decision: str
+    champion: JudgedModel | None
+    challenger: JudgedModel
+    auc_difference: Interval | None
+    average_precision_difference: Interval | None
+    score_stability_index: float | None
+    changed: ChangedDecisions | None
+
+    def to_json(self) -> dict[str, Any]:
+        """The comparison as JSON values."""
+        return asdict(self)
+
+    def to_text(self) -> str:
+        """The comparison as a table for a person."""
+        judged = [model for model in (self.champion, self.challenger) if model is not None]
+        roles = ["challenger"] if self.champion is None else ["champion", "challenger"]
+        size = self.challenger.evaluation
+        title = (
+            f"{self.model_name}: {size.decisions:,} labelled decisions from {self.first_decision} to "
+            f"{self.last_decision}, {size.bads:,} bad ({size.bad_rate:.2%})"
+        )
+        lines = [
+            title,
+            _row("", roles),
+            _row("version", [f"{model.version} ({model.kind})" for model in judged]),
+            _row("trained until", [model.trained_until[:10] for model in judged]),
+            *(
+                _row(figure.replace("_", " "), [str(getattr(model.evaluation, figure)) for model in judged])
+                for figure in SHOWN_FIGURES
+            ),
+            _row(
+                "mean probability / bad rate",
+                [f"{model.evaluation.mean_probability / model.evaluation.bad_rate:.2f}" for model in judged],
+            ),
+            _row("stability index", [f"{model.stability_index:.3f}" for model in judged]),
+        ]
+        if self.changed is None:
+            return "\n".join([*lines, "no champion reads the features that this code computes"])
+        both = (
+            f"where each refuses the riskiest {self.changed.refused_share:.0%}: "
+            f"{self.changed.refused_by_both:,} by both,"
+        )
+        either = (
+            f"  {self.changed.refused_only_by_champion:,} only by the champion "
+            f"({self.changed.refused_only_by_champion_bads:,} bad), "
+            f"{self.changed.refused_only_by_challenger:,} only by the challenger "
+            f"({self.changed.refused_only_by_challenger_bads:,} bad)"
+        )
+        lines += [
+            "challenger minus champion, paired, 95 % interval:",
+            f"  AUC               {self.auc_difference}",
+            f"  average precision {self.average_precision_difference}",
+            f"stability index of the challenger's scores to the champion's: {self.score_stability_index:.3f}",
+            both,
+            either,
+        ]
+        return "\n".join(lines)
+
+
+def _row(name: str, cells: Sequence[str]) -> str:
+    return "  ".join([f"{name:<28}", *(f"{cell:<26}" for cell in cells)]).rstrip()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Promotion:
+    """What came of an attempt to promote. change: None where a gate failed and nothing was changed."""
+
+    model_name: str
+    version: str
+    replaced_version: str | None
+    gates: tuple[Gate, ...]
+    change: ChampionChange | None
+    comparison: Comparison
+
+    def to_json(self) -> dict[str, Any]:
+        """The attempt as JSON values."""
+        return {
+            "model_name": self.model_name,
+            "version": self.version,
+            "replaced_version": self.replaced_version,
+            "promoted": self.change is not None,
+            "gates": [asdict(gate) for gate in self.gates],
+            "change": None if self.change is None else self.change.to_json(),
+            "comparison": self.comparison.to_json(),
+        }
+
+    def to_text(self) -> str:
+        """The attempt in a few lines for a person."""
+        lines = [
+            f"gate {gate.name}: {'passed' if gate.passed else 'FAILED'} ({gate.finding})"
+            for gate in self.gates
+        ]
+        if self.change is None:
+            lines.append(f"not promoted: version {self.replaced_version} of {self.model_name} stays champion")
+        else:
+            lines.append(f"version {self.version} of {self.model_name} is champion now, by {self.change.by}")
+        return "\n".join(lines)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Registered:
+    version: str
+    folder: Path
+    model: CalibratedModel
+    features: tuple[str, ...]
+    trained_until_ms: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Evidence:
+    """Later decisions with their labels and features, and what both models say of them."""
+
+    decisions: Decisions
+    label: NDArray[np.int8]
+    values: Float64Array
+    champion: Float64Array | None
+    challenger: Float64Array
+
+
+def compare(
+    model_name: str,
+    directory: Path,
+    *,
+    registry: ModelRegistry,
+    version: str | None = None,
+    seed: int = 0,
+    progress: Progress = no_progress,
+) -> Comparison:
+    """Show champion and challenger on the labelled decisions after both models' training.
+
+    version: the challenger, by default the newest version that is not champion. Raises TrainingError
+    where there is nothing to compare, or too few labelled decisions are late enough.
+    """
+    champion = registry.champion_version(model_name)
+    if version is None:
+        rivals = [name for name in registry.versions(model_name) if name != champion]
+        if not rivals:
+            there_is = "no version" if champion is None else f"only version {champion}, its champion"
+            raise TrainingError(f"{model_name} has {there_is}: run bonitas train {model_name} DIR")
+        version = rivals[-1]
+    with tempfile.TemporaryDirectory() as scratch:
+        pair = _pair(registry, model_name, version, champion, Path(scratch))
+        evidence = _evidence(model_name, directory, *pair, build=_build(progress))
+        return _comparison(model_name, directory, *pair, evidence, seed=seed)
+
+
+def promote(
+    model_name: str,
+    version: str,
+    directory: Path,
+    *,
+    registry: ModelRegistry,
+    load_scorer: ScorerLoader,
+    by: str,
+    clock: Callable[[], datetime],
+    reason: str | None = None,
+    override: bool = False,
+    seed: int = 0,
+    build: FeatureBuilder | None = None,
+    progress: Progress = no_progress,
+) -> Promotion:
+    """Make a version the champion if it passes every gate, or if a named person overrides with a reason.
+
+    clock: read once, when the change is made. build: how features are computed; for tests that plant a
+        leak there.
+    Raises TrainingError without a name, for an override without a reason, for a version that is champion
+    already or that this code cannot serve, and where the later data do not suffice;
+    ChampionHasChangedError if another champion was put in place meanwhile.
+    """
+    if not by.strip():
+        raise TrainingError("who promotes? --by NAME is kept in the history")
+    if override and not (reason or "").strip():
+        raise TrainingError("an override needs a reason, which is kept in the history: --reason TEXT")
+    champion = registry.champion_version(model_name)
+    if champion == version:
+        raise TrainingError(f"version {version} of {model_name} is champion already")
+    build = build or _build(progress)
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        pair = _pair(registry, model_name, version, champion, folder)
+        evidence = _evidence(model_name, directory, *pair, build=build)
+        comparison = _comparison(model_name, directory, *pair, evidence, seed=seed)
+        judged = _judge(
+            model_name, directory, folder, *pair, evidence, comparison, load_scorer, build=build, seed=seed
+        )
+    failed = tuple(f"{gate.name}: {gate.finding}" for gate in judged if not gate.passed)
+    change = None
+    if override or not failed:
+        change = ChampionChange(
+            version=version,
+            kind=ChangeKind.PROMOTED,
+            by=by,
+            reason=reason or "passed every gate",
+            at=clock(),
+            failed_gates=failed,
+        )
+        registry.put_champion(model_name, change, instead_of=champion)
+    return Promotion(
+        model_name=model_name,
+        version=version,
+        replaced_version=champion,
+        gates=judged,
+        change=change,
+        comparison=comparison,
+    )
+
+
+def roll_back(
+    model_name: str, *, registry: ModelRegistry, by: str, reason: str, now: datetime
+) -> ChampionChange:
+    """Put the champion before the present one back in its place; no gate stands in the way.
+
+    Raises TrainingError without a name or a reason, where no earlier champion is in the history, or where
+    it reads features that this code does not compute; ChampionHasChangedError if another was faster.
+    """
+    if not by.strip() or not reason.strip():
+        raise TrainingError("a rollback needs --by NAME and --reason TEXT, which are kept in the history")
+    changes = registry.champion_changes(model_name, now=now)
+    earlier = version_before(changes)
+    if earlier is None:
+        raise TrainingError(f"the history of {model_name} has no earlier champion to go back to")
+    _refuse_unless_served(registry, model_name, earlier)
+    change = ChampionChange(version=earlier, kind=ChangeKind.ROLLED_BACK, by=by, reason=reason, at=now)
+    registry.put_champion(model_name, change, instead_of=version_now(changes))
+    return change
+
+
+def _refuse_unless_served(registry: ModelRegistry, model_name: str, version: str) -> None:
+    read = registry.feature_set_version(model_name, version)
+    computed = FEATURE_SETS[model_name].version
+    if read != computed:
+        raise TrainingError(
+            f"version {version} of {model_name} reads version {read} of its features, this code computes "
+            f"{computed}: the service could not use it; train a new version"
+        )
+
+
+def _pair(
+    registry: ModelRegistry, model_name: str, version: str, champion: str | None, scratch: Path
+) -> tuple[_Registered | None, _Registered]:
+    """The champion, None where none reads the features of today, and the challenger."""
+    _refuse_unless_served(registry, model_name, version)
+    challenger = _registered(registry, model_name, version, scratch / "challenger")
+    served = registry.champion_feature_set_version(model_name) == FEATURE_SETS[model_name].version
+    if champion is None or not served:
+        return None, challenger
+    return _registered(registry, model_name, champion, scratch / "champion"), challenger
+
+
+def _registered(registry: ModelRegistry, model_name: str, version: str, destination: Path) -> _Registered:
+    destination.mkdir()
+    folder = registry.model_folder(model_name, version, destination)
+    document = json.loads((folder / "model.json").read_text())
+    return _Registered(
+        version=version,
+        folder=folder,
+        model=_read_model(document, folder),
+        features=tuple(document["features"]),
+        trained_until_ms=_trained_until_ms(document, model_name, version),
+    )
+
+
+def _read_model(document: dict[str, Any], folder: Path) -> CalibratedModel:
+    """What `training.model_artifact.write_model` wrote."""
+    calibration = Calibration(
+        raw_log_odds=tuple(document["calibration"]["raw_log_odds"]),
+        log_odds=tuple(document["calibration"]["log_odds"]),
+    )
+    if document["kind"] == "lightgbm":
+        text = (folder / document["booster_file"]).read_text()
+        trees = BoostedTrees(booster=lightgbm.Booster(model_str=text))
+        return CalibratedModel(estimator=trees, calibration=calibration)
+    card = document["scorecard"]
+    features = tuple(
+        ScorecardFeature(
+            name=feature["name"],
+            cut_points=tuple(feature["cut_points"]),
+            step_weights=tuple(feature["step_weights"]),
+            missing_weight=feature["missing_weight"],
+            mean_contribution=feature["mean_contribution"],
+        )
+        for feature in card["features"]
+    )
+    return CalibratedModel(
+        estimator=Scorecard(intercept=card["intercept"], features=features), calibration=calibration
+    )
+
+
+def _trained_until_ms(document: dict[str, Any], model_name: str, version: str) -> int:
+    if "trained_until" in document:
+        instant = datetime.fromisoformat(document["trained_until"])
+    elif "test_starts" in document:
+        # Versions from before `trained_until` was kept know the day only; the day after it is safe.
+        day = date.fromisoformat(document["test_starts"]) + timedelta(days=1)
+        instant = datetime(day.year, day.month, day.day, tzinfo=UTC)
+    else:
+        raise TrainingError(
+            f"version {version} of {model_name} does not say until when it was trained: train a new one"
+        )
+    return round(instant.timestamp() * 1000)
+
+
+def _build(progress: Progress) -> FeatureBuilder:
+    return lambda directory, decisions, feature_set: (
+        build_features(directory, decisions, feature_set, progress).values
+    )
+
+
+def _evidence(
+    model_name: str,
+    directory: Path,
+    champion: _Registered | None,
+    challenger: _Registered,
+    *,
+    build: FeatureBuilder,
+) -> _Evidence:
+    starts_ms = max(model.trained_until_ms for model in (champion, challenger) if model is not None)
+    decisions, label = _labelled(model_name, directory)
+    later = decisions.as_of_ms >= starts_ms
+    decisions, label = decisions.where(later), label[later]
+    bads = int(label.sum())
+    if not MINIMUM_BADS <= bads <= len(label) - MINIMUM_BADS:
+        raise TrainingError(
+            f"{directory} has {bads} bad among {len(label)} labelled decisions from {iso_instant(starts_ms)} "
+            f"on, when both models had been trained; at least {MINIMUM_BADS} of each kind are needed: use a "
+            "folder that goes on for longer"
+        )
+    feature_set = FEATURE_SETS[model_name]
+    values = build(directory, decisions, feature_set)
+    return _Evidence(
+        decisions=decisions,
+        label=label,
+        values=values,
+        champion=None if champion is None else champion.model.probability(values),
+        challenger=challenger.model.probability(values),
+    )
+
+
+def _labelled(model_name: str, directory: Path) -> tuple[Decisions, NDArray[np.int8]]:
+    """All labelled decisions of a folder, oldest first."""
+    if FEATURE_SETS[model_name].purpose is Purpose.FRAUD:
+        orders = order_risk_labels(directory, ledger_end_ms(directory))
+        decisions, label = orders.decisions.where(orders.is_known), orders.label[orders.is_known]
+    else:
+        labels = (
+            file_labels(directory)
+            if (directory / LABELS_FILE).exists()
+            else order_labels(directory, ledger_end_ms(directory))
+        )
+        decisions, label = labels.decisions, labels.label
+    order = np.argsort(decisions.as_of_ms, kind="stable")
+    return (
+        Decisions(
+            decision_id=decisions.decision_id[order],
+            customer_id=decisions.customer_id[order],
+            as_of_ms=decisions.as_of_ms[order],
+        ),
+        label[order],
+    )
+
+
+def _comparison(
+    model_name: str,
+    directory: Path,
+    champion: _Registered | None,
+    challenger: _Registered,
+    evidence: _Evidence,
+    *,
+    seed: int,
+) -> Comparison:
+    customers = evidence.decisions.customer_id
+    before = after = index = changed = None
+    if evidence.champion is not None:
+        pair = (evidence.label, evidence.challenger, evidence.champion, customers)
+        before = auc_difference(*pair, seed=seed)
+        after = average_precision_difference(*pair, seed=seed)
+        index = population_stability_index(evidence.champion, evidence.challenger)
+        changed = changed_decisions(evidence.label, evidence.champion, evidence.challenger)
+    return Comparison(
+        model_name=model_name,
+        data_fingerprint=data_fingerprint(directory),
+        first_decision=iso_instant(int(evidence.decisions.as_of_ms[0]))[:10],
+        last_decision=iso_instant(int(evidence.decisions.as_of_ms[-1]))[:10],
+        champion=None
+        if champion is None or evidence.champion is None
+        else _judged(champion, evidence.champion, evidence, seed),
+        challenger=_judged(challenger, evidence.challenger, evidence, seed),
+        auc_difference=before,
+        average_precision_difference=after,
+        score_stability_index=index,
+        changed=changed,
+    )
+
+
+def _judged(model: _Registered, probability: Float64Array, evidence: _Evidence, seed: int) -> JudgedModel:
+    half = len(probability) // 2
+    return JudgedModel(
+        version=model.version,
+        kind=model.model.kind,
+        trained_until=iso_instant(model.trained_until_ms),
+        evaluation=evaluate(evidence.label, probability, evidence.decisions.customer_id, seed=seed),
+        stability_index=population_stability_index(probability[:half], probability[half:]),
+    )
+
+
+def population_stability_index(
+    expected: Float64Array, actual: Float64Array, *, bins: int = STABILITY_BINS
+) -> float:
+    """How far scores have moved: the sum over bins of (actual - expected) * ln(actual / expected).
+
+    Bins are quantiles of `expected`; equal scores share a bin, so there may be fewer than asked for. A
+    bin that is empty on one side counts as half an observation there, so the index stays finite.
+
+    >>> population_stability_index(np.arange(100.0), np.arange(100.0))
+    0.0
+
+    Raises ValueError if either side is empty.
+    """
+    if len(expected) == 0 or len(actual) == 0:
+        raise ValueError("scores are needed on both sides")
+    edges = np.unique(np.quantile(expected, np.linspace(0, 1, bins + 1)[1:-1]))
+    counts = np.array(
+        [
+            np.bincount(np.searchsorted(edges, side, side="left"), minlength=len(edges) + 1)
+            for side in (expected, actual)
+        ]
+    )
+    counts = counts[:, counts.any(axis=0)]
+    shares = np.maximum(counts, 0.5) / [[len(expected)], [len(actual)]]
+    return float(np.sum((shares[1] - shares[0]) * np.log(shares[1] / shares[0])))
+
+
+def changed_decisions(
+    label: NDArray[np.int8], champion: Float64Array, challenger: Float64Array
+) -> ChangedDecisions:
+    """Count what a swap changes where each model refuses CUT_OFF_SHARE of the decisions, riskiest first.
+
+    All arrays of shape (n,); label 1 is bad. Among equal probabilities the earlier decision is refused.
+    """
+    count = max(1, round(len(label) * CUT_OFF_SHARE))
+    refused = []
+    for probability in (champion, challenger):
+        mask = np.zeros(len(label), dtype=bool)
+        mask[np.argsort(-probability, kind="stable")[:count]] = True
+        refused.append(mask)
+    only_champion, only_challenger = refused[0] & ~refused[1], refused[1] & ~refused[0]
+    return ChangedDecisions(
+        refused_share=CUT_OFF_SHARE,
+        refused_by_both=int((refused[0] & refused[1]).sum()),
+        refused_only_by_champion=int(only_champion.sum()),
+        refused_only_by_champion_bads=int(label[only_champion].sum()),
+        refused_only_by_challenger=int(only_challenger.sum()),
+        refused_only_by_challenger_bads=int(label[only_challenger].sum()),
+    )
+
+
+def _judge(
+    model_name: str,
+    directory: Path,
+    scratch: Path,
+    champion: _Registered | None,
+    challenger: _Registered,
+    evidence: _Evidence,
+    comparison: Comparison,
+    load_scorer: ScorerLoader,
+    *,
+    build: FeatureBuilder,
+    seed: int,
+) -> tuple[Gate, ...]:
+    feature_set = FEATURE_SETS[model_name]
+    is_fraud = feature_set.purpose is Purpose.FRAUD
+    evaluation = comparison.challenger.evaluation
+    ratio = None
+    if champion is not None:
+        ratio = single_row_time_ratio(
+            load_scorer(champion.folder, champion.version),
+            load_scorer(challenger.folder, challenger.version),
+            evidence.values[np.random.default_rng(seed).integers(0, len(evidence.values), TIMED_ROWS)],
+        )
+    changed, recomputed = _features_that_see_the_future(
+        directory, scratch, evidence, feature_set, build=build, seed=seed
+    )
+    half = len(evidence.label) // 2
+    return (
+        gates.discrimination_gate(
+            "average precision" if is_fraud else "AUC",
+            comparison.average_precision_difference if is_fraud else comparison.auc_difference,
+            evaluation,
+        ),
+        gates.calibration_gate(
+            evaluation, order_risk.MEAN_PROBABILITY_FACTOR if is_fraud else gates.MEAN_PROBABILITY_FACTOR
+        ),
+        gates.stability_gate(
+            comparison.challenger.stability_index,
+            bins=STABILITY_BINS,
+            earlier=half,
+            later=len(evidence.label) - half,
+        ),
+        gates.directions_gate(challenger.model, feature_set, evidence.values, seed=seed),
+        gates.protected_gate(feature_set, challenger.features),
+        gates.future_rows_gate(changed, recomputed=recomputed),
+        gates.clocks_gate(rows_known_too_early(directory)),
+        gates.single_feature_gate(
+            feature_set, single_feature_auc(evidence.label, evidence.values), evaluation.auc.value
+        ),
+        gates.speed_gate(ratio),
+    )
+
+
+def single_feature_auc(label: NDArray[np.int8], values: Float64Array) -> Float64Array:
+    """AUC of each feature alone in its better direction, shape (n_features,).
+
+    values: shape (n, n_features). Missing values rank lowest or highest, whichever tells more: that a
+    value is missing may be the leak.
+    """
+    best = np.full(values.shape[1], 0.5)
+    for index in range(values.shape[1]):
+        column = values[:, index]
+        missing = np.isnan(column)
+        for stand_in in (-np.finfo(np.float64).max, np.finfo(np.float64).max):
+            auc = float(roc_auc_score(label, np.where(missing, stand_in, column)))
+            best[index] = max(best[index], auc, 1 - auc)
+            if not missing.any():
+                break
+    return best
+
+
+def rows_known_too_early(directory: Path) -> dict[str, int]:
+    """How many rows of each contract were recorded before they happened."""
+    counts = {}
+    for contract in ALL_CONTRACTS:
+        if has_table(directory, contract):
+            table = read_table(directory, contract, ["recorded_at", "occurred_at"])
+            early = milliseconds(table["recorded_at"]) < milliseconds(table["occurred_at"])
+            counts[contract.name] = int(early.sum())
+    return counts
+
+
+def _features_that_see_the_future(
+    directory: Path,
+    scratch: Path,
+    evidence: _Evidence,
+    feature_set: FeatureSet,
+    *,
+    build: FeatureBuilder,
+    seed: int,
+) -> tuple[tuple[str, ...], int]:
+    """Features that change when rows recorded at or after the decision are gone, and decisions tried."""
+    order = np.random.default_rng(seed).permutation(len(evidence.label))
+    if feature_set.purpose is Purpose.FRAUD:
+        # Risk features cross customers, so each decision needs a folder that ends just before it.
+        groups = [order[place : place + 1] for place in range(RECOMPUTED_FRAUD_DECISIONS)]
+    else:
+        _, first = np.unique(evidence.decisions.customer_id[order].astype(str), return_index=True)
+        groups = [order[np.sort(first)[:RECOMPUTED_CREDIT_DECISIONS]]]
+    changed = np.zeros(len(feature_set.features), dtype=bool)
+    for number, places in enumerate(groups):
+        mask = np.zeros(len(order), dtype=bool)
+        mask[places] = True
+        decisions = evidence.decisions.where(mask)
+        past = scratch / f"past-{number}"
+        _write_past(directory, past, decisions, of_these_customers=feature_set.purpose is not Purpose.FRAUD)
+        again, at_first = build(past, decisions, feature_set), evidence.values[mask]
+        changed |= np.any((again != at_first) & ~(np.isnan(again) & np.isnan(at_first)), axis=0)
+    names = tuple(name for name, differs in zip(feature_set.names, changed, strict=True) if differs)
+    return names, sum(len(places) for places in groups)
+
+
+def _write_past(directory: Path, past: Path, decisions: Decisions, *, of_these_customers: bool) -> None:
+    """Write a ledger folder without what was recorded at or after the decisions.
+
+    of_these_customers: keep only rows of the decisions' customers, each up to the customer's one decision;
+        otherwise there is one decision, and everybody's rows up to it are kept.
+    """
+    customers = pa.array(decisions.customer_id.tolist(), pa.string())
+    for contract in ALL_CONTRACTS:
+        if not has_table(directory, contract):
+            continue
+        table = read_table(directory, contract)
+        if of_these_customers:
+            if "customer_id" not in table.column_names:
+                continue
+            place = pc.index_in(table["customer_id"], value_set=customers)
+            table = table.filter(pc.is_valid(place))
+            end_ms = decisions.as_of_ms[pc.drop_null(place).to_numpy()]
+        else:
+            end_ms = decisions.as_of_ms[:1]
+        table = table.filter(pa.array(milliseconds(table["recorded_at"]) < end_ms))
+        if table.num_rows:
+            write_table(past, contract, table)
+
+
+def single_row_time_ratio(
+    champion: SingleRowScorer, challenger: SingleRowScorer, values: Float64Array
+) -> float:
+    """Median time of one prediction by the challenger over the champion's.
+
+    values: rows to predict, shape (n, n_features). The two take turns row by row, and who goes first
+    changes, so that a busy machine slows both alike.
+    """
+    rows = values.tolist()
+    taken: tuple[list[int], list[int]] = ([], [])
+    pair = (champion, challenger)
+    for scorer in pair:
+        for row in rows:
+            scorer(row)
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        for turn in range(TIMED_ROUNDS):
+            for row in rows:
+                for which in (turn % 2, 1 - turn % 2):
+                    began = time.perf_counter_ns()
+                    pair[which](row)
+                    taken[which].append(time.perf_counter_ns() - began)
+    finally:
+        if collects:
+            gc.enable()
+    return float(np.median(taken[1]) / np.median(taken[0]))
