@@ -69,6 +69,7 @@ MERCHANT_ID = "uci-card-issuer"
 SOURCE_MONTHS = ("6", "5", "4", "3", "2", "1")
 """How the source numbers the months, oldest first; the newest delay alone is called PAY_0."""
 LABEL_COLUMN = "default payment next month"
+PROTECTED_COLUMNS = ("SEX", "EDUCATION", "MARRIAGE", "AGE")
 HEADER_ROW = 1
 
 LABELS_FILE = "labels.parquet"
@@ -139,6 +140,27 @@ def read_card_holders(source: Path, progress: Progress = no_progress) -> CardHol
 
     Raises FetchFailed if `source` is no .xls or lacks a column.
     """
+    return card_holders_of(_columns_of(source, progress))
+
+
+def read_flat_table(source: Path, progress: Progress = no_progress) -> pa.Table:
+    """The source's own table, one row a person, all numbers, its protected columns included; without the ID.
+
+    For measuring estimators on what is published about it; the ledger never holds the protected columns.
+    Raises FetchFailed if `source` is no .xls or lacks a column.
+    """
+    columns = _columns_of(source, progress)
+    # Refuses a table that lacks one of the columns that are imported.
+    card_holders_of(columns)
+    missing = set(PROTECTED_COLUMNS) - set(columns)
+    if missing:
+        raise FetchFailed(f"the table lacks the columns {', '.join(sorted(missing))}")
+    return pa.table(
+        {name: pa.array(column, pa.float64()) for name, column in columns.items() if name != "ID"}
+    )
+
+
+def _columns_of(source: Path, progress: Progress) -> dict[str, list[float]]:
     step = f"read {source.name}"
     progress(step, done=0, total=1)
     try:
@@ -146,11 +168,9 @@ def read_card_holders(source: Path, progress: Progress = no_progress) -> CardHol
     except (xlrd.XLRDError, OSError) as problem:
         raise FetchFailed(f"{source} cannot be read as .xls: {problem}") from problem
     header = [str(name) for name in sheet.row_values(HEADER_ROW)] if sheet.nrows > HEADER_ROW else []
-    holders = card_holders_of(
-        {name: sheet.col_values(place, HEADER_ROW + 1) for place, name in enumerate(header)}
-    )
+    columns = {name: sheet.col_values(place, HEADER_ROW + 1) for place, name in enumerate(header)}
     progress(step, done=1, total=1)
-    return holders
+    return columns
 
 
 def card_holders_of(columns: Mapping[str, Sequence[float]]) -> CardHolders:
