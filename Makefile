@@ -43,7 +43,7 @@ screenshots: $(SETUP) ## the README's pictures, taken anew
 	mkdir -p docs
 	BONITAS_SCREENSHOTS=$(CURDIR)/docs $(BIN)/python -m pytest -m browser tests/browser/test_reviewers_day.py $(ARGS)
 
-test-real-data: $(SETUP) ## the tests on public data: UCI (5 MB, fetched) and IEEE-CIS where it was fetched (87 MB, 20 min)
+test-real-data: $(SETUP) ## the tests on public data: UCI (5 MB, fetched); gmsc and IEEE-CIS where they were fetched
 	$(BIN)/python -m pytest -m real_data $(ARGS)
 
 lint: $(SETUP) ## ruff (format and rules) and mypy --strict

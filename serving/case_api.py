@@ -14,6 +14,7 @@ from serving.store.api_keys import Caller, Role
 from serving.store_access import StoreAccess
 
 CASES_MAXIMUM = 500
+LIMIT_DIGITS = 6
 ANSWER_FIELDS = ("kind", "carrier", "tracking_number", "note")
 
 
@@ -48,7 +49,7 @@ class CaseApi:
 
     async def _show_case(self, request: Request) -> Response:
         scope, _ = await self._reviewer(request)
-        case_id = request.path_params["case_id"]
+        case_id = _id(request, "case_id")
         return json_answer(await self._access.read(lambda: case_review.case_view(scope.cases, case_id)))
 
     async def _claim_next(self, request: Request) -> Response:
@@ -64,7 +65,7 @@ class CaseApi:
             raise not_found(f"there is no step {request.path_params['step']}") from problem
         body = await json_body(request, optional=True)
         text = _step_text(step, body)
-        case_id = request.path_params["case_id"]
+        case_id = _id(request, "case_id")
         key = idempotency_key(request)
         document = await self._access.write(
             lambda: case_review.take_step(
@@ -89,7 +90,7 @@ class CaseApi:
     async def _investigate(self, request: Request) -> Response:
         scope, caller = await self._reviewer(request)
         reason = _text_field(await json_body(request), "reason")
-        case_id = request.path_params["case_id"]
+        case_id = _id(request, "case_id")
         return json_answer(
             await self._access.write(
                 lambda: investigating.open_by_hand(scope.cases, case_id, reason=reason, by=caller.name)
@@ -99,7 +100,7 @@ class CaseApi:
     async def _ask_merchant(self, request: Request) -> Response:
         scope, caller = await self._reviewer(request)
         question = _text_field(await json_body(request), "question")
-        case_id = request.path_params["case_id"]
+        case_id = _id(request, "case_id")
         asked = await self._access.write(
             lambda: investigating.ask_merchant(scope.cases, case_id, question, caller.name)
         )
@@ -108,7 +109,7 @@ class CaseApi:
     async def _conclude(self, request: Request) -> Response:
         scope, caller = await self._reviewer(request)
         finding = _text_field(await json_body(request), "finding")
-        case_id = request.path_params["case_id"]
+        case_id = _id(request, "case_id")
         return json_answer(
             await self._access.write(
                 lambda: investigating.conclude(scope.cases, case_id, finding, caller.name)
@@ -118,7 +119,7 @@ class CaseApi:
     async def _show_stop_request(self, request: Request) -> Response:
         scope, caller = await authenticated(self._access, request)
         merchant_id = _merchant_of(caller)
-        stop_request_id = request.path_params["stop_request_id"]
+        stop_request_id = _id(request, "stop_request_id")
         return json_answer(
             await self._access.read(
                 lambda: stop_requesting.view(scope.cases, stop_request_id, merchant_id=merchant_id)
@@ -130,7 +131,7 @@ class CaseApi:
         if caller.role is not Role.MERCHANT or caller.merchant_id is None:
             raise forbidden("a stop request is answered with the merchant's key, or by the form")
         given = _answer_fields(await json_body(request))
-        merchant_id, stop_request_id = caller.merchant_id, request.path_params["stop_request_id"]
+        merchant_id, stop_request_id = caller.merchant_id, _id(request, "stop_request_id")
         return json_answer(
             await self._access.write(
                 lambda: stop_requesting.answer(scope.cases, stop_request_id, merchant_id=merchant_id, **given)
@@ -140,7 +141,7 @@ class CaseApi:
     async def _recall_result(self, request: Request) -> Response:
         scope, caller = await self._reviewer(request)
         result = _text_field(await json_body(request), "result")
-        stop_request_id = request.path_params["stop_request_id"]
+        stop_request_id = _id(request, "stop_request_id")
         return json_answer(
             await self._access.write(
                 lambda: stop_requesting.finish_recall(scope.cases, stop_request_id, result, caller.name)
@@ -149,12 +150,20 @@ class CaseApi:
 
     async def _resend(self, request: Request) -> Response:
         scope, caller = await self._reviewer(request)
-        delivery_id = request.path_params["delivery_id"]
+        delivery_id = _id(request, "delivery_id")
         return json_answer(
             await self._access.write(
                 lambda: stop_requesting.send_again(scope.cases, delivery_id, caller.name)
             )
         )
+
+
+def _id(request: Request, name: str) -> str:
+    """An id of the path. Raises ProblemError (404) for what is none: PostgreSQL takes no zero byte."""
+    value = str(request.path_params[name])
+    if not value.isprintable():
+        raise not_found("there is no such thing")
+    return value
 
 
 def _merchant_of(caller: Caller) -> str | None:
@@ -209,7 +218,8 @@ def _queue_parameters(request: Request) -> tuple[CaseState, int]:
     if state not in {known.value for known in CaseState}:
         allowed = ", ".join(known.value for known in CaseState)
         errors.append(FieldError(pointer="/state", detail=f"state must be one of {allowed}"))
-    if not limit.isascii() or not limit.isdigit() or not 1 <= int(limit) <= CASES_MAXIMUM:
+    is_number = limit.isascii() and limit.isdigit() and len(limit) <= LIMIT_DIGITS
+    if not is_number or not 1 <= int(limit) <= CASES_MAXIMUM:
         errors.append(FieldError(pointer="/limit", detail=f"limit must be from 1 to {CASES_MAXIMUM}"))
     if errors:
         raise invalid_body(errors)

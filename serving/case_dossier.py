@@ -46,6 +46,7 @@ from serving.domain.review_case import (
 from serving.domain.stop_request import Consequence, StopRequest, StopRequestState, consequences
 from serving.investigating import investigation_document
 from serving.merchant_notices import stop_request_preview, words_for
+from serving.stop_requesting import is_overtaken
 from serving.store.case_queue import HistoryEntry, Screening, StoredCase, case_of, history_of, screenings_of
 from serving.store.case_search import (
     SharingOrder,
@@ -437,7 +438,7 @@ def _customer_facts(
     contacts: Sequence[CustomerContact],
 ) -> CustomerFacts:
     try:
-        usable = verified_contacts(contacts, ordered_at_ms=stored.case.opened_at_ms)
+        usable = verified_contacts(contacts, ordered_at_ms=stored.stakes.ordered_at_ms)
     except NoVerifiedContact:
         usable = ()
     order: Row = _newest(versions) if versions else {}
@@ -620,7 +621,7 @@ def _stop_request_files(tx: Transaction, scope: CaseScope, case_id: str) -> list
                 NoticeFile(
                     delivery=delivery,
                     attempts=tuple(attempts_of(tx, delivery.delivery_id)),
-                    can_be_resent=delivery.state != WAITING,
+                    can_be_resent=delivery.state != WAITING and not is_overtaken(tx, delivery),
                 )
                 for delivery in deliveries_of(tx, stored.request.stop_request_id)
             ),

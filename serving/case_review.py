@@ -151,7 +151,7 @@ def take_step(
                 return earlier
         stored = _known(tx, case_id)
         now_ms = scope.now_ms()
-        after, action, detail = _stepped(tx, scope, stored.case, step, reviewer, role, text, now_ms)
+        after, action, detail = _stepped(tx, scope, stored, step, reviewer, role, text, now_ms)
         _keep(tx, scope, stored, after, now_ms)
         append_history(tx, case_id, at_ms=now_ms, actor=reviewer, action=action, detail=detail)
         _carry_out(tx, scope, after, step)
@@ -174,14 +174,14 @@ def _carry_out(tx: Transaction, scope: CaseScope, case: ReviewCase, step: Step) 
 def _stepped(
     tx: Transaction,
     scope: CaseScope,
-    case: ReviewCase,
+    stored: StoredCase,
     step: Step,
     reviewer: str,
     role: str,
     text: str | None,
     now_ms: int,
 ) -> tuple[ReviewCase, Action, dict[str, Any]]:
-    policy = scope.policy.review
+    policy, case, stakes = scope.policy.review, stored.case, stored.stakes
     match step:
         case Step.CLAIM:
             return claim(case, reviewer, now_ms, policy), Action.CLAIMED, {}
@@ -191,7 +191,7 @@ def _stepped(
             note = _text(text, "note")
             return renew_claim(case, reviewer, now_ms, policy), Action.NOTE_ADDED, {"note": note}
         case Step.CONTACT:
-            contacts = verified_contacts(_contacts(tx, case), ordered_at_ms=case.opened_at_ms)
+            contacts = verified_contacts(_contacts(tx, case), ordered_at_ms=stakes.ordered_at_ms)
             channels = [contact.channel for contact in contacts]
             started = start_contact(case, reviewer, now_ms, policy)
             return started, Action.CONTACT_STARTED, {"verified_channels": channels}
@@ -268,15 +268,15 @@ def renew_queue(scope: CaseScope) -> int:
         ]
     changed = sum(_expire(scope, stored, now_ms) for stored in waiting)
     renewed = [
-        (stored.case.case_id, priority)
+        (stored.case.case_id, stored.case.version, priority)
         for stored in waiting
         if (priority := priority_of(stored.case, stored.stakes, scope.policy, now_ms)) != stored.priority
     ]
     for start in range(0, len(renewed), RENEWED_PER_TRANSACTION):
         with scope.store.writing("queue-priorities") as tx:
             # In one order for all workers: they would wait for each other in a circle.
-            for case_id, priority in sorted(renewed[start : start + RENEWED_PER_TRANSACTION]):
-                renew_priority(tx, case_id, priority)
+            for case_id, version, priority in sorted(renewed[start : start + RENEWED_PER_TRANSACTION]):
+                renew_priority(tx, case_id, priority, version=version)
     return changed + len(renewed)
 
 

@@ -56,6 +56,7 @@ from serving.store.outbox import (
     ask_for_invoice_watch,
     take_message,
     waiting_messages,
+    work_off_each,
 )
 from serving.store.stop_requests import stop_requests_of_case
 from serving.store.store import Transaction
@@ -89,6 +90,9 @@ def ask_merchant(scope: CaseScope, case_id: str, text: str, by: str) -> Merchant
     """
     with scope.store.writing(f"case-{case_id}") as tx:
         before = _known(tx, case_id)
+        if before.is_open and before.questions and before.questions[-1].text == text.strip():
+            # A request that was sent twice, or a second click.
+            return before.questions[-1]
         after = ask_in(before, text, by, scope.now_ms())
         question = after.questions[-1]
         ask_question(tx, scope, case_id, question.text, len(after.questions))
@@ -241,16 +245,17 @@ def check_cases(scope: CaseScope, limit: int = 100) -> int:
     Returns how many messages were worked off. Raises StoreUnavailable.
     """
     with scope.store.reading() as tx:
-        messages = [
-            (message, case_about(tx, message.payload["order_id"]))
-            for message in waiting_messages(tx, (CHECK_CASE,), limit, due_at_ms=scope.now_ms())
-        ]
-    for message, stored in messages:
+        messages = waiting_messages(tx, (CHECK_CASE,), limit, due_at_ms=scope.now_ms())
+
+    def check(message: WaitingMessage) -> None:
+        with scope.store.reading() as tx:
+            stored = case_about(tx, message.payload["order_id"])
         name = f"order-{message.payload['order_id']}" if stored is None else f"case-{stored.case.case_id}"
         with scope.store.writing(name) as tx:
             if take_message(tx, message) and stored is not None:
                 _check(tx, scope, stored.case.case_id, message)
-    return len(messages)
+
+    return work_off_each(scope.store, messages, check, scope.now_ms())
 
 
 def _check(tx: Transaction, scope: CaseScope, case_id: str, message: WaitingMessage) -> None:

@@ -43,7 +43,6 @@ _EMAIL_OF: Mapping[str, str] = MappingProxyType(
         INFORMATION_REQUESTED: "email_question",
     }
 )
-_MS_PER_HOUR = 3_600_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,8 +160,8 @@ def _email(
     now_ms: int,
     question: str | None,
 ) -> EmailMessageText:
-    # The clock starts when this arrives: until then, an answer is due so long after now.
-    due_at_ms = request.answer_due_at_ms or now_ms + policy.stop_requests.answer_hours * _MS_PER_HOUR
+    # Before it arrives no deadline is known, and none is named then.
+    due_at_ms = request.answer_due_at_ms or now_ms
     deadline = datetime.fromtimestamp(due_at_ms / 1_000, UTC).astimezone(words.zone)
     values = {
         "provider_name": policy.provider.name,
@@ -170,6 +169,7 @@ def _email(
         "order_id": request.order_id,
         "amount": local_amount(stakes.amount_cents, stakes.currency, words.language),
         "link": link,
+        "answer_hours": str(policy.stop_requests.answer_hours),
         "deadline": local_deadline(deadline, words.language),
         "question": question or "",
     }

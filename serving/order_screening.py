@@ -5,6 +5,7 @@ a checkout never waits for a screening.
 """
 
 import hashlib
+import itertools
 import logging
 import secrets
 from collections.abc import Callable, Mapping, Sequence
@@ -56,6 +57,7 @@ from serving.store.outbox import (
     ask_for_screening,
     take_message,
     waiting_messages,
+    work_off_each,
 )
 from serving.store.store import Store, Transaction
 
@@ -92,12 +94,14 @@ def work_off(scope: ScreeningScope, limit: int = 100) -> int:
         return linked
     with scope.store.reading() as tx:
         messages = waiting_messages(tx, (SCREEN_ORDER, FRAUD_CONFIRMED), limit, due_at_ms=seen_from_ms)
-    for message in messages:
+
+    def look(message: WaitingMessage) -> None:
         if message.kind == SCREEN_ORDER:
             _screen(scope, model, message, seen_from_ms)
         else:
             _spread(scope, message)
-    return linked + len(messages)
+
+    return linked + work_off_each(scope.store, messages, look, scope.now_ms())
 
 
 def _link_what_waits(scope: ScreeningScope) -> int:
@@ -107,6 +111,10 @@ def _link_what_waits(scope: ScreeningScope) -> int:
     """
     done = 0
     while True:
+        with scope.store.reading() as tx:
+            # Looked at first without the database's write lock, which checkouts wait for.
+            if not waiting_messages(tx, (LINK_ORDER,), 1, due_at_ms=scope.now_ms()):
+                return done
         with scope.store.writing("order-links") as tx:
             messages = waiting_messages(tx, (LINK_ORDER,), LINKS_PER_TRANSACTION, due_at_ms=scope.now_ms())
             for message in messages:
@@ -380,6 +388,7 @@ def _look_at_linked(tx: Transaction, scope: ScreeningScope, look: _Look, trigger
 def _ask_for_linked(tx: Transaction, scope: ScreeningScope, order_id: str, keys: Keys, trigger: str) -> None:
     now_ms = scope.now_ms()
     since_ms = now_ms - scope.policy.order_risk.rescreen_days * DAY_MS
-    linked = sorted(linked_order_ids(tx, keys, since_ms) - {order_id})
-    for other in [known for known in linked if is_screened(tx, known)][:LINKED_ORDERS_MAXIMUM]:
+    linked = (other for other in linked_order_ids(tx, keys, since_ms) if other != order_id)
+    screened = (other for other in linked if is_screened(tx, other))
+    for other in itertools.islice(screened, LINKED_ORDERS_MAXIMUM):
         ask_for_screening(tx, other, trigger, now_ms)

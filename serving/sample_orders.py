@@ -94,6 +94,13 @@ def send_ring(url: str, key: str, merchant: dict[str, Any], *, now: datetime) ->
     return approved
 
 
+def end_sample_merchant(url: str, key: str, merchant: dict[str, Any]) -> None:
+    """Send the row that says that a sample merchant listens no longer. Raises SampleRefusedError."""
+    row = {name: value for name, value in merchant.items() if name != "endpoint_url"}
+    with httpx.Client(base_url=url, headers={"Authorization": f"Bearer {key}"}, timeout=30.0) as client:
+        _accepted(client.post("/v1/events", json={"events": [row]}))
+
+
 class SampleRefusedError(Exception):
     """The service did not take a sample; the message holds its answer."""
 

@@ -64,6 +64,7 @@ STATUS_OF: Mapping[type[RiskError], tuple[int, str, str | None]] = {
     case_review.StepInvalid: (422, "The step cannot be taken so", "invalid-body"),
     stop_requesting.UnknownStopRequest: (404, "Not found", None),
     stop_requesting.UnknownDelivery: (404, "Not found", None),
+    stop_requesting.NoticeOvertaken: (409, "The notice is not true any more", None),
     investigation.UnknownInvestigation: (404, "Not found", None),
     investigation.QuestionInvalid: (422, "The question cannot be asked so", "invalid-body"),
     investigation.FindingInvalid: (422, "The finding is none", "invalid-body"),
@@ -75,6 +76,16 @@ STATUS_OF: Mapping[type[RiskError], tuple[int, str, str | None]] = {
         "contradicting-answer",
     ),
 }
+
+NAMES_A_FIELD = frozenset(
+    {
+        case_review.StepInvalid,
+        investigation.FindingInvalid,
+        investigation.QuestionInvalid,
+        stop_requesting.RecallStepInvalid,
+    }
+)
+"""Errors whose message begins with the field that they are about."""
 
 
 class ScoreApi:
@@ -271,6 +282,9 @@ def problem_of(error: RiskError) -> ProblemError:
                 for mistake in error.mistakes
             ]
         )
+    field, colon, rule = str(error).partition(": ")
+    if type(error) in NAMES_A_FIELD and colon and field.isidentifier():
+        return invalid_body([FieldError(pointer=pointer(field), detail=f"{field} {rule}")])
     status, title, kind = STATUS_OF.get(type(error), (409, "The request conflicts with what is stored", None))
     if status == 404:
         return not_found(str(error) or "there is no such thing")

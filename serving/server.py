@@ -3,12 +3,14 @@
 import http.client
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from serving.settings import Settings
@@ -16,6 +18,7 @@ from serving.settings import Settings
 SERVICE = "serving.service:CreditService"
 READY_WITHIN_SECONDS = 90.0
 END_WITHIN_SECONDS = 15.0
+WORKER_LOOK_SECONDS = 1.0
 
 
 class ServerDidNotStart(Exception):
@@ -25,8 +28,17 @@ class ServerDidNotStart(Exception):
 class RunningServer:
     """A server process of ours."""
 
-    def __init__(self, process: subprocess.Popen[bytes], *, host: str, port: int) -> None:
+    def __init__(
+        self,
+        process: subprocess.Popen[bytes],
+        *,
+        host: str,
+        port: int,
+        start_worker: Callable[[], subprocess.Popen[bytes]] | None = None,
+    ) -> None:
         self._process = process
+        self._start_worker = start_worker
+        self._worker = None if start_worker is None else start_worker()
         self.host = host
         self.port = port
 
@@ -40,12 +52,36 @@ class RunningServer:
         """Of the supervising process."""
         return self._process.pid
 
+    @property
+    def worker_process_id(self) -> int | None:
+        """Of the worker, None where none was started."""
+        return None if self._worker is None else self._worker.pid
+
     def wait(self) -> int:
-        """Block until the server ends by itself; its exit status."""
-        return self._process.wait()
+        """Block until the server ends by itself; its exit status. A worker that ends is started anew."""
+        while True:
+            try:
+                return self._process.wait(WORKER_LOOK_SECONDS)
+            except subprocess.TimeoutExpired:
+                self.keep_worker()
+
+    def keep_worker(self) -> None:
+        """Start the worker anew where it has ended: what it left undone is still in the outbox."""
+        if self._worker is None or self._start_worker is None or self._worker.poll() is None:
+            return
+        sys.stderr.write(f"the worker ended with status {self._worker.returncode}; it is started anew\n")
+        self._worker = self._start_worker()
 
     def stop(self) -> None:
-        """Let running requests finish, then end; kills the whole process group if it takes too long."""
+        """Let running requests finish, then end, the worker too; kills what takes too long."""
+        try:
+            self._stop_server()
+        finally:
+            # Also where a second Ctrl-C cuts the first short.
+            if self._worker is not None:
+                _end_worker(self._worker)
+
+    def _stop_server(self) -> None:
         if self._process.poll() is None:
             self._process.send_signal(signal.SIGINT)
         try:
@@ -71,40 +107,41 @@ def running_server(
     with_worker: also start the worker, which does all that happens after approval.
     """
     settings = replace(settings, public_url=settings.public_url or f"http://{host}:{port}")
-    output = log_file.open("ab") if log_file is not None else None
-    worker: subprocess.Popen[bytes] | None = None
-    try:
-        # A session of its own: Ctrl-C reaches only us, so that the server ends once and in order.
-        process = subprocess.Popen(  # noqa: S603 our own interpreter and module
-            _command(port=port, host=host),
-            env=_environ(settings, workers),
-            cwd=settings.home,
-            stdin=subprocess.DEVNULL,
-            stdout=output if output is not None else sys.stderr.fileno(),
-            stderr=subprocess.STDOUT if output is not None else None,
-            start_new_session=True,
-        )
-        if with_worker:
-            worker = subprocess.Popen(
-                [sys.executable, "-m", "serving.worker"],
-                env=_environ(settings, workers),
-                cwd=Path(__file__).resolve().parent.parent,
-                stdin=subprocess.DEVNULL,
-                stdout=output if output is not None else sys.stderr.fileno(),
-                stderr=subprocess.STDOUT if output is not None else None,
-                start_new_session=True,
-            )
-    finally:
-        if output is not None:
-            output.close()
-    server = RunningServer(process, host=host, port=port)
+    # A session of its own for each: Ctrl-C reaches only us, so that both end once and in order.
+    process = _start(_command(port=port, host=host), settings, workers, settings.home, log_file)
+    start_worker = partial(
+        _start,
+        [sys.executable, "-m", "serving.worker"],
+        settings,
+        workers,
+        Path(__file__).resolve().parent.parent,
+        log_file,
+    )
+    server = RunningServer(process, host=host, port=port, start_worker=start_worker if with_worker else None)
     try:
         _wait_until_ready(process, server, log_file)
         yield server
     finally:
         server.stop()
-        if worker is not None:
-            _end_worker(worker)
+
+
+def _start(
+    command: list[str], settings: Settings, workers: int, folder: Path, log_file: Path | None
+) -> subprocess.Popen[bytes]:
+    output = log_file.open("ab") if log_file is not None else None
+    try:
+        return subprocess.Popen(  # noqa: S603 our own interpreter and module
+            command,
+            env=_environ(settings, workers),
+            cwd=folder,
+            stdin=subprocess.DEVNULL,
+            stdout=output if output is not None else sys.stderr.fileno(),
+            stderr=subprocess.STDOUT if output is not None else None,
+            start_new_session=True,
+        )
+    finally:
+        if output is not None:
+            output.close()
 
 
 def _end_worker(worker: subprocess.Popen[bytes]) -> None:
@@ -120,16 +157,36 @@ def _end_worker(worker: subprocess.Popen[bytes]) -> None:
 
 def serve(settings: Settings, *, port: int, host: str = "127.0.0.1", workers: int = 1) -> None:
     """Serve until Ctrl-C or SIGTERM. Raises ServerDidNotStart, also when the server ends by itself."""
-    previous = signal.signal(signal.SIGTERM, _interrupt)
+    _require_free(host, port)
     try:
-        with running_server(settings, port=port, host=host, workers=workers, with_worker=True) as server:
+        with (
+            sigterm_as_ctrl_c(),
+            running_server(settings, port=port, host=host, workers=workers, with_worker=True) as server,
+        ):
             sys.stderr.write(f"Bonitas answers at {server.url} (Ctrl-C ends it)\n")
             status = server.wait()
             raise ServerDidNotStart(f"the server ended with status {status}")
     except KeyboardInterrupt:
         return
+
+
+@contextmanager
+def sigterm_as_ctrl_c() -> Iterator[None]:
+    """Let SIGTERM end the block as Ctrl-C does, so that no child process is left behind."""
+    previous = signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        yield
     finally:
         signal.signal(signal.SIGTERM, previous)
+
+
+def _require_free(host: str, port: int) -> None:
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as problem:
+            raise ServerDidNotStart(f"port {port} of {host} cannot be used: {problem.strerror}") from problem
 
 
 def _interrupt(_signal: int, _frame: object) -> None:

@@ -7,8 +7,9 @@ from typing import Any
 
 import bentoml
 import msgspec
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from serving.console.all_routes import ALL_ROUTES
 from serving.console.console_app import console_app
@@ -107,3 +108,19 @@ class CreditService:
         ACCESS.stop()
         if ACCESS.scope is not None:
             ACCESS.scope.door.close()
+
+
+class _OwnFrontPage:
+    """Send a browser that asks for `/` to the console: BentoML's page there loads scripts from elsewhere."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["path"] == "/":
+            await RedirectResponse("/console/")(scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
+
+
+CreditService.add_asgi_middleware(_OwnFrontPage)  # type: ignore[attr-defined]  # BentoML has no types

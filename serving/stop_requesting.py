@@ -21,10 +21,15 @@ from serving.case_scope import CaseScope
 from serving.domain.errors import RiskError
 from serving.domain.review_case import CaseOrigin, Verdict
 from serving.domain.stop_request import (
+    GOODS_ANSWERS,
+    SERVICE_ANSWERS,
     AnswerEffect,
+    AnswerInvalid,
     AnswerKind,
     ConsequenceCode,
+    FieldMistake,
     MerchantAnswer,
+    MistakeCode,
     StopRequest,
     StopRequestNotWithdrawable,
     StopRequestState,
@@ -46,6 +51,7 @@ from serving.merchant_notices import (
 )
 from serving.store.case_queue import SYSTEM, StoredCase, case_of, history_of
 from serving.store.deliveries import (
+    DROPPED,
     Delivery,
     attempts_of,
     deliveries_of,
@@ -56,10 +62,13 @@ from serving.store.deliveries import (
 from serving.store.outbox import (
     REQUEST_STOP,
     VERDICT,
+    WaitingMessage,
     ask_for_case_check,
+    ask_for_stop_request,
     take_message,
     waiting_messages,
     watch_invoice,
+    work_off_each,
 )
 from serving.store.stop_requests import (
     RecallResult,
@@ -111,6 +120,10 @@ class UnknownDelivery(RiskError):
     """There is no such notice to a merchant."""
 
 
+class NoticeOvertaken(RiskError):
+    """The notice would tell the merchant what is not so any more."""
+
+
 class LinkInvalid(RiskError):
     """The link to the form was not made by us, or was altered."""
 
@@ -144,6 +157,9 @@ def request_stop(tx: Transaction, scope: CaseScope, case_id: str) -> StopRequest
         answers=(),
     )
     stored = StoredStopRequest(request=request, case_id=case_id, version=1)
+    for earlier in stop_requests_of_case(tx, case_id):
+        # A withdrawal that still waits would tell the merchant to go on after it is asked to stop.
+        drop_waiting(tx, earlier.request.stop_request_id)
     insert_stop_request(tx, stored)
     _note(tx, stored, now_ms, SYSTEM, StopAction.REQUESTED, {})
     _tell(tx, scope, stored, CREATED)
@@ -157,20 +173,29 @@ def request_due(scope: CaseScope, limit: int = 100) -> int:
     """
     with scope.store.reading() as tx:
         messages = waiting_messages(tx, (REQUEST_STOP,), limit, due_at_ms=scope.now_ms())
-    for message in messages:
+
+    def ask(message: WaitingMessage) -> None:
         case_id = message.payload["case_id"]
         with scope.store.writing(f"case-{case_id}") as tx:
-            if take_message(tx, message) and request_stop(tx, scope, case_id) is not None:
+            if take_message(tx, message):
+                request_stop(tx, scope, case_id)
                 _carry_out(tx, scope, case_id)
-    return len(messages)
+
+    return work_off_each(scope.store, messages, ask, scope.now_ms())
 
 
 def _carry_out(tx: Transaction, scope: CaseScope, case_id: str) -> None:
-    """What a stop that has taken effect sets going besides the request."""
+    """What a stop that has taken effect sets going besides the request, also where one stands already."""
     known = case_of(tx, case_id)
-    if known is not None:
-        ask_for_case_check(tx, known.case.order_id, VERDICT, scope.now_ms())
-        watch_invoice(tx, known.case.order_id, scope.now_ms())
+    if known is None or known.case.verdict is not Verdict.STOP:
+        return
+    now_ms = scope.now_ms()
+    if known.case.is_stop_in_effect(now_ms):
+        ask_for_case_check(tx, known.case.order_id, VERDICT, now_ms)
+        watch_invoice(tx, known.case.order_id, now_ms)
+    elif known.case.stop_takes_effect_at_ms is not None:
+        # Stopped anew meanwhile, or the clock went back: this stop is still held.
+        ask_for_stop_request(tx, case_id, due_at_ms=known.case.stop_takes_effect_at_ms)
 
 
 def answer(
@@ -195,6 +220,7 @@ def answer(
         given = parse_answer(
             kind=kind, carrier=carrier, tracking_number=tracking_number, note=note, answered_at_ms=now_ms
         )
+        _require_fit(tx, stored, given)
         after, effect = take_answer(stored.request, given, scope.policy.stop_requests)
         if effect is AnswerEffect.CONTRADICTED:
             _note_once(tx, stored, now_ms, _answer_detail(given))
@@ -208,6 +234,14 @@ def answer(
             " get in touch with the fraud team"
         )
     return document
+
+
+def _require_fit(tx: Transaction, stored: StoredStopRequest, given: MerchantAnswer) -> None:
+    """Raises AnswerInvalid for an answer about a service to an order of goods, or the other way round."""
+    is_service = _case_behind(tx, stored).stakes.is_service
+    if given.kind in (GOODS_ANSWERS if is_service else SERVICE_ANSWERS):
+        rule = f"must be an answer about {'a service' if is_service else 'goods'}"
+        raise AnswerInvalid((FieldMistake(field="kind", code=MistakeCode.ANSWER_REQUIRED, rule=rule),))
 
 
 def view(scope: CaseScope, stop_request_id: str, *, merchant_id: str | None) -> dict[str, Any]:
@@ -287,7 +321,7 @@ def open_recalls(scope: CaseScope, limit: int) -> list[dict[str, Any]]:
 def send_again(scope: CaseScope, delivery_id: str, by: str) -> dict[str, Any]:
     """By hand: send a notice again that is no longer tried; one that still waits goes at its time.
 
-    Raises UnknownDelivery.
+    Raises UnknownDelivery, and NoticeOvertaken for one that is not true any more.
     """
     with scope.store.reading() as tx:
         known = delivery_of(tx, delivery_id)
@@ -296,10 +330,29 @@ def send_again(scope: CaseScope, delivery_id: str, by: str) -> dict[str, Any]:
         raise UnknownDelivery(f"there is no delivery {delivery_id}")
     with scope.store.writing(f"case-{stored.case_id}") as tx:
         now_ms = scope.now_ms()
+        if is_overtaken(tx, delivery_of(tx, delivery_id) or known):
+            raise NoticeOvertaken(f"{delivery_id} says what is not so any more, and is not sent again")
         if resend(tx, delivery_id, now_ms):
             _note(tx, stored, now_ms, by, StopAction.SENT_AGAIN, {"delivery_id": delivery_id})
         delivery = delivery_of(tx, delivery_id) or known
         return _delivery_document(tx, delivery)
+
+
+def is_overtaken(tx: Transaction, delivery: Delivery) -> bool:
+    """Whether a notice would tell the merchant what is not so any more."""
+    stored = stop_request_of(tx, delivery.stop_request_id)
+    if stored is None or delivery.state == DROPPED:
+        return True
+    state = stored.request.state
+    match delivery.event_type:
+        case event if event == CREATED:
+            return state not in {StopRequestState.REQUESTED, StopRequestState.EXPIRED}
+        case event if event == EXPIRED:
+            return state is not StopRequestState.EXPIRED
+        case event if event == WITHDRAWN:
+            return _standing(tx, stored.case_id) is not None
+        case _:
+            return False
 
 
 def withdraw(tx: Transaction, scope: CaseScope, case_id: str) -> StopRequest | None:
@@ -347,10 +400,7 @@ def ask_question(tx: Transaction, scope: CaseScope, case_id: str, question: str,
 def fallback_text(tx: Transaction, scope: CaseScope, webhook: Delivery) -> EmailMessageText | None:
     """What to write in place of a webhook that was not taken; None once it says nothing that counts."""
     stored = stop_request_of(tx, webhook.stop_request_id)
-    if stored is None:
-        return None
-    is_asking = webhook.event_type == CREATED
-    if is_asking and stored.request.state is not StopRequestState.REQUESTED:
+    if stored is None or is_overtaken(tx, webhook):
         return None
     return fallback_email(
         scope.policy,
@@ -492,6 +542,7 @@ def _codes(scope: CaseScope, request: StopRequest) -> list[str]:
 def _follow_up(tx: Transaction, scope: CaseScope, stored: StoredStopRequest, given: MerchantAnswer) -> None:
     request, now_ms = stored.request, given.answered_at_ms
     codes = _codes(scope, request)
+    drop_waiting(tx, request.stop_request_id, (CREATED, EXPIRED))
     detail = {**_answer_detail(given), "late": request.is_late(given), "consequences": codes}
     _note(tx, stored, now_ms, MERCHANT, StopAction.ANSWERED, detail)
     if ConsequenceCode.PROVIDER_RECALLS_PARCEL.value in codes:

@@ -137,9 +137,14 @@ def update_case(tx: Transaction, stored: StoredCase, *, version_before: int) -> 
         raise CaseMovedError(f"case {case.case_id} was changed meanwhile")
 
 
-def renew_priority(tx: Transaction, case_id: str, priority: int) -> None:
-    """Keep the priority of a case, which time alone has changed: no step on it is refused for that."""
-    tx.execute("UPDATE review_cases SET priority = ? WHERE case_id = ?", (priority, case_id))
+def renew_priority(tx: Transaction, case_id: str, priority: int, *, version: int) -> None:
+    """Keep the priority of a case, which time alone has changed: no step on it is refused for that.
+
+    version: of the case that it was computed for; one that has changed since has its own priority.
+    """
+    tx.execute(
+        "UPDATE review_cases SET priority = ? WHERE case_id = ? AND version = ?", (priority, case_id, version)
+    )
 
 
 def case_of(tx: Transaction, case_id: str) -> StoredCase | None:

@@ -1,7 +1,7 @@
 """Messages to merchants in SQL: what is due, who sends it, what came of it, and the secrets that sign it."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -173,12 +173,22 @@ def schedule(tx: Transaction, delivery_id: str, next_attempt_at_ms: int) -> None
     )
 
 
-def drop_waiting(tx: Transaction, stop_request_id: str) -> None:
-    """Send nothing more of what waits about a stop request: it was overtaken."""
-    tx.execute(
-        "UPDATE deliveries SET state = ?, next_attempt_at_ms = NULL WHERE stop_request_id = ? AND state = ?",
-        (DROPPED, stop_request_id, WAITING),
-    )
+def drop_waiting(tx: Transaction, stop_request_id: str, event_types: Collection[str] | None = None) -> None:
+    """Send nothing more of what waits about a stop request: it was overtaken. event_types: None for all."""
+    # One by one in the order in which workers lease them: they would wait for each other in a circle.
+    for delivery in sorted(deliveries_of(tx, stop_request_id), key=lambda kept: kept.delivery_id):
+        if delivery.state == WAITING and (event_types is None or delivery.event_type in event_types):
+            tx.execute(
+                "UPDATE deliveries SET state = ?, next_attempt_at_ms = NULL "
+                "WHERE delivery_id = ? AND state = ?",
+                (DROPPED, delivery.delivery_id, WAITING),
+            )
+
+
+def lock_name(tx: Transaction, stop_request_id: str) -> str:
+    """What to hold while a notice is recorded: the lock of its case, as every step on the request does."""
+    rows = tx.execute("SELECT case_id FROM stop_requests WHERE stop_request_id = ?", (stop_request_id,))
+    return f"case-{rows[0][0]}" if rows else stop_request_id
 
 
 def resend(tx: Transaction, delivery_id: str, now_ms: int) -> bool:

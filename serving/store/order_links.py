@@ -179,17 +179,18 @@ def _customer_rows(tx: Transaction, customer_id: str) -> dict[str, list[LedgerRo
     return rows
 
 
-def linked_order_ids(tx: Transaction, keys: Keys, since_ms: int) -> set[str]:
-    """The orders since a moment that share the device or the address: one may tell of another."""
-    found: set[str] = set()
+def linked_order_ids(tx: Transaction, keys: Keys, since_ms: int) -> list[str]:
+    """The orders since a moment that share the device or the address, the newest first.
+
+    One may tell of another, and of the newest most can still be stopped.
+    """
+    found: dict[str, int] = {}
     for entity in (EntityKind.DEVICE, EntityKind.DELIVERY_ADDRESS):
         if entity in keys:
-            found.update(
-                row[0]
-                for row in tx.execute(
-                    "SELECT DISTINCT order_id FROM order_links WHERE entity_kind = ? AND entity_key = ? "
-                    "AND is_finding = 0 AND occurred_at_ms >= ?",
-                    (entity.value, keys[entity], since_ms),
-                )
-            )
-    return found
+            for order_id, occurred_at_ms in tx.execute(
+                "SELECT order_id, max(occurred_at_ms) FROM order_links WHERE entity_kind = ? "
+                "AND entity_key = ? AND is_finding = 0 AND occurred_at_ms >= ? GROUP BY order_id",
+                (entity.value, keys[entity], since_ms),
+            ):
+                found[order_id] = max(found.get(order_id, 0), int(occurred_at_ms))
+    return sorted(found, key=lambda order_id: (-found[order_id], order_id))

@@ -1,13 +1,18 @@
 """The outbox: what a transaction leaves to be worked off after it, elsewhere; once done, it is gone."""
 
+import logging
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 
-from serving.store.store import Transaction
+from serving.store.errors import StoreUnavailable
+from serving.store.store import Store, Transaction
+
+LOG = logging.getLogger("bonitas.outbox")
+POSTPONED_MS = 60_000
 
 SCREEN_ORDER = "screen_order"
 REQUEST_STOP = "request_stop"
@@ -84,25 +89,57 @@ def waiting_messages(
 
     due_at_ms: those left for later than this, such as a stop that can still be undone, are not among them.
     """
-    marks = ", ".join("?" * len(kinds))
-    rows = tx.execute(
-        f"SELECT created_at_ms, message_id, kind, payload FROM outbox WHERE kind IN ({marks}) "  # noqa: S608 - placeholders only
-        "AND created_at_ms <= ? ORDER BY created_at_ms, message_id LIMIT ?",
-        (*kinds, due_at_ms, limit),
-    )
-    return [
+    # One kind at a time is a stretch of the key: what others leave waiting costs nothing.
+    rows = [
+        row
+        for kind in kinds
+        for row in tx.execute(
+            "SELECT created_at_ms, message_id, kind, payload FROM outbox "
+            "WHERE kind = ? AND created_at_ms <= ? ORDER BY created_at_ms, message_id LIMIT ?",
+            (kind, due_at_ms, limit),
+        )
+    ]
+    waiting = [
         WaitingMessage(created_at_ms=int(row[0]), message_id=row[1], kind=row[2], payload=_decode(row[3]))
         for row in rows
     ]
+    return sorted(waiting, key=lambda message: (message.created_at_ms, message.message_id))[:limit]
 
 
 def take_message(tx: Transaction, message: WaitingMessage) -> bool:
     """Take a message out of the outbox with this transaction; False where another worker has."""
     return bool(
         tx.execute(
-            "DELETE FROM outbox WHERE created_at_ms = ? AND message_id = ? RETURNING message_id",
-            (message.created_at_ms, message.message_id),
+            "DELETE FROM outbox WHERE kind = ? AND created_at_ms = ? AND message_id = ? RETURNING message_id",
+            (message.kind, message.created_at_ms, message.message_id),
         )
+    )
+
+
+def work_off_each(
+    store: Store, messages: Sequence[WaitingMessage], work: Callable[[WaitingMessage], None], now_ms: int
+) -> int:
+    """Work off messages one by one; returns how many. One that fails is logged and tried again later.
+
+    now_ms: the clock now, milliseconds. Raises StoreUnavailable: then none could be worked off.
+    """
+    for message in messages:
+        try:
+            work(message)
+        except StoreUnavailable:
+            raise
+        except Exception:  # whatever is wrong with one message, the others must not wait behind it
+            LOG.exception("message_postponed", extra={"kind": message.kind, "id": message.message_id})
+            with store.writing(f"outbox-{message.message_id}") as tx:
+                postpone_message(tx, message, now_ms + POSTPONED_MS)
+    return len(messages)
+
+
+def postpone_message(tx: Transaction, message: WaitingMessage, due_at_ms: int) -> None:
+    """Let a message wait until later, so that one that cannot be worked off holds up none of the others."""
+    tx.execute(
+        "UPDATE outbox SET created_at_ms = ? WHERE kind = ? AND created_at_ms = ? AND message_id = ?",
+        (due_at_ms, message.kind, message.created_at_ms, message.message_id),
     )
 
 

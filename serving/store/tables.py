@@ -148,10 +148,10 @@ review_requests = Table(
 outbox = Table(
     "outbox",
     metadata,
-    # In the order in which they wait; a message that is worked off is deleted with the same commit.
-    Column("created_at_ms", BigInteger, primary_key=True),
+    # Each kind in the order in which it waits; a message that is worked off is deleted with the same commit.
+    Column("kind", Text, primary_key=True),
+    Column("created_at_ms", BigInteger, primary_key=True, comment="when it is due"),
     Column("message_id", Text, primary_key=True),
-    Column("kind", Text, nullable=False),
     Column("payload", Text, nullable=False),
     sqlite_with_rowid=False,
 )

@@ -35,6 +35,7 @@ from serving.store.deliveries import (
     is_reached,
     is_told,
     lease,
+    lock_name,
     overdue_webhooks,
     record_attempt,
     schedule,
@@ -72,7 +73,7 @@ class DispatchScope:
     timeout_seconds: for one webhook attempt. lease_ms: longer than any attempt takes, else ValueError.
     jitter: random in [0, 1).
     on_delivered: told of the first time that a merchant was reached about a stop request, with the
-        instant, in the transaction that records it; that transaction holds the lock on the stop request.
+        instant, in the transaction that records it; that transaction holds the lock of its case.
     fallback_email: what an e-mail says in place of a webhook, None where none is needed any more.
     """
 
@@ -121,9 +122,12 @@ def send_fallbacks(scope: DispatchScope) -> int:
     """
     written = 0
     with scope.store.reading() as tx:
-        overdue = overdue_webhooks(tx, scope.now_ms() - scope.fallback_after_ms)
-    for webhook in overdue:
-        with scope.store.writing(webhook.stop_request_id) as tx:
+        overdue = [
+            (webhook, lock_name(tx, webhook.stop_request_id))
+            for webhook in overdue_webhooks(tx, scope.now_ms() - scope.fallback_after_ms)
+        ]
+    for webhook, lock in overdue:
+        with scope.store.writing(lock) as tx:
             written += _enqueue_fallback(scope, tx, webhook, scope.now_ms())
     return written
 
@@ -139,6 +143,7 @@ class _Message:
 
     delivery: Delivery
     started_at_ms: int
+    lock: str
     is_known_merchant: bool
     email: str
     endpoint_url: str | None
@@ -183,6 +188,7 @@ def _looked_up(tx: Transaction, delivery: Delivery, now_ms: int) -> _Message:
     return _Message(
         delivery=delivery,
         started_at_ms=now_ms,
+        lock=lock_name(tx, delivery.stop_request_id),
         is_known_merchant=bool(merchant),
         email=merchant.get("email", ""),
         endpoint_url=None if url is None or endpoint_has_ended(tx, delivery.merchant_id, url) else url,
@@ -236,7 +242,7 @@ def _failed(detail: str) -> DeliveryResult:
 
 def _record(scope: DispatchScope, message: _Message, result: DeliveryResult) -> None:
     delivery_id, stop_request_id = message.delivery.delivery_id, message.delivery.stop_request_id
-    with scope.store.writing(stop_request_id) as tx:
+    with scope.store.writing(message.lock) as tx:
         now_ms = scope.now_ms()
         was_reached = is_reached(tx, stop_request_id)
         stored = record_attempt(

@@ -262,6 +262,13 @@ def test_what_was_typed_is_not_lost_and_never_becomes_markup(team: Team) -> None
 
 def test_a_recall_and_a_notice_are_followed_up(team: Team) -> None:
     stop_request_id = team.stopped()
+    with team.desk.store.writing("someone") as tx:
+        tx.execute("UPDATE deliveries SET state = 'given_up', next_attempt_at_ms = NULL")
+        ((delivery_id,),) = tx.execute("SELECT delivery_id FROM deliveries")
+    assert "Send it again" in team.get("/cases/case1")
+    team.post(f"/cases/case1/deliveries/{delivery_id}/resend")
+    assert "Being sent" in team.get("/cases/case1")
+    team.post("/cases/case1/deliveries/nothing/resend", 409)
     given = {"carrier": "PostNord", "tracking_number": "SE1<23>", "note": "<i>sorry</i>"}
     answer(team.desk.scope, stop_request_id, merchant_id="m1", kind="shipped_with_tracking", **given)
     page = team.get("/cases/case1")
@@ -273,13 +280,9 @@ def test_a_recall_and_a_notice_are_followed_up(team: Team) -> None:
     team.post(path, result="failed")
     assert "The parcel could not be recalled" in team.get("/cases/case1")
     team.post("/cases/case1/stop-requests/stp_x/recall-result", 409, result="failed")
-    with team.desk.store.writing("someone") as tx:
-        tx.execute("UPDATE deliveries SET state = 'given_up', next_attempt_at_ms = NULL")
-        ((delivery_id,),) = tx.execute("SELECT delivery_id FROM deliveries")
-    assert "Send it again" in team.get("/cases/case1")
-    team.post(f"/cases/case1/deliveries/{delivery_id}/resend")
-    assert "Being sent" in team.get("/cases/case1")
-    team.post("/cases/case1/deliveries/nothing/resend", 409)
+    # What asks the merchant to stop is not sent again once it has answered.
+    assert "Send it again" not in team.get("/cases/case1")
+    team.post(f"/cases/case1/deliveries/{delivery_id}/resend", 409)
 
 
 def test_an_investigation_is_opened_asked_in_and_concluded(team: Team) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from serving.case_review import Step, take_step
 from serving.case_scope import CaseScope
 from serving.domain.policy import Policy, parse_policy
 from serving.domain.review_case import (
@@ -29,6 +30,7 @@ from serving.stop_requesting import (
     AnswerContradicts,
     LinkExpired,
     LinkInvalid,
+    NoticeOvertaken,
     RecallStepInvalid,
     StopRequestMoved,
     UnknownStopRequest,
@@ -40,12 +42,15 @@ from serving.stop_requesting import (
     open_recalls,
     reached,
     read_token,
+    request_due,
     request_stop,
+    send_again,
     view,
     withdraw,
 )
 from serving.store.case_queue import CaseStakes, StoredCase, case_of, history_of, insert_case, update_case
 from serving.store.deliveries import deliveries_of
+from serving.store.outbox import CHECK_CASE, take_message, waiting_messages
 from serving.store.stop_requests import (
     StopRequestMovedError,
     due_for_expiry,
@@ -108,6 +113,14 @@ class Desk:
             assert stored is not None
             after = change(stored.case, *args, **more)
             update_case(tx, replace(stored, case=after), version_before=stored.case.version)
+
+    def is_service(self) -> None:
+        """The order of the case is one of a service."""
+        with self.store.writing("case-case1") as tx:
+            stored = case_of(tx, "case1")
+            assert stored is not None
+            changed = replace(stored, stakes=replace(stored.stakes, is_service=True))
+            update_case(tx, changed, version_before=stored.case.version)
 
     def decide_stop(self, case_id: str = "case1") -> None:
         self.step(claim, "ann", self.now, self.policy.review, case_id=case_id)
@@ -242,6 +255,8 @@ def test_a_merchant_answers_and_sees_its_own_orders_only(desk: Desk) -> None:
 def test_each_answer_has_its_consequences(
     desk: Desk, given: dict[str, str], follows: list[str], is_recalled: bool
 ) -> None:
+    if given["kind"].startswith("service"):
+        desk.is_service()
     stop_request_id = desk.asked()
     answered = desk.answer(stop_request_id, **given, note="as asked")
     assert (answered["state"], codes(answered)) == ("answered", follows)
@@ -592,3 +607,54 @@ def test_an_answer_that_meets_a_change_from_outside_is_told_to_look_again(
     monkeypatch.setattr("serving.stop_requesting.update", moved)
     with pytest.raises(StopRequestMoved):
         desk.answer(stop_request_id, "stopped_before_shipping")
+
+
+def test_an_answer_about_a_service_does_not_fit_goods_nor_the_other_way_round(desk: Desk) -> None:
+    stop_request_id = desk.asked()
+    with pytest.raises(AnswerInvalid, match="goods"):
+        desk.answer(stop_request_id, "service_cut")
+    desk.is_service()
+    with pytest.raises(AnswerInvalid, match="service"):
+        desk.answer(stop_request_id, "shipped_without_tracking")
+    assert view(desk.scope, stop_request_id, merchant_id="m1")["answers"] == []
+
+
+def test_a_second_stop_of_an_answered_order_asks_nobody_but_is_judged_and_watched(desk: Desk) -> None:
+    stop_request_id = desk.asked()
+    desk.answer(stop_request_id, "stopped_before_shipping")
+    for step in (Step.REOPEN, Step.CLAIM, Step.STOP):
+        take_step(desk.scope, "case1", step, reviewer="ann", text="new facts")
+    desk.now += 31 * SECOND
+    with desk.store.writing("someone") as tx:
+        for message in waiting_messages(tx, (CHECK_CASE,), 100, due_at_ms=desk.now + 10 * DAY):
+            take_message(tx, message)
+    assert request_due(desk.scope) == 1
+    assert desk.of_order() == [stop_request_id]
+    with desk.store.reading() as tx:
+        left = waiting_messages(tx, (CHECK_CASE,), 100, due_at_ms=desk.now + 10 * DAY)
+    assert sorted(message.payload["why"] for message in left) == ["invoice_watch", "verdict"]
+
+
+def test_a_new_request_takes_back_the_withdrawal_of_the_one_before_that_still_waits(desk: Desk) -> None:
+    first = desk.asked()
+    assert desk.withdraw() is not None
+    desk.step(reopen, "new facts", desk.now, desk.policy.review)
+    desk.decide_stop()
+    desk.now += 30 * SECOND
+    second = desk.ask()
+    assert second is not None
+    with desk.store.reading() as tx:
+        of_first = {kept.event_type: kept.state for kept in deliveries_of(tx, first)}
+        of_second = {kept.event_type: kept.state for kept in deliveries_of(tx, second.stop_request_id)}
+    assert of_first["stop_request.withdrawn"] == "dropped"
+    assert of_second == {"stop_request.created": "waiting"}
+
+
+def test_an_answer_ends_what_still_asks_for_one_and_nothing_of_it_is_sent_again(desk: Desk) -> None:
+    stop_request_id = desk.asked()
+    desk.answer(stop_request_id, "stopped_before_shipping")
+    with desk.store.reading() as tx:
+        (notice,) = deliveries_of(tx, stop_request_id)
+    assert notice.state == "dropped"
+    with pytest.raises(NoticeOvertaken):
+        send_again(desk.scope, notice.delivery_id, "ann")

@@ -1,5 +1,7 @@
 """The fraud team over HTTP: who may see cases, and that a worker beside the service opens them."""
 
+import os
+import signal
 import time
 from collections.abc import Iterator
 
@@ -97,6 +99,22 @@ def test_an_approved_ring_reaches_the_queue_and_a_reviewer_stops_it(reviewed: tu
     shown = shop.get(path, key=key).json()
     assert [entry["action"] for entry in shown["history"]][-1] == "stop_undone"
     assert shown["screenings"][0]["outcome"] == "flagged"
+
+
+def test_a_worker_that_was_killed_is_started_anew_and_goes_on(reviewed: tuple[Shop, str]) -> None:
+    shop, key = reviewed
+    killed = shop.server.worker_process_id
+    assert killed is not None
+    os.kill(killed, signal.SIGKILL)
+    deadline = time.monotonic() + SECONDS_TO_SCREEN
+    while shop.server.worker_process_id == killed and time.monotonic() < deadline:
+        shop.server.keep_worker()
+        time.sleep(0.05)
+    assert shop.server.worker_process_id != killed
+    for name in ("four", "five"):
+        shop.customer(name)
+        shop.score(f"o-{name}", name, device_id="another-ring")
+    assert set(cases_about(shop, key, {"o-four", "o-five"})) == {"o-four", "o-five"}
 
 
 def test_nonsense_gets_a_problem_that_names_it(reviewed: tuple[Shop, str]) -> None:

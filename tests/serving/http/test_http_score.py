@@ -313,3 +313,11 @@ def test_no_log_line_names_a_person(shop: Shop) -> None:
     assert "model_in_force" in log
     assert "Mustermann" not in log
     assert "erika@example.com" not in log
+
+
+def test_the_front_page_is_the_console_and_loads_nothing_from_elsewhere(shop: Shop) -> None:
+    first = shop.client.get("/")
+    assert (first.status_code, first.headers["location"]) == (307, "/console/")
+    page = shop.client.get("/", follow_redirects=True)
+    assert page.url.path == "/console/sign-in"
+    assert "googletagmanager" not in page.text
