@@ -31,7 +31,7 @@ serve: $(SETUP) ## only the service, on what `make run` prepared
 
 test: $(SETUP) ## everything the gate runs: lint, types, tests
 	$(MAKE) --no-print-directory lint
-	$(BIN)/python -m pytest -m "not real_data and not browser" $(ARGS)
+	$(BIN)/python -m pytest -m "not real_data and not browser" -n 2 --dist loadfile $(ARGS)
 
 test-fast: $(SETUP) ## the tests that take seconds
 	$(BIN)/python -m pytest -m "not real_data and not browser and not slow and not postgresql" $(ARGS)
