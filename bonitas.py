@@ -1309,7 +1309,7 @@ def run(once: bool, port: int, customers: int, months: int, seed: int) -> None:
             order_file = settings.home / "order.json"
             order_file.write_text(json.dumps(decided[0].order.body, indent=1))
             _print_how_to_go_on(server.url, key, order_file, decided[0].answer["decision_id"], once=once)
-            _print_console(server.url, password)
+            _print_console(DEFAULT_PUBLIC_URL if once else server.url, password)
             if not once:
                 click.echo("Ctrl-C ends the service.", err=True)
                 server.wait()
