@@ -15,7 +15,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from serving.case_scope import CaseScope
-from serving.domain.stop_request import AnswerInvalid, FieldMistake, MistakeCode, StopRequestWithdrawn
+from serving.domain.stop_request import AnswerInvalid, FieldMistake, StopRequestWithdrawn
 from serving.merchant_form.form_body import EnteredAnswer, FormUnreadable, parse_form
 from serving.merchant_form.form_language import page_language
 from serving.merchant_form.form_pages import SECURITY_HEADERS, form_page, problem_page
@@ -127,11 +127,6 @@ class _MerchantForm:
         if view.is_withdrawn:
             return await self._refused(request, entered, "error.request_withdrawn")
         entered = view.completed(entered)
-        if not view.fits(entered.kind):
-            mistake = FieldMistake(
-                field="kind", code=MistakeCode.ANSWER_REQUIRED, rule="must be an answer that fits the order"
-            )
-            return _invalid(request, view, entered, (mistake,))
         try:
             document = await self._access.write(lambda: _give(stop_scope(scope), view, entered))
         except AnswerInvalid as invalid:

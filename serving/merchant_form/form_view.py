@@ -73,11 +73,6 @@ class FormView:
         later = LATER_ANSWERS[current.kind]
         return (current.kind, *(kind for kind in self.fitting if kind in later))
 
-    def fits(self, kind: str | None) -> bool:
-        """Whether an answer can be meant for this kind of order; what is no answer at all is not judged."""
-        possible = {*self.fitting, *self.offered}
-        return kind not in {known.value for known in AnswerKind if known not in possible}
-
     def completed(self, entered: EnteredAnswer) -> EnteredAnswer:
         """The entered answer, with carrier and tracking number from the one that it adds a note to.
 
