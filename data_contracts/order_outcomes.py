@@ -3,6 +3,9 @@
 from data_contracts.contract import Column, ColumnType, Contract, customer_reference
 from data_contracts.order_events import order_reference
 
+FRAUD_OUTCOMES = ("fraud_chargeback", "identity_misuse_upheld", "stop_request_upheld")
+"""The findings that confirm a fraud."""
+
 ORDER_OUTCOMES = Contract(
     name="order_outcomes",
     description="One final finding about an order; a label uses it only from when it was recorded.",

@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 from data_contracts.contract import Contract
 from data_contracts.customers import CUSTOMERS
 from data_contracts.order_events import ORDER_EVENTS
-from data_contracts.order_outcomes import ORDER_OUTCOMES
+from data_contracts.order_outcomes import FRAUD_OUTCOMES, ORDER_OUTCOMES
 from data_contracts.orders import ORDERS
 from data_contracts.parquet_ledger import empty_table, has_table, read_table
 from data_contracts.progress import Progress, no_progress
@@ -36,7 +36,6 @@ from features.order_links import (
     own_attributes,
     shared_attributes,
 )
-from features.order_risk_online import FRAUD_OUTCOMES
 from features.supersession import milliseconds, seen_intervals_of_table
 
 _STEPS = 4

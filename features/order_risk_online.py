@@ -10,7 +10,7 @@ from typing import Any
 
 from data_contracts.customers import CUSTOMERS
 from data_contracts.order_events import ORDER_EVENTS
-from data_contracts.order_outcomes import ORDER_OUTCOMES
+from data_contracts.order_outcomes import FRAUD_OUTCOMES, ORDER_OUTCOMES
 from data_contracts.orders import ORDERS
 from features.declarations import FRAUD_FACT_OF, ORDER_FACT_OF, EntityKind, FactKind
 from features.feature_sets import FeatureSet
@@ -25,8 +25,6 @@ from features.order_links import (
     own_attributes,
     shared_attributes,
 )
-
-FRAUD_OUTCOMES = ("fraud_chargeback", "identity_misuse_upheld", "stop_request_upheld")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,13 +12,12 @@ from typing import Any
 from data_contracts.invoice_pauses import INVOICE_PAUSES
 from data_contracts.invoices import INVOICES
 from data_contracts.order_events import ORDER_EVENTS
-from data_contracts.order_outcomes import ORDER_OUTCOMES
+from data_contracts.order_outcomes import FRAUD_OUTCOMES, ORDER_OUTCOMES
 from data_contracts.orders import ORDERS
 from data_contracts.row_check import rfc3339
 from features.instants import DAY_MS
 from features.invoice_state import InvoiceState
 from features.online import invoice_states, visible_rows
-from features.order_risk_online import FRAUD_OUTCOMES
 from serving.case_scope import CaseScope
 from serving.domain.errors import UnknownOrder
 from serving.domain.liability import (
@@ -34,11 +33,10 @@ from serving.domain.liability import (
     settlement_lines,
 )
 from serving.domain.policy import Policy
-from serving.store.case_queue import SYSTEM, StoredCase, case_of
+from serving.store.case_queue import SYSTEM, StoredCase, append_history, case_of
 from serving.store.investigations import (
     InvestigationAction,
     StoredPosting,
-    append_investigation_history,
     append_postings,
     postings_of_case,
     settlement_rows,
@@ -246,7 +244,7 @@ def settle(tx: Transaction, scope: CaseScope, case_id: str) -> bool:
             for side, (account, amount_cents) in enumerate(line.amounts, start=1)
         ],
     )
-    append_investigation_history(
+    append_history(
         tx,
         case_id,
         at_ms=now_ms,

@@ -39,10 +39,9 @@ from serving.domain.review_case import (
 from serving.domain.stop_request import MerchantAnswer
 from serving.stop_requesting import ask_question
 from serving.store import investigations
-from serving.store.case_queue import SYSTEM, StoredCase, case_about, case_of
+from serving.store.case_queue import SYSTEM, StoredCase, append_history, case_about, case_of
 from serving.store.investigations import (
     InvestigationAction,
-    append_investigation_history,
     investigation_of,
     keep_investigation,
 )
@@ -191,7 +190,7 @@ def record_outcome(
     result = append(tx, ORDER_OUTCOMES, row, now_ms)
     if result.status is not AppendStatus.ACCEPTED:
         raise OutcomeRefused(f"{row['event_id']} was {result.status.value}: {result.message}")
-    append_investigation_history(
+    append_history(
         tx,
         case.case_id,
         at_ms=now_ms,
@@ -374,9 +373,7 @@ def _keep(
     if after is before:
         return
     keep_investigation(tx, after, version_before=None if before is None else before.version)
-    append_investigation_history(
-        tx, after.case_id, at_ms=scope.now_ms(), actor=by, action=action, detail=detail
-    )
+    append_history(tx, after.case_id, at_ms=scope.now_ms(), actor=by, action=action, detail=detail)
 
 
 def _known_case(tx: Transaction, case_id: str) -> StoredCase:

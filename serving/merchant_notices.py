@@ -24,12 +24,12 @@ from serving.domain.merchant_texts import (
 from serving.domain.policy import Policy
 from serving.domain.stop_request import StopRequest, StopRequestState
 from serving.store.case_queue import CaseStakes
-from serving.store.deliveries import WEBHOOK, enqueue
+from serving.store.deliveries import STOP_REQUEST_CREATED, WEBHOOK, enqueue
 from serving.store.ledger import newest_row
 from serving.store.store import Transaction
 from serving.webhooks.mailbox import EmailMessageText
 
-CREATED = "stop_request.created"
+CREATED = STOP_REQUEST_CREATED
 WITHDRAWN = "stop_request.withdrawn"
 EXPIRED = "stop_request.expired"
 INFORMATION_REQUESTED = "stop_request.information_requested"

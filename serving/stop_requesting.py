@@ -49,7 +49,7 @@ from serving.merchant_notices import (
     tell_merchant,
     words_for,
 )
-from serving.store.case_queue import SYSTEM, StoredCase, case_of, history_of
+from serving.store.case_queue import SYSTEM, StoredCase, append_history, case_of, history_of
 from serving.store.deliveries import (
     DROPPED,
     Delivery,
@@ -76,7 +76,6 @@ from serving.store.stop_requests import (
     StopAction,
     StopRequestMovedError,
     StoredStopRequest,
-    append_stop_history,
     due_for_expiry,
     finish_recall_task,
     insert_stop_request,
@@ -518,7 +517,7 @@ def _note(
     detail: dict[str, Any],
 ) -> None:
     detail = {"stop_request_id": stored.request.stop_request_id, **detail}
-    append_stop_history(tx, stored.case_id, at_ms=at_ms, actor=actor, action=action, detail=detail)
+    append_history(tx, stored.case_id, at_ms=at_ms, actor=actor, action=action, detail=detail)
 
 
 def _note_once(tx: Transaction, stored: StoredStopRequest, at_ms: int, detail: dict[str, Any]) -> None:

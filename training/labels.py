@@ -23,7 +23,7 @@ from data_contracts.invoice_pauses import INVOICE_PAUSES
 from data_contracts.invoice_payments import INVOICE_PAYMENTS
 from data_contracts.invoices import INVOICES
 from data_contracts.ledger_contracts import ALL_CONTRACTS
-from data_contracts.order_outcomes import ORDER_OUTCOMES
+from data_contracts.order_outcomes import FRAUD_OUTCOMES, ORDER_OUTCOMES
 from data_contracts.parquet_ledger import empty_table, has_table, read_table
 from features.decisions import LABELS_FILE, Decisions, order_decisions
 from features.instants import DAY_MS, NEVER, Int64Array
@@ -32,7 +32,6 @@ from features.payment_history import adjustment_cents
 from features.supersession import milliseconds, seen_intervals_of_table, whole_numbers
 
 LABEL_HORIZON_DAYS = 60
-FRAUD_OUTCOMES = ("fraud_chargeback", "identity_misuse_upheld", "stop_request_upheld")
 SETTLED_FOR_CUSTOMER = "dispute_decided_for_customer"
 
 

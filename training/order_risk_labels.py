@@ -18,11 +18,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from data_contracts.order_outcomes import ORDER_OUTCOMES
+from data_contracts.order_outcomes import FRAUD_OUTCOMES, ORDER_OUTCOMES
 from features.decisions import Decisions
 from features.instants import DAY_MS
 from features.order_risk_offline import approval_decisions
-from features.order_risk_online import FRAUD_OUTCOMES
 from training.errors import TrainingError
 from training.labels import ledger_end_ms, standing_rows, states_by_order
 

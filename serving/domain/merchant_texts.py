@@ -850,39 +850,6 @@ def merchant_text(code: str, language: str, **values: str) -> str:
     return TEXTS[code][text_language(language)].format_map(values)
 
 
-def email_subject(language: str, *, order_id: str) -> str:
-    """The subject of the e-mail that asks a merchant to stop an order."""
-    return merchant_text("email.subject", language, order_id=order_id)
-
-
-def email_body(
-    language: str,
-    *,
-    provider_name: str,
-    customer_service: str,
-    order_id: str,
-    cents: int,
-    currency: str,
-    link: str,
-    answer_hours: int,
-) -> str:
-    """The plain text of the e-mail that asks a merchant to stop an order.
-
-    customer_service: how a customer reaches it, for instance a telephone number or an address.
-    answer_hours: from when it is received; an hour of the day would be wrong in a notice that comes late.
-    """
-    return merchant_text(
-        "email.body",
-        language,
-        provider_name=provider_name,
-        customer_service=customer_service,
-        order_id=order_id,
-        amount=local_amount(cents, currency, language),
-        link=link,
-        answer_hours=str(answer_hours),
-    )
-
-
 def answer_label(kind: AnswerKind, language: str) -> str:
     """How an answer is offered in the form."""
     return merchant_text(f"answer.{kind.value}", language)

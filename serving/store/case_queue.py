@@ -1,12 +1,13 @@
 """Review cases, their history and the screenings behind them, in SQL."""
 
+import enum
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 
-from serving.domain.review_case import Action, CaseState, ReviewCase
+from serving.domain.review_case import CaseState, ReviewCase
 from serving.store.decision_log import packed, unpacked
 from serving.store.store import Transaction
 
@@ -175,9 +176,9 @@ def count_by_state(tx: Transaction) -> dict[str, int]:
 
 
 def append_history(
-    tx: Transaction, case_id: str, *, at_ms: int, actor: str, action: Action, detail: dict[str, Any]
+    tx: Transaction, case_id: str, *, at_ms: int, actor: str, action: enum.Enum, detail: dict[str, Any]
 ) -> None:
-    """Note who did what, in the transaction that does it."""
+    """Note who did what, in the transaction that does it. action: of the case, or of what followed."""
     tx.execute(
         "INSERT INTO case_history (case_id, entry, at_ms, actor, action, detail) SELECT ?, "
         "coalesce(max(entry), 0) + 1, ?, ?, ?, ? FROM case_history WHERE case_id = ?",

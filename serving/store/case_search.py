@@ -12,11 +12,10 @@ from typing import Any
 
 import msgspec
 
-from data_contracts.order_outcomes import ORDER_OUTCOMES
+from data_contracts.order_outcomes import FRAUD_OUTCOMES, ORDER_OUTCOMES
 from data_contracts.orders import ORDERS
 from features.declarations import EntityKind
 from features.online import visible_rows
-from features.order_risk_online import FRAUD_OUTCOMES
 from serving.domain.review_case import CaseOrigin, CaseState, ReviewCase
 from serving.store.case_queue import CaseStakes, StoredCase
 from serving.store.store import Transaction

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from data_contracts.contract import Contract
-from features.order_risk_online import FRAUD_OUTCOMES
+from data_contracts.order_outcomes import FRAUD_OUTCOMES
 from serving.store.investigations import has_case, order_of_invoice
 from serving.store.order_links import link_row
 from serving.store.outbox import ask_for_case_check, ask_for_screening, tell_of_fraud

@@ -112,23 +112,6 @@ def keep_investigation(tx: Transaction, investigation: Investigation, *, version
         raise InvestigationMovedError(f"the investigation of case {case_id} was changed meanwhile")
 
 
-def append_investigation_history(
-    tx: Transaction,
-    case_id: str,
-    *,
-    at_ms: int,
-    actor: str,
-    action: InvestigationAction,
-    detail: dict[str, Any],
-) -> None:
-    """Note in the history of the case what happened, in the transaction in which it happens."""
-    tx.execute(
-        "INSERT INTO case_history (case_id, entry, at_ms, actor, action, detail) SELECT ?, "
-        "coalesce(max(entry), 0) + 1, ?, ?, ?, ? FROM case_history WHERE case_id = ?",
-        (case_id, at_ms, actor, action.value, msgspec.json.encode(detail).decode(), case_id),
-    )
-
-
 def append_postings(tx: Transaction, postings: Sequence[StoredPosting]) -> None:
     """Write the postings of a settlement; they are never changed afterwards."""
     tx.execute_many(

@@ -11,12 +11,11 @@ import msgspec
 from data_contracts.contract import Contract
 from data_contracts.customers import CUSTOMERS
 from data_contracts.order_events import ORDER_EVENTS
-from data_contracts.order_outcomes import ORDER_OUTCOMES
+from data_contracts.order_outcomes import FRAUD_OUTCOMES, ORDER_OUTCOMES
 from data_contracts.orders import ORDERS
 from features.declarations import FRAUD_FACT_OF, ORDER_FACT_OF, EntityKind
 from features.feature_sets import FeatureSet
 from features.order_links import Keys, delivery_key, order_keys
-from features.order_risk_online import FRAUD_OUTCOMES
 from serving.store.store import Transaction
 
 INDEXED = (

@@ -158,17 +158,6 @@ def due_for_expiry(tx: Transaction, now_ms: int, limit: int) -> list[StoredStopR
     return [_stored(row) for row in rows]
 
 
-def append_stop_history(
-    tx: Transaction, case_id: str, *, at_ms: int, actor: str, action: StopAction, detail: dict[str, Any]
-) -> None:
-    """Note in the history of the case what happened, in the transaction in which it happens."""
-    tx.execute(
-        "INSERT INTO case_history (case_id, entry, at_ms, actor, action, detail) SELECT ?, "
-        "coalesce(max(entry), 0) + 1, ?, ?, ?, ? FROM case_history WHERE case_id = ?",
-        (case_id, at_ms, actor, action.value, msgspec.json.encode(detail).decode(), case_id),
-    )
-
-
 def open_recall_task(
     tx: Transaction, *, stop_request_id: str, carrier: str, tracking_number: str, now_ms: int
 ) -> bool:

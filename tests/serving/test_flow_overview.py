@@ -35,7 +35,6 @@ from serving.store.decision_search import first_id_at
 from serving.store.stop_requests import (
     StopAction,
     StoredStopRequest,
-    append_stop_history,
     insert_stop_request,
 )
 from serving.store.store import Store
@@ -130,7 +129,7 @@ def keep_cases(store: Store, history: History) -> None:
             if isinstance(action, Action):
                 append_history(tx, case_id, at_ms=at, actor="ann", action=action, detail=detail)
             else:
-                append_stop_history(tx, case_id, at_ms=at, actor="merchant", action=action, detail=detail)
+                append_history(tx, case_id, at_ms=at, actor="merchant", action=action, detail=detail)
 
 
 def local_day(at: int) -> date:

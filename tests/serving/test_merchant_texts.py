@@ -15,8 +15,6 @@ from serving.domain.merchant_texts import (
     TEXTS,
     answer_label,
     consequence_text,
-    email_body,
-    email_subject,
     field_label,
     local_amount,
     local_deadline,
@@ -54,15 +52,15 @@ def placeholders(text: str) -> set[str]:
 
 
 def body(language: str) -> str:
-    return email_body(
+    return merchant_text(
+        "email.body",
         language,
         provider_name="Bonitas",
         customer_service="+46 8 000 00 00",
         order_id="A-{1001}",
-        cents=123456,
-        currency="EUR",
+        amount=local_amount(123456, "EUR", language),
         link="https://provider.example/stop/abc",
-        answer_hours=24,
+        answer_hours="24",
     )
 
 
@@ -141,7 +139,7 @@ def test_every_field_of_the_form_has_a_label(field: str) -> None:
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_the_subject_is_one_line_with_the_order(language: str) -> None:
-    subject = email_subject(language, order_id="A-1001")
+    subject = merchant_text("email.subject", language, order_id="A-1001")
     assert "A-1001" in subject
     assert len(subject.splitlines()) == 1
 
