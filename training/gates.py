@@ -8,13 +8,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import chi2
 
 from features.declarations import Direction
 from features.feature_sets import FeatureSet, NotAllowedFeatureError
 from features.instants import Float64Array
 from training.evaluation import Evaluation, Interval
 from training.model_artifact import CalibratedModel
+from training.stability import chance_stability_index
 
 LOWEST_AUC = 0.55
 MEAN_PROBABILITY_FACTOR = 1.5
@@ -22,7 +22,6 @@ PROBED_ROWS = 300
 LOWEST_DIFFERENCE = -0.005
 """Of challenger minus champion at the lower end of the paired interval, in AUC or average precision."""
 HIGHEST_STABILITY_INDEX = 0.25
-CHANCE_OF_FALSE_ALARM = 0.001
 HIGHEST_FEATURE_AUC = 0.95
 SUSPECT_FEATURE_AUC = 0.8
 SUSPECT_GINI_SHARE = 0.85
@@ -132,19 +131,6 @@ def stability_gate(index: float, *, bins: int, earlier: int, later: int) -> Gate
         finding=f"stability index of the scores between {earlier} earlier and {later} later decisions is "
         f"{index:.3f}, it must be below {limit:.3f}",
     )
-
-
-def chance_stability_index(*, bins: int, earlier: int, later: int) -> float:
-    """The stability index that two samples of one distribution exceed once in a thousand times.
-
-    To second order the index is the chi-square statistic of homogeneity times (1/earlier + 1/later):
-    ln(p/q) is (p - q)/q there. So it has the chi-square quantile at `bins` - 1 degrees of freedom.
-
-    >>> round(chance_stability_index(bins=10, earlier=100, later=100), 2)
-    0.56
-    """
-    quantile = float(chi2.ppf(1 - CHANCE_OF_FALSE_ALARM, max(bins - 1, 1)))
-    return quantile * (1 / earlier + 1 / later)
 
 
 def directions_gate(

@@ -9,13 +9,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import lightgbm
 import numpy as np
 
 from features.feature_sets import FeatureSet
 from features.instants import Float64Array
 from training.boosted_trees import BoostedTrees
 from training.calibration import Calibration
-from training.scorecard import Scorecard
+from training.scorecard import Scorecard, ScorecardFeature
 
 FORMAT = 1
 SCORE_SCALE = {"reference_points": 600.0, "reference_odds": 30.0, "points_to_double_odds": 40.0}
@@ -73,3 +74,29 @@ def write_model(
         document["booster_file"] = "booster.txt"
         (folder / "booster.txt").write_text(model.estimator.booster.model_to_string())
     (folder / "model.json").write_text(json.dumps(document, indent=1))
+
+
+def read_model(document: dict[str, Any], folder: Path) -> CalibratedModel:
+    """The model of a folder that `write_model` wrote; `document` is its model.json."""
+    calibration = Calibration(
+        raw_log_odds=tuple(document["calibration"]["raw_log_odds"]),
+        log_odds=tuple(document["calibration"]["log_odds"]),
+    )
+    if document["kind"] == "lightgbm":
+        text = (folder / document["booster_file"]).read_text()
+        trees = BoostedTrees(booster=lightgbm.Booster(model_str=text))
+        return CalibratedModel(estimator=trees, calibration=calibration)
+    card = document["scorecard"]
+    features = tuple(
+        ScorecardFeature(
+            name=feature["name"],
+            cut_points=tuple(feature["cut_points"]),
+            step_weights=tuple(feature["step_weights"]),
+            missing_weight=feature["missing_weight"],
+            mean_contribution=feature["mean_contribution"],
+        )
+        for feature in card["features"]
+    )
+    return CalibratedModel(
+        estimator=Scorecard(intercept=card["intercept"], features=features), calibration=calibration
+    )

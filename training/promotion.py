@@ -14,7 +14,6 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import lightgbm
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -31,8 +30,6 @@ from features.instants import Float64Array
 from features.offline import build_features
 from features.supersession import milliseconds
 from training import gates, order_risk
-from training.boosted_trees import BoostedTrees
-from training.calibration import Calibration
 from training.champion_history import ChampionChange, ChangeKind, version_before, version_now
 from training.errors import TrainingError
 from training.evaluation import (
@@ -44,15 +41,14 @@ from training.evaluation import (
 )
 from training.gates import Gate
 from training.labels import file_labels, ledger_end_ms, order_labels
-from training.model_artifact import CalibratedModel
+from training.model_artifact import CalibratedModel, read_model
 from training.order_risk_labels import order_risk_labels
 from training.registry import ModelRegistry, data_fingerprint, iso_instant
-from training.scorecard import Scorecard, ScorecardFeature
 from training.splits import MINIMUM_BADS
+from training.stability import STABILITY_BINS, population_stability_index
 
 CUT_OFF_SHARE = 0.05
 """The policy-free cut-off: each model refuses the riskiest twentieth by its own order."""
-STABILITY_BINS = 10
 SHOWN_FIGURES = (
     "auc",
     "average_precision",
@@ -373,35 +369,9 @@ def _registered(registry: ModelRegistry, model_name: str, version: str, destinat
     return _Registered(
         version=version,
         folder=folder,
-        model=_read_model(document, folder),
+        model=read_model(document, folder),
         features=tuple(document["features"]),
         trained_until_ms=_trained_until_ms(document, model_name, version),
-    )
-
-
-def _read_model(document: dict[str, Any], folder: Path) -> CalibratedModel:
-    """What `training.model_artifact.write_model` wrote."""
-    calibration = Calibration(
-        raw_log_odds=tuple(document["calibration"]["raw_log_odds"]),
-        log_odds=tuple(document["calibration"]["log_odds"]),
-    )
-    if document["kind"] == "lightgbm":
-        text = (folder / document["booster_file"]).read_text()
-        trees = BoostedTrees(booster=lightgbm.Booster(model_str=text))
-        return CalibratedModel(estimator=trees, calibration=calibration)
-    card = document["scorecard"]
-    features = tuple(
-        ScorecardFeature(
-            name=feature["name"],
-            cut_points=tuple(feature["cut_points"]),
-            step_weights=tuple(feature["step_weights"]),
-            missing_weight=feature["missing_weight"],
-            mean_contribution=feature["mean_contribution"],
-        )
-        for feature in card["features"]
-    )
-    return CalibratedModel(
-        estimator=Scorecard(intercept=card["intercept"], features=features), calibration=calibration
     )
 
 
@@ -520,33 +490,6 @@ def _judged(model: _Registered, probability: Float64Array, evidence: _Evidence, 
         evaluation=evaluate(evidence.label, probability, evidence.decisions.customer_id, seed=seed),
         stability_index=population_stability_index(probability[:half], probability[half:]),
     )
-
-
-def population_stability_index(
-    expected: Float64Array, actual: Float64Array, *, bins: int = STABILITY_BINS
-) -> float:
-    """How far scores have moved: the sum over bins of (actual - expected) * ln(actual / expected).
-
-    Bins are quantiles of `expected`; equal scores share a bin, so there may be fewer than asked for. A
-    bin that is empty on one side counts as half an observation there, so the index stays finite.
-
-    >>> population_stability_index(np.arange(100.0), np.arange(100.0))
-    0.0
-
-    Raises ValueError if either side is empty.
-    """
-    if len(expected) == 0 or len(actual) == 0:
-        raise ValueError("scores are needed on both sides")
-    edges = np.unique(np.quantile(expected, np.linspace(0, 1, bins + 1)[1:-1]))
-    counts = np.array(
-        [
-            np.bincount(np.searchsorted(edges, side, side="left"), minlength=len(edges) + 1)
-            for side in (expected, actual)
-        ]
-    )
-    counts = counts[:, counts.any(axis=0)]
-    shares = np.maximum(counts, 0.5) / [[len(expected)], [len(actual)]]
-    return float(np.sum((shares[1] - shares[0]) * np.log(shares[1] / shares[0])))
 
 
 def changed_decisions(

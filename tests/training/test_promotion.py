@@ -31,7 +31,6 @@ from training.gates import (
     HIGHEST_STABILITY_INDEX,
     Gate,
     calibration_gate,
-    chance_stability_index,
     clocks_gate,
     discrimination_gate,
     protected_gate,
@@ -46,7 +45,6 @@ from training.promotion import (
     Promotion,
     changed_decisions,
     compare,
-    population_stability_index,
     promote,
     rows_known_too_early,
     single_feature_auc,
@@ -55,6 +53,7 @@ from training.promotion import (
 from training.registry import ChampionHasChangedError, ModelRegistry, iso_instant
 from training.scorecard import Scorecard, fit_scorecard
 from training.splits import OutOfTimeSplit, out_of_time_split
+from training.stability import chance_stability_index, population_stability_index
 
 MODEL = "invoice-eligibility"
 NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
