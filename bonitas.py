@@ -400,7 +400,22 @@ def list_features(model: str, as_json: bool) -> None:
 @main.command()
 @click.argument("model", type=click.Choice(MODELS))
 @ledger_folder
-@click.option("--seed", default=0, show_default=True)
+@click.option(
+    "--as-of",
+    type=click.DateTime(["%Y-%m-%d"]),
+    metavar="DATE",
+    help="See only what was recorded before this day, 0:00 UTC.  [default: everything]",
+)
+@click.option(
+    "--tune",
+    "tuning_trials",
+    type=click.IntRange(min=0),
+    default=0,
+    metavar="N",
+    help="Choose hyper-parameters by N trials for each candidate, on time-ordered folds inside the training "
+    "period.  [default: 0, the usual ones]",
+)
+@click.option("--seed", default=0, show_default=True, help="The same data and seed give the same model.")
 @click.option(
     "--orders-per-day",
     type=click.IntRange(min=1),
@@ -409,15 +424,26 @@ def list_features(model: str, as_json: bool) -> None:
     help="order-risk: how many orders the fraud team can review a day.",
 )
 @json_option
-def train(model: str, directory: Path, seed: int, orders_per_day: int, as_json: bool) -> None:
+def train(
+    model: str,
+    directory: Path,
+    as_of: datetime | None,
+    tuning_trials: int,
+    seed: int,
+    orders_per_day: int,
+    as_json: bool,
+) -> None:
     """Train MODEL on a ledger folder, compare the candidates, register the winner.
 
-    The first good version becomes the champion; later ones stay challengers until promoted.
+    The candidates are a scorecard and LightGBM on the declared features; the better one on later decisions
+    wins, the scorecard where they cannot be told apart. The first good version becomes the champion; later
+    ones stay challengers until promoted.
     """
     from features.decisions import NoDecisionsError
     from training.errors import TrainingError
 
     settings = _settings()
+    as_of_ms = None if as_of is None else round(as_of.replace(tzinfo=UTC).timestamp() * 1000)
     result: TrainingResult | OrderRiskResult
     try:
         with _progress() as progress:
@@ -429,6 +455,8 @@ def train(model: str, directory: Path, seed: int, orders_per_day: int, as_json: 
                     tracking_uri=settings.mlflow_uri,
                     artifact_root=settings.artifact_root,
                     seed=seed,
+                    as_of_ms=as_of_ms,
+                    tuning_trials=tuning_trials,
                     orders_per_day=orders_per_day,
                     progress=progress,
                 )
@@ -440,6 +468,8 @@ def train(model: str, directory: Path, seed: int, orders_per_day: int, as_json: 
                     tracking_uri=settings.mlflow_uri,
                     artifact_root=settings.artifact_root,
                     seed=seed,
+                    as_of_ms=as_of_ms,
+                    tuning_trials=tuning_trials,
                     progress=progress,
                 )
     except (TrainingError, NoDecisionsError) as problem:

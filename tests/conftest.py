@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+import training  # noqa: F401 - sets how threads wait, before any test loads OpenMP
 from data_contracts.public.uci_taiwan import fetch
 
 

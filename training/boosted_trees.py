@@ -1,6 +1,8 @@
 """LightGBM with the directions of the features: the first candidate."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import lightgbm
@@ -58,13 +60,14 @@ def fit_boosted_trees(
     *,
     seed: int,
     with_directions: bool = True,
+    tuned: Mapping[str, Any] = MappingProxyType({}),
 ) -> BoostedTrees:
     """Fit on the rows outside `stopping`, as many trees as serve the rows inside it best.
 
-    with_directions: False only to measure what the directions cost.
+    with_directions: False only to measure what the directions cost. tuned: replaces some of PARAMETERS.
     """
     constraints = [CONSTRAINT_OF[feature.direction] for feature in feature_set.features]
-    parameters = {**PARAMETERS, "seed": seed, "monotone_constraints": constraints}
+    parameters = {**PARAMETERS, **tuned, "seed": seed, "monotone_constraints": constraints}
     if not with_directions:
         parameters["monotone_constraints"] = [0] * len(constraints)
     names = list(feature_set.names)

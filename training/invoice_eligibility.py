@@ -1,10 +1,7 @@
 """Train the eligibility model: labels, features, two candidates on one split, the better one registered."""
 
-import json
-import tempfile
-import time
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,23 +9,32 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.metrics import roc_auc_score
 
 from data_contracts.progress import Progress, no_progress
 from features.decisions import LABELS_FILE
 from features.feature_sets import INVOICE_ELIGIBILITY, FeatureSet
 from features.instants import Float64Array
 from features.offline import build_features
-from training.boosted_trees import PARAMETERS
-from training.candidates import fit_candidates, fit_without_directions
+from training.candidates import AS_USUAL, HyperParameters, fit_candidates, fit_without_directions
 from training.errors import TrainingError
 from training.evaluation import Evaluation, Interval, auc_difference, evaluate
 from training.gates import Gate, gates
 from training.labels import LABEL_HORIZON_DAYS, Labels, file_labels
-from training.model_artifact import CalibratedModel, write_model
+from training.model_artifact import CalibratedModel
 from training.model_card import model_card
 from training.plots import write_plots
-from training.registry import ModelRegistry, data_fingerprint, flat_metrics, iso_instant
-from training.splits import out_of_time_split, random_calibration_slice, stratified_folds
+from training.registration import TrainingRequest, register_winner
+from training.registry import iso_instant
+from training.splits import (
+    FoldPlaces,
+    out_of_time_split,
+    random_calibration_slice,
+    stratified_fold_places,
+    stratified_folds,
+    time_ordered_folds,
+)
+from training.tuning import Tuned, tune, tuned_lines, tuning_folds
 
 PROTOCOL_FILE = "protocol.toml"
 STEP = "train invoice-eligibility"
@@ -70,6 +76,7 @@ class TrainingResult:
             if self.fold_auc:
                 folds = np.array(self.fold_auc[name])
                 lines.append(f"  {'':<10} AUC by fold: mean {folds.mean():.4f}, sd {folds.std():.4f}")
+        lines += tuned_lines(self.facts["tuning"], "AUC")
         lines.append(f"  lightgbm minus scorecard, paired: {self.auc_difference}")
         lines.append(f"  cost of the directions in AUC, paired: {self.direction_cost_auc}")
         lines += [
@@ -85,6 +92,7 @@ class _Candidates:
     """Both candidates as they will be registered, and what they say of the test decisions."""
 
     models: dict[str, CalibratedModel]
+    chosen: HyperParameters
     test_label: NDArray[np.int8]
     test_customer: NDArray[np.object_]
     test_probability: dict[str, Float64Array]
@@ -101,19 +109,31 @@ def train(
     tracking_uri: str,
     artifact_root: Path,
     seed: int = 0,
+    as_of_ms: int | None = None,
+    tuning_trials: int = 0,
     progress: Progress = no_progress,
 ) -> TrainingResult:
     """Train on a ledger folder and register the better candidate.
 
     A folder with labels of its own (labels.parquet, protocol.toml) is judged by stratified folds; any
-    other by a split in time with a gap of the label horizon. The first version that passes every gate
-    becomes `@champion`. Raises TrainingError where the data do not suffice.
+    other by a split in time with a gap of the label horizon. as_of_ms: only what was recorded before it
+    is seen. tuning_trials: hyper-parameters are chosen by so many trials for each candidate, inside the
+    training decisions; 0 takes the usual ones. The first version that passes every gate becomes
+    `@champion`. Raises TrainingError where the data do not suffice.
     """
     feature_set = INVOICE_ELIGIBILITY
+    request = TrainingRequest(
+        directory=directory,
+        tracking_uri=tracking_uri,
+        artifact_root=artifact_root,
+        seed=seed,
+        as_of_ms=as_of_ms,
+        tuning_trials=tuning_trials,
+    )
     if (directory / LABELS_FILE).exists():
-        candidates = _by_folds(directory, feature_set, seed, progress)
+        candidates = _by_folds(request, feature_set, progress)
     else:
-        candidates = _by_time(directory, feature_set, seed, progress)
+        candidates = _by_time(request, feature_set, progress)
     progress(STEP, done=3, total=5)
     evaluations = {
         name: evaluate(candidates.test_label, probability, candidates.test_customer, seed=seed)
@@ -129,23 +149,9 @@ def train(
     model = candidates.models[winner]
     judged = gates(model, feature_set, evaluations[winner], candidates.values, seed)
     progress(STEP, done=4, total=5)
-    now = datetime.now(UTC)
-    facts = {
-        **candidates.facts,
-        "data_fingerprint": data_fingerprint(directory),
-        "trained_at": now.isoformat(timespec="seconds"),
-        "seed": seed,
-    }
-    registered = None
-    with tempfile.TemporaryDirectory() as scratch:
-        folder = Path(scratch)
-        write_model(
-            folder / "model",
-            model,
-            feature_set,
-            typical=np.median(candidates.values[candidates.label == 0], axis=0),
-            facts={**facts, "metrics": evaluations[winner].to_json()},
-        )
+    facts = {**candidates.facts, **request.facts()}
+
+    def write_reports(folder: Path) -> None:
         contributions = model.estimator.contributions(candidates.values[:5000])
         importance = dict(zip(feature_set.names, np.abs(contributions).mean(axis=0).tolist(), strict=True))
         write_plots(
@@ -167,24 +173,19 @@ def train(
                 facts=facts,
             )
         )
-        (folder / "evaluation.json").write_text(
-            json.dumps({name: evaluation.to_json() for name, evaluation in evaluations.items()}, indent=1)
-        )
-        registered = ModelRegistry(tracking_uri, artifact_root).register(
-            feature_set.name,
-            folder,
-            parameters={**PARAMETERS, "seed": seed, "features": len(feature_set.features)},
-            metrics=flat_metrics({name: figures.to_json() for name, figures in evaluations.items()}),
-            tags={
-                "kind": winner,
-                "feature_set_version": feature_set.version,
-                "data_fingerprint": facts["data_fingerprint"],
-                "trained_until": facts["trained_until"],
-                "gates": "passed" if all(gate.passed for gate in judged) else "failed",
-            },
-            now_ms=time.time_ns() // 1_000_000,
-            may_become_champion=all(gate.passed for gate in judged),
-        )
+
+    registered = register_winner(
+        request,
+        feature_set,
+        model,
+        values=candidates.values,
+        label=candidates.label,
+        chosen=candidates.chosen,
+        figures={name: evaluation.to_json() for name, evaluation in evaluations.items()},
+        gates=judged,
+        facts=facts,
+        write_reports=write_reports,
+    )
     progress(STEP, done=5, total=5)
     return TrainingResult(
         model_name=feature_set.name,
@@ -201,18 +202,26 @@ def train(
     )
 
 
-def _by_time(directory: Path, feature_set: FeatureSet, seed: int, progress: Progress) -> _Candidates:
+def _by_time(request: TrainingRequest, feature_set: FeatureSet, progress: Progress) -> _Candidates:
     progress(STEP, done=0, total=5)
-    split = out_of_time_split(directory)
+    directory, seed = request.directory, request.seed
+    split = out_of_time_split(directory, request.as_of_ms)
     progress(STEP, done=1, total=5)
-    values = build_features(directory, split.training.decisions, feature_set, progress).values
+    decisions = split.training.decisions
+    values = build_features(directory, decisions, feature_set, progress).values
     test_values = build_features(directory, split.test.decisions, feature_set, progress).values
     progress(STEP, done=2, total=5)
     label = split.training.label
-    models = fit_candidates(values, label, split.calibration, feature_set, seed)
-    free = fit_without_directions(values, label, split.calibration, feature_set, seed)
+    tuned = None
+    if request.tuning_trials:
+        places = time_ordered_folds(decisions.as_of_ms, split.training.known_at_ms, label)
+        tuned = _tuned(request, feature_set, values, label, places, progress)
+    chosen = tuned.chosen if tuned else AS_USUAL
+    models = fit_candidates(values, label, split.calibration, feature_set, seed, chosen)
+    free = fit_without_directions(values, label, split.calibration, feature_set, seed, chosen)
     return _Candidates(
         models=models,
+        chosen=chosen,
         test_label=split.test.label,
         test_customer=split.test.decisions.customer_id,
         test_probability={name: model.probability(test_values) for name, model in models.items()},
@@ -229,34 +238,66 @@ def _by_time(directory: Path, feature_set: FeatureSet, seed: int, progress: Prog
             "training_bads": int(label.sum()),
             "test_decisions": len(split.test),
             "test_bads": int(split.test.label.sum()),
+            "tuning": tuned.to_json() if tuned else None,
         },
     )
 
 
-def _by_folds(directory: Path, feature_set: FeatureSet, seed: int, progress: Progress) -> _Candidates:
+def _tuned(
+    request: TrainingRequest,
+    feature_set: FeatureSet,
+    values: Float64Array,
+    label: NDArray[np.int8],
+    places: Sequence[FoldPlaces],
+    progress: Progress,
+) -> Tuned:
+    return tune(
+        tuning_folds(values, label, places),
+        feature_set,
+        ranking=lambda later_label, probability: float(roc_auc_score(later_label, probability)),
+        trials=request.tuning_trials,
+        seed=request.seed,
+        progress=progress,
+    )
+
+
+def _by_folds(request: TrainingRequest, feature_set: FeatureSet, progress: Progress) -> _Candidates:
+    directory, seed = request.directory, request.seed
     protocol = _protocol(directory)
     labels: Labels = file_labels(directory)
+    if request.as_of_ms is not None:
+        labels = labels.where(labels.known_at_ms < request.as_of_ms)
     values = build_features(directory, labels.decisions, feature_set, progress).values
     label = labels.label
     probability = {name: np.empty(len(label)) for name in ("lightgbm", "scorecard", "unconstrained")}
     fold_auc: dict[str, list[float]] = {"lightgbm": [], "scorecard": []}
     folds = stratified_folds(label, protocol.folds, protocol.seed)
+
+    def chosen_for(rows: NDArray[np.intp]) -> tuple[HyperParameters, Tuned | None]:
+        if not request.tuning_trials:
+            return AS_USUAL, None
+        places = stratified_fold_places(label[rows], seed)
+        tuned = _tuned(request, feature_set, values[rows], label[rows], places, progress)
+        return tuned.chosen, tuned
+
     for number, (training, test) in enumerate(folds):
         slice_ = random_calibration_slice(label[training], seed)
-        fitted = fit_candidates(values[training], label[training], slice_, feature_set, seed)
-        fitted["unconstrained"] = fit_without_directions(
-            values[training], label[training], slice_, feature_set, seed
-        )
+        rows, bad = values[training], label[training]
+        chosen, _ = chosen_for(training)
+        fitted = fit_candidates(rows, bad, slice_, feature_set, seed, chosen)
+        fitted["unconstrained"] = fit_without_directions(rows, bad, slice_, feature_set, seed, chosen)
         for name, model in fitted.items():
             probability[name][test] = model.probability(values[test])
         for name, aucs in fold_auc.items():
             one_each = labels.decisions.decision_id[test]
             aucs.append(evaluate(label[test], probability[name][test], one_each, rounds=2).auc.value)
         progress("cross-validation", done=number + 1, total=len(folds))
-    models = fit_candidates(values, label, random_calibration_slice(label, seed), feature_set, seed)
+    chosen, tuned = chosen_for(np.arange(len(label)))
+    models = fit_candidates(values, label, random_calibration_slice(label, seed), feature_set, seed, chosen)
     unconstrained = probability.pop("unconstrained")
     return _Candidates(
         models=models,
+        chosen=chosen,
         test_label=label,
         test_customer=labels.decisions.customer_id,
         test_probability=probability,
@@ -271,6 +312,7 @@ def _by_folds(directory: Path, feature_set: FeatureSet, seed: int, progress: Pro
             "trained_until": iso_instant(int(labels.known_at_ms.max()) + 1),
             "decisions": len(labels),
             "bads": int(label.sum()),
+            "tuning": tuned.to_json() if tuned else None,
         },
     )
 

@@ -200,3 +200,9 @@ def ledger_end_ms(directory: Path) -> int:
         if has_table(directory, contract)
     ]
     return max((instant for instant in latest if instant is not None), default=-NEVER) + 1
+
+
+def seen_until_ms(directory: Path, as_of_ms: int | None) -> int:
+    """The cut-off of a training run: as asked for, but no later than the folder's last row."""
+    end_ms = ledger_end_ms(directory)
+    return end_ms if as_of_ms is None else min(as_of_ms, end_ms)

@@ -5,9 +5,6 @@ a team can look at, so candidates are compared by average precision, and the fig
 capacity stand beside it; AUC alone would not tell.
 """
 
-import json
-import tempfile
-import time
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,23 +12,26 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.metrics import average_precision_score
 
 from data_contracts.progress import Progress, no_progress
 from features.decisions import Decisions
 from features.feature_sets import ORDER_RISK
-from features.instants import Float64Array, Int64Array
+from features.instants import DAY_MS, Float64Array, Int64Array
 from features.offline import build_features
 from features.order_risk_offline import change_decisions
-from training.boosted_trees import PARAMETERS
-from training.candidates import fit_candidates
+from training.candidates import AS_USUAL, fit_candidates
 from training.capacity import CapacityFigures, at_daily_capacity
 from training.errors import TrainingError
 from training.evaluation import Evaluation, Interval, average_precision_difference, evaluate
 from training.gates import Gate, direction_violations
-from training.model_artifact import CalibratedModel, write_model
+from training.model_artifact import CalibratedModel
 from training.order_risk_labels import LABEL_DELAY_DAYS, OrderLabels, RiskSplit, delayed_split
 from training.plots import write_plots
-from training.registry import ModelRegistry, data_fingerprint, flat_metrics, iso_instant
+from training.registration import TrainingRequest, register_winner
+from training.registry import iso_instant
+from training.splits import time_ordered_folds
+from training.tuning import Tuned, tune, tuned_lines, tuning_folds
 
 STEP = "train order-risk"
 LOWEST_LIFT = 3.0
@@ -79,6 +79,7 @@ class OrderRiskResult:
                 f"    EUR {saved.value / 100:,.2f} a day saved, {at.saved_share.value:.0%} of what was taken",
                 f"    (95 % interval {saved.low / 100:,.2f} to {saved.high / 100:,.2f})",
             ]
+        lines += tuned_lines(self.facts["tuning"], "average precision")
         lines.append(
             f"  lightgbm minus scorecard in average precision, paired: {self.average_precision_difference}"
         )
@@ -96,17 +97,29 @@ def train(
     tracking_uri: str,
     artifact_root: Path,
     seed: int = 0,
+    as_of_ms: int | None = None,
+    tuning_trials: int = 0,
     orders_per_day: int = DEFAULT_CAPACITY_PER_DAY,
     progress: Progress = no_progress,
 ) -> OrderRiskResult:
     """Train on a ledger folder and register the better candidate.
 
-    orders_per_day: how many orders the team can review a day. The first version that passes every gate
-    becomes `@champion`. Raises TrainingError where the data do not suffice.
+    as_of_ms: only what was recorded before it is seen. tuning_trials: hyper-parameters are chosen by so
+    many trials for each candidate, inside the training orders; 0 takes the usual ones. orders_per_day: how
+    many orders the team can review a day. The first version that passes every gate becomes `@champion`.
+    Raises TrainingError where the data do not suffice.
     """
     feature_set = ORDER_RISK
+    request = TrainingRequest(
+        directory=directory,
+        tracking_uri=tracking_uri,
+        artifact_root=artifact_root,
+        seed=seed,
+        as_of_ms=as_of_ms,
+        tuning_trials=tuning_trials,
+    )
     progress(STEP, done=0, total=5)
-    split = delayed_split(directory)
+    split = delayed_split(directory, as_of_ms)
     progress(STEP, done=1, total=5)
     training = _with_changes(directory, split)
     values = build_features(directory, training.decisions, feature_set, progress).values
@@ -115,7 +128,9 @@ def train(
     calibration = _calibration_slice(split, training)
     if training.label[calibration].max() <= 0 or training.label[~calibration].max() <= 0:
         raise TrainingError("the training period has no confirmed fraud early or late in it")
-    models = fit_candidates(values, training.label, calibration, feature_set, seed)
+    tuned = _tuned(request, training, values, progress) if tuning_trials else None
+    chosen = tuned.chosen if tuned else AS_USUAL
+    models = fit_candidates(values, training.label, calibration, feature_set, seed, chosen)
     progress(STEP, done=3, total=5)
     known = split.test.is_known
     amount: Int64Array = test_values[:, feature_set.names.index("order_amount_cents_last")].astype(np.int64)
@@ -159,42 +174,33 @@ def train(
         "test_orders": len(split.test),
         "test_orders_labelled": int(known.sum()),
         "test_frauds": int((split.test.label == 1).sum()),
-        "data_fingerprint": data_fingerprint(directory),
-        "trained_at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "seed": seed,
+        "tuning": tuned.to_json() if tuned else None,
+        **request.facts(),
     }
-    with tempfile.TemporaryDirectory() as scratch:
-        folder = Path(scratch)
-        _write_files(
+    figures = {name: {**evaluations[name].to_json(), **capacity[name].to_json()} for name in evaluations}
+    registered = register_winner(
+        request,
+        feature_set,
+        model,
+        values=values,
+        label=training.label,
+        chosen=chosen,
+        figures=figures,
+        gates=judged,
+        facts=facts,
+        write_reports=lambda folder: _write_reports(
             folder,
             model,
             winner=winner,
             values=values,
-            label=training.label,
             test_label=split.test.label[known],
             probability={name: given[known] for name, given in probability.items()},
             evaluations=evaluations,
             capacity=capacity,
             gates=judged,
             facts=facts,
-        )
-        registered = ModelRegistry(tracking_uri, artifact_root).register(
-            feature_set.name,
-            folder,
-            parameters={**PARAMETERS, "seed": seed, "features": len(feature_set.features)},
-            metrics=flat_metrics(
-                {name: {**evaluations[name].to_json(), **capacity[name].to_json()} for name in evaluations}
-            ),
-            tags={
-                "kind": winner,
-                "feature_set_version": feature_set.version,
-                "data_fingerprint": facts["data_fingerprint"],
-                "trained_until": facts["trained_until"],
-                "gates": "passed" if all(gate.passed for gate in judged) else "failed",
-            },
-            now_ms=time.time_ns() // 1_000_000,
-            may_become_champion=all(gate.passed for gate in judged),
-        )
+        ),
+    )
     progress(STEP, done=5, total=5)
     return OrderRiskResult(
         model_name=feature_set.name,
@@ -207,6 +213,22 @@ def train(
         average_precision_difference=difference,
         gates=judged,
         facts=facts,
+    )
+
+
+def _tuned(
+    request: TrainingRequest, training: OrderLabels, values: Float64Array, progress: Progress
+) -> Tuned:
+    """On time-ordered folds; a label counts as known when its delay has passed."""
+    as_of_ms = training.decisions.as_of_ms
+    places = time_ordered_folds(as_of_ms, as_of_ms + LABEL_DELAY_DAYS * DAY_MS, training.label)
+    return tune(
+        tuning_folds(values, training.label, places),
+        ORDER_RISK,
+        ranking=lambda label, probability: float(average_precision_score(label, probability)),
+        trials=request.tuning_trials,
+        seed=request.seed,
+        progress=progress,
     )
 
 
@@ -272,13 +294,12 @@ def _gates(
     )
 
 
-def _write_files(
+def _write_reports(
     folder: Path,
     model: CalibratedModel,
     *,
     winner: str,
     values: Float64Array,
-    label: NDArray[np.int8],
     test_label: NDArray[np.int8],
     probability: dict[str, Float64Array],
     evaluations: dict[str, Evaluation],
@@ -286,23 +307,9 @@ def _write_files(
     gates: tuple[Gate, ...],
     facts: dict[str, Any],
 ) -> None:
-    figures = {**evaluations[winner].to_json(), **capacity[winner].to_json()}
-    write_model(
-        folder / "model",
-        model,
-        ORDER_RISK,
-        typical=np.median(values[label == 0], axis=0),
-        facts={**facts, "metrics": figures},
-    )
     contributions = model.estimator.contributions(values[:5000])
     importance = dict(zip(ORDER_RISK.names, np.abs(contributions).mean(axis=0).tolist(), strict=True))
     write_plots(folder / "plots", test_label, probability, winner, evaluations[winner], importance)
-    (folder / "evaluation.json").write_text(
-        json.dumps(
-            {name: {**evaluations[name].to_json(), **capacity[name].to_json()} for name in evaluations},
-            indent=1,
-        )
-    )
     at = capacity[winner]
     evaluation = evaluations[winner]
     lines = [

@@ -23,7 +23,7 @@ from features.decisions import Decisions
 from features.instants import DAY_MS
 from features.order_risk_offline import approval_decisions
 from training.errors import TrainingError
-from training.labels import ledger_end_ms, standing_rows, states_by_order
+from training.labels import seen_until_ms, standing_rows, states_by_order
 
 LABEL_DELAY_DAYS = 90
 CLEARED_OUTCOMES = (
@@ -96,15 +96,17 @@ def order_risk_labels(directory: Path, cut_off_ms: int) -> OrderLabels:
     return OrderLabels(decisions=decisions, label=label)
 
 
-def delayed_split(directory: Path) -> RiskSplit:
+def delayed_split(directory: Path, as_of_ms: int | None = None) -> RiskSplit:
     """Split a ledger folder by time, with a gap of the label delay before the test period.
 
+    as_of_ms: what was recorded from then on is not seen; by default the whole folder is.
     Raises TrainingError where either side has too little confirmed fraud.
     """
-    everything = order_risk_labels(directory, ledger_end_ms(directory))
+    everything = order_risk_labels(directory, seen_until_ms(directory, as_of_ms))
     if len(everything) == 0:
         raise TrainingError(
-            f"no order is older than {LABEL_DELAY_DAYS} days; simulate or export a longer period"
+            f"no order is older than {LABEL_DELAY_DAYS} days; simulate or export a longer period, or "
+            "train as of a later day"
         )
     test_starts_ms = int(np.quantile(everything.decisions.as_of_ms, 1 - TEST_SHARE, method="lower"))
     test = everything.where(everything.decisions.as_of_ms >= test_starts_ms)

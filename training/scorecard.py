@@ -9,15 +9,27 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
+from scipy.sparse import block_diag, csr_array, hstack
 from scipy.special import expit
 
 from features.declarations import Direction
 from features.feature_sets import FeatureSet
 from features.instants import Float64Array
 
-CUTS_PER_FEATURE = 8
-PENALTY = 20.0
-"""Strength of the ridge on each step weight, in observations."""
+
+@dataclass(frozen=True, kw_only=True)
+class ScorecardShape:
+    """What is chosen before a card is fitted.
+
+    cuts_per_feature: quantiles at which a feature is cut. penalty: strength of the ridge on each step
+        weight, in observations.
+    """
+
+    cuts_per_feature: int = 8
+    penalty: float = 20.0
+
+
+AS_USUAL = ScorecardShape()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,21 +78,29 @@ class Scorecard:
 
 @dataclass(frozen=True, kw_only=True)
 class _Design:
-    """Bin of every value, shape (n, n_features), and where each feature's weights lie in the vector."""
+    """The card as two sparse matrices, so that the log-odds are intercept + bins @ (steps @ weights).
 
-    bins: NDArray[np.int32]
+    bins: shape (n, n_bins), a one where a row's value lies in a bin; the first bin of a feature, below
+        all cut points, adds nothing and has no ones. by_bin: the same, transposed.
+    steps: shape (n_bins, n_weights), which weights add up in a bin. place: each value's bin, counted
+        within its feature, shape (n, n_features). offsets: where a feature's weights begin.
+    """
+
+    bins: csr_array
+    by_bin: csr_array
+    steps: csr_array
+    place: NDArray[np.int32]
     cut_points: list[Float64Array]
     offsets: list[int]
-    size: int
 
 
-def _design(values: Float64Array) -> _Design:
-    columns, cut_points, offsets = [], [], []
+def _design(values: Float64Array, cuts_per_feature: int) -> _Design:
+    columns, cut_points, offsets, steps = [], [], [], []
     size = 1
     for index in range(values.shape[1]):
         column = values[:, index]
         present = column[~np.isnan(column)]
-        shares = np.linspace(0, 1, CUTS_PER_FEATURE + 2)[1:-1]
+        shares = np.linspace(0, 1, cuts_per_feature + 2)[1:-1]
         if len(present):
             quantiles = np.unique(np.quantile(present, shares, method="lower"))
             cuts = quantiles[quantiles < present.max()]
@@ -96,14 +116,25 @@ def _design(values: Float64Array) -> _Design:
         cut_points.append(cuts)
         offsets.append(size)
         size += len(cuts) + 1
-    return _Design(bins=np.column_stack(columns), cut_points=cut_points, offsets=offsets, size=size)
-
-
-def _scores(weights: Float64Array, design: _Design) -> Float64Array:
-    total = np.full(len(design.bins), weights[0])
-    for index, (cuts, offset) in enumerate(zip(design.cut_points, design.offsets, strict=True)):
-        total += _table_of(weights, cuts, offset)[design.bins[:, index]]
-    return total
+        # Bins in rows: none below all cuts, one more weight for each cut, and the missing value's own.
+        steps.append(block_diag([np.tri(len(cuts) + 1, len(cuts), -1), [[1.0]]], format="csr"))
+    place = np.column_stack(columns)
+    widths = [block.shape[0] for block in steps]
+    column = place + np.concatenate([[0], np.cumsum(widths)[:-1]])
+    row = np.broadcast_to(np.arange(len(values))[:, None], place.shape)
+    has_weight = place > 0
+    bins = csr_array(
+        (np.ones(int(has_weight.sum())), (row[has_weight], column[has_weight])),
+        shape=(len(values), sum(widths)),
+    )
+    return _Design(
+        bins=bins,
+        by_bin=bins.T.tocsr(),
+        steps=hstack([csr_array((sum(widths), 1)), block_diag(steps)], format="csr"),
+        place=place,
+        cut_points=cut_points,
+        offsets=offsets,
+    )
 
 
 def _table_of(weights: Float64Array, cuts: Float64Array, offset: int) -> Float64Array:
@@ -113,30 +144,30 @@ def _table_of(weights: Float64Array, cuts: Float64Array, offset: int) -> Float64
 
 
 def _loss_and_gradient(
-    weights: Float64Array, design: _Design, label: Float64Array
+    weights: Float64Array, design: _Design, label: Float64Array, penalty: float
 ) -> tuple[float, Float64Array]:
-    scores = _scores(weights, design)
-    loss = float(np.sum(np.logaddexp(0.0, scores) - label * scores)) + PENALTY / 2 * float(
+    scores = weights[0] + design.bins @ (design.steps @ weights)
+    loss = float(np.sum(np.logaddexp(0.0, scores) - label * scores)) + penalty / 2 * float(
         weights[1:] @ weights[1:]
     )
     residual = expit(scores) - label
-    gradient = np.empty_like(weights)
+    gradient = design.steps.T @ (design.by_bin @ residual)
     gradient[0] = residual.sum()
-    for index, (cuts, offset) in enumerate(zip(design.cut_points, design.offsets, strict=True)):
-        by_bin = np.bincount(design.bins[:, index], weights=residual, minlength=len(cuts) + 2)
-        beyond = np.cumsum(by_bin[len(cuts) : 0 : -1])[::-1]
-        gradient[offset : offset + len(cuts)] = beyond
-        gradient[offset + len(cuts)] = by_bin[len(cuts) + 1]
-    gradient[1:] += PENALTY * weights[1:]
+    gradient[1:] += penalty * weights[1:]
     return loss, gradient
 
 
-def fit_scorecard(values: Float64Array, label: NDArray[np.int8], feature_set: FeatureSet) -> Scorecard:
+def fit_scorecard(
+    values: Float64Array,
+    label: NDArray[np.int8],
+    feature_set: FeatureSet,
+    shape: ScorecardShape = AS_USUAL,
+) -> Scorecard:
     """Fit by penalised maximum likelihood, with the sign of each step bound by the feature's direction.
 
     values: shape (n, n_features); label: shape (n,), 1 is bad, both kinds present.
     """
-    design = _design(values)
+    design = _design(values, shape.cuts_per_feature)
     bad = label.astype(np.float64)
     bounds: list[tuple[float | None, float | None]] = [(None, None)]
     for feature, cuts in zip(feature_set.features, design.cut_points, strict=True):
@@ -148,12 +179,12 @@ def fit_scorecard(values: Float64Array, label: NDArray[np.int8], feature_set: Fe
         bounds += [sign] * len(cuts)
         # A directed feature is never missing; its missing weight stays at nothing.
         bounds.append((None, None) if feature.direction is Direction.NONE else (0.0, 0.0))
-    start = np.zeros(design.size)
+    start = np.zeros(design.steps.shape[1])
     start[0] = np.log(bad.mean() / (1 - bad.mean()))
     fitted = minimize(
         _loss_and_gradient,
         start,
-        args=(design, bad),
+        args=(design, bad, shape.penalty),
         jac=True,
         method="L-BFGS-B",
         bounds=bounds,
@@ -170,7 +201,7 @@ def fit_scorecard(values: Float64Array, label: NDArray[np.int8], feature_set: Fe
                 cut_points=tuple(cuts.tolist()),
                 step_weights=tuple(fitted[offset : offset + len(cuts)].tolist()),
                 missing_weight=float(table[-1]),
-                mean_contribution=float(table[design.bins[:, index]].mean()),
+                mean_contribution=float(table[design.place[:, index]].mean()),
             )
         )
     return Scorecard(intercept=float(fitted[0]), features=tuple(features))

@@ -7,12 +7,16 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.model_selection import StratifiedKFold
 
+from features.instants import Int64Array
 from training.errors import TrainingError
-from training.labels import Labels, ledger_end_ms, order_labels
+from training.labels import Labels, order_labels, seen_until_ms
 
 TEST_SHARE = 0.25
 CALIBRATION_SHARE = 0.25
 MINIMUM_BADS = 20
+FOLD_STARTS = (0.55, 0.7, 0.85)
+"""Shares of the training decisions before each of the blocks that tuning is judged on."""
+FEWEST_OF_EACH_KIND = 5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,18 +33,31 @@ class OutOfTimeSplit:
     test: Labels
 
 
-def out_of_time_split(directory: Path) -> OutOfTimeSplit:
+@dataclass(frozen=True, kw_only=True)
+class FoldPlaces:
+    """One fold inside the training period, as places among its rows.
+
+    calibration: shape (len(training),), True for the latest part of the fold's training rows.
+    """
+
+    training: NDArray[np.intp]
+    calibration: NDArray[np.bool_]
+    later: NDArray[np.intp]
+
+
+def out_of_time_split(directory: Path, as_of_ms: int | None = None) -> OutOfTimeSplit:
     """Split a ledger folder by time.
 
+    as_of_ms: what was recorded from then on is not seen; by default the whole folder is.
     The test period is the last quarter of the matured decisions. Training sees only what was recorded
     before that period began, labels included: as a label takes its horizon to be known, that is the gap.
     Raises TrainingError where either side has too few bad orders.
     """
-    matured = order_labels(directory, ledger_end_ms(directory))
+    matured = order_labels(directory, seen_until_ms(directory, as_of_ms))
     if len(matured) == 0:
         raise TrainingError(
             "no order has matured: an invoice must have been due for more than 60 days; "
-            "simulate or export a longer period"
+            "simulate or export a longer period, or train as of a later day"
         )
     test_starts_ms = int(np.quantile(matured.decisions.as_of_ms, 1 - TEST_SHARE, method="lower"))
     test = matured.where(matured.decisions.as_of_ms >= test_starts_ms)
@@ -59,6 +76,45 @@ def out_of_time_split(directory: Path) -> OutOfTimeSplit:
         calibration=training.decisions.as_of_ms >= starts,
         test=test,
     )
+
+
+def time_ordered_folds(
+    as_of_ms: Int64Array, known_at_ms: Int64Array, label: NDArray[np.int8]
+) -> list[FoldPlaces]:
+    """Folds for tuning: what was known when a block of decisions began, and that block.
+
+    as_of_ms, known_at_ms, label: of the training rows, shape (n,); known_at_ms is when a row's label was
+        known. The blocks are the later part of the training period, one after the other.
+    Raises TrainingError where no block has enough bad orders before and in it.
+    """
+    starts = [int(start) for start in np.quantile(as_of_ms, FOLD_STARTS, method="lower")]
+    ends = [*starts[1:], int(as_of_ms.max()) + 1]
+    folds = []
+    for start, end in zip(starts, ends, strict=True):
+        training = np.flatnonzero(known_at_ms < start)
+        later = np.flatnonzero((as_of_ms >= start) & (as_of_ms < end))
+        if not len(training):
+            continue
+        calibration_starts = np.quantile(as_of_ms[training], 1 - CALIBRATION_SHARE, method="lower")
+        calibration = as_of_ms[training] >= calibration_starts
+        parts = (training[calibration], training[~calibration], later)
+        if all(np.bincount(label[part], minlength=2)[:2].min() >= FEWEST_OF_EACH_KIND for part in parts):
+            folds.append(FoldPlaces(training=training, calibration=calibration, later=later))
+    if not folds:
+        raise TrainingError(
+            f"the training period is too short to tune in: no part of it has {FEWEST_OF_EACH_KIND} orders of "
+            "each kind whose label was known before it began; train without --tune, or on more months"
+        )
+    return folds
+
+
+def stratified_fold_places(label: NDArray[np.int8], seed: int) -> list[FoldPlaces]:
+    """Folds for tuning where there is no time to go by; see `stratified_folds` for what is raised."""
+    folds = []
+    for training, later in stratified_folds(label, len(FOLD_STARTS), seed):
+        calibration = random_calibration_slice(label[training], seed)
+        folds.append(FoldPlaces(training=training, calibration=calibration, later=later))
+    return folds
 
 
 def stratified_folds(

@@ -347,3 +347,15 @@ def test_too_little_fraud_in_the_test_period_is_refused_with_the_numbers(tmp_pat
     message = f"the test period has 0 confirmed frauds among {len(split.test)} orders; at least 20 are needed"
     with pytest.raises(TrainingError, match=message):
         delayed_split(write_ledger(tmp_path / "scarce", rows))
+
+
+def test_a_split_as_of_a_day_is_the_split_of_a_ledger_that_ended_there(tmp_path: Path) -> None:
+    rows = a_long_book(orders=900)
+    day = ORDERED + 400 * DAY
+    past = {contract: [row for row in kind if row["recorded_at"] < day] for contract, kind in rows.items()}
+    asked = delayed_split(write_ledger(tmp_path / "whole", rows), day)
+    ended = delayed_split(write_ledger(tmp_path / "past", past))
+    assert asked.test_starts_ms < delayed_split(tmp_path / "whole").test_starts_ms
+    assert abs(asked.test_starts_ms - ended.test_starts_ms) < DAY
+    assert asked.training.decisions.as_of_ms.max() < day
+    assert asked.test.decisions.as_of_ms.max() + LABEL_DELAY_DAYS * DAY < day
