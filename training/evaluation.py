@@ -1,6 +1,6 @@
 """How good a model is, with confidence intervals that know a customer has several orders."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -12,6 +12,8 @@ from features.instants import Float64Array
 BOOTSTRAP_ROUNDS = 200
 CALIBRATION_BINS = 10
 APPROVAL_RATES = (0.5, 0.7, 0.8, 0.9, 0.95, 0.98)
+CUT_OFF_SHARE = 0.05
+"""The policy-free cut-off: each model refuses the riskiest twentieth by its own order."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -233,3 +235,19 @@ def _auc(ranked: _Ranked, weight: Float64Array) -> float:
     bad = np.cumsum(weight * ranked.label)[ranked.ends]
     good = np.cumsum(weight * (1 - ranked.label))[ranked.ends]
     return float(np.trapezoid(np.append(0.0, bad / bad[-1]), np.append(0.0, good / good[-1])))
+
+
+def auc_under_weights(
+    label: NDArray[np.int8], probability: Float64Array, weights: Iterable[Float64Array]
+) -> Float64Array:
+    """AUC under each set of case weights, each of shape (n,); NaN where only one kind of label has weight."""
+    if len(label) == 0 or label.min() == label.max():
+        return np.full(sum(1 for _ in weights), np.nan)
+    ranked = _ranked(label, probability)
+    bad = label == 1
+    return np.array(
+        [
+            _auc(ranked, weight[ranked.order]) if 0 < np.sum(weight[bad]) < np.sum(weight) else np.nan
+            for weight in weights
+        ]
+    )

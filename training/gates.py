@@ -66,7 +66,14 @@ def gates(
 def direction_violations(
     model: CalibratedModel, feature_set: FeatureSet, values: Float64Array, *, seed: int
 ) -> int:
-    """How many probes score better although one directed feature was moved to a worse value.
+    """How many probes score better although one directed feature was moved to a worse value."""
+    return sum(violations_by_feature(model, feature_set, values, seed=seed).values())
+
+
+def violations_by_feature(
+    model: CalibratedModel, feature_set: FeatureSet, values: Float64Array, *, seed: int
+) -> dict[str, int]:
+    """How many of PROBED_ROWS probes of each directed feature score better after it got worse.
 
     Each probe takes a row and gives one of its directed features the value of another row.
     """
@@ -74,14 +81,14 @@ def direction_violations(
     rows = values[generator.integers(0, len(values), PROBED_ROWS)]
     donors = values[generator.integers(0, len(values), PROBED_ROWS)]
     before = model.probability(rows)
-    violations = 0
+    violations: dict[str, int] = {}
     for index, feature in enumerate(feature_set.features):
         if feature.direction is Direction.NONE:
             continue
         worse = rows.copy()
         pick = np.maximum if feature.direction is Direction.HIGHER_IS_WORSE else np.minimum
         worse[:, index] = pick(rows[:, index], donors[:, index])
-        violations += int(np.sum(model.probability(worse) < before))
+        violations[feature.name] = int(np.sum(model.probability(worse) < before))
     return violations
 
 

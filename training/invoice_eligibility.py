@@ -12,18 +12,23 @@ from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 
 from data_contracts.progress import Progress, no_progress
-from features.decisions import LABELS_FILE
+from features.decisions import LABELS_FILE, Decisions, order_decisions
 from features.feature_sets import INVOICE_ELIGIBILITY, FeatureSet
 from features.instants import Float64Array
 from features.offline import build_features
-from training.candidates import AS_USUAL, HyperParameters, fit_candidates, fit_without_directions
+from training.candidates import (
+    AS_USUAL,
+    HyperParameters,
+    fit_candidate,
+    fit_candidates,
+    fit_without_directions,
+)
 from training.errors import TrainingError
-from training.evaluation import Evaluation, Interval, auc_difference, evaluate
+from training.evaluation import CUT_OFF_SHARE, Evaluation, Interval, auc_difference, evaluate
 from training.gates import Gate, gates
 from training.labels import LABEL_HORIZON_DAYS, Labels, file_labels
 from training.model_artifact import CalibratedModel
-from training.model_card import model_card
-from training.plots import write_plots
+from training.model_card import eligibility_card
 from training.registration import TrainingRequest, register_winner
 from training.registry import iso_instant
 from training.splits import (
@@ -35,9 +40,18 @@ from training.splits import (
     time_ordered_folds,
 )
 from training.tuning import Tuned, tune, tuned_lines, tuning_folds
+from training.validation.ablation import AblationData
+from training.validation.evidence import ValidationEvidence, Wording
+from training.validation.label_maturity import LabelledDecisions, labelled_decisions
+from training.validation.population_shift import training_rows
+from training.validation.report import write_validation_report
+from training.validation.segment_attributes import segment_attributes
 
 PROTOCOL_FILE = "protocol.toml"
 STEP = "train invoice-eligibility"
+WORDING = Wording(
+    bad="not paid", good="paid", ranking_figure="auc", refused_share=CUT_OFF_SHARE, refused="refuses"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,17 +103,25 @@ class TrainingResult:
 
 @dataclass(frozen=True, kw_only=True)
 class _Candidates:
-    """Both candidates as they will be registered, and what they say of the test decisions."""
+    """Both candidates as they will be registered, and what they say of the test decisions.
+
+    values, label: what they were fitted on; training: the decisions of those, None where they are also the
+    test decisions. ablation: rows of one split, to fit without a group of features again.
+    """
 
     models: dict[str, CalibratedModel]
     chosen: HyperParameters
+    test: Decisions
     test_label: NDArray[np.int8]
-    test_customer: NDArray[np.object_]
+    test_values: Float64Array
     test_probability: dict[str, Float64Array]
     unconstrained_probability: Float64Array
     fold_auc: dict[str, tuple[float, ...]]
     values: Float64Array
     label: NDArray[np.int8]
+    training: Decisions | None
+    labelled: LabelledDecisions
+    ablation: AblationData
     facts: dict[str, Any]
 
 
@@ -136,11 +158,11 @@ def train(
         candidates = _by_time(request, feature_set, progress)
     progress(STEP, done=3, total=5)
     evaluations = {
-        name: evaluate(candidates.test_label, probability, candidates.test_customer, seed=seed)
+        name: evaluate(candidates.test_label, probability, candidates.test.customer_id, seed=seed)
         for name, probability in candidates.test_probability.items()
     }
     paired: Callable[[Float64Array, Float64Array], Interval] = lambda one, other: auc_difference(  # noqa: E731 - three arguments stay the same
-        candidates.test_label, one, other, candidates.test_customer, seed=seed
+        candidates.test_label, one, other, candidates.test.customer_id, seed=seed
     )
     difference = paired(candidates.test_probability["lightgbm"], candidates.test_probability["scorecard"])
     direction_cost = paired(candidates.unconstrained_probability, candidates.test_probability["lightgbm"])
@@ -151,28 +173,43 @@ def train(
     progress(STEP, done=4, total=5)
     facts = {**candidates.facts, **request.facts()}
 
+    card = eligibility_card(
+        feature_set=feature_set,
+        kind=winner,
+        evaluations=evaluations,
+        difference=difference,
+        direction_cost=direction_cost,
+        gates=judged,
+        facts=facts,
+    )
+    evidence = ValidationEvidence(
+        feature_set=feature_set,
+        model=model,
+        wording=WORDING,
+        card=card,
+        facts=facts,
+        gates=judged,
+        evaluations=evaluations,
+        test=candidates.test,
+        test_label=candidates.test_label,
+        test_values=candidates.test_values,
+        test_probability=candidates.test_probability,
+        attributes=segment_attributes(directory, candidates.test),
+        training=None
+        if candidates.training is None
+        else training_rows(model, candidates.values, candidates.training),
+        labelled=candidates.labelled,
+        ablation=candidates.ablation,
+        fit=lambda values, label, calibration, features: fit_candidate(
+            winner, values, label, calibration, features, seed, candidates.chosen
+        ),
+        difference=auc_difference,
+        seed=seed,
+    )
+
     def write_reports(folder: Path) -> None:
-        contributions = model.estimator.contributions(candidates.values[:5000])
-        importance = dict(zip(feature_set.names, np.abs(contributions).mean(axis=0).tolist(), strict=True))
-        write_plots(
-            folder / "plots",
-            candidates.test_label,
-            candidates.test_probability,
-            winner,
-            evaluations[winner],
-            importance,
-        )
-        (folder / "model_card.md").write_text(
-            model_card(
-                feature_set=feature_set,
-                kind=winner,
-                evaluations=evaluations,
-                difference=difference,
-                direction_cost=direction_cost,
-                gates=judged,
-                facts=facts,
-            )
-        )
+        (folder / "model_card.md").write_text(card.to_markdown())
+        write_validation_report(folder, evidence, progress)
 
     registered = register_winner(
         request,
@@ -222,13 +259,30 @@ def _by_time(request: TrainingRequest, feature_set: FeatureSet, progress: Progre
     return _Candidates(
         models=models,
         chosen=chosen,
+        test=split.test.decisions,
         test_label=split.test.label,
-        test_customer=split.test.decisions.customer_id,
+        test_values=test_values,
         test_probability={name: model.probability(test_values) for name, model in models.items()},
         unconstrained_probability=free.probability(test_values),
         fold_auc={},
         values=values,
         label=label,
+        training=decisions,
+        labelled=labelled_decisions(
+            _seen(order_decisions(directory), request.as_of_ms),
+            split.matured.decisions,
+            split.matured.label,
+            split.matured.known_at_ms,
+        ),
+        ablation=AblationData(
+            values=values,
+            label=label,
+            calibration=split.calibration,
+            customer_id=decisions.customer_id,
+            test_values=test_values,
+            test_label=split.test.label,
+            test_customer_id=split.test.decisions.customer_id,
+        ),
         facts={
             "label": f"not paid in full more than {LABEL_HORIZON_DAYS} days past due, paused days excluded",
             "split": "out of time; training sees only what was recorded before the test period",
@@ -241,6 +295,10 @@ def _by_time(request: TrainingRequest, feature_set: FeatureSet, progress: Progre
             "tuning": tuned.to_json() if tuned else None,
         },
     )
+
+
+def _seen(decisions: Decisions, as_of_ms: int | None) -> Decisions:
+    return decisions if as_of_ms is None else decisions.where(decisions.as_of_ms < as_of_ms)
 
 
 def _tuned(
@@ -295,16 +353,29 @@ def _by_folds(request: TrainingRequest, feature_set: FeatureSet, progress: Progr
     chosen, tuned = chosen_for(np.arange(len(label)))
     models = fit_candidates(values, label, random_calibration_slice(label, seed), feature_set, seed, chosen)
     unconstrained = probability.pop("unconstrained")
+    first_training, first_test = folds[0]
     return _Candidates(
         models=models,
         chosen=chosen,
+        test=labels.decisions,
         test_label=label,
-        test_customer=labels.decisions.customer_id,
+        test_values=values,
         test_probability=probability,
         unconstrained_probability=unconstrained,
         fold_auc={name: tuple(aucs) for name, aucs in fold_auc.items()},
         values=values,
         label=label,
+        training=None,
+        labelled=labelled_decisions(labels.decisions, labels.decisions, label, labels.known_at_ms),
+        ablation=AblationData(
+            values=values[first_training],
+            label=label[first_training],
+            calibration=random_calibration_slice(label[first_training], seed),
+            customer_id=labels.decisions.customer_id[first_training],
+            test_values=values[first_test],
+            test_label=label[first_test],
+            test_customer_id=labels.decisions.customer_id[first_test],
+        ),
         facts={
             "label": protocol.label_description,
             "split": f"{protocol.folds} stratified folds, each tested by models that did not see it; "

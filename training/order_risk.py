@@ -19,25 +19,45 @@ from features.decisions import Decisions
 from features.feature_sets import ORDER_RISK
 from features.instants import DAY_MS, Float64Array, Int64Array
 from features.offline import build_features
-from features.order_risk_offline import change_decisions
-from training.candidates import AS_USUAL, fit_candidates
+from features.order_risk_offline import approval_decisions, change_decisions
+from training.candidates import AS_USUAL, fit_candidate, fit_candidates
 from training.capacity import CapacityFigures, at_daily_capacity
 from training.errors import TrainingError
 from training.evaluation import Evaluation, Interval, average_precision_difference, evaluate
 from training.gates import Gate, direction_violations
+from training.labels import seen_until_ms
 from training.model_artifact import CalibratedModel
-from training.order_risk_labels import LABEL_DELAY_DAYS, OrderLabels, RiskSplit, delayed_split
-from training.plots import write_plots
+from training.model_card import order_risk_card
+from training.order_risk_labels import (
+    LABEL_DELAY_DAYS,
+    OrderLabels,
+    RiskSplit,
+    delayed_split,
+    fraud_known_at_ms,
+)
 from training.registration import TrainingRequest, register_winner
 from training.registry import iso_instant
 from training.splits import time_ordered_folds
 from training.tuning import Tuned, tune, tuned_lines, tuning_folds
+from training.validation.ablation import AblationData
+from training.validation.evidence import ValidationEvidence, Wording
+from training.validation.label_maturity import LabelledDecisions, labelled_decisions
+from training.validation.population_shift import training_rows
+from training.validation.report import write_validation_report
+from training.validation.segment_attributes import segment_attributes
 
 STEP = "train order-risk"
 LOWEST_LIFT = 3.0
 MEAN_PROBABILITY_FACTOR = 2.5
 """Wider than for credit: fraud comes in waves, and a quarter of a year may see twice as much as the next."""
 DEFAULT_CAPACITY_PER_DAY = 5
+WORDING = Wording(
+    bad="confirmed as fraud",
+    good="not fraud",
+    ranking_figure="average_precision",
+    refused_share=0.01,
+    refused="flags",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -177,6 +197,52 @@ def train(
         "tuning": tuned.to_json() if tuned else None,
         **request.facts(),
     }
+    card = order_risk_card(
+        feature_set=feature_set,
+        kind=winner,
+        evaluations=evaluations,
+        capacity=capacity[winner],
+        gates=judged,
+        facts=facts,
+    )
+    labelled_test = split.test.where(known)
+    at_approval = len(split.training)
+    evidence = ValidationEvidence(
+        feature_set=feature_set,
+        model=model,
+        wording=WORDING,
+        card=card,
+        facts=facts,
+        gates=judged,
+        evaluations=evaluations,
+        test=labelled_test.decisions,
+        test_label=labelled_test.label,
+        test_values=test_values[known],
+        test_probability={name: given[known] for name, given in probability.items()},
+        attributes=segment_attributes(directory, labelled_test.decisions),
+        # The test orders are judged at approval, so changes of delivery are left out on this side too.
+        training=training_rows(model, values[:at_approval], split.training.decisions),
+        labelled=_labelled(directory, split, as_of_ms),
+        ablation=AblationData(
+            values=values,
+            label=training.label,
+            calibration=calibration,
+            customer_id=training.decisions.customer_id,
+            test_values=test_values[known],
+            test_label=labelled_test.label,
+            test_customer_id=labelled_test.decisions.customer_id,
+        ),
+        fit=lambda rows, label, late, features: fit_candidate(
+            winner, rows, label, late, features, seed, chosen
+        ),
+        difference=average_precision_difference,
+        seed=seed,
+    )
+
+    def write_reports(folder: Path) -> None:
+        (folder / "model_card.md").write_text(card.to_markdown())
+        write_validation_report(folder, evidence, progress)
+
     figures = {name: {**evaluations[name].to_json(), **capacity[name].to_json()} for name in evaluations}
     registered = register_winner(
         request,
@@ -188,18 +254,7 @@ def train(
         figures=figures,
         gates=judged,
         facts=facts,
-        write_reports=lambda folder: _write_reports(
-            folder,
-            model,
-            winner=winner,
-            values=values,
-            test_label=split.test.label[known],
-            probability={name: given[known] for name, given in probability.items()},
-            evaluations=evaluations,
-            capacity=capacity,
-            gates=judged,
-            facts=facts,
-        ),
+        write_reports=write_reports,
     )
     progress(STEP, done=5, total=5)
     return OrderRiskResult(
@@ -229,6 +284,21 @@ def _tuned(
         trials=request.tuning_trials,
         seed=request.seed,
         progress=progress,
+    )
+
+
+def _labelled(directory: Path, split: RiskSplit, as_of_ms: int | None) -> LabelledDecisions:
+    """All orders with the labels of those that are old enough to have one."""
+    cut_off_ms = seen_until_ms(directory, as_of_ms)
+    decisions = approval_decisions(directory)
+    labelled = split.everything.where(split.everything.is_known)
+    found_at = fraud_known_at_ms(directory, cut_off_ms)
+    known_at = [found_at.get(order_id, 0) for order_id in labelled.decisions.decision_id.tolist()]
+    return labelled_decisions(
+        decisions.where(decisions.as_of_ms < cut_off_ms),
+        labelled.decisions,
+        labelled.label,
+        np.array(known_at, dtype=np.int64),
     )
 
 
@@ -292,51 +362,3 @@ def _gates(
             finding=f"{violations} of the probed rows score better after a feature got worse",
         ),
     )
-
-
-def _write_reports(
-    folder: Path,
-    model: CalibratedModel,
-    *,
-    winner: str,
-    values: Float64Array,
-    test_label: NDArray[np.int8],
-    probability: dict[str, Float64Array],
-    evaluations: dict[str, Evaluation],
-    capacity: dict[str, CapacityFigures],
-    gates: tuple[Gate, ...],
-    facts: dict[str, Any],
-) -> None:
-    contributions = model.estimator.contributions(values[:5000])
-    importance = dict(zip(ORDER_RISK.names, np.abs(contributions).mean(axis=0).tolist(), strict=True))
-    write_plots(folder / "plots", test_label, probability, winner, evaluations[winner], importance)
-    at = capacity[winner]
-    evaluation = evaluations[winner]
-    lines = [
-        "# order-risk",
-        "",
-        f"A {winner} that estimates the probability that an approved order is fraud. It decides which orders",
-        "the fraud team looks at; a person decides what follows. It is not made for credit: no credit score",
-        "reads it.",
-        "",
-        "## Data",
-        "",
-        *(f"- {name}: {value}" for name, value in facts.items()),
-        "",
-        "## Figures on the test orders, with 95 % intervals",
-        "",
-        f"- average precision {evaluation.average_precision}, base rate {evaluation.bad_rate:.4f}",
-        f"- recall at 1 % false positives {evaluation.recall_at_1pct_fpr}",
-        f"- recall at 5 % false positives {evaluation.recall_at_5pct_fpr}",
-        f"- at {at.orders_per_day} orders a day: precision {at.precision}, recall {at.recall}",
-        f"- saved a day, in cents: {at.saved_cents_per_day}; share of what fraud took: {at.saved_share}",
-        "",
-        "Orders without a finding count as no fraud in the figures at capacity, so the truth is no lower.",
-        "The winner was chosen on these test orders, so its figures lean a little to the good side.",
-        "",
-        "## Gates",
-        "",
-        *(f"- {gate.name}: {'passed' if gate.passed else 'FAILED'} ({gate.finding})" for gate in gates),
-        "",
-    ]
-    (folder / "model_card.md").write_text("\n".join(lines))

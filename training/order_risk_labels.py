@@ -22,6 +22,7 @@ from data_contracts.order_outcomes import FRAUD_OUTCOMES, ORDER_OUTCOMES
 from features.decisions import Decisions
 from features.instants import DAY_MS
 from features.order_risk_offline import approval_decisions
+from features.supersession import milliseconds
 from training.errors import TrainingError
 from training.labels import seen_until_ms, standing_rows, states_by_order
 
@@ -63,13 +64,14 @@ class RiskSplit:
     """Training orders, labelled as known when the test period began, and all orders of that period.
 
     calibration: the latest part of training, which sets the number of trees and the calibration.
-    test: the unlabelled orders too, as the team meets them.
+    test: the unlabelled orders too, as the team meets them. everything: all orders that are old enough.
     """
 
     test_starts_ms: int
     training: OrderLabels
     calibration: NDArray[np.bool_]
     test: OrderLabels
+    everything: OrderLabels
 
 
 def order_risk_labels(directory: Path, cut_off_ms: int) -> OrderLabels:
@@ -94,6 +96,21 @@ def order_risk_labels(directory: Path, cut_off_ms: int) -> OrderLabels:
             if invoices and all(state.outstanding_cents == 0 for state in invoices):
                 label[place] = 0
     return OrderLabels(decisions=decisions, label=label)
+
+
+def fraud_known_at_ms(directory: Path, cut_off_ms: int) -> dict[str, int]:
+    """Since when each order with a finding of fraud that stands at the cut-off was known to be fraud."""
+    outcomes = standing_rows(directory, ORDER_OUTCOMES, ["order_id", "kind"], cut_off_ms)
+    known_at: dict[str, int] = {}
+    for order_id, kind, at in zip(
+        outcomes["order_id"].to_pylist(),
+        outcomes["kind"].to_pylist(),
+        milliseconds(outcomes["recorded_at"]).tolist(),
+        strict=True,
+    ):
+        if kind in FRAUD_OUTCOMES:
+            known_at[order_id] = min(at, known_at.get(order_id, at))
+    return known_at
 
 
 def delayed_split(directory: Path, as_of_ms: int | None = None) -> RiskSplit:
@@ -125,4 +142,5 @@ def delayed_split(directory: Path, as_of_ms: int | None = None) -> RiskSplit:
         training=training,
         calibration=training.decisions.as_of_ms >= starts,
         test=test,
+        everything=everything,
     )

@@ -30,9 +30,11 @@ from features.instants import Float64Array
 from features.offline import build_features
 from features.supersession import milliseconds
 from training import gates, order_risk
-from training.champion_history import ChampionChange, ChangeKind, version_before, version_now
+from training.alias_history import version_now
+from training.champion_history import ChampionChange, ChangeKind, version_before
 from training.errors import TrainingError
 from training.evaluation import (
+    CUT_OFF_SHARE,
     Evaluation,
     Interval,
     auc_difference,
@@ -47,8 +49,6 @@ from training.registry import ModelRegistry, data_fingerprint, iso_instant
 from training.splits import MINIMUM_BADS
 from training.stability import STABILITY_BINS, population_stability_index
 
-CUT_OFF_SHARE = 0.05
-"""The policy-free cut-off: each model refuses the riskiest twentieth by its own order."""
 SHOWN_FIGURES = (
     "auc",
     "average_precision",

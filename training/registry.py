@@ -3,6 +3,7 @@
 import hashlib
 import logging
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,16 +18,14 @@ from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
 
-from training.champion_history import (
-    ChampionChange,
-    ChampionHistory,
-    ChangeKind,
-    HistoryWriter,
-    version_now,
-)
+from training.alias_history import Change, HistoryWriter, version_now
+from training.champion_history import ChampionChange, ChampionHistory, ChangeKind
 from training.errors import TrainingError
+from training.shadow_history import ShadowChange, ShadowChangeKind, ShadowHistory
 
 CHAMPION = "champion"
+SHADOW = "shadow"
+MOVED_ELSEWHERE = "the alias was moved without bonitas, some time before this was noticed"
 
 
 class ChampionHasChangedError(TrainingError):
@@ -56,11 +55,19 @@ class ModelRegistry:
         self._tracking_uri = tracking_uri
         self._artifact_root = artifact_root
         self._history = ChampionHistory(artifact_root / "champions")
+        self._shadows = ShadowHistory(artifact_root / "shadows")
 
     def champion_version(self, model_name: str) -> str | None:
         """The version under the alias `champion`, None if there is none."""
+        return self._version_under(model_name, CHAMPION)
+
+    def shadow_version(self, model_name: str) -> str | None:
+        """The version under the alias `shadow`, None if there is none."""
+        return self._version_under(model_name, SHADOW)
+
+    def _version_under(self, model_name: str, alias: str) -> str | None:
         try:
-            return str(self._client.get_model_version_by_alias(model_name, CHAMPION).version)
+            return str(self._client.get_model_version_by_alias(model_name, alias).version)
         except MlflowException as problem:
             if problem.error_code in {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"}:
                 return None
@@ -82,6 +89,11 @@ class ModelRegistry:
                 f"{model_name} has no version {version}; registered: {', '.join(known) or 'none'}"
             )
         return str(self._client.get_model_version(model_name, version).tags.get("feature_set_version"))
+
+    def trained_until_ms(self, model_name: str, version: str) -> int | None:
+        """Up to when rows were trained on, in ms since 1970 UTC; None for a version that does not say."""
+        said = self._client.get_model_version(model_name, version).tags.get("trained_until")
+        return None if said is None else round(datetime.fromisoformat(said).timestamp() * 1000)
 
     def versions(self, model_name: str) -> tuple[str, ...]:
         """All registered versions, oldest first; none where there is no such model."""
@@ -113,27 +125,84 @@ class ModelRegistry:
                 )
             self._move(history, model_name, change)
 
-    def _move(self, history: HistoryWriter, model_name: str, change: ChampionChange) -> None:
+    def _move(self, history: HistoryWriter[ChampionChange], model_name: str, change: ChampionChange) -> None:
         history.announce(change)
         self._client.set_registered_model_alias(model_name, CHAMPION, change.version)
         history.settle(took_effect=True)
 
-    def _catch_up(self, history: HistoryWriter, model_name: str, now: datetime) -> None:
+    def _catch_up(self, history: HistoryWriter[ChampionChange], model_name: str, now: datetime) -> None:
+        self._settle_what_was_left(
+            history,
+            self.champion_version(model_name),
+            lambda version: ChampionChange(
+                version=version, kind=ChangeKind.FOUND, by="unknown", reason=MOVED_ELSEWHERE, at=now
+            ),
+        )
+
+    @staticmethod
+    def _settle_what_was_left(
+        history: HistoryWriter[Change], version: str | None, found: Callable[[str | None], Change]
+    ) -> None:
         """Write what became of an unfinished change, and of an alias that was moved by other means."""
-        version = self.champion_version(model_name)
         if history.pending is not None:
             history.settle(took_effect=history.pending.version == version)
         if version_now(history.changes) != version:
-            history.announce(
-                ChampionChange(
-                    version=version,
-                    kind=ChangeKind.FOUND,
-                    by="unknown",
-                    reason="the alias was moved without bonitas, some time before this was noticed",
-                    at=now,
-                )
-            )
+            history.announce(found(version))
             history.settle(took_effect=True)
+
+    def shadow_changes(self, model_name: str, *, now: datetime) -> tuple[ShadowChange, ...]:
+        """Every shadow there was, oldest first; an alias moved by other means is noted as of `now`.
+
+        Raises HistoryDamagedError.
+        """
+        with self._shadows.writing(model_name) as history:
+            self._catch_up_with_shadow(history, model_name, now)
+            return history.changes
+
+    def put_shadow(self, model_name: str, change: ShadowChange, *, begin: Callable[[], None]) -> None:
+        """Move the alias `shadow` and write it into the history; `begin` is called before it moves.
+
+        Raises TrainingError for the champion and for what is the shadow already, and HistoryDamagedError.
+        """
+        with self._shadows.writing(model_name) as history:
+            self._catch_up_with_shadow(history, model_name, change.at)
+            if change.version == self.champion_version(model_name):
+                raise TrainingError(
+                    f"version {change.version} is the champion of {model_name}: its answers have an effect"
+                )
+            if change.version == version_now(history.changes):
+                raise TrainingError(
+                    f"version {change.version} is the shadow of {model_name} already; to start it anew, "
+                    f"first run bonitas shadow stop {model_name}"
+                )
+            history.announce(change)
+            begin()
+            self._client.set_registered_model_alias(model_name, SHADOW, change.version)
+            history.settle(took_effect=True)
+
+    def remove_shadow(self, model_name: str, change: ShadowChange) -> None:
+        """Take the alias `shadow` away and write it into the history.
+
+        Raises TrainingError where there is no shadow, and HistoryDamagedError.
+        """
+        with self._shadows.writing(model_name) as history:
+            self._catch_up_with_shadow(history, model_name, change.at)
+            if version_now(history.changes) is None:
+                raise TrainingError(f"{model_name} has no shadow")
+            history.announce(change)
+            self._client.delete_registered_model_alias(model_name, SHADOW)
+            history.settle(took_effect=True)
+
+    def _catch_up_with_shadow(
+        self, history: HistoryWriter[ShadowChange], model_name: str, now: datetime
+    ) -> None:
+        self._settle_what_was_left(
+            history,
+            self.shadow_version(model_name),
+            lambda version: ShadowChange(
+                version=version, kind=ShadowChangeKind.FOUND, by="unknown", reason=MOVED_ELSEWHERE, at=now
+            ),
+        )
 
     def register(
         self,
@@ -201,6 +270,27 @@ class ModelRegistry:
         found = self._client.get_model_version(model_name, version)
         mlflow.set_tracking_uri(self._tracking_uri)
         return Path(mlflow.artifacts.download_artifacts(found.source, dst_path=str(destination)))
+
+    def run_file(
+        self, model_name: str, version: str | None, name: str, destination: Path
+    ) -> tuple[str, Path]:
+        """Bring one file of the run that made a version into a local folder: the version, and where it is.
+
+        version: the newest where None. Raises TrainingError if there is no such version, or if its run left
+        no such file.
+        """
+        known = self.versions(model_name)
+        wanted = version if version is not None else known[-1] if known else None
+        if wanted is None or wanted not in known:
+            there_is = ", ".join(known) or "none; run bonitas train first"
+            asked = "no version" if wanted is None else f"no version {wanted}"
+            raise TrainingError(f"{model_name} has {asked}; registered: {there_is}")
+        run_id = self._client.get_model_version(model_name, wanted).run_id
+        if name not in {file.path for file in self._client.list_artifacts(run_id)}:
+            raise TrainingError(
+                f"version {wanted} of {model_name} was trained without a {name}: train a new version"
+            )
+        return wanted, Path(self._client.download_artifacts(run_id, name, str(destination)))
 
     def _experiment_id(self, model_name: str) -> str:
         experiment = self._client.get_experiment_by_name(model_name)

@@ -24,13 +24,14 @@ class OutOfTimeSplit:
     """Training labels as they were known when the test period began, and the labels of that period.
 
     calibration: shape (len(training),), True for the latest part of training, which sets the number of
-        trees and the calibration.
+        trees and the calibration. matured: all labels of the folder, the test period's among them.
     """
 
     test_starts_ms: int
     training: Labels
     calibration: NDArray[np.bool_]
     test: Labels
+    matured: Labels
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,6 +76,7 @@ def out_of_time_split(directory: Path, as_of_ms: int | None = None) -> OutOfTime
         training=training,
         calibration=training.decisions.as_of_ms >= starts,
         test=test,
+        matured=matured,
     )
 
 

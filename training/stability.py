@@ -1,6 +1,7 @@
 """How far a distribution has moved, and how far chance alone would have moved it."""
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.stats import chi2
 
 from features.instants import Float64Array
@@ -31,8 +32,23 @@ def population_stability_index(
             for side in (expected, actual)
         ]
     )
+    return stability_index_of_counts(counts[0], counts[1])
+
+
+def stability_index_of_counts(expected: NDArray[np.int64], actual: NDArray[np.int64]) -> float:
+    """The stability index of counts by bin, shapes (n_bins,); bins that are empty on both sides do not count.
+
+    >>> round(stability_index_of_counts(np.array([50, 50]), np.array([60, 40])), 4)
+    0.0405
+
+    Raises ValueError if either side is empty.
+    """
+    counts = np.array([expected, actual])
+    sizes = counts.sum(axis=1, keepdims=True)
+    if sizes.min() == 0:
+        raise ValueError("decisions are needed on both sides")
     counts = counts[:, counts.any(axis=0)]
-    shares = np.maximum(counts, 0.5) / [[len(expected)], [len(actual)]]
+    shares = np.maximum(counts, 0.5) / sizes
     return float(np.sum((shares[1] - shares[0]) * np.log(shares[1] / shares[0])))
 
 

@@ -11,8 +11,11 @@ The flat table is unrolled into the ledger, so that features come from events as
   not hold: it stands in the balance row alone.
 
 The days within the months are ours: every statement is of the 25th, is due on the 15th and is paid on the
-10th. Sex, education, marriage and age are protected and are not read. Personal data are placeholders,
-the birth date is one constant. The data: I-Cheng Yeh, UCI Machine Learning Repository, CC BY 4.0.
+10th. Sex, education, marriage and age are protected and do not enter the ledger: personal data are
+placeholders, the birth date is one constant. Sex and age lie beside it, in a file that is no contract and
+that no feature can read, so that a validation report can measure fairness.
+
+The data: I-Cheng Yeh, UCI Machine Learning Repository, CC BY 4.0.
 """
 
 import datetime as dt
@@ -60,7 +63,7 @@ AS_OF = dt.datetime(2005, 10, 1, tzinfo=dt.UTC)
 KNOWN_AT = dt.datetime(2005, 11, 1, tzinfo=dt.UTC)
 """When it was known whether October's payment was made."""
 BIRTH_DATE = dt.date(1970, 1, 1)
-"""The same adult for everybody: the source's age is protected and not read."""
+"""The same adult for everybody: the source's age is protected and no part of the ledger."""
 CENTS_PER_DOLLAR = 100
 DAYS_PER_MONTH_LATE = 30
 CURRENCY = "TWD"
@@ -73,6 +76,8 @@ PROTECTED_COLUMNS = ("SEX", "EDUCATION", "MARRIAGE", "AGE")
 HEADER_ROW = 1
 
 LABELS_FILE = "labels.parquet"
+PROTECTED_ATTRIBUTES_FILE = "protected_attributes.parquet"
+SEXES = {1: "male", 2: "female"}
 PROTOCOL_FILE = "protocol.toml"
 PROTOCOL = """\
 # How models are compared on this ledger: one snapshot has no later period to test on.
@@ -128,11 +133,19 @@ def fetch(cache_directory: Path, *, file: Path | None = None, progress: Progress
 
 
 def import_ledger(source: Path, out: Path, progress: Progress = no_progress) -> ImportSummary:
-    """Write the ledger folder `out` from the source's .xls, with labels.parquet and protocol.toml.
+    """Write the ledger folder `out` from the source's .xls.
 
+    Beside the ledger lie labels.parquet, protocol.toml and, to measure with, protected_attributes.parquet.
     Raises FetchFailed if `source` is not that table.
     """
-    return write_ledger(read_card_holders(source, progress), out, progress)
+    columns = _columns_of(source, progress)
+    holders = card_holders_of(columns)
+    missing = {"SEX", "AGE"} - set(columns)
+    if missing:
+        raise FetchFailed(f"the table lacks the columns {', '.join(sorted(missing))}")
+    summary = write_ledger(holders, out, progress)
+    write_protected_attributes(holders, sex=columns["SEX"], age_years=columns["AGE"], out=out)
+    return summary
 
 
 def read_card_holders(source: Path, progress: Progress = no_progress) -> CardHolders:
@@ -407,3 +420,17 @@ def _write_labels(holders: CardHolders, out: Path) -> None:
         }
     )
     pq.write_table(labels, out / LABELS_FILE, compression="zstd")
+
+
+def write_protected_attributes(
+    holders: CardHolders, *, sex: Sequence[float], age_years: Sequence[float], out: Path
+) -> None:
+    """Put what fairness is measured by beside the ledger; sex by the source's codes, both of shape (n,)."""
+    table = pa.table(
+        {
+            "customer_id": pa.array(_customer_ids(holders), pa.string()),
+            "sex": pa.array([SEXES.get(round(code)) for code in sex], pa.string()),
+            "age_years": pa.array([round(age) for age in age_years], pa.int16()),
+        }
+    )
+    pq.write_table(table, out / PROTECTED_ATTRIBUTES_FILE, compression="zstd")

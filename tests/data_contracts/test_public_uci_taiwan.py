@@ -24,6 +24,7 @@ from data_contracts.public.uci_taiwan import (
     import_ledger,
     read_card_holders,
     write_ledger,
+    write_protected_attributes,
 )
 from data_contracts.validation import validate_folder
 
@@ -207,6 +208,18 @@ def test_no_protected_attribute_leaves_a_trace(book, tmp_path):
     assert all(len(set(customers[name].to_pylist())) == 1 for name in constant)
 
 
+def test_sex_and_age_lie_beside_the_ledger_for_measuring_alone(tmp_path):
+    holders = card_holders_of(SOURCE)
+    write_ledger(holders, tmp_path)
+    write_protected_attributes(holders, sex=[1.0, 2.0, 9.0], age_years=[24.0, 26.0, 61.0], out=tmp_path)
+    assert pq.read_table(tmp_path / "protected_attributes.parquet").to_pylist() == [
+        {"customer_id": "uci-00001", "sex": "male", "age_years": 24},
+        {"customer_id": "uci-00002", "sex": "female", "age_years": 26},
+        {"customer_id": "uci-00003", "sex": None, "age_years": 61},
+    ]
+    assert not any(contract.name == "protected_attributes" for contract in ALL_CONTRACTS)
+
+
 def test_labels_and_protocol_stand_beside_the_ledger(book):
     labels = pq.read_table(book / "labels.parquet").to_pylist()
     assert [(row["customer_id"], row["label"]) for row in labels] == [
@@ -243,6 +256,9 @@ def test_the_published_file_becomes_thirty_thousand_peoples_ledger(uci_taiwan_fi
     total = sum(np.asarray(invoices["amount_cents"]))
     billed = read_card_holders(uci_taiwan_file).billed
     assert total == 100 * billed[billed > 0].sum()
+    protected = pq.read_table(tmp_path / "book" / "protected_attributes.parquet")
+    assert protected["sex"].to_pylist().count("female") == 18_112
+    assert protected["age_years"].null_count == 0
 
 
 @pytest.mark.real_data

@@ -10,14 +10,8 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
-from training.champion_history import (
-    ChampionChange,
-    ChampionHistory,
-    ChangeKind,
-    HistoryDamagedError,
-    version_before,
-    version_now,
-)
+from training.alias_history import HistoryDamagedError, version_now
+from training.champion_history import ChampionChange, ChampionHistory, ChangeKind, version_before
 from training.errors import TrainingError
 from training.promotion import roll_back
 from training.registry import ChampionHasChangedError, ModelRegistry

@@ -42,10 +42,12 @@ def test_the_registered_files_explain_the_model(trained, tmp_path: Path) -> None
     assert document["feature_set"]["version"] == INVOICE_ELIGIBILITY.version
     assert document["data_fingerprint"] == data_fingerprint(trained.book)
     run_folder = next(trained.artifact_root.rglob("model_card.md")).parent
-    assert {file.name for file in (run_folder / "plots").iterdir()} == {
-        "approval_and_contributions.png",
-        "calibration.png",
-        "discrimination.png",
+    assert {file.name for file in run_folder.iterdir()} == {
+        "evaluation.json",
+        "model",
+        "model_card.md",
+        "validation_report.html",
+        "validation_report.json",
     }
     card = (run_folder / "model_card.md").read_text()
     for part in ("## Data", "## Figures", "## Gates", "## Directions", "auc"):

@@ -259,7 +259,7 @@ def test_the_registered_model_holds_no_pickle_and_no_class_of_ours(
         assert math.isfinite(document["scorecard"]["intercept"])
         assert document["scorecard"]["features"]
     suffixes = {file.suffix for file in risk_book.run_folder.rglob("*") if file.is_file()}
-    assert suffixes <= {".json", ".txt", ".md", ".png"}
+    assert suffixes <= {".json", ".txt", ".md", ".html"}
 
 
 def test_the_registered_files_say_what_the_model_was_trained_on(risk_book: RiskBook, tmp_path: Path) -> None:

@@ -1,0 +1,70 @@
+"""Which version of a model ran as shadow when, who started or ended it and why, for ever.
+
+Kept in `shadows/MODEL.jsonl` below the artefact root; how, `training.alias_history` says. An alias moved
+without this product is written down as `found`, as of when it was noticed.
+"""
+
+import enum
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from training.alias_history import AliasHistory
+
+
+class ShadowChangeKind(enum.Enum):
+    """What happened to the shadow of a model."""
+
+    STARTED = "started"
+    STOPPED = "stopped"
+    FOUND = "found"
+    """The alias was moved by other means than this product's commands."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShadowChange:
+    """A version became the shadow, or none is any more.
+
+    version: None from when there is no shadow. at: UTC.
+    answers_from: decisions made from then on get the shadow's answer; None where it was not started by us.
+    """
+
+    version: str | None
+    kind: ShadowChangeKind
+    by: str
+    reason: str
+    at: datetime
+    answers_from: datetime | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """The change as JSON values."""
+        return {
+            "version": self.version,
+            "kind": self.kind.value,
+            "by": self.by,
+            "reason": self.reason,
+            "at": self.at.isoformat(timespec="milliseconds"),
+            "answers_from": None
+            if self.answers_from is None
+            else self.answers_from.isoformat(timespec="milliseconds"),
+        }
+
+
+class ShadowHistory(AliasHistory[ShadowChange]):
+    """The histories of shadows below one folder, one file for each model."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder, _change)
+
+
+def _change(document: dict[str, Any]) -> ShadowChange:
+    answers_from = document["answers_from"]
+    return ShadowChange(
+        version=document["version"],
+        kind=ShadowChangeKind(document["kind"]),
+        by=document["by"],
+        reason=document["reason"],
+        at=datetime.fromisoformat(document["at"]),
+        answers_from=None if answers_from is None else datetime.fromisoformat(answers_from),
+    )

@@ -1,0 +1,60 @@
+"""Start and end the shadow of a model: a challenger that answers for live traffic with no effect."""
+
+from collections.abc import Callable
+from datetime import datetime
+
+from features.feature_sets import FEATURE_SETS
+from training.errors import TrainingError
+from training.registry import ModelRegistry
+from training.shadow_history import ShadowChange, ShadowChangeKind
+
+
+def start_shadow(
+    model_name: str,
+    version: str,
+    *,
+    registry: ModelRegistry,
+    by: str,
+    reason: str,
+    now: datetime,
+    answers_from: datetime,
+    begin: Callable[[], None],
+) -> ShadowChange:
+    """Make a version the shadow of its model, in place of any other.
+
+    answers_from: decisions made from then on get its answer. begin: tells those who will answer, before
+    the alias moves. Raises TrainingError without a name or a reason, for a version that there is not, that
+    reads features which this code does not compute, that is champion or is the shadow already.
+    """
+    _require_name_and_reason(by, reason)
+    read, computed = registry.feature_set_version(model_name, version), FEATURE_SETS[model_name].version
+    if read != computed:
+        raise TrainingError(
+            f"version {version} of {model_name} reads version {read} of its features, this code computes "
+            f"{computed}: it could answer for no decision; train a new version"
+        )
+    change = ShadowChange(
+        version=version,
+        kind=ShadowChangeKind.STARTED,
+        by=by,
+        reason=reason,
+        at=now,
+        answers_from=answers_from,
+    )
+    registry.put_shadow(model_name, change, begin=begin)
+    return change
+
+
+def stop_shadow(
+    model_name: str, *, registry: ModelRegistry, by: str, reason: str, now: datetime
+) -> ShadowChange:
+    """End the shadow of a model; what it answered stays. Raises TrainingError where there is none."""
+    _require_name_and_reason(by, reason)
+    change = ShadowChange(version=None, kind=ShadowChangeKind.STOPPED, by=by, reason=reason, at=now)
+    registry.remove_shadow(model_name, change)
+    return change
+
+
+def _require_name_and_reason(by: str, reason: str) -> None:
+    if not by.strip() or not reason.strip():
+        raise TrainingError("a shadow needs --by NAME and --reason TEXT, which are kept in the history")

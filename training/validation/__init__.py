@@ -1,0 +1,1 @@
+"""Whether to trust a trained model: everything behind the validation report, and the page itself."""
