@@ -8,6 +8,7 @@ never owed: both are left unlabelled. Nothing recorded at or after the cut-off i
 """
 
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,6 +34,38 @@ from features.supersession import milliseconds, seen_intervals_of_table, whole_n
 
 LABEL_HORIZON_DAYS = 60
 SETTLED_FOR_CUSTOMER = "dispute_decided_for_customer"
+
+
+@dataclass(frozen=True, kw_only=True)
+class KnownInvoice:
+    """One invoice by the rows known at a cut-off, in the form that `invoice_state` takes."""
+
+    issued_at: int
+    due_at: int
+    amount_cents: int
+    movements: Sequence[tuple[int, int]]
+    credited_cents: int
+    pauses: Sequence[tuple[int, int]]
+
+    def state(self) -> InvoiceState:
+        """The invoice as it stands."""
+        return self._state(self.movements)
+
+    def owed_at_horizon_cents(self) -> int:
+        """What was still owed when the label's horizon was reached; later payments are recoveries."""
+        horizon_at = self.state().due_at + LABEL_HORIZON_DAYS * DAY_MS
+        in_time = [(occurred_at, cents) for occurred_at, cents in self.movements if occurred_at <= horizon_at]
+        return self._state(in_time).outstanding_cents
+
+    def _state(self, movements: Sequence[tuple[int, int]]) -> InvoiceState:
+        return invoice_state(
+            issued_at=self.issued_at,
+            due_at=self.due_at,
+            amount_cents=self.amount_cents,
+            movements=movements,
+            credited_cents=self.credited_cents,
+            pauses=self.pauses,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,6 +140,14 @@ def order_labels(directory: Path, cut_off_ms: int) -> Labels:
 
 def states_by_order(directory: Path, cut_off_ms: int) -> dict[str, list[InvoiceState]]:
     """The states of each order's invoices as they were known at the cut-off."""
+    return {
+        order_id: [invoice.state() for invoice in invoices]
+        for order_id, invoices in invoices_by_order(directory, cut_off_ms).items()
+    }
+
+
+def invoices_by_order(directory: Path, cut_off_ms: int) -> dict[str, list[KnownInvoice]]:
+    """Each order's invoices by the rows that were known at the cut-off."""
     movements: defaultdict[str, list[tuple[int, int]]] = defaultdict(list)
     credited: defaultdict[str, int] = defaultdict(int)
     payments = standing_rows(
@@ -141,7 +182,7 @@ def states_by_order(directory: Path, cut_off_ms: int) -> dict[str, list[InvoiceS
         strict=True,
     ):
         pauses[invoice_id].append((started_at, ended_at))
-    states: defaultdict[str, list[InvoiceState]] = defaultdict(list)
+    known: defaultdict[str, list[KnownInvoice]] = defaultdict(list)
     invoices = standing_rows(
         directory, INVOICES, ["invoice_id", "order_id", "occurred_at", "due_at", "amount_cents"], cut_off_ms
     )
@@ -153,8 +194,8 @@ def states_by_order(directory: Path, cut_off_ms: int) -> dict[str, list[InvoiceS
         whole_numbers(invoices["amount_cents"]).tolist(),
         strict=True,
     ):
-        states[order_id].append(
-            invoice_state(
+        known[order_id].append(
+            KnownInvoice(
                 issued_at=issued_at,
                 due_at=due_at,
                 amount_cents=cents,
@@ -163,7 +204,7 @@ def states_by_order(directory: Path, cut_off_ms: int) -> dict[str, list[InvoiceS
                 pauses=pauses.get(invoice_id, ()),
             )
         )
-    return states
+    return known
 
 
 def standing_rows(directory: Path, contract: Contract, names: list[str], cut_off_ms: int) -> pa.Table:

@@ -69,6 +69,21 @@ class OrderRiskPolicy:
 
 
 @dataclass(frozen=True, kw_only=True)
+class CostPolicy:
+    """What an approved order brings and costs; only backtests and proposals read it, no decision does.
+
+    margin_per_mille: the merchant's fee, of the amount that is owed. loss_given_default_percent: of the
+        amount, what is lost of an order that is not paid; only for orders whose outcome is not known yet.
+    handling_cents: funding and handling of one approved order. review_cents: one manual review.
+    """
+
+    margin_per_mille: int
+    loss_given_default_percent: int
+    handling_cents: int
+    review_cents: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class ProviderPolicy:
     """Who asks, in the texts to merchants. customer_service: where a customer who asks them is sent."""
 
@@ -78,7 +93,11 @@ class ProviderPolicy:
 
 @dataclass(frozen=True, kw_only=True)
 class Policy:
-    """One version of the policy. Amounts in minor units of the residence country's currency."""
+    """One version of the policy. Amounts in minor units of the residence country's currency.
+
+    costs: None for a policy that does not say them, as those before costs were part of it; a backtest
+        under it has no amounts of margin and loss.
+    """
 
     version: str
     minimum_age_years: int
@@ -101,6 +120,7 @@ class Policy:
     stop_requests: StopRequestPolicy
     investigation: InvestigationPolicy
     provider: ProviderPolicy
+    costs: CostPolicy | None
 
 
 def parse_policy(text: str) -> Policy:
@@ -155,6 +175,7 @@ class _Reader:
             stop_requests=self._stop_requests(self._table(top, "stop_requests", "")),
             investigation=self._investigation(self._table(top, "investigation", "")),
             provider=self._provider(self._table(top, "provider", "")),
+            costs=self._costs(self._table(top, "costs", "")) if "costs" in top else None,
         )
         for prefix, rest in (("", top), ("score.", score), ("history.", history)):
             self._refuse_rest(rest, prefix)
@@ -240,6 +261,17 @@ class _Reader:
             customer_service=self._text(entry, "customer_service", "provider."),
         )
         self._refuse_rest(entry, "provider.")
+        return read
+
+    def _costs(self, entry: dict[str, Any]) -> CostPolicy:
+        prefix = "costs."
+        read = CostPolicy(
+            margin_per_mille=self._number(entry, "margin_per_mille", prefix, 0, 1000),
+            loss_given_default_percent=self._number(entry, "loss_given_default_percent", prefix, 0, 100),
+            handling_cents=self._number(entry, "handling_cents", prefix, 0, 1_000_000),
+            review_cents=self._number(entry, "review_cents", prefix, 0, 1_000_000),
+        )
+        self._refuse_rest(entry, prefix)
         return read
 
     def _texts(self, table: dict[str, Any], name: str, prefix: str) -> list[str]:

@@ -1,0 +1,255 @@
+"""A backtest and a proposal in lines for a person at a terminal."""
+
+from serving.customer_bootstrap import Amount, Rate
+from serving.policy_backtest.backtest import Backtest, Change, PolicyFigures, Span
+from serving.policy_backtest.cut_off_proposal import CutOffProposal
+from serving.policy_backtest.review_capacity import FlagProposal
+
+NO_FIGURE = "none"
+LISTED_EXAMPLES = 5
+LISTED_SEGMENTS = 8
+
+
+def amount_text(amount: Amount | None, *, signed: bool = False) -> str:
+    """An amount in whole units with its interval; differences with their sign.
+
+    >>> amount_text(Amount(cents=123_456, low_cents=100_000, high_cents=150_000))
+    '1,235 [1,000, 1,500]'
+    """
+    if amount is None:
+        return NO_FIGURE
+    sign = "+" if signed else ""
+    value, low, high = (cents / 100 for cents in (amount.cents, amount.low_cents, amount.high_cents))
+    return f"{value:{sign},.0f} [{low:{sign},.0f}, {high:{sign},.0f}]"
+
+
+def rate_text(rate: Rate | None, *, signed: bool = False) -> str:
+    """A share in per cent with its interval; differences in percentage points, with their sign.
+
+    >>> rate_text(Rate(value=0.031, low=0.02, high=0.045))
+    '3.10 % [2.00, 4.50]'
+    """
+    if rate is None:
+        return NO_FIGURE
+    sign, unit = ("+", "points") if signed else ("", "%")
+    value, low, high = (share * 100 for share in (rate.value, rate.low, rate.high))
+    return f"{value:{sign}.2f} {unit} [{low:{sign}.2f}, {high:{sign}.2f}]"
+
+
+def span_text(span: Span | None, *, signed: bool = False) -> str:
+    """Both ends of a range, without their intervals; one figure with its interval where they agree."""
+    if span is None or span.low is None or span.high is None:
+        return NO_FIGURE
+    low, high = span.low, span.high
+    if low == high:
+        return end_text(low, signed=signed)
+    return f"{end_text(low, signed=signed, alone=True)} to {end_text(high, signed=signed, alone=True)}"
+
+
+def end_text(end: Amount | Rate, *, signed: bool, alone: bool = False) -> str:
+    """One end of a range. alone: without its interval."""
+    text = amount_text(end, signed=signed) if isinstance(end, Amount) else rate_text(end, signed=signed)
+    return text.partition(" [")[0] if alone else text
+
+
+def verdict(result: Backtest) -> str:
+    """What the change would have done, in one sentence."""
+    change, name = result.difference, result.after.policy_version
+    if change.approval_rate.value == 0:
+        approvals = f"{name} approves as many of the orders as {result.before.policy_version}"
+    else:
+        word = "more" if change.approval_rate.value > 0 else "fewer"
+        points = rate_text(change.approval_rate, signed=True)
+        approvals = f"{name} approves {word} of the orders: {points}"
+    money = change.realised_net
+    if money is None:
+        return f"{approvals}; without [costs] no amounts can be said"
+    if money.low_cents > 0:
+        effect = "earns more"
+    elif money.high_cents < 0:
+        effect = "earns less"
+    else:
+        effect = "earns neither clearly more nor clearly less"
+    net = f"{result.currency} {amount_text(money, signed=True)}"
+    return f"{approvals}. Where the outcome is known it {effect}: {net} net"
+
+
+def backtest_text(result: Backtest) -> str:
+    """The whole backtest in lines."""
+    lines = [
+        verdict(result),
+        "",
+        (
+            f"{result.orders:,} orders of {result.customers:,} customers, {result.first_order_at[:10]} to "
+            f"{result.last_order_at[:10]}, outcomes as known on {result.outcomes_until[:10]}, model "
+            f"{result.model}"
+        ),
+    ]
+    if result.orders < result.selected_from:
+        lines.append(f"a sample of {result.selected_from:,} orders: amounts and counts are the sample's")
+    lines += [f"note: {warning}" for warning in result.warnings]
+    lines += ["", *_policy_lines("before", result.before), "", *_policy_lines("after", result.after), ""]
+    change = result.difference
+    lines += [
+        f"difference in {result.currency}, paired, with 95 % intervals (by customer)",
+        f"  approval rate       {rate_text(change.approval_rate, signed=True)}",
+        f"  bad rate            {rate_text(change.bad_rate, signed=True)}",
+        f"  realised margin     {amount_text(change.realised_margin, signed=True)}",
+        f"  realised loss       {amount_text(change.realised_loss, signed=True)}",
+        f"  realised net        {amount_text(change.realised_net, signed=True)}",
+        f"  expected net        {amount_text(change.expected_net, signed=True)} (invoices too young)",
+        f"  all, inferred       {span_text(change.net_inferred, signed=True)}",
+        f"  all, bounds         {span_text(change.net_bounds, signed=True)}",
+        "",
+        *_change_lines("newly declined", result.newly_declined, result.currency),
+        "",
+        *_change_lines("newly approved", result.newly_approved, result.currency),
+        "",
+    ]
+    for title, rows in result.segments.items():
+        changed = [row for row in rows if row.newly_declined or row.newly_approved][:LISTED_SEGMENTS]
+        if changed:
+            lines.append(f"by {title}: orders, approved before, after (newly declined, newly approved)")
+            lines += [
+                f"  {row.name:<16} {row.orders:>8,} {row.approved_before:>8,} {row.approved_after:>8,} "
+                f"({row.newly_declined:,}, {row.newly_approved:,})"
+                for row in changed
+            ]
+    lines += [
+        "",
+        (
+            f"inferred: orders never invoiced are {result.reject_factors[0]:g} to "
+            f"{result.reject_factors[1]:g} times as likely not to be paid as the model "
+            "says; bounds: none to all of them are."
+        ),
+        (
+            "History stays as it happened: what is declined here is invoiced and paid in what comes after "
+            "it, and a ledger has no reservations."
+        ),
+    ]
+    return "\n".join(lines)
+
+
+def _policy_lines(title: str, figures: PolicyFigures) -> list[str]:
+    shares = [
+        f"{kind.replace('_', ' ')} {count.orders:,} ({count.share:.1%})"
+        for kind, count in figures.evidence.items()
+        if count.orders
+    ]
+    lines = [
+        f"{title}: policy {figures.policy_version}",
+        f"  approved            {figures.approved:,}, {rate_text(figures.approval_rate)}",
+        f"    of these          {', '.join(shares) or NO_FIGURE}",
+        f"  bad rate, known     {rate_text(figures.bad_rate)}",
+        (
+            f"  bad rate, range     {span_text(figures.bad_rate_inferred)} inferred, "
+            f"{span_text(figures.bad_rate_bounds)} bounds"
+        ),
+    ]
+    for name, money in (("realised", figures.realised), ("expected", figures.expected)):
+        if money is not None:
+            lines += [
+                f"  {name} margin     {amount_text(money.margin)}",
+                f"  {name} loss       {amount_text(money.loss)}",
+                f"  {name} net        {amount_text(money.net)}, after handling {amount_text(money.handling)}",
+            ]
+    if figures.net_bounds is not None:
+        lines.append(
+            f"  net, all            {span_text(figures.net_inferred)} inferred, "
+            f"{span_text(figures.net_bounds)} bounds"
+        )
+    return lines
+
+
+def _change_lines(title: str, change: Change, currency: str) -> list[str]:
+    if change.orders == 0:
+        return [f"{title}: none"]
+    lines = [
+        f"{title}: {change.orders:,} orders, {currency} {change.amount_cents / 100:,.0f}",
+        (
+            f"  outcome known       {change.known:,}, of which not paid {change.bads:,}: "
+            f"{rate_text(change.bad_rate)}"
+        ),
+        f"  realised net        {amount_text(change.realised_net)}",
+        f"  expected net        {amount_text(change.expected_net)}",
+        (
+            f"  never invoiced      {change.unknown:,}, {currency} {change.unknown_amount_cents / 100:,.0f}; "
+            f"confirmed fraud {change.fraud:,}"
+        ),
+    ]
+    lines += [
+        f"  rule {code:<24} {count:>7,} orders, {currency} {change.amount_by_rule_cents[code] / 100:,.0f}"
+        for code, count in change.by_rule.items()
+    ]
+    lines += [
+        f"  {example.order_id} on {example.ordered_at[:10]}: {currency} {example.amount_cents / 100:,.2f}, "
+        f"score {example.score}, {example.standing}, {', '.join(example.rules)}; "
+        f"{example.outcome.replace('_', ' ')}"
+        for example in change.examples[:LISTED_EXAMPLES]
+    ]
+    return lines
+
+
+def proposal_text(proposal: CutOffProposal | None, flag: FlagProposal | None) -> str:
+    """What is proposed, and how firmly, in lines."""
+    lines: list[str] = []
+    if proposal is not None:
+        lines += _cut_off_lines(proposal)
+    if flag is not None:
+        lines += ["", *_flag_lines(flag)] if lines else _flag_lines(flag)
+    return "\n".join(lines)
+
+
+def _cut_off_lines(proposal: CutOffProposal) -> list[str]:
+    lines = [f"cut-offs, from {proposal.orders:,} orders; amounts in {proposal.currency}"]
+    for cut_off in proposal.cut_offs:
+        known = "nowhere" if cut_off.evidence_from is None else f"down to {cut_off.evidence_from}"
+        lines += [
+            (
+                f"  cut_off_{cut_off.group:<9} {cut_off.present} -> {cut_off.proposed} "
+                f"[{cut_off.low}, {cut_off.high}]"
+            ),
+            f"    as good within 1 %: {cut_off.flat_from} to {cut_off.flat_to}; outcomes known {known}",
+        ]
+    lines += [
+        (
+            f"  approval rate   {rate_text(proposal.approval_rate_present)} -> "
+            f"{rate_text(proposal.approval_rate_proposed)}"
+        ),
+        (
+            f"  bad rate        {rate_text(proposal.bad_rate_present)} -> "
+            f"{rate_text(proposal.bad_rate_proposed)}"
+        ),
+        f"  net             {amount_text(proposal.net_present)} -> {amount_text(proposal.net_proposed)}",
+        f"  gain            {amount_text(proposal.gain, signed=True)}",
+        (
+            f"  gain on others  {amount_text(proposal.gain_on_others, signed=True)} "
+            "(customers who had no part in choosing, for a book of this size)"
+        ),
+    ]
+    return lines + [f"  note: {warning}" for warning in proposal.warnings]
+
+
+def _flag_lines(flag: FlagProposal) -> list[str]:
+    lines = [
+        (
+            f"flag_from_per_mille {flag.present} -> {flag.proposed} [{flag.low}, {flag.high}], for "
+            f"{flag.reviews_per_day} reviews a day over {flag.days:,} days"
+        ),
+        (
+            f"  flagged a day   {flag.flagged_per_day_present:.1f} -> {flag.flagged_per_day:.1f} "
+            f"({flag.reviews_for_flags_per_day:.1f} fit beside the random sample)"
+        ),
+        f"  on {flag.flagged_share_above:.0%} of the days there are more, {flag.busiest_day} at most",
+    ]
+    if flag.fraud_found is not None and flag.fraud_found_present is not None:
+        lines.append(
+            f"  of all confirmed fraud, flagged at approval: {flag.fraud_found_present:.0%} -> "
+            f"{flag.fraud_found:.0%}"
+        )
+    if flag.review_cents_per_day is not None:
+        lines.append(
+            f"  a day: {flag.fraud_cents_per_day / 100:,.0f} of confirmed fraud among them, reviewing costs "
+            f"{flag.review_cents_per_day / 100:,.0f}"
+        )
+    return lines

@@ -1,0 +1,263 @@
+"""Decides the orders of a ledger folder again, under any policies, exactly as the checkout would have.
+
+Each order is judged by what was known at its moment: the applicant and the standing by `inputs_at`, the
+features by the offline evaluator, the answer by `judge` and so by the same `decide()`. History stays as it
+happened: an order that is declined here is still invoiced and paid in what comes after it. A ledger folder
+knows no reservations, so an order approved and not yet invoiced does not narrow the limit of the next.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from data_contracts.contract import Contract
+from data_contracts.customers import CUSTOMERS
+from data_contracts.invoice_adjustments import INVOICE_ADJUSTMENTS
+from data_contracts.invoice_pauses import INVOICE_PAUSES
+from data_contracts.invoice_payments import INVOICE_PAYMENTS
+from data_contracts.invoices import INVOICES
+from data_contracts.orders import ORDERS
+from data_contracts.parquet_ledger import has_table, read_table
+from data_contracts.progress import Progress, no_progress
+from features.decisions import Decisions
+from features.instants import DAY_MS, Float64Array, Int64Array
+from features.offline import build_features
+from features.supersession import milliseconds
+from serving.checkout_judgement import DecisionInputs, inputs_at, judge, moment
+from serving.domain.decision import Decision, Outcome
+from serving.domain.policy import Policy
+from serving.scorer import ChampionModel
+from serving.store.loading import ledger_rows
+
+CUSTOMERS_PER_BLOCK = 2_000
+NO_RESIDENCE = "none"
+STANDING_CONTRACTS: tuple[Contract, ...] = (
+    CUSTOMERS,
+    INVOICES,
+    INVOICE_PAYMENTS,
+    INVOICE_ADJUSTMENTS,
+    INVOICE_PAUSES,
+)
+"""The contracts whose rows applicant and standing are read from."""
+
+CustomerRows = Mapping[str, list[dict[str, Any]]]
+
+
+class NothingToReplayError(Exception):
+    """No order of the folder is to be decided again; the message says why."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class OrderSelection:
+    """Which orders are decided again. since_ms, until_ms: half-open, None for no bound.
+
+    sample: so many of them at random, by `seed`; None for all.
+    """
+
+    since_ms: int | None = None
+    until_ms: int | None = None
+    sample: int | None = None
+    seed: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReplayedOrders:
+    """The orders that were decided again, by customer and time. All shapes (n_orders,).
+
+    country: of the applicant's residence, "none" where none is known. score: points of the model.
+    paid_invoice_count: as known at the order. selected_from: how many orders there were to choose from.
+    """
+
+    order_id: NDArray[np.object_]
+    customer_id: NDArray[np.object_]
+    merchant_id: NDArray[np.object_]
+    country: NDArray[np.object_]
+    as_of_ms: Int64Array
+    amount_cents: Int64Array
+    score: Int64Array
+    probability_of_default: Float64Array
+    paid_invoice_count: Int64Array
+    currency: str
+    selected_from: int
+
+    def __len__(self) -> int:
+        return len(self.as_of_ms)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PolicyDecisions:
+    """What one policy decides about the replayed orders, in their order.
+
+    approved: shape (n_orders,). failed_rules: codes of the rules that failed, each once. reasons: codes of
+        the main reasons.
+    """
+
+    policy: Policy
+    approved: NDArray[np.bool_]
+    failed_rules: tuple[tuple[str, ...], ...]
+    reasons: tuple[tuple[str, ...], ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Replay:
+    """Orders, and what each policy decides about them."""
+
+    orders: ReplayedOrders
+    decisions: tuple[PolicyDecisions, ...]
+
+
+def replay_orders(
+    directory: Path,
+    model: ChampionModel,
+    policies: Sequence[Policy],
+    selection: OrderSelection,
+    progress: Progress = no_progress,
+) -> Replay:
+    """Decide the selected orders of a ledger folder under each policy.
+
+    Raises NothingToReplayError where there are none, or amounts of several currencies.
+    """
+    table, selected_from = _selected(directory, selection)
+    customer_id = table["customer_id"].to_numpy(zero_copy_only=False)
+    as_of_ms = milliseconds(table["occurred_at"])
+    decisions = Decisions(
+        decision_id=table["order_id"].to_numpy(zero_copy_only=False),
+        customer_id=customer_id,
+        as_of_ms=as_of_ms,
+    )
+    features = build_features(directory, decisions, model.feature_set, progress).values
+    facts: list[tuple[int, float, int, str]] = []
+    judged: list[list[Decision]] = [[] for _ in policies]
+    step = f"decide {len(decisions):,} orders again"
+    for inputs, moment_ms in _inputs(directory, table, features):
+        for policy, answers in zip(policies, judged, strict=True):
+            answers.append(judge(inputs, model, policy, as_of_ms=moment_ms).decision)
+        decision = judged[0][-1]
+        if decision.score is None or decision.probability_of_default is None:
+            raise AssertionError("a decision with a model has a score")
+        country = inputs.applicant.residence_country if inputs.applicant else None
+        facts.append(
+            (
+                decision.score,
+                decision.probability_of_default,
+                inputs.standing.paid_invoice_count,
+                country or NO_RESIDENCE,
+            )
+        )
+        if len(facts) % 1_000 == 0 or len(facts) == len(decisions):
+            progress(step, done=len(facts), total=len(decisions))
+    return Replay(
+        orders=ReplayedOrders(
+            order_id=decisions.decision_id,
+            customer_id=customer_id,
+            merchant_id=table["merchant_id"].to_numpy(zero_copy_only=False),
+            country=np.array([fact[3] for fact in facts], dtype=object),
+            as_of_ms=as_of_ms,
+            amount_cents=table["amount_cents"].to_numpy().astype(np.int64),
+            score=np.array([fact[0] for fact in facts], dtype=np.int64),
+            probability_of_default=np.array([fact[1] for fact in facts], dtype=np.float64),
+            paid_invoice_count=np.array([fact[2] for fact in facts], dtype=np.int64),
+            currency=str(table["currency"][0].as_py()),
+            selected_from=selected_from,
+        ),
+        decisions=tuple(
+            PolicyDecisions(
+                policy=policy,
+                approved=np.array([answer.outcome is Outcome.APPROVED for answer in answers], dtype=bool),
+                failed_rules=tuple(
+                    tuple(dict.fromkeys(failure.code for failure in answer.failed_rules))
+                    for answer in answers
+                ),
+                reasons=tuple(
+                    tuple(dict.fromkeys(reason.code for reason in answer.reasons)) for answer in answers
+                ),
+            )
+            for policy, answers in zip(policies, judged, strict=True)
+        ),
+    )
+
+
+def _selected(directory: Path, selection: OrderSelection) -> tuple[pa.Table, int]:
+    """The rows of the selected orders, as first given, by customer and time; and out of how many."""
+    if not has_table(directory, ORDERS):
+        raise NothingToReplayError(f"{directory} holds no orders; simulate or export a ledger first")
+    table = read_table(directory, ORDERS)
+    is_wanted = np.asarray(pc.is_null(table["corrects"]).to_numpy(zero_copy_only=False))
+    as_of_ms = milliseconds(table["occurred_at"])
+    if selection.since_ms is not None:
+        is_wanted &= as_of_ms >= selection.since_ms
+    if selection.until_ms is not None:
+        is_wanted &= as_of_ms < selection.until_ms
+    places = np.flatnonzero(is_wanted)
+    if len(places) == 0:
+        raise NothingToReplayError(f"{directory} holds no order in the period asked for")
+    selected_from = len(places)
+    if selection.sample is not None and selection.sample < len(places):
+        generator = np.random.default_rng(selection.seed)
+        places = np.sort(generator.choice(places, selection.sample, replace=False))
+    table = table.take(pa.array(places)).sort_by(
+        [("customer_id", "ascending"), ("occurred_at", "ascending"), ("order_id", "ascending")]
+    )
+    currencies = sorted(pc.unique(table["currency"]).to_pylist())
+    if len(currencies) > 1:
+        raise NothingToReplayError(
+            f"orders in {', '.join(currencies)}: amounts of several currencies cannot be added up"
+        )
+    return table, selected_from
+
+
+def _inputs(directory: Path, table: pa.Table, features: Float64Array) -> Iterator[tuple[DecisionInputs, int]]:
+    """What each order's decision rests on and its moment, order by order; `table` is sorted by customer."""
+    standing = {
+        contract: read_table(directory, contract)
+        for contract in STANDING_CONTRACTS
+        if has_table(directory, contract)
+    }
+    ids = table["customer_id"].to_numpy(zero_copy_only=False).astype(str)
+    customers, first_order = np.unique(ids, return_index=True)
+    for start in range(0, len(customers), CUSTOMERS_PER_BLOCK):
+        block = pa.array(customers[start : start + CUSTOMERS_PER_BLOCK], pa.string())
+        rows_of = _rows_by_customer(standing, block)
+        low = int(first_order[start])
+        stop = start + CUSTOMERS_PER_BLOCK
+        high = int(first_order[stop]) if stop < len(customers) else table.num_rows
+        for place, row in enumerate(ledger_rows(ORDERS, table.slice(low, high - low)), start=low):
+            inputs = inputs_at(
+                rows_of.get(row["customer_id"], {}),
+                row,
+                reserved_cents=0,
+                as_of_ms=row["occurred_at"],
+                feature_set=None,
+            )
+            yield replace(inputs, features=tuple(features[place].tolist())), row["occurred_at"]
+
+
+def _rows_by_customer(tables: Mapping[Contract, pa.Table], customers: pa.Array) -> dict[str, CustomerRows]:
+    found: defaultdict[str, defaultdict[str, list[dict[str, Any]]]] = defaultdict(lambda: defaultdict(list))
+    for contract, table in tables.items():
+        own = table.filter(pc.is_in(table["customer_id"], value_set=customers))
+        for row in ledger_rows(contract, own):
+            found[row["customer_id"]][contract.name].append(row)
+    return dict(found)
+
+
+def training_warnings(orders: ReplayedOrders, trained_until_ms: int | None) -> list[str]:
+    """What to know when a model judges orders that it may have been trained on."""
+    if trained_until_ms is None:
+        return [
+            "the model does not say until when it was trained; on orders that it has seen it looks better"
+        ]
+    seen = int((orders.as_of_ms < trained_until_ms).sum())
+    if seen == 0:
+        return []
+    # The first midnight at or after it.
+    day = moment(-(-trained_until_ms // DAY_MS) * DAY_MS).date().isoformat()
+    share = f"{seen:,} of the {len(orders):,} orders were placed before the model's training data ended"
+    return [f"{share}; it looks better on them than on new ones: --since {day} leaves them out"]

@@ -1,0 +1,121 @@
+"""A replay decides what the checkout would have decided, from the same rows, bit for bit."""
+
+from collections import defaultdict
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from data_contracts.orders import ORDERS
+from data_contracts.parquet_ledger import has_table, read_table
+from data_contracts.simulation.portfolio import simulate_portfolio
+from features.online import CREDIT_CONTRACTS
+from serving.checkout_judgement import inputs_at, judge
+from serving.domain.decision import Outcome
+from serving.domain.policy import parse_policy
+from serving.policy_activation import POLICY_FILE
+from serving.policy_backtest.policy_replay import NothingToReplayError, OrderSelection, replay_orders
+from serving.scorer import ChampionModel, load_model
+from serving.store.loading import ledger_rows
+from tests.builders import a_customer, a_merchant, an_order, ms, write_ledger
+from tests.serving.http.conftest import a_model_document, write_model
+
+POLICY = parse_policy(POLICY_FILE.read_text())
+STRICT = replace(POLICY, version="strict", cut_off_stranger=700, cut_off_known=690)
+
+
+@pytest.fixture(scope="module")
+def book(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("replayed")
+    simulate_portfolio(folder, customers=400, months=10, seed=8, ends_on=date(2026, 6, 1))
+    return folder
+
+
+def a_model(folder: Path, kind: str) -> ChampionModel:
+    return load_model(write_model(folder, a_model_document(kind)), name="invoice-eligibility", version="1")
+
+
+def rows_of_every_customer(folder: Path) -> dict[str, dict[str, list[dict[str, Any]]]]:
+    found: defaultdict[str, defaultdict[str, list[dict[str, Any]]]] = defaultdict(lambda: defaultdict(list))
+    for contract in CREDIT_CONTRACTS:
+        if has_table(folder, contract):
+            for row in ledger_rows(contract, read_table(folder, contract)):
+                found[row["customer_id"]][contract.name].append(row)
+    return {customer: dict(rows) for customer, rows in found.items()}
+
+
+@pytest.mark.parametrize("kind", ["lightgbm", "scorecard"])
+def test_a_replay_gives_the_bits_of_the_checkout(book: Path, tmp_path: Path, kind: str) -> None:
+    model = a_model(tmp_path, kind)
+    replay = replay_orders(book, model, [POLICY, STRICT], OrderSelection(sample=150, seed=4))
+    rows = rows_of_every_customer(book)
+    order_rows = {row["order_id"]: row for row in ledger_rows(ORDERS, read_table(book, ORDERS))}
+    assert len(replay.orders) == 150
+    seen = set()
+    for place, order_id in enumerate(replay.orders.order_id.tolist()):
+        row = order_rows[order_id]
+        inputs = inputs_at(
+            rows.get(row["customer_id"], {}),
+            row,
+            reserved_cents=0,
+            as_of_ms=row["occurred_at"],
+            feature_set=model.feature_set,
+        )
+        for decided in replay.decisions:
+            decision = judge(inputs, model, decided.policy, as_of_ms=row["occurred_at"]).decision
+            assert bool(decided.approved[place]) is (decision.outcome is Outcome.APPROVED)
+            assert set(decided.failed_rules[place]) == {failure.code for failure in decision.failed_rules}
+            assert decided.reasons[place] == tuple(dict.fromkeys(reason.code for reason in decision.reasons))
+            assert replay.orders.score[place] == decision.score
+            assert replay.orders.probability_of_default[place] == decision.probability_of_default
+            seen |= set(decided.failed_rules[place]) | {decision.outcome}
+        assert replay.orders.paid_invoice_count[place] == inputs.standing.paid_invoice_count
+    assert {Outcome.APPROVED, Outcome.DECLINED, "score_below_cut_off"} <= seen
+
+
+def test_a_period_is_half_open_and_a_sample_is_drawn_by_its_seed(tmp_path: Path) -> None:
+    days = ("2026-01-01", "2026-01-02", "2026-01-03", "2026-01-04")
+    orders = [an_order(f"o{place}", at=ms(day)) for place, day in enumerate(days)]
+    folder = write_ledger(
+        tmp_path / "book",
+        {"customers": [a_customer(at=ms("2025-01-01"))], "merchants": [a_merchant()], "orders": orders},
+    )
+    model = a_model(tmp_path / "model", "scorecard")
+    period = OrderSelection(since_ms=ms("2026-01-02"), until_ms=ms("2026-01-04"))
+    assert replay_orders(folder, model, [POLICY], period).orders.order_id.tolist() == ["o1", "o2"]
+    sample = replay_orders(folder, model, [POLICY], OrderSelection(sample=2, seed=1)).orders
+    again = replay_orders(folder, model, [POLICY], OrderSelection(sample=2, seed=1)).orders
+    assert sample.order_id.tolist() == again.order_id.tolist()
+    assert (len(sample), sample.selected_from) == (2, 4)
+
+
+def test_an_order_scored_again_counts_once_as_it_was_first_given(tmp_path: Path) -> None:
+    at = ms("2026-01-02")
+    again = an_order("o1", at=at + 60_000, event_id="again", corrects="order-o1", amount_cents=99)
+    folder = write_ledger(
+        tmp_path / "book",
+        {"customers": [a_customer(at=0)], "merchants": [a_merchant()], "orders": [an_order(at=at), again]},
+    )
+    orders = replay_orders(folder, a_model(tmp_path / "m", "scorecard"), [POLICY], OrderSelection()).orders
+    assert orders.amount_cents.tolist() == [10_000]
+    assert orders.as_of_ms.tolist() == [at]
+
+
+def test_a_folder_without_orders_or_with_two_currencies_says_so(tmp_path: Path) -> None:
+    model = a_model(tmp_path / "model", "scorecard")
+    with pytest.raises(NothingToReplayError, match="holds no orders"):
+        replay_orders(tmp_path, model, [POLICY], OrderSelection())
+    orders = [an_order("o1", at=1), an_order("o2", at=2, currency="SEK")]
+    folder = write_ledger(tmp_path / "book", {"orders": orders})
+    with pytest.raises(NothingToReplayError, match="EUR, SEK"):
+        replay_orders(folder, model, [POLICY], OrderSelection())
+    with pytest.raises(NothingToReplayError, match="period"):
+        replay_orders(folder, model, [POLICY], OrderSelection(since_ms=5))
+
+
+def test_the_simulated_book_has_orders_on_both_sides_of_every_answer(book: Path, tmp_path: Path) -> None:
+    replay = replay_orders(book, a_model(tmp_path, "lightgbm"), [POLICY], OrderSelection())
+    assert 0 < np.mean(replay.decisions[0].approved) < 1
