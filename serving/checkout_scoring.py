@@ -77,7 +77,6 @@ def score(
     if idempotency_key is not None:
         request = fingerprint("POST /v1/score", {"order": row, "language": order.language})
     try:
-        scope.keep_policy()
         with scope.store.writing(customer_id, f"order-{order_id}") as tx:
             earlier = earlier_answer(tx, caller=caller, key=idempotency_key, request=request)
             if earlier is not None:
@@ -266,7 +265,7 @@ def answer_without_store(
     LOG.warning("store_unavailable", extra={"order_id": order.row["order_id"], "reason": reason})
     failure = TechnicalFailure(code="no_store", detail="the store is unavailable")
     document = answer_to_checkout(
-        unavailable(order.row, scope.policy, failure),
+        unavailable(order.row, scope.policy_in_force.policy, failure),
         decision_id=None,
         order_id=order.row["order_id"],
         model=None,

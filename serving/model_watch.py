@@ -1,4 +1,7 @@
-"""Which model decides: the registry's champion, looked up beside the requests and swapped in one move."""
+"""Which model stands under an alias of the registry, looked up beside the requests and swapped in one move.
+
+The champion decides; the shadow answers for the same decisions with no effect.
+"""
 
 import logging
 import threading
@@ -11,14 +14,15 @@ from serving.scorer import ChampionModel, ModelNotUsableError, load_model
 
 LOG = logging.getLogger("bonitas.models")
 CHAMPION = "champion"
+SHADOW = "shadow"
 
 
 class RegistryUnreachableError(Exception):
-    """The model registry did not answer; nothing is known about its champion."""
+    """The model registry did not answer; nothing is known about its aliases."""
 
 
 class ModelRegistry:
-    """MLflow's registry, read only: versions, the champion alias and the models' folders.
+    """MLflow's registry, read only: versions, aliases and the models' folders.
 
     MLflow is imported on first use, because it takes longer to import than the rest of the service.
     """
@@ -27,12 +31,12 @@ class ModelRegistry:
         self._tracking_uri = tracking_uri
         self._client: Any = None
 
-    def champion_version(self, model_name: str) -> str | None:
-        """The version that the alias champion names; None when there is no such model or alias.
+    def version_under(self, model_name: str, alias: str) -> str | None:
+        """The version that an alias names; None when there is no such model or alias.
 
         Raises RegistryUnreachableError.
         """
-        return self._ask(lambda client: str(client.get_model_version_by_alias(model_name, CHAMPION).version))
+        return self._ask(lambda client: str(client.get_model_version_by_alias(model_name, alias).version))
 
     def load(self, model_name: str, version: str) -> ChampionModel:
         """Read a registered version. Raises ModelNotUsableError or RegistryUnreachableError."""
@@ -79,13 +83,15 @@ class ModelRegistry:
 
 @dataclass(frozen=True, kw_only=True)
 class ModelInForce:
-    """The champion as it was last seen, or why there is none.
+    """The model under an alias as it was last seen, or why there is none.
 
     technical_reason: says in one sentence, for logs and for the checkout, why `model` is None.
+    version: that the alias names, also where it cannot be used; None where that is not known.
     """
 
     model: ChampionModel | None
     technical_reason: str | None
+    version: str | None = None
 
 
 class ModelWatch:
@@ -93,13 +99,21 @@ class ModelWatch:
 
     An unreachable registry changes nothing: the last champion stays in force. A champion that this
     service cannot serve leaves no model: an older one would decide against the alias.
+    alias: the shadow, say, instead of the champion.
     """
 
     def __init__(
-        self, registry: ModelRegistry, model_name: str, *, poll_seconds: float, on_change: Callable[[], None]
+        self,
+        registry: ModelRegistry,
+        model_name: str,
+        *,
+        alias: str = CHAMPION,
+        poll_seconds: float,
+        on_change: Callable[[], None],
     ) -> None:
         self._registry = registry
         self._model_name = model_name
+        self._alias = alias
         self._poll_seconds = poll_seconds
         self._on_change = on_change
         self._version: str | None = None
@@ -114,7 +128,7 @@ class ModelWatch:
 
     @property
     def in_force(self) -> ModelInForce:
-        """What decides now; one read, so a request sees one model throughout."""
+        """What stands under the alias now; one read, so a request sees one model throughout."""
         return self._in_force
 
     def start(self) -> None:
@@ -129,18 +143,20 @@ class ModelWatch:
             self._thread.join()
 
     def look(self) -> None:
-        """Ask the registry once and swap the model if the champion changed."""
+        """Ask the registry once and swap the model if the alias moved."""
         try:
-            version = self._registry.champion_version(self._model_name)
+            version = self._registry.version_under(self._model_name, self._alias)
             if version is None:
                 found = ModelInForce(
-                    model=None, technical_reason=f"{self._model_name} has no version that is champion"
+                    model=None, technical_reason=f"{self._model_name} has no version that is {self._alias}"
                 )
             elif version == self._version:
                 return
             else:
                 found = ModelInForce(
-                    model=self._registry.load(self._model_name, version), technical_reason=None
+                    model=self._registry.load(self._model_name, version),
+                    technical_reason=None,
+                    version=version,
                 )
         except RegistryUnreachableError as error:
             LOG.warning("model_registry_unreachable", extra={"reason": str(error)})
@@ -150,7 +166,7 @@ class ModelWatch:
                 )
             return
         except ModelNotUsableError as error:
-            found = ModelInForce(model=None, technical_reason=str(error))
+            found = ModelInForce(model=None, technical_reason=str(error), version=version)
         # A version that could not be read is tried again: its folder may still be on its way.
         self._version = version if found.model is not None else None
         if found != self._in_force:
@@ -158,7 +174,8 @@ class ModelWatch:
                 "model_in_force",
                 extra={
                     "model": self._model_name,
-                    "version": None if found.model is None else found.model.version,
+                    "alias": self._alias,
+                    "version": found.version,
                     "reason": found.technical_reason,
                 },
             )

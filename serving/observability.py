@@ -5,9 +5,10 @@ import logging
 import os
 import sys
 import time
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 
-from prometheus_client import REGISTRY, CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -22,6 +23,11 @@ ANSWER_SECONDS = Histogram(
     buckets=(0.0005, 0.001, 0.002, 0.003, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1.0),
 )
 HELD_EVENTS = Counter("bonitas_held_events", "Ledger rows that arrived before what they refer to")
+POLICY_NOT_USABLE = Gauge(
+    "bonitas_policy_not_usable",
+    "1 where a process cannot use the newest policy of the store and goes on with the one before, else 0",
+    multiprocess_mode="livemax",
+)
 
 REQUESTS = Counter("bonitas_requests", "Requests by route and status", ["method", "route", "status"])
 REQUEST_SECONDS = Histogram(
@@ -95,13 +101,16 @@ class MeasuredRequests:
             REQUEST_SECONDS.labels(scope["method"], path).observe(time.perf_counter() - began)
 
 
-async def _metrics(_request: Request) -> Response:
-    registry = REGISTRY
-    if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
-        # Each worker keeps its own figures in a file; together they are the service's.
-        registry = CollectorRegistry()
-        MultiProcessCollector(registry)  # type: ignore[no-untyped-call]  # the library has no types here
-    return Response(generate_latest(registry), media_type="text/plain; version=0.0.4; charset=utf-8")
+def metrics_app(more: Callable[[], Awaitable[bytes]]) -> Starlette:
+    """The page `/metrics`. more: figures that no process of the service counts, in Prometheus's text form."""
 
+    async def metrics(_request: Request) -> Response:
+        registry = REGISTRY
+        if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
+            # Each worker keeps its own figures in a file; together they are the service's.
+            registry = CollectorRegistry()
+            MultiProcessCollector(registry)  # type: ignore[no-untyped-call]  # the library has no types here
+        content = generate_latest(registry) + await more()
+        return Response(content, media_type="text/plain; version=0.0.4; charset=utf-8")
 
-METRICS_APP = Starlette(routes=[Route("/metrics", _metrics)])
+    return Starlette(routes=[Route("/metrics", metrics)])

@@ -188,7 +188,7 @@ def _look(
     standing = [row for row in visible_rows(ORDERS, rows, as_of_ms) if row["order_id"] == order_id]
     row = max(standing, key=lambda candidate: (candidate["recorded_at"], candidate["event_id"]))
     scored = model.score(values)
-    flagged = scored.probability_of_default >= scope.policy.order_risk.flag_probability
+    flagged = is_flagged(scored.probability_of_default, scope.policy)
     events = [event for event in visible_rows(ORDER_EVENTS, rows, as_of_ms) if event["order_id"] == order_id]
     return _Look(
         row=row,
@@ -200,7 +200,7 @@ def _look(
         record={
             "probability": scored.probability_of_default,
             "raw_log_odds": scored.raw_log_odds,
-            "reasons": _reasons(model, values) if flagged else [],
+            "reasons": fraud_reasons(model, values) if flagged else [],
         },
         flagged=flagged,
     )
@@ -241,7 +241,12 @@ def _stakes(
     )
 
 
-def _reasons(model: ChampionModel, values: Sequence[float]) -> list[dict[str, Any]]:
+def is_flagged(probability: float, policy: Policy) -> bool:
+    """Whether an order with this probability of fraud is put before the fraud team."""
+    return probability >= policy.order_risk.flag_probability
+
+
+def fraud_reasons(model: ChampionModel, values: Sequence[float]) -> list[dict[str, Any]]:
     """What speaks most for fraud: at most four features, one for each reason code."""
     weighed = sorted(
         zip(model.feature_set.features, values, model.contributions(values), strict=True),

@@ -5,22 +5,20 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from features.feature_sets import FeatureSet
 from serving.authentication import Authentication
 from serving.case_scope import CaseScope
-from serving.domain.policy import Policy, parse_policy
+from serving.domain.policy import Policy
 from serving.model_watch import ModelInForce, ModelWatch
+from serving.policy_watch import PolicyInForce
 from serving.settings import DEFAULT_PUBLIC_URL, Settings
 from serving.store.api_keys import Caller, caller_of
-from serving.store.errors import PolicyVersionReused, StoreNotMigrated, StoreUnavailable
-from serving.store.policies import keep_policy
+from serving.store.errors import StoreNotMigrated, StoreUnavailable
 from serving.store.store import Store, now_ms, open_store
 
 LOG = logging.getLogger("bonitas.store")
 RETRY_SECONDS = 1.0
-POLICY_FILE = Path(__file__).parent / "policy.toml"
 
 
 class StoreDoor:
@@ -59,23 +57,10 @@ class StoreDoor:
 
 
 @dataclass(frozen=True, kw_only=True)
-class PolicyInForce:
-    """The policy and the text that it was read from, which the store keeps for replay."""
-
-    policy: Policy
-    text: str
-
-    @classmethod
-    def read(cls, file: Path | None) -> "PolicyInForce":
-        """Read a policy file, by default the one beside the code. Raises PolicyInvalid or OSError."""
-        text = (file or POLICY_FILE).read_text(encoding="utf-8")
-        return cls(policy=parse_policy(text), text=text)
-
-
-@dataclass(frozen=True, kw_only=True)
 class RequestScope:
     """Store, model, policy, keys and clock.
 
+    policy_in_force: one for the whole of a request, which has a scope of its own once the policy changes.
     public_url: under which merchants reach the service, without a slash at its end.
     now_ms: the clock at the rim, milliseconds since 1970 UTC.
     """
@@ -86,7 +71,6 @@ class RequestScope:
     public_url: str = DEFAULT_PUBLIC_URL
     now_ms: Callable[[], int] = now_ms
     authentication: Authentication = field(init=False)
-    _policy_is_kept: threading.Event = field(init=False, default_factory=threading.Event)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "authentication", Authentication(self._caller_of))
@@ -103,8 +87,8 @@ class RequestScope:
 
     @property
     def policy(self) -> Policy:
-        """The policy in force."""
-        return self.policy_in_force.policy
+        """The policy in force. Raises StoreUnavailable while none was read from the store."""
+        return self.policy_in_force.judging
 
     @property
     def cases(self) -> CaseScope:
@@ -117,35 +101,18 @@ class RequestScope:
         model = self.model.model
         return None if model is None else model.feature_set
 
-    def keep_policy(self) -> None:
-        """Keep the policy's text in the store, so that its decisions can be replayed; once is enough.
-
-        Raises StoreUnavailable, also when another text has the policy's version: a decision under it
-        could not be recomputed, so none is made.
-        """
-        if self._policy_is_kept.is_set():
-            return
-        try:
-            keep_policy(
-                self.store,
-                version=self.policy.version,
-                content=self.policy_in_force.text,
-                now_ms=self.now_ms(),
-            )
-        except PolicyVersionReused as problem:
-            raise StoreUnavailable(str(problem)) from problem
-        self._policy_is_kept.set()
-
     def _caller_of(self, secret: str) -> Caller | None:
         with self.store.reading() as tx:
             return caller_of(tx, secret)
 
 
-def scope_from_settings(settings: Settings, watch: ModelWatch) -> RequestScope:
-    """The scope of a worker. Raises PolicyInvalid; a store that is down is met by the requests."""
+def scope_from_settings(
+    settings: Settings, *, door: StoreDoor, watch: ModelWatch, policy_in_force: PolicyInForce
+) -> RequestScope:
+    """The scope of a service process; a store that is down is met by the requests."""
     return RequestScope(
-        door=StoreDoor(settings.database_url),
+        door=door,
         watch=watch,
-        policy_in_force=PolicyInForce.read(settings.policy_file),
+        policy_in_force=policy_in_force,
         public_url=settings.public_url or DEFAULT_PUBLIC_URL,
     )

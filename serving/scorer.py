@@ -192,7 +192,7 @@ def load_model(directory: Path, *, name: str, version: str) -> ChampionModel:
         return _from_document(document, directory, name=name, version=version)
     except OSError as error:
         raise ModelNotUsableError(f"{name} {version}: {error.strerror}: {error.filename}") from error
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ModelNotUsableError(f"{name} {version}: model.json is not complete: {error!r}") from error
 
 

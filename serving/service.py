@@ -1,8 +1,8 @@
 """The BentoML service: what a worker runs. Importing this module reads the settings; nothing else does."""
 
 import gc
-import logging
 import os
+from functools import partial
 from typing import Any
 
 import bentoml
@@ -16,15 +16,17 @@ from serving.console.console_app import console_app
 from serving.domain.errors import RiskError
 from serving.merchant_form.form_app import merchant_form_app
 from serving.model_watch import ModelRegistry, ModelWatch
-from serving.observability import METRICS_APP, log_as_json_lines
+from serving.observability import POLICY_NOT_USABLE, log_as_json_lines, metrics_app
+from serving.policy_activation import PolicyFile
+from serving.policy_watch import PolicyWatch
 from serving.problem_details import ProblemError
-from serving.request_scope import scope_from_settings
+from serving.request_scope import StoreDoor, scope_from_settings
 from serving.score_app import ScoreApi, problem_of
 from serving.settings import Settings
-from serving.store.errors import StoreError
+from serving.shadow.metrics import shadow_metrics
+from serving.store.store import now_ms
 from serving.store_access import StoreAccess
 
-LOG = logging.getLogger("bonitas.service")
 SETTINGS = Settings.from_env(os.environ)
 POSTGRESQL_THREADS = 8
 
@@ -61,7 +63,7 @@ if SETTINGS.benchmark:
 @bentoml.asgi_app(APP, path="/v1")
 @bentoml.asgi_app(merchant_form_app(ACCESS), path="/stop")
 @bentoml.asgi_app(console_app(ACCESS, ALL_ROUTES), path="/console")
-@bentoml.asgi_app(METRICS_APP, path="/")
+@bentoml.asgi_app(metrics_app(partial(shadow_metrics, ACCESS)), path="/")
 class CreditService:
     """The API at /v1, the merchant's form at /stop, the console at /console, and BentoML's `score`."""
 
@@ -73,14 +75,25 @@ class CreditService:
             poll_seconds=SETTINGS.model_poll_seconds,
             on_change=_quiet_collector,
         )
-        scope = scope_from_settings(SETTINGS, self._watch)
+        door = StoreDoor(SETTINGS.database_url)
+        self._policies = PolicyWatch(
+            door.open,
+            PolicyFile.read(SETTINGS.policy_file),
+            poll_seconds=SETTINGS.model_poll_seconds,
+            now_ms=now_ms,
+            on_look=lambda problem: POLICY_NOT_USABLE.set(problem is not None),
+        )
         self._watch.start()
-        try:
-            scope.keep_policy()
-        except StoreError as problem:
-            LOG.warning("policy_not_registered_yet", extra={"reason": str(problem)})
+        self._policies.start()
+        scope = scope_from_settings(
+            SETTINGS, door=door, watch=self._watch, policy_in_force=self._policies.in_force
+        )
         is_postgresql = SETTINGS.database_url.startswith("postgresql")
-        ACCESS.start(scope, threads=POSTGRESQL_THREADS if is_postgresql else 0)
+        ACCESS.start(
+            scope,
+            threads=POSTGRESQL_THREADS if is_postgresql else 0,
+            policy_now=lambda: self._policies.in_force,
+        )
         _quiet_collector()
 
     @bentoml.api(route="/score")  # type: ignore[untyped-decorator]  # BentoML has no types
@@ -105,6 +118,7 @@ class CreditService:
     def end(self) -> None:
         """Finish what was begun, stop polling and close the store."""
         self._watch.stop()
+        self._policies.stop()
         ACCESS.stop()
         if ACCESS.scope is not None:
             ACCESS.scope.door.close()

@@ -19,11 +19,11 @@ class Settings:
     home: the state folder.
     database_url: sqlite:///... or postgresql://...; may hold a password, so it is never shown.
     mlflow_uri: of the tracking server with the model registry.
-    policy_file: the policy in force, None for the one that comes with the code.
+    policy_file: is put in force where the store has no policy yet; None for the one that comes with the code.
     model_name: the registered model whose champion decides.
     order_risk_model_name: the registered model whose champion screens approved orders.
     workers: service processes.
-    model_poll_seconds: how often the registry is asked for a new champion.
+    model_poll_seconds: how often the registry is asked for a new champion, and the store for a new policy.
     public_url: under which merchants reach the service, for links; None for the address that it serves at.
     mail_url: smtp:// or smtps:// of the server that takes e-mails; None puts them into `mail_folder`.
     mail_sender: whom e-mails come from.

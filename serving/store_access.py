@@ -4,9 +4,11 @@ import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from typing import TypeVar
 
 from serving.group_commit import GroupCommit
+from serving.policy_watch import PolicyInForce
 from serving.problem_details import ProblemError
 from serving.request_scope import RequestScope
 from serving.store.store import SqliteStore
@@ -21,17 +23,26 @@ class StoreAccess:
         self.scope: RequestScope | None = None
         self._threads: ThreadPoolExecutor | None = None
         self._writer: GroupCommit | None = None
+        self._policy_now: Callable[[], PolicyInForce] | None = None
 
-    def start(self, scope: RequestScope, *, threads: int) -> None:
+    def start(
+        self,
+        scope: RequestScope,
+        *,
+        threads: int,
+        policy_now: Callable[[], PolicyInForce] | None = None,
+    ) -> None:
         """Begin to answer.
 
         threads: that wait for a database across the network. 0 for SQLite: short reads run in the event
             loop itself, and writes that are ready together share a commit there.
+        policy_now: which policy a request that begins now is answered under; None for the scope's own.
         """
         if threads:
             self._threads = ThreadPoolExecutor(threads, thread_name_prefix="request")
         else:
             self._writer = GroupCommit(lambda: _committing_together(scope))
+        self._policy_now = policy_now
         self.scope = scope
 
     def stop(self) -> None:
@@ -42,9 +53,12 @@ class StoreAccess:
             self._threads.shutdown()
 
     def ready_scope(self) -> RequestScope:
-        """The scope. Raises ProblemError (503) while the service is starting."""
+        """The scope of a request that begins now. Raises ProblemError (503) while the service is starting."""
         if self.scope is None:
             raise ProblemError(503, "The service is starting")
+        if self._policy_now is not None and (now := self._policy_now()) is not self.scope.policy_in_force:
+            # Another scope and not another policy in it: who began under the old one ends under it.
+            self.scope = replace(self.scope, policy_in_force=now)
         return self.scope
 
     async def read(self, work: Callable[[], Result]) -> Result:

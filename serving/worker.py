@@ -11,17 +11,20 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from types import FrameType
 
 from serving.case_review import CaseMoved, renew_queue
 from serving.case_scope import CaseScope
 from serving.flow_overview import sum_up_orders
 from serving.investigating import check_cases
-from serving.model_watch import ModelRegistry, ModelWatch
+from serving.model_watch import SHADOW, ModelInForce, ModelRegistry, ModelWatch
 from serving.observability import log_as_json_lines
 from serving.order_screening import ScreeningScope, work_off
-from serving.request_scope import PolicyInForce
+from serving.policy_activation import PolicyFile
+from serving.policy_watch import PolicyWatch
 from serving.settings import DEFAULT_PUBLIC_URL, Settings
+from serving.shadow.scoring import ShadowScope, answer_checkouts, answer_screenings
 from serving.stop_requesting import (
     StopRequestMoved,
     expire_due,
@@ -31,7 +34,6 @@ from serving.stop_requesting import (
 )
 from serving.store.case_queue import CaseMovedError
 from serving.store.errors import StoreUnavailable
-from serving.store.policies import keep_policy
 from serving.store.store import Store, Transaction, now_ms, open_store
 from serving.webhooks.dispatch import DispatchScope, dispatch_due, send_fallbacks
 from serving.webhooks.endpoint_url import system_resolver
@@ -42,15 +44,20 @@ IDLE_SECONDS = 0.2
 RENEW_SECONDS = 60.0
 FALLBACK_SECONDS = 10.0
 SUM_UP_SECONDS = 10.0
+SHADOW_SECONDS = 1.0
 RETRY_SECONDS = 2.0
+
+ScopeNow = Callable[[], CaseScope]
+"""What the use cases need, with the policy that is in force now; one call for each piece of work."""
 
 
 def work(settings: Settings, stopped: threading.Event) -> None:
     """Work until told to stop. A store that fails is tried again; what was begun rolls back by itself.
 
-    Raises StoreNotMigrated, StoreUnavailable where the store cannot be opened at all, PolicyInvalid.
+    A new champion and a new policy are taken over between two pieces of work. Raises StoreNotMigrated,
+    StoreUnavailable where the store cannot be opened at all, PolicyInvalid.
     """
-    in_force = PolicyInForce.read(settings.policy_file)
+    file = PolicyFile.read(settings.policy_file)
     watch = ModelWatch(
         ModelRegistry(settings.mlflow_uri),
         settings.order_risk_model_name,
@@ -59,25 +66,32 @@ def work(settings: Settings, stopped: threading.Event) -> None:
     )
     stores: list[Store] = []
 
-    def scope() -> CaseScope:
+    def opened() -> Store:
         # A store for each thread: a delivery that waits for a merchant holds up no screening.
         stores.append(open_store(settings.database_url))
-        return CaseScope(
-            store=stores[-1],
-            policy=in_force.policy,
+        return stores[-1]
+
+    def scope_now(store: Store) -> ScopeNow:
+        return lambda: CaseScope(
+            store=store,
+            policy=policies.in_force.judging,
             now_ms=now_ms,
             public_url=settings.public_url or DEFAULT_PUBLIC_URL,
         )
 
+    policy_store = opened()
+    policies = PolicyWatch(
+        lambda: policy_store, file, poll_seconds=settings.model_poll_seconds, now_ms=now_ms
+    )
     try:
-        cases = scope()
-        keep_policy(cases.store, version=in_force.policy.version, content=in_force.text, now_ms=now_ms())
         chores = {
-            "screening": _screening(scope(), watch),
-            "deliveries": _deliveries(scope(), settings),
-            "cases": _cases(cases),
+            "screening": _screening(scope_now(opened()), watch),
+            "deliveries": _deliveries(scope_now(opened()), settings),
+            "cases": _cases(scope_now(opened())),
+            "shadows": _shadows(opened(), settings),
         }
         watch.start()
+        policies.start()
         threads = [
             threading.Thread(target=_repeat, args=(together, stopped), name=name)
             for name, together in chores.items()
@@ -92,6 +106,7 @@ def work(settings: Settings, stopped: threading.Event) -> None:
                 thread.join()
     finally:
         watch.stop()
+        policies.stop()
         for store in stores:
             store.close()
 
@@ -132,34 +147,77 @@ class _Chore:
         return done > 0
 
 
-def _screening(scope: CaseScope, watch: ModelWatch) -> list[_Chore]:
-    screening = ScreeningScope(
-        store=scope.store, model=lambda: watch.in_force.model, policy=scope.policy, now_ms=scope.now_ms
-    )
-    return [_Chore("screen", lambda: work_off(screening))]
+def _screening(scope_now: ScopeNow, watch: ModelWatch) -> list[_Chore]:
+    def screen() -> int:
+        scope = scope_now()
+        return work_off(
+            ScreeningScope(
+                store=scope.store,
+                model=lambda: watch.in_force.model,
+                policy=scope.policy,
+                now_ms=scope.now_ms,
+            )
+        )
+
+    return [_Chore("screen", screen)]
 
 
-def _cases(scope: CaseScope) -> list[_Chore]:
+def _cases(scope_now: ScopeNow) -> list[_Chore]:
     return [
-        _Chore("renew_queue", lambda: renew_queue(scope), RENEW_SECONDS),
-        _Chore("sum_up_orders", lambda: sum_up_orders(scope), SUM_UP_SECONDS),
-        _Chore("request_stops", lambda: request_due(scope)),
-        _Chore("expire_stop_requests", lambda: expire_due(scope)),
-        _Chore("check_cases", lambda: check_cases(scope)),
+        _Chore("renew_queue", lambda: renew_queue(scope_now()), RENEW_SECONDS),
+        _Chore("sum_up_orders", lambda: sum_up_orders(scope_now()), SUM_UP_SECONDS),
+        _Chore("request_stops", lambda: request_due(scope_now())),
+        _Chore("expire_stop_requests", lambda: expire_due(scope_now())),
+        _Chore("check_cases", lambda: check_cases(scope_now())),
     ]
 
 
-def _deliveries(scope: CaseScope, settings: Settings) -> list[_Chore]:
-    dispatch = dispatch_scope(scope, settings)
+def _shadows(store: Store, settings: Settings) -> list[_Chore]:
+    """Challengers that answer with no effect; in a thread of their own, so that they hold up nothing."""
+    registry = ModelRegistry(settings.mlflow_uri)
+    answer = {settings.model_name: answer_checkouts, settings.order_risk_model_name: answer_screenings}
+    chores = []
+    for model_name, work in answer.items():
+        watch = ModelWatch(
+            registry,
+            model_name,
+            alias=SHADOW,
+            poll_seconds=settings.model_poll_seconds,
+            on_change=lambda: None,
+        )
+        scope = ShadowScope(
+            store=store, model_name=model_name, challenger=partial(_in_force, watch), now_ms=now_ms
+        )
+        # Looked up here and not in a thread of its own: whatever a challenger does, only this thread sees it.
+        chores += [
+            _Chore(f"look_for_shadow_of_{model_name}", partial(_look, watch), settings.model_poll_seconds),
+            _Chore(f"shadow_{model_name}", partial(work, scope), SHADOW_SECONDS),
+        ]
+    return chores
+
+
+def _in_force(watch: ModelWatch) -> ModelInForce:
+    return watch.in_force
+
+
+def _look(watch: ModelWatch) -> int:
+    watch.look()
+    return 0
+
+
+def _deliveries(scope_now: ScopeNow, settings: Settings) -> list[_Chore]:
+    mailbox = _mailbox(settings)
+
+    def dispatch() -> DispatchScope:
+        return _dispatch_scope(scope_now(), settings, mailbox)
+
     return [
-        _Chore("send_fallbacks", lambda: send_fallbacks(dispatch), FALLBACK_SECONDS),
-        _Chore("deliver", lambda: dispatch_due(dispatch)),
+        _Chore("send_fallbacks", lambda: send_fallbacks(dispatch()), FALLBACK_SECONDS),
+        _Chore("deliver", lambda: dispatch_due(dispatch())),
     ]
 
 
-def dispatch_scope(scope: CaseScope, settings: Settings) -> DispatchScope:
-    """What sending to merchants needs, by the settings."""
-
+def _dispatch_scope(scope: CaseScope, settings: Settings, mailbox: Mailbox) -> DispatchScope:
     def on_delivered(tx: Transaction, stop_request_id: str, at_ms: int) -> None:
         reached(tx, scope, stop_request_id, at_ms)
 
@@ -169,7 +227,7 @@ def dispatch_scope(scope: CaseScope, settings: Settings) -> DispatchScope:
         resolve=system_resolver,
         allow_private_addresses=settings.allow_private_endpoints,
         jitter=random.random,
-        mailbox=_mailbox(settings),
+        mailbox=mailbox,
         on_delivered=on_delivered,
         fallback_email=lambda tx, webhook: fallback_text(tx, scope, webhook),
     )

@@ -21,7 +21,9 @@ from serving.domain.console_user import ConsoleRole
 from serving.domain.review_case import CaseOrigin, open_case
 from serving.model_watch import ModelRegistry, ModelWatch
 from serving.order_screening import priority_of
-from serving.request_scope import PolicyInForce, RequestScope, StoreDoor
+from serving.policy_activation import PolicyFile
+from serving.policy_watch import PolicyInForce
+from serving.request_scope import RequestScope, StoreDoor
 from serving.store.case_queue import CaseStakes, StoredCase, insert_case
 from serving.store.migrate import migrate
 from serving.store.store import now_ms
@@ -66,7 +68,7 @@ class _Console:
             watch=ModelWatch(
                 ModelRegistry(url), "invoice-eligibility", poll_seconds=60.0, on_change=lambda: None
             ),
-            policy_in_force=PolicyInForce.read(None),
+            policy_in_force=PolicyInForce(policy=PolicyFile.read(None).policy),
         )
         _fill(self._scope, cases, progress)
         add_user(

@@ -4,7 +4,8 @@
 was judged as a whole by `bonitas data validate`, so its rows go in as they are, `recorded_at` included.
 """
 
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from datetime import date
 from pathlib import Path
@@ -172,6 +173,22 @@ def export_folder(store: Store, directory: Path, progress: Progress = no_progres
                 counts[contract.name] = write_table(directory, contract, _table(contract, rows))
             progress("export the ledger", done=done + 1, total=len(ALL_CONTRACTS))
     return counts
+
+
+def export_customers(store: Store, directory: Path, customer_ids: Iterable[str]) -> dict[str, int]:
+    """Write the ledger rows of some customers out as a ledger folder. Returns the rows by contract."""
+    rows: defaultdict[str, list[LedgerRow]] = defaultdict(list)
+    with store.reading() as tx:
+        for customer_id in customer_ids:
+            for contract_name, body in tx.execute(
+                "SELECT contract, body FROM ledger_events WHERE entity_id = ?", (customer_id,)
+            ):
+                rows[contract_name].append(msgspec.json.decode(body))
+    return {
+        contract.name: write_table(directory, contract, _table(contract, rows[contract.name]))
+        for contract in ALL_CONTRACTS
+        if rows[contract.name]
+    }
 
 
 def _table(contract: Contract, rows: list[LedgerRow]) -> pa.Table:

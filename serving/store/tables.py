@@ -3,7 +3,7 @@
 Migrations create them; a test compares both. Instants are milliseconds since 1970 UTC.
 """
 
-from sqlalchemy import BigInteger, Column, Index, LargeBinary, MetaData, Table, Text
+from sqlalchemy import BigInteger, Column, Double, Index, LargeBinary, MetaData, Table, Text
 
 metadata = MetaData()
 
@@ -135,6 +135,21 @@ policies = Table(
     Column("sha256", Text, nullable=False),
     Column("content", Text, nullable=False, comment="the policy file as it was"),
     Column("first_used_at_ms", BigInteger, nullable=False),
+)
+
+policy_activations = Table(
+    "policy_activations",
+    metadata,
+    # Lines are only ever added: which version was in force from when, and who put it there.
+    Column("number", BigInteger, primary_key=True, autoincrement=False, comment="1, 2, 3, ..."),
+    Column("version", Text, nullable=False),
+    Column("policy_sha256", Text, nullable=False, comment="of the policy's text"),
+    Column("kind", Text, nullable=False, comment="first, activated or rolled_back"),
+    Column("actor", Text, nullable=False, comment="a name, or system"),
+    Column("reason", Text, nullable=False),
+    Column("at_ms", BigInteger, nullable=False),
+    Column("line_before_sha256", Text, nullable=False, comment="line_sha256 of the line before"),
+    Column("line_sha256", Text, nullable=False, comment="of all other columns"),
 )
 
 review_requests = Table(
@@ -328,6 +343,45 @@ settlement_postings = Table(
     Column("posted_at_ms", BigInteger, nullable=False),
 )
 Index("settlement_postings_by_case", settlement_postings.c.case_id)
+
+shadow_decisions = Table(
+    "shadow_decisions",
+    metadata,
+    # What a challenger would have answered, beside what the champion did: a report reads this table alone.
+    Column("model_name", Text, primary_key=True),
+    Column("model_version", Text, primary_key=True, comment="the challenger"),
+    Column("subject_id", Text, primary_key=True, comment="decision_id, or screening_id for order risk"),
+    Column("order_id", Text, nullable=False),
+    Column("customer_id", Text, nullable=False),
+    Column("as_of_ms", BigInteger, nullable=False),
+    Column("amount_cents", BigInteger, nullable=False),
+    Column("currency", Text, nullable=False),
+    Column("policy_version", Text, nullable=False, comment="of the champion's answer, and so of both"),
+    Column("champion_version", Text, nullable=False),
+    Column("champion_outcome", Text, nullable=False),
+    Column("champion_probability", Double, nullable=False),
+    Column("champion_points", BigInteger, comment="null for order risk, where points mean nothing"),
+    Column("outcome", Text, nullable=False, comment="of the challenger; unavailable where it failed"),
+    Column("raw_log_odds", Double, comment="null where it failed"),
+    Column("probability", Double, comment="null where it failed"),
+    Column("points", BigInteger, comment="null where it failed, and for order risk"),
+    Column("record", Text, nullable=False, comment="JSON: failed rules and reasons of both, or the failure"),
+    sqlite_with_rowid=False,
+)
+
+shadow_progress = Table(
+    "shadow_progress",
+    metadata,
+    Column("model_name", Text, primary_key=True),
+    Column("model_version", Text, primary_key=True),
+    Column("answers_from_ms", BigInteger, nullable=False, comment="what was decided before is not answered"),
+    Column("answered_to", Text, nullable=False, comment="subject_id: up to it nothing waits for an answer"),
+    Column("answered", BigInteger, nullable=False, comment="rows of shadow_decisions"),
+    Column("differing", BigInteger, nullable=False, comment="those of them with another outcome"),
+    Column("failed", BigInteger, nullable=False, comment="those of them where the challenger failed"),
+    Column("problem", Text, comment="why it cannot answer now; null while it can"),
+    sqlite_with_rowid=False,
+)
 
 daily_flow = Table(
     "daily_flow",

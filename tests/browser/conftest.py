@@ -11,7 +11,7 @@ import pytest
 
 from serving.console.sign_in import add_user
 from serving.domain.console_user import ConsoleRole
-from serving.request_scope import POLICY_FILE
+from serving.policy_activation import POLICY_FILE
 from serving.sample_merchant import SampleMerchant, sample_merchant
 from serving.server import running_server
 from serving.settings import Settings

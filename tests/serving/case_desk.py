@@ -25,7 +25,7 @@ from serving.domain.stop_request import (
     StopRequestState,
 )
 from serving.investigating import check_cases, investigation_document
-from serving.request_scope import POLICY_FILE
+from serving.policy_activation import POLICY_FILE
 from serving.store.case_queue import CaseStakes, StoredCase, case_of, insert_case, update_case
 from serving.store.investigations import StoredPosting, postings_of_case, settlement_rows
 from serving.store.ledger import AppendStatus, append

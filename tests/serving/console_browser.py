@@ -17,7 +17,9 @@ from serving.console.page_request import ConsoleRoute
 from serving.console.sign_in import add_user
 from serving.domain.console_user import ConsoleRole
 from serving.model_watch import ModelRegistry, ModelWatch
-from serving.request_scope import PolicyInForce, RequestScope, StoreDoor
+from serving.policy_activation import PolicyFile, active_policy
+from serving.policy_watch import PolicyInForce
+from serving.request_scope import RequestScope, StoreDoor
 from serving.store_access import StoreAccess
 from tests.builders import ms
 
@@ -46,15 +48,17 @@ class ConsoleServer:
 
     def __enter__(self) -> Self:
         self._runner = asyncio.Runner()
+        door = StoreDoor(self.database_url)
+        active = active_policy(door.open(), PolicyFile.read(None), now_ms=self.clock())
         self.scope = RequestScope(
-            door=StoreDoor(self.database_url),
+            door=door,
             watch=ModelWatch(
                 ModelRegistry("sqlite:///nowhere.db"),
                 "invoice-eligibility",
                 poll_seconds=60.0,
                 on_change=lambda: None,
             ),
-            policy_in_force=PolicyInForce.read(None),
+            policy_in_force=PolicyInForce(policy=active.policy),
             public_url=self.public_url,
             now_ms=self.clock,
         )

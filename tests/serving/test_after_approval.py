@@ -25,7 +25,7 @@ from serving.domain.errors import RiskError
 from serving.domain.policy import parse_policy
 from serving.domain.review_case import CaseState, ContactOutcome, Verdict
 from serving.domain.stop_request import NEXT_STATES, AnswerKind, StopRequestState
-from serving.request_scope import POLICY_FILE
+from serving.policy_activation import POLICY_FILE
 from serving.store.case_queue import StoredCase, case_about
 from serving.store.deliveries import deliveries_of
 from serving.store.investigations import postings_of_case

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from serving.domain.policy import parse_policy
 from serving.domain.review_case import CaseOrigin, CaseState, open_case
-from serving.request_scope import POLICY_FILE
+from serving.policy_activation import POLICY_FILE
 from serving.store import case_search
 from serving.store.case_queue import CaseStakes, StoredCase, insert_case
 from serving.store.case_search import (

@@ -53,7 +53,7 @@ class OneModel(ModelRegistry):
         self.is_reachable = True
         self.loaded = 0
 
-    def champion_version(self, model_name: str) -> str | None:  # noqa: ARG002 - it knows one model
+    def version_under(self, model_name: str, alias: str) -> str | None:  # noqa: ARG002 - it knows one model
         return "1"
 
     def load(self, model_name: str, version: str) -> ChampionModel:

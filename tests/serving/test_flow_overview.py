@@ -28,7 +28,7 @@ from serving.domain.review_case import (
 )
 from serving.domain.stop_request import AnswerKind, MerchantAnswer, StopRequest, StopRequestState
 from serving.flow_overview import FlowFigures, Overview, overview, sum_up_orders
-from serving.request_scope import POLICY_FILE
+from serving.policy_activation import POLICY_FILE
 from serving.store.case_queue import CaseStakes, StoredCase, append_history, insert_case
 from serving.store.decision_log import LoggedDecision, append_decision
 from serving.store.decision_search import first_id_at

@@ -17,7 +17,8 @@ def test_what_commits_together_still_rolls_back_for_itself(tmp_path: Path) -> No
     writer = GroupCommit(store.committing_together)
 
     def good(version: str) -> str:
-        keep_policy(store, version=version, content=version, now_ms=1)
+        with store.writing() as tx:
+            keep_policy(tx, version=version, content=version, now_ms=1)
         return version
 
     def bad(version: str) -> str:
@@ -52,8 +53,12 @@ def test_what_is_answered_was_committed(tmp_path: Path) -> None:
     store, reader = SqliteStore(tmp_path / "b.db"), SqliteStore(tmp_path / "b.db")
     writer = GroupCommit(store.committing_together)
 
+    def write(version: str) -> None:
+        with store.writing() as tx:
+            keep_policy(tx, version=version, content="text", now_ms=1)
+
     async def write_and_look(number: int) -> str | None:
-        await writer.run(lambda: keep_policy(store, version=f"w{number}", content="text", now_ms=1))
+        await writer.run(lambda: write(f"w{number}"))
         with reader.reading() as tx:
             return policy_text(tx, f"w{number}")
 

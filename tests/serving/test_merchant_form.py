@@ -42,7 +42,9 @@ from serving.merchant_form.form_language import page_language, preferred_languag
 from serving.merchant_form.form_pages import SECURITY_HEADERS, form_page
 from serving.merchant_form.form_view import form_view
 from serving.model_watch import ModelRegistry, ModelWatch
-from serving.request_scope import POLICY_FILE, PolicyInForce, RequestScope, StoreDoor
+from serving.policy_activation import POLICY_FILE, PolicyFile
+from serving.policy_watch import PolicyInForce
+from serving.request_scope import RequestScope, StoreDoor
 from serving.stop_requesting import (
     LinkExpired,
     StopRequestMoved,
@@ -153,7 +155,7 @@ def a_site(database_url: str, store: Store, *, merchant: Row | None = None, **or
     scope = RequestScope(
         door=StoreDoor(database_url),
         watch=ModelWatch(ModelRegistry("unused"), "credit", poll_seconds=60, on_change=lambda: None),
-        policy_in_force=PolicyInForce.read(None),
+        policy_in_force=PolicyInForce(policy=PolicyFile.read(None).policy),
         public_url=f"https://{HOST}",
         now_ms=lambda: desk.now,
     )

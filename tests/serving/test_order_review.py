@@ -34,7 +34,7 @@ from serving.domain.review_case import (
     WithdrawalNotAllowed,
 )
 from serving.order_screening import ScreeningScope, work_off
-from serving.request_scope import POLICY_FILE
+from serving.policy_activation import POLICY_FILE
 from serving.scorer import Calibration, ChampionModel, Scorecard, ScorecardFeature, ScoreScale
 from serving.store.case_queue import screenings_of
 from serving.store.ledger import AppendStatus, append, append_decided_order

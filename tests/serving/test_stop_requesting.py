@@ -24,7 +24,7 @@ from serving.domain.review_case import (
     withdraw_stop,
 )
 from serving.domain.stop_request import AnswerInvalid, StopRequest, StopRequestWithdrawn
-from serving.request_scope import POLICY_FILE
+from serving.policy_activation import POLICY_FILE
 from serving.stop_requesting import (
     LINK_KEY,
     AnswerContradicts,

@@ -311,10 +311,11 @@ def test_an_odd_api_key_is_refused(store: Store, name: str, role: str, merchant_
 
 
 def test_a_policy_version_stands_for_one_text(store: Store) -> None:
-    keep_policy(store, version="1", content="a = 1", now_ms=NOW)
-    keep_policy(store, version="1", content="a = 1", now_ms=NOW)
-    with pytest.raises(PolicyVersionReused, match="its own version"):
-        keep_policy(store, version="1", content="a = 2", now_ms=NOW)
+    with store.writing("policies") as tx:
+        keep_policy(tx, version="1", content="a = 1", now_ms=NOW)
+        keep_policy(tx, version="1", content="a = 1", now_ms=NOW)
+        with pytest.raises(PolicyVersionReused, match="its own version"):
+            keep_policy(tx, version="1", content="a = 2", now_ms=NOW)
     with store.reading() as tx:
         assert policy_text(tx, "1") == "a = 1"
 

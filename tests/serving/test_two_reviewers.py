@@ -7,7 +7,7 @@ from pathlib import Path
 
 from serving.domain.policy import parse_policy
 from serving.domain.review_case import CaseState
-from serving.request_scope import POLICY_FILE
+from serving.policy_activation import POLICY_FILE
 from serving.store.case_queue import cases_in_order_of_work
 from serving.store.store import Store
 from tests.serving.test_stop_requesting import Desk

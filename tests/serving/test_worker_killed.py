@@ -14,7 +14,7 @@ import pytest
 from data_contracts.ledger_contracts import CONTRACTS
 from serving.case_review import Step, take_step
 from serving.domain.policy import Policy, parse_policy
-from serving.request_scope import POLICY_FILE
+from serving.policy_activation import POLICY_FILE
 from serving.store.case_queue import history_of
 from serving.store.deliveries import DELIVERED, deliveries_of
 from serving.store.ledger import AppendStatus, append

@@ -1,8 +1,5 @@
 """Champions come and go under load: no request fails, and each decision was made by the model it names."""
 
-import json
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -30,26 +27,11 @@ from tests.serving.http.conftest import (
     register_champion,
     write_model,
 )
+from tests.serving.http.score_load import score_load
 
 SWAPS = 50
 CLIENTS = 3
 POLL_SECONDS = 0.05
-
-CLIENT = """
-import http.client, json, sys
-from pathlib import Path
-plan = json.loads(sys.stdin.readline())
-connection = http.client.HTTPConnection(plan["host"], plan["port"], timeout=30)
-headers = {"Authorization": "Bearer " + plan["key"], "Content-Type": "application/json"}
-number = 0
-while not Path(plan["stop"]).exists():
-    body = {**plan["body"], "order_id": f"o-{plan['client']}-{number}"}
-    connection.request("POST", "/v1/score", json.dumps(body), headers)
-    response = connection.getresponse()
-    answer = json.loads(response.read())
-    print(json.dumps({"status": response.status, **answer}))
-    number += 1
-"""
 
 
 @dataclass(frozen=True)
@@ -110,30 +92,6 @@ def swapping_shop(tmp_path: Path) -> Iterator[SwappingShop]:
         shop.client.close()
 
 
-def started_clients(shop: Shop, stop: Path, outputs: list[Path]) -> list[subprocess.Popen[str]]:
-    """Clients that write their answers to files; a full pipe would silently end the load."""
-    clients = []
-    for client, output in enumerate(outputs):
-        plan = {
-            "host": shop.server.host,
-            "port": shop.server.port,
-            "key": shop.checkout_key,
-            "client": client,
-            "stop": str(stop),
-            # So small that the limit is never the reason for an answer.
-            "body": order_body("any", "regular", amount_cents=1, vat_cents=0),
-        }
-        with output.open("w") as answers:
-            process = subprocess.Popen(
-                [sys.executable, "-c", CLIENT], stdin=subprocess.PIPE, stdout=answers, text=True
-            )
-        assert process.stdin is not None
-        process.stdin.write(json.dumps(plan) + "\n")
-        process.stdin.close()
-        clients.append(process)
-    return clients
-
-
 def wait_until_decided_by(shop: Shop, version: str, label: str) -> None:
     """Until a decision of our own names the version; a service that never takes it over fails the test."""
     deadline = time.monotonic() + 20
@@ -153,25 +111,19 @@ def test_fifty_swaps_under_load_fail_no_request_and_every_decision_names_the_mod
 ) -> None:
     shop, points = swapping_shop.shop, swapping_shop.points
     versions = list(points)
-    stop = tmp_path / "stop"
-    outputs = [tmp_path / f"answers-{client}.jsonl" for client in range(CLIENTS)]
-    clients = started_clients(shop, stop, outputs)
-    try:
+    # So small that the limit is never the reason for an answer.
+    body = order_body("any", "regular", amount_cents=1, vat_cents=0)
+    with score_load(shop, tmp_path, clients=CLIENTS, body=body) as load:
         for swap in range(SWAPS):
             version = versions[swap % 2]
             swapping_shop.make_champion(version)
             wait_until_decided_by(shop, version, f"swap-{swap}")
-    finally:
-        stop.touch()
-        for process in clients:
-            process.wait(timeout=30)
-    assert [process.returncode for process in clients] == [0] * CLIENTS
-    answers = [json.loads(line) for output in outputs for line in output.read_text().splitlines()]
+    answers = [answer for answered in load.answers_by_client for answer in answered]
     assert len(answers) > 5 * SWAPS
     assert {answer["status"] for answer in answers} == {200}
     assert {answer["outcome"] for answer in answers} <= {"approved", "declined"}
-    for output in outputs:
-        named = [json.loads(line)["model"]["version"] for line in output.read_text().splitlines()]
+    for answered in load.answers_by_client:
+        named = [answer["model"]["version"] for answer in answered]
         changes = sum(one != other for one, other in pairwise(named))
         assert changes >= SWAPS // 2, "the load ran across the swaps"
     for answer in answers:

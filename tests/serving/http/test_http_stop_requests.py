@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import httpx
 import pytest
 
-from serving.request_scope import POLICY_FILE
+from serving.policy_activation import POLICY_FILE
 from serving.sample_merchant import SampleMerchant, sample_merchant
 from serving.server import running_server
 from serving.settings import Settings

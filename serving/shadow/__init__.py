@@ -1,0 +1,1 @@
+"""A challenger that answers for live traffic with no effect, and what its answers come to."""

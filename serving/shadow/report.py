@@ -1,0 +1,519 @@
+"""What a challenger would have changed: its answers beside the champion's, for the same live traffic."""
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+from scipy.stats import binomtest
+
+from features.instants import Float64Array
+from serving.customer_bootstrap import CustomerBootstrap, wilson_interval
+from serving.domain.decision import Outcome
+from serving.store.shadow_decisions import MadeInWindow, ShadowDecision, Subject
+
+MINIMUM_DECISIONS = 100
+"""With fewer, the interval of a rate near one half is wider than twenty points."""
+MINIMUM_DIFFERING = 6
+"""With fewer, McNemar's exact test cannot come below 5 %, whatever they are."""
+SIGNIFICANCE = 0.05
+QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
+
+StabilityIndex = Callable[[Float64Array, Float64Array], float]
+"""How far the second scores have moved from the first."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Question:
+    """What a model answers. yes, no: its outcomes; the rate of `yes` is compared.
+
+    bad: what an order can turn out to be. judged_when_no: whether that is known also where the champion
+        said no.
+    """
+
+    subject: Subject
+    yes: str
+    no: str
+    bad: str
+    judged_when_no: bool
+
+
+ELIGIBILITY = Question(
+    subject=Subject.DECISION,
+    yes=Outcome.APPROVED.value,
+    no=Outcome.DECLINED.value,
+    bad="not paid 60 days past due",
+    judged_when_no=False,
+)
+ORDER_RISK = Question(
+    subject=Subject.SCREENING, yes="flagged", no="clear", bad="confirmed fraud", judged_when_no=True
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Share:
+    """A share and its 95 % interval."""
+
+    count: int
+    of: int
+    value: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        return f"{self.value:.1%} [{self.low:.1%}, {self.high:.1%}]"
+
+
+@dataclass(frozen=True, kw_only=True)
+class OutcomeCell:
+    """How often this outcome of the champion met that one of the challenger."""
+
+    champion: str
+    challenger: str
+    decisions: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class RateComparison:
+    """The rates of `yes` on the same decisions.
+
+    difference: challenger minus champion; its interval draws customers, who may have several decisions.
+    only_champion, only_challenger: decisions where just one of them said yes.
+    p_value: McNemar's exact test, two-sided, that neither says it more often than the other.
+    """
+
+    champion: Share
+    challenger: Share
+    difference: float
+    difference_low: float
+    difference_high: float
+    only_champion: int
+    only_challenger: int
+    p_value: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScoreComparison:
+    """Challenger's score minus champion's, at the quantiles of QUANTILES.
+
+    unit: points, or percentage points of probability. stability_index: of the challenger's probabilities
+    against the champion's; None for fewer than MINIMUM_DECISIONS.
+    """
+
+    unit: str
+    quantiles: tuple[float, ...]
+    stability_index: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class GroundDifference:
+    """A rule or reason, and how many decisions named it for one of the models and not for the other."""
+
+    kind: str
+    code: str
+    only_champion: int
+    only_challenger: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class AmountDifference:
+    """Amounts of the decisions where just one of the models said yes, in cents."""
+
+    currency: str
+    only_champion_cents: int
+    only_challenger_cents: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Realised:
+    """What became of the orders that got these two answers, each order once, by its newest decision.
+
+    bad: among those whose outcome is known by now; None where none is, or none can be.
+    """
+
+    champion: str
+    challenger: str
+    orders: int
+    bad: Share | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShadowReport:
+    """The comparison over one window.
+
+    since_ms: decisions made from then on; until_ms: the newest that both answered, None where there is none.
+    made: decisions of the window; not_comparable: made by the challenger itself, or without features that it
+    could score; waiting: not answered yet; failed: the challenger failed. The others are compared.
+    differing: the newest decisions with different outcomes.
+    """
+
+    model_name: str
+    version: str
+    champion_versions: tuple[str, ...]
+    question: Question
+    since_ms: int
+    until_ms: int | None
+    made: int
+    not_comparable: int
+    waiting: int
+    failed: int
+    compared: int
+    conclusion: str
+    outcomes: tuple[OutcomeCell, ...]
+    rates: RateComparison | None
+    scores: ScoreComparison | None
+    grounds: tuple[GroundDifference, ...]
+    amounts: tuple[AmountDifference, ...]
+    realised: tuple[Realised, ...]
+    differing: tuple[ShadowDecision, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """The report as JSON values."""
+        document = asdict(self)
+        document["question"]["subject"] = self.question.subject.name.lower()
+        document["since"] = _instant(document.pop("since_ms"))
+        until_ms = document.pop("until_ms")
+        document["until"] = None if until_ms is None else _instant(until_ms)
+        for decision in document["differing"]:
+            decision["as_of"] = _instant(decision.pop("as_of_ms"))
+        return document
+
+    def to_text(self) -> str:
+        """The report in the order in which a person needs it: the conclusion, few figures, then the rest."""
+        champions = ", ".join(self.champion_versions) or "none"
+        since = _instant(self.since_ms)[:16]
+        head = f"{self.model_name}: version {self.version} as shadow of champion {champions}, since {since}Z"
+        counts = (
+            f"{self.made:,} made: {self.compared:,} compared, {self.waiting:,} wait for an answer, "
+            f"{self.failed:,} where the challenger failed, {self.not_comparable:,} that it cannot answer"
+        )
+        lines = [head, self.conclusion, "", counts]
+        for part in (
+            self._outcome_lines,
+            self._rate_lines,
+            self._score_lines,
+            self._ground_lines,
+            self._realised_lines,
+            self._differing_lines,
+        ):
+            lines += part()
+        return "\n".join(lines)
+
+    def _outcome_lines(self) -> list[str]:
+        if not self.outcomes:
+            return []
+        lines = ["", f"{'champion':<14}{'challenger':<14}{'decisions':>10}"]
+        return lines + [
+            f"{cell.champion:<14}{cell.challenger:<14}{cell.decisions:>10,}" for cell in self.outcomes
+        ]
+
+    def _rate_lines(self) -> list[str]:
+        rates, yes = self.rates, self.question.yes
+        if rates is None:
+            return []
+        interval = f"[{rates.difference_low:+.1%}, {rates.difference_high:+.1%}]"
+        lines = [
+            "",
+            f"{yes}, champion    {rates.champion}",
+            f"{yes}, challenger  {rates.challenger}",
+            f"difference {rates.difference:+.1%} {interval}, McNemar's exact p {rates.p_value:.2g}",
+            f"{yes} only by champion: {rates.only_champion:,}, only by challenger: {rates.only_challenger:,}",
+        ]
+        lines.extend(
+            f"  in {amount.currency}: {amount.only_champion_cents / 100:,.2f} and "
+            f"{amount.only_challenger_cents / 100:,.2f}"
+            for amount in self.amounts
+        )
+        return lines
+
+    def _score_lines(self) -> list[str]:
+        if self.scores is None:
+            return []
+        spread = ", ".join(
+            f"{quantile:.0%}: {value:+,.1f}"
+            for quantile, value in zip(QUANTILES, self.scores.quantiles, strict=True)
+        )
+        index = self.scores.stability_index
+        moved = "too few decisions" if index is None else f"{index:.3f}"
+        return [
+            "",
+            f"score, challenger minus champion, in {self.scores.unit}, at quantiles: {spread}",
+            f"stability index of the challenger's probabilities to the champion's: {moved}",
+        ]
+
+    def _ground_lines(self) -> list[str]:
+        if not self.grounds:
+            return []
+        lines = ["", f"{'named for one and not for the other':<44}{'champion':>10}{'challenger':>12}"]
+        return lines + [
+            f"{ground.kind + ' ' + ground.code:<44}{ground.only_champion:>10,}{ground.only_challenger:>12,}"
+            for ground in self.grounds
+        ]
+
+    def _realised_lines(self) -> list[str]:
+        if not self.realised:
+            return []
+        lines = ["", f"what became of the orders ({self.question.bad}), as far as it is known"]
+        for cell in self.realised:
+            if cell.champion == self.question.no and not self.question.judged_when_no:
+                known = "the champion refused them: nobody knows"
+            elif cell.bad is None:
+                known = "no outcome is known yet"
+            else:
+                known = f"{cell.bad.count:,} of {cell.bad.of:,} known: {cell.bad}"
+            lines.append(f"{cell.champion:<14}{cell.challenger:<14}{cell.orders:>10,} orders; {known}")
+        return lines
+
+    def _differing_lines(self) -> list[str]:
+        if not self.differing:
+            return []
+        lines = ["", "the newest that differ"]
+        for one in self.differing:
+            amount = f"{one.amount_cents / 100:,.2f} {one.currency}"
+            lines.append(
+                f"{one.subject_id}  {_instant(one.as_of_ms)[:19]}Z  {amount:>14}  "
+                f"{one.champion.outcome} {_score(one.champion.points, one.champion.probability)} -> "
+                f"{one.challenger.outcome} {_score(one.challenger.points, one.challenger.probability)}"
+            )
+        return lines
+
+
+def _score(points: int | None, probability: float | None) -> str:
+    if points is not None:
+        return f"({points})"
+    return "" if probability is None else f"({probability:.2%})"
+
+
+def _instant(instant_ms: int) -> str:
+    return datetime.fromtimestamp(instant_ms / 1000, UTC).isoformat(timespec="milliseconds")
+
+
+def shadow_report(
+    answers: Sequence[ShadowDecision],
+    *,
+    model_name: str,
+    version: str,
+    question: Question,
+    since_ms: int,
+    made: MadeInWindow,
+    labels: Mapping[str, int],
+    stability_index: StabilityIndex,
+    differences: int = 0,
+    seed: int = 0,
+) -> ShadowReport:
+    """Compare a challenger's answers with the champion's; a pure function.
+
+    answers: of one version, in the order of time, all of them of the window. labels: 1 bad, 0 not, by
+    order_id, as far as known. differences: how many of the newest differing decisions to list.
+    """
+    compared = [answer for answer in answers if answer.failure is None]
+    differing = [answer for answer in compared if answer.champion.outcome != answer.challenger.outcome]
+    rates = _rates(compared, question, seed)
+    not_comparable = made.own + made.no_features
+    return ShadowReport(
+        model_name=model_name,
+        version=version,
+        champion_versions=tuple(sorted({answer.champion_version for answer in answers}, key=_as_number)),
+        question=question,
+        since_ms=since_ms,
+        until_ms=compared[-1].as_of_ms if compared else None,
+        made=made.made,
+        not_comparable=not_comparable,
+        waiting=max(made.made - not_comparable - len(answers), 0),
+        failed=len(answers) - len(compared),
+        compared=len(compared),
+        conclusion=_conclusion(rates, len(compared), len(answers) - len(compared), question),
+        outcomes=_outcomes(answers),
+        rates=rates,
+        scores=_scores(compared, stability_index),
+        grounds=_grounds(compared),
+        amounts=_amounts(compared, question),
+        realised=_realised(compared, labels, question),
+        differing=tuple(reversed(differing[-differences:])) if differences else (),
+    )
+
+
+def _as_number(version: str) -> tuple[int, str]:
+    return (int(version) if version.isdecimal() else 0, version)
+
+
+def share(count: int, of: int) -> Share:
+    """A share with Wilson's interval. Raises ValueError where `of` is 0."""
+    low, high = wilson_interval(count, of)
+    return Share(count=count, of=of, value=count / of, low=low, high=high)
+
+
+def mcnemar_exact(only_one: int, only_other: int) -> float:
+    """The two-sided p-value that neither side wins more often where just one does.
+
+    >>> mcnemar_exact(6, 0)
+    0.03125
+    """
+    if only_one + only_other == 0:
+        return 1.0
+    return float(binomtest(only_one, only_one + only_other, 0.5).pvalue)
+
+
+def _rates(compared: Sequence[ShadowDecision], question: Question, seed: int) -> RateComparison | None:
+    if not compared:
+        return None
+    champion = np.array([answer.champion.outcome == question.yes for answer in compared])
+    challenger = np.array([answer.challenger.outcome == question.yes for answer in compared])
+    totals = CustomerBootstrap(
+        np.array([answer.customer_id for answer in compared], dtype=np.object_), seed=seed
+    ).totals(
+        {
+            "champion": champion.astype(np.float64),
+            "challenger": challenger.astype(np.float64),
+            "all": np.ones(len(compared)),
+        }
+    )
+    difference = totals.rate_difference(("challenger", "all"), ("champion", "all"))
+    if difference is None:
+        return None
+    only_champion = int((champion & ~challenger).sum())
+    only_challenger = int((challenger & ~champion).sum())
+    return RateComparison(
+        champion=share(int(champion.sum()), len(compared)),
+        challenger=share(int(challenger.sum()), len(compared)),
+        difference=difference.value,
+        difference_low=difference.low,
+        difference_high=difference.high,
+        only_champion=only_champion,
+        only_challenger=only_challenger,
+        p_value=mcnemar_exact(only_champion, only_challenger),
+    )
+
+
+def _conclusion(rates: RateComparison | None, compared: int, failed: int, question: Question) -> str:
+    if rates is None:
+        if failed:
+            return f"The challenger failed at each of the {failed:,} decisions that it tried to answer."
+        return "Nothing to compare: no decision of this time has been answered by both."
+    differing = rates.only_champion + rates.only_challenger
+    if compared < MINIMUM_DECISIONS:
+        return (
+            f"Too few to tell: {compared:,} decisions answered by both ({MINIMUM_DECISIONS} wanted), "
+            f"{differing:,} with different outcomes."
+        )
+    if differing < MINIMUM_DIFFERING:
+        return (
+            f"Hardly any difference: {differing:,} of {compared:,} decisions came out otherwise, in the long "
+            f"run at most {wilson_interval(differing, compared)[1]:.1%}; too few to tell which of the two "
+            f"would have {question.yes} more."
+        )
+    direction = "more" if rates.difference > 0 else "fewer"
+    if rates.p_value < SIGNIFICANCE:
+        return (
+            f"Of 100 decisions the challenger would have {question.yes} {abs(rates.difference) * 100:.1f} "
+            f"{direction} than the champion; chance does not explain that."
+        )
+    return (
+        f"How many would have been {question.yes} differs by no more than chance explains; "
+        f"{differing:,} of {compared:,} decisions would have come out otherwise."
+    )
+
+
+def _outcomes(answers: Sequence[ShadowDecision]) -> tuple[OutcomeCell, ...]:
+    counts = Counter((answer.champion.outcome, answer.challenger.outcome) for answer in answers)
+    return tuple(
+        OutcomeCell(champion=champion, challenger=challenger, decisions=count)
+        for (champion, challenger), count in sorted(counts.items())
+    )
+
+
+def _scores(compared: Sequence[ShadowDecision], stability_index: StabilityIndex) -> ScoreComparison | None:
+    pairs = [
+        (answer.champion.probability, answer.challenger.probability)
+        for answer in compared
+        if answer.champion.probability is not None and answer.challenger.probability is not None
+    ]
+    if not pairs:
+        return None
+    probabilities = np.array(pairs, dtype=np.float64)
+    points = [
+        answer.challenger.points - answer.champion.points
+        for answer in compared
+        if answer.champion.points is not None and answer.challenger.points is not None
+    ]
+    moved = np.array(points, dtype=np.float64) if points else 100 * np.diff(probabilities, axis=1)[:, 0]
+    is_enough = len(pairs) >= MINIMUM_DECISIONS
+    return ScoreComparison(
+        unit="points" if points else "percentage points",
+        quantiles=tuple(float(value) for value in np.quantile(moved, QUANTILES)),
+        stability_index=stability_index(probabilities[:, 0], probabilities[:, 1]) if is_enough else None,
+    )
+
+
+def _grounds(compared: Sequence[ShadowDecision]) -> tuple[GroundDifference, ...]:
+    only_champion: Counter[tuple[str, str]] = Counter()
+    only_challenger: Counter[tuple[str, str]] = Counter()
+    for answer in compared:
+        for kind, champion, challenger in (
+            ("rule", answer.champion.failed_rules, answer.challenger.failed_rules),
+            ("reason", answer.champion.reasons, answer.challenger.reasons),
+        ):
+            only_champion.update((kind, code) for code in set(champion) - set(challenger))
+            only_challenger.update((kind, code) for code in set(challenger) - set(champion))
+    found = [
+        GroundDifference(
+            kind=kind,
+            code=code,
+            only_champion=only_champion[kind, code],
+            only_challenger=only_challenger[kind, code],
+        )
+        for kind, code in only_champion.keys() | only_challenger.keys()
+    ]
+    return tuple(
+        sorted(
+            found, key=lambda one: (one.kind != "rule", -one.only_champion - one.only_challenger, one.code)
+        )
+    )
+
+
+def _amounts(compared: Sequence[ShadowDecision], question: Question) -> tuple[AmountDifference, ...]:
+    only_champion: Counter[str] = Counter()
+    only_challenger: Counter[str] = Counter()
+    for answer in compared:
+        said = (answer.champion.outcome == question.yes, answer.challenger.outcome == question.yes)
+        if said == (True, False):
+            only_champion[answer.currency] += answer.amount_cents
+        elif said == (False, True):
+            only_challenger[answer.currency] += answer.amount_cents
+    return tuple(
+        AmountDifference(
+            currency=currency,
+            only_champion_cents=only_champion[currency],
+            only_challenger_cents=only_challenger[currency],
+        )
+        for currency in sorted(only_champion.keys() | only_challenger.keys())
+    )
+
+
+def _realised(
+    compared: Sequence[ShadowDecision], labels: Mapping[str, int], question: Question
+) -> tuple[Realised, ...]:
+    newest = {answer.order_id: answer for answer in compared}
+    orders: Counter[tuple[str, str]] = Counter()
+    known: Counter[tuple[str, str]] = Counter()
+    bad: Counter[tuple[str, str]] = Counter()
+    for order_id, answer in newest.items():
+        cell = (answer.champion.outcome, answer.challenger.outcome)
+        orders[cell] += 1
+        is_judged = question.judged_when_no or answer.champion.outcome == question.yes
+        if is_judged and order_id in labels:
+            known[cell] += 1
+            bad[cell] += labels[order_id]
+    return tuple(
+        Realised(
+            champion=champion,
+            challenger=challenger,
+            orders=count,
+            bad=share(bad[champion, challenger], known[champion, challenger])
+            if known[champion, challenger]
+            else None,
+        )
+        for (champion, challenger), count in sorted(orders.items())
+    )
