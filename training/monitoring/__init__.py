@@ -1,0 +1,1 @@
+"""Watching a portfolio and its champions after promotion: `bonitas monitor`."""

@@ -1,0 +1,342 @@
+"""One champion in a window of time: its features and score, what it promises, and what came true."""
+
+import json
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from data_contracts.orders import ORDERS
+from data_contracts.parquet_ledger import read_table
+from data_contracts.progress import Progress
+from features.decisions import Decisions, order_decisions
+from features.declarations import FACT_ENTITY, EntityKind, Feature
+from features.feature_sets import FEATURE_SETS, INVOICE_ELIGIBILITY
+from features.instants import DAY_MS, Float64Array, Int64Array
+from features.offline import build_features
+from features.order_links import ip_prefix
+from features.order_risk_offline import approval_decisions
+from training.drift import LEAST_DECISIONS, Drift, binned_numbers, drift
+from training.evaluation import Interval
+from training.gates import MEAN_PROBABILITY_FACTOR
+from training.labels import order_labels
+from training.model_artifact import CalibratedModel, read_model
+from training.monitoring.checks import (
+    LEAST_EXPECTED_BADS,
+    Candidate,
+    Section,
+    champion_candidate,
+    drift_candidate,
+    estimated_candidates,
+    realised_candidates,
+)
+from training.monitoring.estimated_performance import (
+    EstimatedPerformance,
+    estimated_performance,
+    expected_auc,
+    expected_auc_change,
+    mean_change,
+)
+from training.monitoring.monitored_folder import numbers_of
+from training.monitoring.period import Period
+from training.monitoring.realised_performance import RealisedPerformance, realised_performance
+from training.order_risk import MEAN_PROBABILITY_FACTOR as ORDER_RISK_PROBABILITY_FACTOR
+from training.order_risk_labels import LABEL_DELAY_DAYS, UNLABELLED, order_risk_labels
+from training.registry import ModelRegistry
+
+TREND_DAYS = 365
+UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, kw_only=True)
+class VintageFigures:
+    """One calendar month of decisions: what the champion expected, and what came of it so far.
+
+    labelled: decisions whose label is known by the end of the window; the figures after it are of those,
+    None where there are too few. expected_bad_rate: with what the probabilities allow in 95 %.
+    was_trained_on: whether the champion's training period covers part of the month.
+    """
+
+    month: str
+    decisions: int
+    labelled: int
+    bads: int
+    mean_probability: float
+    expected_bad_rate: Interval | None
+    bad_rate: float | None
+    observed_to_expected: Interval | None
+    auc: Interval | None
+    expected_auc: float | None
+    was_trained_on: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelWatch:
+    """Everything about one champion. score: the drift of its probabilities, None where there is no champion.
+
+    realised: of the decisions whose labels became known in the window, None where there are none.
+    """
+
+    model: str
+    version: str | None
+    note: str
+    window_decisions: int = 0
+    reference_decisions: int = 0
+    score: Drift | None = None
+    features: tuple[Drift, ...] = ()
+    estimated: EstimatedPerformance | None = None
+    estimated_reference: EstimatedPerformance | None = None
+    realised: RealisedPerformance | None = None
+    vintages: tuple[VintageFigures, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScoredDecisions:
+    """Decisions with a champion's features and probabilities, and the labels known at the window's end.
+
+    values: shape (n, n_features). probability, label, matured_at_ms: shape (n,); the label is -1 and the
+    instant is -1 where it is not known. customer: a number for each decision's customer.
+    shared: numbers for what decisions of several customers have in common, such as the merchant, by kind.
+    """
+
+    as_of_ms: Int64Array
+    customer: Int64Array
+    values: Float64Array
+    probability: Float64Array
+    label: NDArray[np.int8]
+    matured_at_ms: Int64Array
+    shared: Mapping[EntityKind, Int64Array] = field(default_factory=dict)
+
+    def where(self, mask: NDArray[np.bool_]) -> "ScoredDecisions":
+        """The decisions that `mask` picks."""
+        return ScoredDecisions(
+            as_of_ms=self.as_of_ms[mask],
+            customer=self.customer[mask],
+            values=self.values[mask],
+            probability=self.probability[mask],
+            label=self.label[mask],
+            matured_at_ms=self.matured_at_ms[mask],
+            shared={kind: numbers[mask] for kind, numbers in self.shared.items()},
+        )
+
+    def unit(self, feature: Feature) -> Int64Array:
+        """What stands or falls together in a feature: a merchant's orders share what counts its orders."""
+        for measure in feature.measures():
+            kind = FACT_ENTITY[measure.fact]
+            if kind in self.shared:
+                return self.shared[kind]
+        return self.customer
+
+
+@dataclass(frozen=True, kw_only=True)
+class Watched:
+    """Drifts and figures of one model with the checks that they lead to."""
+
+    watch: ModelWatch
+    candidates: list[Candidate] = field(default_factory=list)
+
+
+def watch_model(
+    directory: Path,
+    model: str,
+    period: Period,
+    registry: ModelRegistry,
+    *,
+    now: datetime,
+    seed: int,
+    progress: Progress,
+) -> Watched:
+    """Watch the champion of a model, if there is one that this code can compute.
+
+    Raises NoDecisionsError if the folder holds no orders.
+    """
+    version = registry.champion_version(model)
+    if version is None:
+        return Watched(watch=ModelWatch(model=model, version=None, note="no champion: nothing is watched"))
+    feature_set = FEATURE_SETS[model]
+    if registry.feature_set_version(model, version) != feature_set.version:
+        note = f"champion {version} reads features that are computed no more: train a new one"
+        return Watched(watch=ModelWatch(model=model, version=version, note=note))
+    changes = [
+        champion_candidate(model, change)
+        for change in registry.champion_changes(model, now=now)
+        if period.window_from_ms <= round(change.at.timestamp() * 1000) < period.window_until_ms
+    ]
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = registry.model_folder(model, version, Path(scratch))
+        document = json.loads((folder / "model.json").read_text())
+        scored = _scored(directory, model, period, read_model(document, folder), progress)
+    is_eligibility = model == INVOICE_ELIGIBILITY.name
+    found = watch_scored(
+        scored,
+        period,
+        model=model,
+        features=feature_set.features,
+        bad_rate_factor=MEAN_PROBABILITY_FACTOR if is_eligibility else ORDER_RISK_PROBABILITY_FACTOR,
+        seed=seed,
+    )
+    trained_until = document.get("trained_until", UNKNOWN)
+    watch = replace(
+        found.watch,
+        version=version,
+        note=f"champion {version}, trained until {trained_until[:10]}; {found.watch.note}",
+        vintages=_vintages(scored, trained_until, seed),
+    )
+    return Watched(watch=watch, candidates=[*found.candidates, *changes])
+
+
+def _scored(
+    directory: Path, model: str, period: Period, champion: CalibratedModel, progress: Progress
+) -> ScoredDecisions:
+    """The decisions of a year, or since the reference began, with all that is known at the window's end."""
+    is_eligibility = model == INVOICE_ELIGIBILITY.name
+    decisions = order_decisions(directory) if is_eligibility else approval_decisions(directory)
+    starts_ms = min(period.reference_from_ms, period.window_until_ms - TREND_DAYS * DAY_MS)
+    decisions = decisions.where(
+        (decisions.as_of_ms >= starts_ms) & (decisions.as_of_ms < period.window_until_ms)
+    )
+    values = build_features(directory, decisions, FEATURE_SETS[model], progress).values
+    label_of: dict[str, tuple[int, int]] = {}
+    if is_eligibility:
+        labels = order_labels(directory, period.window_until_ms)
+        known = zip(
+            labels.decisions.decision_id.tolist(),
+            labels.label.tolist(),
+            labels.known_at_ms.tolist(),
+            strict=True,
+        )
+    else:
+        found = order_risk_labels(directory, period.window_until_ms)
+        found = found.where(found.is_known)
+        # A finding counts only once the order is old enough for findings of either kind.
+        matured = found.decisions.as_of_ms + LABEL_DELAY_DAYS * DAY_MS
+        known = zip(found.decisions.decision_id.tolist(), found.label.tolist(), matured.tolist(), strict=True)
+    label_of = {decision: (label, known_at) for decision, label, known_at in known}
+    unknown = (UNLABELLED, -1)
+    both = [label_of.get(decision, unknown) for decision in decisions.decision_id.tolist()]
+    return ScoredDecisions(
+        as_of_ms=decisions.as_of_ms,
+        customer=numbers_of(decisions.customer_id),
+        values=values,
+        probability=champion.probability(values) if len(values) else np.empty(0),
+        label=np.array([label for label, _ in both], dtype=np.int8),
+        matured_at_ms=np.array([known_at for _, known_at in both], dtype=np.int64),
+        shared={} if is_eligibility else _shared(directory, decisions),
+    )
+
+
+def _shared(directory: Path, decisions: Decisions) -> dict[EntityKind, Int64Array]:
+    """The merchant, e-mail domain and network of each order; its customer where it names none."""
+    orders = read_table(directory, ORDERS, ["order_id", "merchant_id", "contact_email", "ip_address"])
+    place = pc.index_in(pa.array(decisions.decision_id, pa.string()), value_set=orders["order_id"])
+    rows = orders.take(place)
+    own = decisions.customer_id.tolist()
+    merchants = rows["merchant_id"].to_pylist()
+    domains = [email.rpartition("@")[2].casefold() for email in rows["contact_email"].to_pylist()]
+    networks = [
+        ip_prefix(address) or customer
+        for address, customer in zip(rows["ip_address"].to_pylist(), own, strict=True)
+    ]
+    return {
+        EntityKind.MERCHANT: numbers_of(np.array(merchants, dtype=object)),
+        EntityKind.EMAIL_DOMAIN: numbers_of(np.array(domains, dtype=object)),
+        EntityKind.IP_PREFIX: numbers_of(np.array(networks, dtype=object)),
+    }
+
+
+def watch_scored(
+    scored: ScoredDecisions,
+    period: Period,
+    *,
+    model: str,
+    features: Sequence[Feature],
+    bad_rate_factor: float,
+    seed: int = 0,
+) -> Watched:
+    """Judge a champion by its decisions in window and reference, and by the labels that matured.
+
+    bad_rate_factor: from which factor on an expected or realised bad rate is an alarm.
+    """
+    before = scored.where(period.is_reference(scored.as_of_ms))
+    now = scored.where(period.is_window(scored.as_of_ms))
+    candidates: list[Candidate] = []
+    watch = ModelWatch(
+        model=model,
+        version=None,
+        note=f"{len(now.label):,} decisions in the window, {len(before.label):,} in the reference",
+        window_decisions=len(now.label),
+        reference_decisions=len(before.label),
+    )
+    if len(now.label) and len(before.label):
+        months = period.month_of(before.as_of_ms)
+        moved = tuple(
+            drift(
+                feature.name,
+                binned_numbers(before.values[:, place], now.values[:, place]),
+                before.unit(feature),
+                now.unit(feature),
+                months,
+            )
+            for place, feature in enumerate(features)
+        )
+        score = drift(
+            "probability",
+            binned_numbers(before.probability, now.probability),
+            before.customer,
+            now.customer,
+            months,
+        )
+        candidates += [drift_candidate(Section.FEATURES, model, found) for found in moved]
+        candidates.append(drift_candidate(Section.SCORE, model, score))
+        watch = replace(watch, features=moved, score=score)
+        if min(len(now.label), len(before.label)) >= LEAST_DECISIONS:
+            sides = (before.probability, now.probability, before.customer, now.customer)
+            candidates += estimated_candidates(
+                model, expected_auc_change(*sides), mean_change(*sides), bad_rate_factor
+            )
+            watch = replace(
+                watch,
+                estimated=estimated_performance(now.probability, seed=seed),
+                estimated_reference=estimated_performance(before.probability, seed=seed),
+            )
+    vintage = scored.where(period.is_window(scored.matured_at_ms) & (scored.label != UNLABELLED))
+    if len(vintage.label):
+        realised = realised_performance(vintage.label, vintage.probability, vintage.customer)
+        watch = replace(watch, realised=realised)
+        candidates += realised_candidates(model, realised, expected_auc(vintage.probability), bad_rate_factor)
+    return Watched(watch=watch, candidates=candidates)
+
+
+def _vintages(scored: ScoredDecisions, trained_until: str, seed: int) -> tuple[VintageFigures, ...]:
+    """Figures by calendar month of the decision, in UTC, the earliest first."""
+    months = scored.as_of_ms.astype("datetime64[ms]").astype("datetime64[M]")
+    figures = []
+    for month in np.unique(months):
+        inside = scored.where(months == month)
+        known = inside.where(inside.label != UNLABELLED)
+        is_judged = len(known.label) >= LEAST_DECISIONS
+        found = realised_performance(known.label, known.probability, known.customer) if is_judged else None
+        ranks = found is not None and found.bads >= LEAST_EXPECTED_BADS
+        promised = estimated_performance(known.probability, seed=seed).bad_rate if found is not None else None
+        figures.append(
+            VintageFigures(
+                month=str(month),
+                decisions=len(inside.label),
+                labelled=len(known.label),
+                bads=int((known.label == 1).sum()),
+                mean_probability=float(inside.probability.mean()),
+                expected_bad_rate=promised,
+                bad_rate=None if found is None else found.bad_rate,
+                observed_to_expected=None if found is None else found.observed_to_expected,
+                auc=found.auc if found is not None and ranks else None,
+                expected_auc=expected_auc(known.probability) if ranks else None,
+                was_trained_on=str(month) < trained_until[:7],
+            )
+        )
+    return tuple(figures)
