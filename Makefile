@@ -6,7 +6,7 @@ SETUP := $(VENV)/.installed
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run serve test test-fast test-browser test-real-data screenshots lint format lock clean
+.PHONY: help setup run serve test test-fast test-browser test-real-data screenshots notebook notebooks lint format lock clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -45,6 +45,14 @@ screenshots: $(SETUP) ## the README's pictures, taken anew
 
 test-real-data: $(SETUP) ## the tests on public data: UCI (5 MB, fetched); gmsc and IEEE-CIS where they were fetched
 	$(BIN)/python -m pytest -m real_data $(ARGS)
+
+notebook: $(SETUP) ## open the notebooks in JupyterLab; their data lie in a temporary folder
+	$(BIN)/jupyter lab --notebook-dir=notebooks $(ARGS)
+
+# The order matters to readers only: each makes its own book in a temporary folder and removes it.
+notebooks: $(SETUP) ## run all notebooks and store their outputs in notebooks/, nothing else in the tree
+	$(BIN)/jupyter nbconvert --to notebook --execute --inplace --ExecutePreprocessor.record_timing=False $(ARGS) \
+	  notebooks/*.ipynb
 
 lint: $(SETUP) ## ruff (format and rules) and mypy --strict
 	$(BIN)/ruff format --check .
