@@ -11,6 +11,7 @@ MAY_IMPORT = {
     "features": {"data_contracts", "features"},
     "training": {"data_contracts", "features", "training"},
     "serving": {"data_contracts", "features", "serving"},
+    "command_line": {"command_line", "data_contracts", "features", "serving", "training"},
 }
 NOT_IN_DOMAIN = {
     "alembic",

@@ -1,0 +1,140 @@
+"""`bonitas benchmark`: serving, console, validation and models, measured on this machine."""
+
+from pathlib import Path
+
+import click
+
+from command_line.public_data_sets import GMSC, IEEE_CIS, UCI_TAIWAN, fetched
+from command_line.state import read_settings
+from command_line.terminal import (
+    CommandFailed,
+    figure_text,
+    json_option,
+    print_figures,
+    print_result,
+    progress_bars,
+)
+
+
+@click.group()
+def benchmark() -> None:
+    """Measure on this machine; figures are ratios within one run."""
+
+
+@benchmark.command("serving")
+@click.option("--seconds", default=1.5, show_default=True, help="Length of each measurement.")
+@click.option("--rounds", default=4, show_default=True, help="Interleaved rounds; figures are medians.")
+@json_option
+def benchmark_serving(seconds: float, rounds: int, as_json: bool) -> None:
+    """Full decisions beside an empty endpoint of the same service, at 1 and 8 connections."""
+    from serving.benchmark import NothingToMeasureError
+    from serving.benchmark import benchmark_serving as measure
+
+    try:
+        with progress_bars() as progress:
+            figures = measure(read_settings(), seconds=seconds, rounds=rounds, progress=progress)
+    except NothingToMeasureError as problem:
+        raise CommandFailed(str(problem)) from problem
+
+    def render() -> None:
+        from rich.console import Console
+        from rich.table import Table
+
+        rows = figures["endpoints"]
+        table = Table(*rows[0])
+        for row in rows:
+            table.add_row(*(figure_text(value) for value in row.values()))
+        Console().print(table)
+
+    print_result(figures, as_json, render)
+
+
+@benchmark.command("console")
+@click.option("--cases", default=10_000, show_default=True, type=click.IntRange(min=100))
+@click.option("--rounds", default=40, show_default=True, type=click.IntRange(min=5))
+@json_option
+def benchmark_console(cases: int, rounds: int, as_json: bool) -> None:
+    """The queue page with many open cases beside the page with ten."""
+    from serving.console.console_benchmark import benchmark_console as measure
+
+    with progress_bars() as progress:
+        figures = measure(cases, rounds, progress)
+    print_result(figures, as_json, lambda: print_figures("Console", figures))
+
+
+@benchmark.command("validation")
+@click.option("--rows", default=1_000_000, show_default=True, type=click.IntRange(min=1000))
+@json_option
+def benchmark_validation(rows: int, as_json: bool) -> None:
+    """Validate so many rows, beside reading them."""
+    from data_contracts.validation_benchmark import run as measure
+
+    with progress_bars() as progress:
+        figures = measure(rows, progress)
+    print_result(figures, as_json, lambda: print_figures("Validation", figures))
+
+
+@benchmark.command("models")
+@click.argument("name", required=False, type=click.Choice([GMSC, UCI_TAIWAN, IEEE_CIS]))
+@click.option(
+    "--table",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Your own table, as Parquet.",
+)
+@click.option(
+    "--schema",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="What that table means, as TOML: label, columns, split.",
+)
+@click.option("--file", type=click.Path(exists=True, path_type=Path), help="A copy you already have.")
+@click.option(
+    "--with-protected", is_flag=True, help="Measure the protected columns too: what leaving them out costs."
+)
+@click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0))
+@json_option
+def benchmark_models(
+    name: str | None,
+    table: Path | None,
+    schema: Path | None,
+    file: Path | None,
+    with_protected: bool,
+    seed: int,
+    as_json: bool,
+) -> None:
+    """Measure our estimators on public data or your own table, beside plain LightGBM.
+
+    NAME is a public data set; with --table and --schema it is your table instead.
+    """
+    from data_contracts.public.package_archive import FetchFailed
+    from training import ieee_cis_benchmark, table_benchmark
+    from training.errors import TrainingError
+    from training.table_schema import TableSchemaInvalid
+
+    if (name is None) is (table is None) or (table is None) is not (schema is None):
+        raise click.UsageError("name a public data set, or give --table together with --schema")
+    if table is not None and file is not None:
+        raise click.UsageError("--file is a copy of a public data set; with --table there is none")
+    if name == IEEE_CIS and with_protected:
+        raise click.UsageError("ieee-cis has no protected columns")
+    result: ieee_cis_benchmark.BenchmarkResult | table_benchmark.TableBenchmark
+    try:
+        with progress_bars() as progress:
+            if table is not None and schema is not None:
+                result = table_benchmark.run_file(
+                    table, schema, with_protected=with_protected, seed=seed, progress=progress
+                )
+            elif name == IEEE_CIS:
+                source = fetched(name, file, progress)
+                result = ieee_cis_benchmark.run(source, seed=seed, progress=progress)
+            elif name is not None:
+                source = fetched(name, file, progress)
+                result = table_benchmark.run_public(
+                    name, source, with_protected=with_protected, seed=seed, progress=progress
+                )
+    except TableSchemaInvalid as problem:
+        raise CommandFailed(
+            "\n".join([f"{schema} is no declaration of a table:", *problem.mistakes])
+        ) from problem
+    except (FetchFailed, TrainingError) as problem:
+        raise CommandFailed(str(problem)) from problem
+    print_result(result.to_json(), as_json, lambda: click.echo(result.to_text()))

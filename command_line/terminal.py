@@ -1,0 +1,115 @@
+"""What every command shares at the terminal: failures, progress bars, figures and tables, common options."""
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+    from data_contracts.progress import Progress
+
+MODELS = ("invoice-eligibility", "order-risk")
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
+
+ledger_folder = click.argument(
+    "directory", type=click.Path(exists=True, file_okay=False, path_type=Path), metavar="DIR"
+)
+optional_ledger_folder = click.argument(
+    "directory",
+    required=False,
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    metavar="[DIR]",
+)
+
+
+class CommandFailed(click.ClickException):
+    """A message that says what to do, and exit status 1."""
+
+
+@contextmanager
+def progress_bars() -> Iterator["Progress"]:
+    """Progress bars on stderr, one per step; plain lines where stderr is no terminal."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import Progress as Bars
+
+    console = Console(stderr=True)
+    bars = Bars(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        console=console,
+        disable=not console.is_terminal,
+    )
+    tasks: dict[str, Any] = {}
+
+    def report(step: str, *, done: int, total: int) -> None:
+        if step not in tasks:
+            tasks[step] = bars.add_task(step, total=total)
+            if not console.is_terminal:
+                click.echo(f"{step} ...", err=True)
+        bars.update(tasks[step], completed=done, total=total)
+
+    with bars:
+        yield report
+
+
+def print_result(result: Any, as_json: bool, render: Callable[[], None]) -> None:
+    """Print one JSON object on stdout where --json asked for it, else call `render`."""
+    if as_json:
+        click.echo(json.dumps(result, indent=2, sort_keys=True, default=str))
+    else:
+        render()
+
+
+def wide_console() -> "Console":
+    """A console for tables with ids and sentences: they are unreadable in 80 columns."""
+    from rich.console import Console
+
+    console = Console()
+    console.width = max(console.width, 130)
+    return console
+
+
+def id_table(*headings: str) -> "Table":
+    """A table whose first column holds ids, which are copied from it and so never cut."""
+    from rich.table import Table
+
+    table = Table()
+    for place, heading in enumerate(headings):
+        table.add_column(heading, no_wrap=place == 0, overflow="fold")
+    return table
+
+
+def print_figures(title: str, figures: dict[str, Any]) -> None:
+    """Print named figures as a table; a dict within them gives one row for each of its keys."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left", show_header=False)
+    for name, value in figures.items():
+        if isinstance(value, dict):
+            for key, inner in value.items():
+                table.add_row(f"{name}.{key}", figure_text(inner))
+        else:
+            table.add_row(name, figure_text(value))
+    Console().print(table)
+
+
+def figure_text(value: Any) -> str:
+    """A figure for people: thousands set apart, four decimals; anything else as its own text."""
+    if isinstance(value, bool) or value is None:
+        return str(value)
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, float):
+        return f"{value:,.4f}"
+    return str(value)
