@@ -59,7 +59,7 @@ def history(orders):
     return {name: column for group in build_history(orders).values() for name, column in group.items()}
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(card_orders())
 def test_counts_and_distinct_partners_are_those_of_the_plain_rule(orders):
     built = history(orders)
@@ -79,7 +79,7 @@ def test_counts_and_distinct_partners_are_those_of_the_plain_rule(orders):
         assert np.isnan(counted) if orders.device[row] < 0 else counted == expected
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(card_orders())
 def test_amounts_recency_and_shares_are_those_of_the_plain_rule(orders):
     built = history(orders)
@@ -96,7 +96,7 @@ def test_amounts_recency_and_shares_are_those_of_the_plain_rule(orders):
         assert built["card_since_previous_s"][row] == pytest.approx(since, rel=1e-5, nan_ok=True)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(card_orders())
 def test_a_finding_counts_only_after_its_delay(orders):
     built = history(orders)
@@ -109,7 +109,7 @@ def test_a_finding_counts_only_after_its_delay(orders):
         assert built["card_cleared_count_ever"][row] == sum(orders.finding[rows] == 0)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(card_orders())
 def test_the_previous_order_of_a_client_is_the_last_whose_total_plus_amount_is_this_total(orders):
     previous = previous_order_of_client(orders)
@@ -138,7 +138,7 @@ def cut_to(orders, rows):
     return CardOrders(**{item.name: cut(getattr(orders, item.name)) for item in fields(orders)})
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(card_orders(least=2), st.data())
 def test_no_feature_sees_the_future_or_an_order_of_the_same_instant(orders, data):
     row = data.draw(st.integers(0, len(orders) - 1))

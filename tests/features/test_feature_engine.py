@@ -15,8 +15,8 @@ from tests.builders import DAY, write_ledger
 from tests.histories import CREDIT_CONTRACT_NAMES, History, as_of_moments, histories
 from tests.naive_features import naive_features
 
-thorough = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-with_files = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+thorough = settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow])
+with_files = settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])
 
 
 def named(values: list[float]) -> dict[str, float]:

@@ -31,8 +31,8 @@ START = ms("2024-01-01")
 END_OF_TIME = ms("3000-01-01")
 HALF_HOUR = 1_800_000
 
-thorough = settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-with_files = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+thorough = settings(max_examples=250, suppress_health_check=[HealthCheck.too_slow])
+with_files = settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 
 # Few moments, apart by the windows' lengths and a millisecond: collisions are where windows go wrong.
 moments = st.builds(

@@ -19,7 +19,6 @@ from tests.worse_histories import (
 
 thorough = settings(
     max_examples=200,
-    deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
 )
 plain_histories = histories(corrections=False)

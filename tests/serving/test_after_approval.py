@@ -316,7 +316,6 @@ TestAfterApproval = AfterApproval.TestCase
 TestAfterApproval.settings = settings(
     max_examples=100,
     stateful_step_count=30,
-    deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 TestAfterApproval.pytestmark = [pytest.mark.slow]

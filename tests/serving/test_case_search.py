@@ -122,7 +122,7 @@ FILTERS = st.builds(
 )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     queue=QUEUES, wanted=FILTERS, limit=st.integers(1, 6), rows=st.integers(1, 4), looked=st.integers(1, 30)
 )

@@ -415,7 +415,6 @@ def demanded(known: Known) -> dict[str, int]:
 
 @settings(
     max_examples=40,
-    deadline=None,
     # Every example takes an order, a customer and a case of its own, so the store may be shared.
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )

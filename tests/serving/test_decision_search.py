@@ -141,7 +141,7 @@ filters = st.builds(
 
 
 @settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )  # the store is emptied by every example
 @given(history=histories(), wanted=filters, limit=st.integers(1, 4), looked_at=st.integers(1, 6))
 def test_pages_together_are_all_that_is_wanted_and_none_comes_twice(

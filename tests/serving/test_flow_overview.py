@@ -318,7 +318,7 @@ def _draw_request(draw: st.DrawFn, history: History, case: ReviewCase) -> None:
 
 
 @settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )  # the store is emptied by every example
 @given(history=histories())
 def test_every_figure_is_what_its_slow_twin_says(store: Store, history: History) -> None:
@@ -331,7 +331,7 @@ def test_every_figure_is_what_its_slow_twin_says(store: Store, history: History)
     assert overview(store, POLICY, NOW) == expected
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(decisions=decision_logs(), share=st.floats(0, 1))
 def test_orders_are_counted_the_same_wherever_the_worker_stands(
     store: Store, monkeypatch: pytest.MonkeyPatch, decisions: list[LoggedDecision], share: float

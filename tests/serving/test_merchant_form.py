@@ -843,7 +843,7 @@ FORM_LIKE = st.lists(
 ).map(lambda pairs: urlencode(pairs, errors="replace").encode())
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(content=st.binary(max_size=200) | FORM_LIKE)
 def test_whatever_is_sent_is_an_answer_or_a_page_that_says_what_is_wrong(
     one_site: Site, content: bytes
@@ -857,7 +857,7 @@ def test_whatever_is_sent_is_an_answer_or_a_page_that_says_what_is_wrong(
     checked_page(one_site.get())
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(token=st.text(max_size=80), accepted=st.text(st.characters(max_codepoint=126, min_codepoint=32)))
 def test_whatever_link_is_opened_is_a_page(one_site: Site, token: str, accepted: str) -> None:
     path = "/" + "".join(f"%{byte:02X}" for byte in token.encode(errors="replace"))

@@ -178,7 +178,7 @@ planted_orders = st.lists(
 )
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(planted_orders, st.integers(0, 200), st.integers(0, 200))
 def test_a_higher_cut_off_never_approves_more(orders: list[PlantedOrder], stranger: int, known: int) -> None:
     higher = replace(
@@ -192,7 +192,7 @@ def test_a_higher_cut_off_never_approves_more(orders: list[PlantedOrder], strang
     assert result.before.approved - result.after.approved == result.newly_declined.orders
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(planted_orders, st.data())
 def test_the_bounds_hold_the_truth_once_it_is_revealed(orders: list[PlantedOrder], data: Any) -> None:
     revealed = []

@@ -130,7 +130,7 @@ def test_outcomes_rates_and_their_difference_come_out_as_counted_by_hand() -> No
 
 
 @given(successes=st.integers(0, 60), others=st.integers(0, 60))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_shares_and_mcnemars_test_agree_with_scipy(successes: int, others: int) -> None:
     of = successes + others
     if of:
@@ -300,7 +300,7 @@ def test_the_newest_decisions_that_differ_are_listed_newest_first_and_the_report
         max_size=40,
     )
 )
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_the_difference_of_rates_is_what_won_minus_what_was_lost(pairs: list[tuple[str, str]]) -> None:
     counts = Counter(pairs)
     report = report_of(answers_of(dict(counts)))

@@ -12,7 +12,7 @@ from features.instants import DAY_MS
 from training.capacity import CapacityFigures, at_daily_capacity
 from training.evaluation import average_precision_difference, evaluate
 
-quick = settings(max_examples=60, deadline=None)
+quick = settings(max_examples=60)
 FIRST_DAY = 20_000
 
 

@@ -27,7 +27,6 @@ from training.splits import out_of_time_split
 
 thorough = settings(
     max_examples=150,
-    deadline=None,
     suppress_health_check=[
         HealthCheck.too_slow,
         HealthCheck.filter_too_much,

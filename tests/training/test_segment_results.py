@@ -28,7 +28,7 @@ def few_draws(rows: int, seed: int = 0) -> CustomerBootstrap:
 
 
 @given(probabilities)
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 def test_bands_partition_the_decisions(values: list[float]) -> None:
     probability = np.array(values)
     label = (np.arange(len(values)) % 2).astype(np.int8)
@@ -43,7 +43,7 @@ def test_bands_partition_the_decisions(values: list[float]) -> None:
 
 
 @given(probabilities)
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 def test_a_higher_probability_is_never_in_a_lower_part_and_equals_stay_together(values: list[float]) -> None:
     probability = np.sort(np.array(values))
     for partition in (probability_bands(probability), partition_by_rank(probability, 10)):
