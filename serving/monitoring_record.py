@@ -2,6 +2,11 @@
 
 Logged features are rebuilt here by the offline engine from the store's own ledger: the second evaluator,
 which shares neither code path nor row order with the one that answered the checkout.
+
+What it costs: the answers of window and reference stay in memory as arrays, some tens of bytes for each and
+each customer id once. For the eligibility model only the sampled customers' rows are exported. For the
+order-risk model the whole ledger is written into a temporary folder, since what orders share crosses
+customers: time and disk grow with the ledger, not with the sample.
 """
 
 import tempfile
@@ -19,7 +24,6 @@ from features.declarations import Purpose
 from features.feature_sets import FeatureSet
 from features.instants import Int64Array
 from serving.store.decision_window import (
-    AnswerInLog,
     answers_between,
     checkout_features,
     event_counts,
@@ -86,10 +90,12 @@ def read_record(
 
     sample: how many decisions of the window are rebuilt for each feature set. Raises StoreUnavailable.
     """
+    answers = _answers(store, reference_from_ms, window_until_ms)
     with store.reading() as tx:
-        answers = list(answers_between(tx, reference_from_ms, window_until_ms))
         verdicts = judged_orders(tx, reference_from_ms, window_until_ms)
+    with store.reading() as tx:
         before = event_counts(tx, reference_from_ms, window_from_ms)
+    with store.reading() as tx:
         now = event_counts(tx, window_from_ms, window_until_ms)
     events: dict[str, EventsThatCame] = {}
     for counts in before:
@@ -106,10 +112,10 @@ def read_record(
         for feature_set in feature_sets
     )
     return ServiceRecord(
-        customer_id=np.array([answer.customer_id for answer in answers], dtype=object),
-        as_of_ms=np.array([answer.as_of_ms for answer in answers], dtype=np.int64),
-        outcome=np.array([answer.outcome for answer in answers], dtype=object),
-        main_reason=_reasons(answers),
+        customer_id=answers.customer_id,
+        as_of_ms=answers.as_of_ms,
+        outcome=answers.outcome,
+        main_reason=answers.main_reason,
         verdict_at_ms=np.array([verdict.at_ms for verdict in verdicts], dtype=np.int64),
         verdict_merchant_id=np.array([verdict.merchant_id for verdict in verdicts], dtype=object),
         verdict_is_released=np.array([verdict.is_released for verdict in verdicts], dtype=bool),
@@ -118,8 +124,33 @@ def read_record(
     )
 
 
-def _reasons(answers: Sequence[AnswerInLog]) -> NDArray[np.object_]:
-    return np.array([answer.main_reason for answer in answers], dtype=object)
+@dataclass(frozen=True, kw_only=True)
+class _Answers:
+    customer_id: NDArray[np.object_]
+    as_of_ms: Int64Array
+    outcome: NDArray[np.object_]
+    main_reason: NDArray[np.object_]
+
+
+def _answers(store: Store, from_ms: int, until_ms: int) -> _Answers:
+    """The answers of a span, page by page; texts that come again are held once."""
+    held: dict[str | None, str | None] = {}
+    texts: list[NDArray[np.object_]] = []
+    as_of_ms: list[Int64Array] = []
+    for page in answers_between(store, from_ms, until_ms):
+        rows = [(answer.customer_id, answer.outcome, answer.main_reason) for answer in page]
+        columns = np.empty((3, len(rows)), dtype=object)
+        for place, row in enumerate(rows):
+            columns[:, place] = [held.setdefault(text, text) for text in row]
+        texts.append(columns)
+        as_of_ms.append(np.array([answer.as_of_ms for answer in page], dtype=np.int64))
+    customer_id, outcome, main_reason = np.concatenate(texts, axis=1)
+    return _Answers(
+        customer_id=customer_id,
+        as_of_ms=np.concatenate(as_of_ms),
+        outcome=outcome,
+        main_reason=main_reason,
+    )
 
 
 def _rebuilt(
@@ -133,10 +164,9 @@ def _rebuilt(
 ) -> RebuiltFeatures:
     is_credit = feature_set.purpose is Purpose.CREDIT
     read_log = checkout_features if is_credit else screening_features
-    with store.reading() as tx:
-        log = read_log(
-            tx, from_ms, until_ms, feature_set_version=feature_set.version, sample=sample, seed=seed
-        )
+    log = read_log(
+        store, from_ms, until_ms, feature_set_version=feature_set.version, sample=sample, seed=seed
+    )
     if not log.logged:
         return RebuiltFeatures(
             model=feature_set.name, compared=0, not_comparable=log.not_comparable, differences=()

@@ -35,7 +35,7 @@ def test_a_quiet_month_ends_with_0_and_a_drifted_one_with_2(
     home, out = tmp_path / "home", tmp_path / "report"
     quiet = run(home, monkeypatch, str(book), "--out", str(out), "--as-of", "2026-05-20", "--json")
     assert quiet.exit_code == 0, quiet.output
-    document = json.loads(quiet.stdout)
+    document = json.loads(quiet.stdout, parse_constant=pytest.fail)
     assert document["level"] in {"quiet", "notice"}
     assert "no store yet" in document["live_note"]
     assert {model["note"] for model in document["models"]} == {"no champion: nothing is watched"}

@@ -1,7 +1,8 @@
 """What monitoring reads of the store: answers, logged features and refused events of a span of time.
 
 Spans are half-open, in milliseconds since 1970 UTC. Ids of decisions and screenings grow with time, so a
-span of time is a range of ids; decisions are read in pages, since a span may hold more than memory.
+span of time is a range of ids. Each page is a transaction of its own: a long one would keep SQLite from
+starting its write-ahead log anew. What is written meanwhile into the part already read is not seen.
 """
 
 import random
@@ -13,7 +14,7 @@ import msgspec
 
 from serving.store.decision_log import unpacked
 from serving.store.decision_search import first_id_at
-from serving.store.store import Transaction
+from serving.store.store import Store, Transaction
 
 PAGE = 5_000
 _SCREENING_PREFIX = "scr_"
@@ -84,81 +85,101 @@ def newest_decision_ms(tx: Transaction) -> int | None:
     return int(rows[0][0]) if rows else None
 
 
-def answers_between(tx: Transaction, from_ms: int, until_ms: int) -> Iterator[AnswerInLog]:
-    """The decisions of a span, the earliest first."""
-    after, end = first_id_at(from_ms), first_id_at(until_ms)
+def answers_between(store: Store, from_ms: int, until_ms: int) -> Iterator[list[AnswerInLog]]:
+    """The decisions of a span in pages of at most PAGE, the earliest first."""
+    statement = (
+        "SELECT decision_id, customer_id, as_of_ms, outcome, record FROM decisions "
+        "WHERE decision_id > ? AND decision_id < ? ORDER BY decision_id LIMIT ?"
+    )
+    for rows in _pages(store, statement, first_id_at(from_ms), first_id_at(until_ms)):
+        yield [_answer(row) for row in rows]
+
+
+def _pages(store: Store, statement: str, after: str, end: str) -> Iterator[Sequence[tuple[Any, ...]]]:
+    """The rows of a statement that takes (after, end, limit), in the order of the id that comes first."""
     while True:
-        rows = tx.execute(
-            "SELECT decision_id, customer_id, as_of_ms, outcome, record FROM decisions "
-            "WHERE decision_id > ? AND decision_id < ? ORDER BY decision_id LIMIT ?",
-            (after, end, PAGE),
-        )
-        for _, customer_id, as_of_ms, outcome, record in rows:
-            reasons = _decode(record).answer.reasons
-            yield AnswerInLog(
-                customer_id=customer_id,
-                as_of_ms=int(as_of_ms),
-                outcome=outcome,
-                main_reason=reasons[0].code if reasons else None,
-            )
+        with store.reading() as tx:
+            rows = tx.execute(statement, (after, end, PAGE))
+        yield rows
         if len(rows) < PAGE:
             return
         after = rows[-1][0]
 
 
+def _answer(row: Sequence[Any]) -> AnswerInLog:
+    _, customer_id, as_of_ms, outcome, record = row
+    reasons = _decode(record).answer.reasons
+    return AnswerInLog(
+        customer_id=customer_id,
+        as_of_ms=int(as_of_ms),
+        outcome=outcome,
+        main_reason=reasons[0].code if reasons else None,
+    )
+
+
 def checkout_features(
-    tx: Transaction, from_ms: int, until_ms: int, *, feature_set_version: str, sample: int, seed: int
+    store: Store, from_ms: int, until_ms: int, *, feature_set_version: str, sample: int, seed: int
 ) -> FeatureLog:
     """The features of at most `sample` decisions of a span, drawn at random."""
-    span = (first_id_at(from_ms), first_id_at(until_ms))
-    known = tx.execute(
+    pages = _pages(
+        store,
         "SELECT decision_id, feature_set_version FROM decisions "
-        "WHERE decision_id >= ? AND decision_id < ? AND features IS NOT NULL ORDER BY decision_id",
-        span,
+        "WHERE decision_id > ? AND decision_id < ? AND features IS NOT NULL ORDER BY decision_id LIMIT ?",
+        first_id_at(from_ms),
+        first_id_at(until_ms),
     )
-    ids, others = _drawn(known, feature_set_version, sample, seed)
-    logged = []
-    for log_id in ids:
-        rows = tx.execute(
-            "SELECT decision_id, order_id, customer_id, as_of_ms, features FROM decisions "
-            "WHERE decision_id = ?",
-            (log_id,),
-        )
-        logged.append(_features(rows[0]))
-    return FeatureLog(logged=tuple(logged), not_comparable=others)
+    one = "SELECT decision_id, order_id, customer_id, as_of_ms, features FROM decisions WHERE decision_id = ?"
+    return _drawn(store, pages, one, feature_set_version, sample, seed)
 
 
 def screening_features(
-    tx: Transaction, from_ms: int, until_ms: int, *, feature_set_version: str, sample: int, seed: int
+    store: Store, from_ms: int, until_ms: int, *, feature_set_version: str, sample: int, seed: int
 ) -> FeatureLog:
     """The features of at most `sample` screenings of a span, drawn at random."""
-    span = tuple(_SCREENING_PREFIX + first_id_at(instant)[len("dec_") :] for instant in (from_ms, until_ms))
-    known = tx.execute(
+    pages = _pages(
+        store,
         "SELECT screening_id, feature_set_version FROM screenings "
-        "WHERE screening_id >= ? AND screening_id < ? ORDER BY screening_id",
-        span,
+        "WHERE screening_id > ? AND screening_id < ? ORDER BY screening_id LIMIT ?",
+        first_id_at(from_ms, _SCREENING_PREFIX),
+        first_id_at(until_ms, _SCREENING_PREFIX),
     )
-    ids, others = _drawn(known, feature_set_version, sample, seed)
-    logged = []
-    for log_id in ids:
-        rows = tx.execute(
-            "SELECT screenings.screening_id, screenings.order_id, decisions.customer_id, "
-            "screenings.as_of_ms, screenings.features FROM screenings "
-            "JOIN decisions ON decisions.order_id = screenings.order_id "
-            "WHERE screenings.screening_id = ? LIMIT 1",
-            (log_id,),
-        )
-        logged += [_features(row) for row in rows]
-    return FeatureLog(logged=tuple(logged), not_comparable=others)
+    one = (
+        "SELECT screenings.screening_id, screenings.order_id, decisions.customer_id, "
+        "screenings.as_of_ms, screenings.features FROM screenings "
+        "JOIN decisions ON decisions.order_id = screenings.order_id "
+        "WHERE screenings.screening_id = ? LIMIT 1"
+    )
+    return _drawn(store, pages, one, feature_set_version, sample, seed)
 
 
 def _drawn(
-    known: Sequence[tuple[Any, ...]], feature_set_version: str, sample: int, seed: int
-) -> tuple[list[str], int]:
-    ids = [str(log_id) for log_id, version in known if version == feature_set_version]
-    others = len(known) - len(ids)
+    store: Store,
+    pages: Iterator[Sequence[tuple[Any, ...]]],
+    one: str,
+    feature_set_version: str,
+    sample: int,
+    seed: int,
+) -> FeatureLog:
+    """A random sample of what pages of (id, version) list, read with `one`; in the order of the ids.
+
+    Vitter's reservoir (algorithm R): after n ids each of them is in the sample with chance sample / n, and
+    no more than the sample is ever held.
+    """
     chance = random.Random(seed)  # noqa: S311 - a sample for a check, nothing secret
-    return sorted(chance.sample(ids, min(sample, len(ids)))), others
+    drawn: list[str] = []
+    comparable = others = 0
+    for rows in pages:
+        for log_id, version in rows:
+            if version != feature_set_version:
+                others += 1
+                continue
+            comparable += 1
+            place = len(drawn) if len(drawn) < sample else chance.randrange(comparable)
+            if place < sample:
+                drawn[place : place + 1] = [str(log_id)]
+    with store.reading() as tx:
+        logged = [_features(row) for log_id in sorted(drawn) for row in tx.execute(one, (log_id,))]
+    return FeatureLog(logged=tuple(logged), not_comparable=others)
 
 
 def _features(row: Sequence[Any]) -> FeaturesInLog:

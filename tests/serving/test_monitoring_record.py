@@ -1,5 +1,6 @@
 """What monitoring reads of the store, on both databases."""
 
+from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -110,6 +111,40 @@ def test_a_sample_is_drawn_where_the_log_is_long(store: Store) -> None:
         decide(store, number, "c1", WINDOW + number * DAY)
     (rebuilt,) = read(store, sample=3).rebuilt
     assert rebuilt.compared == 3
+
+
+def test_every_decision_has_the_same_chance_to_be_drawn_whichever_page_it_is_on(
+    store: Store, monkeypatch: Any
+) -> None:
+    monkeypatch.setattr(decision_window, "PAGE", 2)
+    a_known_customer(store, "c1")
+    ids = [decide(store, number, "c1", WINDOW + number * DAY) for number in range(1, 6)]
+    decide(store, 6, "c1", WINDOW + 3 * DAY, feature_set_version="another")
+    drawn: Counter[str] = Counter()
+    for seed in range(300):
+        log = decision_window.checkout_features(
+            store, WINDOW, NOW, feature_set_version=INVOICE_ELIGIBILITY.version, sample=2, seed=seed
+        )
+        found = [one.log_id for one in log.logged]
+        assert found == sorted(found)
+        assert (len(found), log.not_comparable) == (2, 1)
+        drawn.update(found)
+    # 120 are expected of each, with a standard deviation of 8.5.
+    assert sorted(drawn) == ids
+    assert all(85 <= drawn[one] <= 155 for one in ids)
+
+
+def test_between_two_pages_no_transaction_is_open(store: Store, monkeypatch: Any) -> None:
+    monkeypatch.setattr(decision_window, "PAGE", 2)
+    a_known_customer(store, "c1")
+    for number in range(1, 6):
+        decide(store, number, "c1", WINDOW + number * DAY)
+    pages = 0
+    for _ in decision_window.answers_between(store, WINDOW, NOW):
+        pages += 1
+        # A write of this thread would be refused inside a reader's transaction.
+        decide(store, 10 + pages, "c1", WINDOW - pages * DAY)
+    assert pages == 3
 
 
 def test_events_are_counted_before_the_window_and_in_it(store: Store) -> None:

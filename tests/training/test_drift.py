@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from scipy.stats import chi2_contingency
+from scipy.stats import chi2_contingency, hypergeom
 
 from training.drift import Binned, binned_categories, binned_numbers, drift, homogeneity
 
@@ -72,6 +72,42 @@ def test_the_p_value_is_that_of_shuffling_customers() -> None:
     ours = homogeneity(both, customer[~is_later], customer[is_later]).p_value
     assert 0.005 < ours < 0.5
     assert ours == pytest.approx(np.mean(np.array(shuffled) >= found), abs=0.04)
+
+
+@pytest.mark.parametrize("size", [(1800, 300), (360, 60)])
+@pytest.mark.parametrize("share", [0.01, 0.02, 0.03])
+def test_a_rare_value_is_called_drift_no_more_often_than_by_shuffling(
+    size: tuple[int, int], share: float
+) -> None:
+    earlier, later = size
+    rare = round(share * sum(size))
+    # One decision a customer: how many rare ones shuffling puts on the later side is hypergeometric.
+    places = np.arange(min(rare, later) + 1)
+    chance = hypergeom(sum(size), rare, later).pmf(places)
+    gap = np.abs((rare - places) / earlier - places / later)
+    shuffled = np.array([chance[gap >= one - 1e-12].sum() for one in gap])
+    ours = []
+    for now in places.tolist():
+        both = Binned(
+            names=("0", "above 0"),
+            earlier=(np.arange(earlier) < rare - now).astype(np.int64),
+            later=(np.arange(later) < now).astype(np.int64),
+        )
+        ours.append(homogeneity(both, np.arange(earlier), earlier + np.arange(later)).p_value)
+    for level in (0.05, 0.01, 1e-3, 1e-4):
+        assert chance[np.array(ours) <= level].sum() <= level
+    assert ours[0] >= 0.4 * shuffled[0]
+    assert np.all(np.array(ours)[shuffled < 1e-8] < 1e-3)
+
+
+def test_a_side_that_happens_to_have_no_rare_value_is_no_drift() -> None:
+    both = Binned(
+        names=("0", "above 0"),
+        earlier=np.repeat([0, 1], [343, 17]),
+        later=np.zeros(60, dtype=np.int64),
+    )
+    ours = homogeneity(both, np.arange(360), 360 + np.arange(60)).p_value
+    assert ours == pytest.approx(chi2_contingency(both.counts(), correction=False).pvalue, abs=0.01)
 
 
 @pytest.mark.parametrize("broken", [0.0, np.nan])

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from scipy.stats import norm, poisson_binom
+from scipy.stats import binom, norm, poisson_binom
 from sklearn.metrics import brier_score_loss, roc_auc_score
 
 from training.evaluation import evaluate
@@ -60,6 +60,57 @@ def test_a_doubled_bad_rate_is_not_explained_by_chance() -> None:
     assert found.observed_to_expected.low > 1.5
     assert found.count_p_value < 1e-4
     assert found.bads > found.expected_high
+
+
+@pytest.mark.parametrize("bads", [0, 1, 5, 12, 18])
+def test_the_p_value_of_a_count_of_independent_decisions_is_exact_at_few_expected(bads: int) -> None:
+    probability = np.random.default_rng(8).beta(1, 19, 100)
+    expected = poisson_binom(probability.tolist())
+    label = (np.arange(100) < bads).astype(np.int8)
+    found = realised_performance(label, probability, np.arange(100))
+    assert found.count_is_exact
+    tails = expected.cdf(bads), expected.sf(bads - 1)
+    assert found.count_p_value == pytest.approx(min(2 * min(tails), 1.0), rel=1e-6)
+
+
+@pytest.mark.parametrize("bad_customers", [4, 8, 15, 22, 27, 32])
+def test_the_p_value_of_a_count_in_clusters_is_that_of_as_many_customers(bad_customers: int) -> None:
+    customers, orders, share = 300, 4, 0.05
+    customer = np.repeat(np.arange(customers), orders)
+    label = (customer < bad_customers).astype(np.int8)
+    found = realised_performance(label, np.full(len(customer), share), customer)
+    assert not found.count_is_exact
+    exact = binom(customers, share)
+    twice = min(2 * min(exact.cdf(bad_customers), exact.sf(bad_customers - 1)), 1.0)
+    assert np.log(found.count_p_value) == pytest.approx(np.log(twice), abs=np.log(1.5))
+
+
+def test_calibrated_probabilities_are_doubted_no_more_often_than_said_at_five_expected_bads() -> None:
+    generator = np.random.default_rng(9)
+    probability = generator.beta(1, 19, 100)
+    runs = 50_000
+    bads = np.concatenate(
+        [(generator.random((1000, 100)) < probability).sum(axis=1) for _ in range(runs // 1000)]
+    )
+    p_value = np.array(
+        [
+            realised_performance(
+                (np.arange(100) < count).astype(np.int8), probability, np.arange(100)
+            ).count_p_value
+            for count in range(int(bads.max()) + 1)
+        ]
+    )[bads]
+    for level in (0.05, 0.01, 1e-3, 4e-4):
+        assert (p_value <= level).mean() <= level + 4 * np.sqrt(level / runs)
+        # So few counts are possible that a level is not met exactly, but no tail is forgotten either.
+        assert (p_value <= level).mean() >= level / 10
+
+
+def test_probabilities_of_nothing_are_refuted_by_anything() -> None:
+    label = np.array([0, 1, 0], dtype=np.int8)
+    customer = np.array([1, 1, 2])
+    assert realised_performance(label, np.zeros(3), customer).count_p_value == 0.0
+    assert realised_performance(np.zeros(3, dtype=np.int8), np.zeros(3), customer).count_p_value == 1.0
 
 
 def test_the_expected_range_is_exact() -> None:

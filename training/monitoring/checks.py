@@ -32,6 +32,8 @@ NOTICE_BAD_RATE_FACTOR = 1.25
 NOTICE_BRIER_EXCESS = 0.1
 ALARM_BRIER_EXCESS = 0.25
 LEAST_EXPECTED_BADS = 5.0
+LEAST_EXPECTED_CLUSTERED_BADS = 10.0
+"""Where customers' decisions are alike there are fewer that count, and the test is an approximation."""
 NOTICE_RATE_CHANGE = {"approval rate": 0.05, "release rate": 0.1}
 ALARM_RATE_CHANGE = {"approval rate": 0.1, "release rate": 0.2}
 TOLERATED_UNAVAILABLE = 0.005
@@ -247,15 +249,21 @@ def estimated_candidates(
 
 
 def realised_candidates(
-    model: str, found: RealisedPerformance, expected_auc: float, bad_rate_factor: float
+    model: str,
+    found: RealisedPerformance,
+    expected_auc: float,
+    bad_rate_factor: float,
+    trained_on: int = 0,
 ) -> list[Candidate]:
     """What the labels that arrived say, against what the probabilities had promised.
 
-    bad_rate_factor: from which factor on the bad rate is an alarm.
+    bad_rate_factor: from which factor on the bad rate is an alarm. trained_on: decisions with labels that
+    are not among these because the champion was trained on them.
     """
-    is_judged = (
-        found.decisions >= LEAST_DECISIONS and found.mean_probability * found.decisions >= LEAST_EXPECTED_BADS
-    )
+    least = LEAST_EXPECTED_BADS if found.count_is_exact else LEAST_EXPECTED_CLUSTERED_BADS
+    expected_bads = found.mean_probability * found.decisions
+    is_judged = found.decisions >= LEAST_DECISIONS and expected_bads >= least
+    left_out = f"; {trained_on:,} more left out, the champion was trained on them" if trained_on else ""
     ratio = found.observed_to_expected
     excess = found.brier / found.expected_brier - 1 if found.expected_brier > 0 else 0.0
     brier_level = Level.ALARM if excess >= ALARM_BRIER_EXCESS else Level.NOTICE
@@ -269,7 +277,7 @@ def realised_candidates(
             is_judged=is_judged,
             finding=f"{found.bads} of {found.decisions:,} turned out bad ({found.bad_rate:.2%}); "
             f"{found.expected_low} to {found.expected_high} were expected: {ratio.value:.2f} times "
-            f"[{ratio.low:.2f}, {ratio.high:.2f}]",
+            f"[{ratio.low:.2f}, {ratio.high:.2f}]{left_out}",
         ),
         Candidate(
             section=Section.CALIBRATION,
@@ -397,6 +405,19 @@ def champion_candidate(model: str, change: ChampionChange) -> Candidate:
         p_value=None,
         is_judged=True,
         finding=f"{change.kind.value}{against} on {change.at:%Y-%m-%d} by {change.by}: {change.reason}",
+    )
+
+
+def unwatched_candidate(model: str, finding: str, level: Level) -> Candidate:
+    """A model that is not watched: a mistyped home must not pass for a quiet month."""
+    return Candidate(
+        section=Section.CHAMPION,
+        model=model,
+        name="not watched",
+        worst_level=level,
+        p_value=None,
+        is_judged=True,
+        finding=finding,
     )
 
 

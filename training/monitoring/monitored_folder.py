@@ -80,11 +80,14 @@ def input_drifts(directory: Path, period: Period) -> tuple[Drift, ...]:
     """How far the columns of orders have moved.
 
     Of an e-mail address only its domain is looked at, of the columns that may be missing only whether they
-    are. Raises TrainingError where window or reference has no order.
+    are. What was recorded after the window's end is not seen, so that a day looked back at gives what that
+    day's run gave. Raises TrainingError where window or reference has no order.
     """
-    names = [ORDERS.entity, "occurred_at", "corrects", "amount_cents", "vat_cents", "contact_email"]
+    names = [ORDERS.entity, "occurred_at", "recorded_at", "corrects", "amount_cents", "vat_cents"]
+    names.append("contact_email")
     orders = read_table(directory, ORDERS, [*names, *CATEGORIES, *PRESENCE])
     orders = orders.filter(pc.is_null(orders["corrects"]))
+    orders = orders.filter(pa.array(milliseconds(orders["recorded_at"]) < period.window_until_ms))
     ordered_at = milliseconds(orders["occurred_at"])
     window, reference = period.is_window(ordered_at), period.is_reference(ordered_at)
     for mask, what in ((window, "window"), (reference, "reference")):
@@ -114,6 +117,14 @@ def input_drifts(directory: Path, period: Period) -> tuple[Drift, ...]:
         found.append((name, binned_categories(values[reference], values[window])))
     months = period.month_of(ordered_at[reference])
     return tuple(drift(name, binned, customer[reference], customer[window], months) for name, binned in found)
+
+
+def were_recorded_before(directory: Path, order_id: NDArray[np.object_], until_ms: int) -> NDArray[np.bool_]:
+    """Which orders the folder knew before an instant. Shape (n,); an order that it does not hold is not."""
+    orders = read_table(directory, ORDERS, ["order_id", "recorded_at"])
+    known = orders["order_id"].filter(pa.array(milliseconds(orders["recorded_at"]) < until_ms))
+    found = pc.is_in(pa.array(order_id, pa.string()), value_set=known.combine_chunks())
+    return np.asarray(found.to_numpy(zero_copy_only=False), dtype=bool)
 
 
 def _numbers(column: pa.ChunkedArray) -> Float64Array:

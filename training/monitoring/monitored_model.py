@@ -30,11 +30,13 @@ from training.model_artifact import CalibratedModel, read_model
 from training.monitoring.checks import (
     LEAST_EXPECTED_BADS,
     Candidate,
+    Level,
     Section,
     champion_candidate,
     drift_candidate,
     estimated_candidates,
     realised_candidates,
+    unwatched_candidate,
 )
 from training.monitoring.estimated_performance import (
     EstimatedPerformance,
@@ -43,15 +45,14 @@ from training.monitoring.estimated_performance import (
     expected_auc_change,
     mean_change,
 )
-from training.monitoring.monitored_folder import numbers_of
+from training.monitoring.monitored_folder import numbers_of, were_recorded_before
 from training.monitoring.period import Period
 from training.monitoring.realised_performance import RealisedPerformance, realised_performance
 from training.order_risk import MEAN_PROBABILITY_FACTOR as ORDER_RISK_PROBABILITY_FACTOR
 from training.order_risk_labels import LABEL_DELAY_DAYS, UNLABELLED, order_risk_labels
-from training.registry import ModelRegistry
+from training.registry import ModelRegistry, iso_instant
 
 TREND_DAYS = 365
-UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +61,7 @@ class VintageFigures:
 
     labelled: decisions whose label is known by the end of the window; the figures after it are of those,
     None where there are too few. expected_bad_rate: with what the probabilities allow in 95 %.
-    was_trained_on: whether the champion's training period covers part of the month.
+    trained_on: how many of those labelled the champion was trained on; the figures flatter it there.
     """
 
     month: str
@@ -73,14 +74,15 @@ class VintageFigures:
     observed_to_expected: Interval | None
     auc: Interval | None
     expected_auc: float | None
-    was_trained_on: bool
+    trained_on: int
 
 
 @dataclass(frozen=True, kw_only=True)
 class ModelWatch:
     """Everything about one champion. score: the drift of its probabilities, None where there is no champion.
 
-    realised: of the decisions whose labels became known in the window, None where there are none.
+    realised: of the decisions whose labels became known in the window and that the champion was not trained
+        on, None where there are none. trained_on: how many it was trained on and are left out there.
     """
 
     model: str
@@ -93,6 +95,7 @@ class ModelWatch:
     estimated: EstimatedPerformance | None = None
     estimated_reference: EstimatedPerformance | None = None
     realised: RealisedPerformance | None = None
+    trained_on: int = 0
     vintages: tuple[VintageFigures, ...] = ()
 
 
@@ -124,6 +127,12 @@ class ScoredDecisions:
             matured_at_ms=self.matured_at_ms[mask],
             shared={kind: numbers[mask] for kind, numbers in self.shared.items()},
         )
+
+    def is_trained_on(self, trained_until_ms: int | None) -> NDArray[np.bool_]:
+        """Which decisions a model was trained on: those whose label had matured by then. None: not known."""
+        if trained_until_ms is None:
+            return np.zeros(len(self.label), dtype=bool)
+        return np.asarray((self.label != UNLABELLED) & (self.matured_at_ms < trained_until_ms))
 
     def unit(self, feature: Feature) -> Int64Array:
         """What stands or falls together in a feature: a merchant's orders share what counts its orders."""
@@ -158,16 +167,26 @@ def watch_model(
     """
     version = registry.champion_version(model)
     if version is None:
-        return Watched(watch=ModelWatch(model=model, version=None, note="no champion: nothing is watched"))
+        note = "no champion: nothing is watched"
+        return Watched(
+            watch=ModelWatch(model=model, version=None, note=note),
+            candidates=[unwatched_candidate(model, f"{note}; is BONITAS_HOME right?", Level.NOTICE)],
+        )
     feature_set = FEATURE_SETS[model]
     if registry.feature_set_version(model, version) != feature_set.version:
         note = f"champion {version} reads features that are computed no more: train a new one"
-        return Watched(watch=ModelWatch(model=model, version=version, note=note))
+        return Watched(
+            watch=ModelWatch(model=model, version=version, note=note),
+            candidates=[
+                unwatched_candidate(model, f"{note}; until then it decides about nobody", Level.ALARM)
+            ],
+        )
     changes = [
         champion_candidate(model, change)
         for change in registry.champion_changes(model, now=now)
         if period.window_from_ms <= round(change.at.timestamp() * 1000) < period.window_until_ms
     ]
+    trained_until_ms = registry.trained_until_ms(model, version)
     with tempfile.TemporaryDirectory() as scratch:
         folder = registry.model_folder(model, version, Path(scratch))
         document = json.loads((folder / "model.json").read_text())
@@ -179,14 +198,18 @@ def watch_model(
         model=model,
         features=feature_set.features,
         bad_rate_factor=MEAN_PROBABILITY_FACTOR if is_eligibility else ORDER_RISK_PROBABILITY_FACTOR,
+        trained_until_ms=trained_until_ms,
         seed=seed,
     )
-    trained_until = document.get("trained_until", UNKNOWN)
+    if trained_until_ms is None:
+        trained_until = "a day it does not say, so that realised figures may be of decisions it has seen"
+    else:
+        trained_until = iso_instant(trained_until_ms)[:10]
     watch = replace(
         found.watch,
         version=version,
-        note=f"champion {version}, trained until {trained_until[:10]}; {found.watch.note}",
-        vintages=_vintages(scored, trained_until, seed),
+        note=f"champion {version}, trained until {trained_until}; {found.watch.note}",
+        vintages=_vintages(scored, trained_until_ms, seed),
     )
     return Watched(watch=watch, candidates=[*found.candidates, *changes])
 
@@ -201,6 +224,8 @@ def _scored(
     decisions = decisions.where(
         (decisions.as_of_ms >= starts_ms) & (decisions.as_of_ms < period.window_until_ms)
     )
+    known_then = were_recorded_before(directory, decisions.decision_id, period.window_until_ms)
+    decisions = decisions.where(known_then)
     values = build_features(directory, decisions, FEATURE_SETS[model], progress).values
     label_of: dict[str, tuple[int, int]] = {}
     if is_eligibility:
@@ -257,11 +282,14 @@ def watch_scored(
     model: str,
     features: Sequence[Feature],
     bad_rate_factor: float,
+    trained_until_ms: int | None = None,
     seed: int = 0,
 ) -> Watched:
     """Judge a champion by its decisions in window and reference, and by the labels that matured.
 
-    bad_rate_factor: from which factor on an expected or realised bad rate is an alarm.
+    bad_rate_factor: from which factor on an expected or realised bad rate is an alarm. trained_until_ms:
+        labels that had matured by then were trained on and say nothing of how the champion does; None
+        where that is not known.
     """
     before = scored.where(period.is_reference(scored.as_of_ms))
     now = scored.where(period.is_window(scored.as_of_ms))
@@ -305,15 +333,20 @@ def watch_scored(
                 estimated=estimated_performance(now.probability, seed=seed),
                 estimated_reference=estimated_performance(before.probability, seed=seed),
             )
-    vintage = scored.where(period.is_window(scored.matured_at_ms) & (scored.label != UNLABELLED))
+    matured = period.is_window(scored.matured_at_ms) & (scored.label != UNLABELLED)
+    trained_on = scored.is_trained_on(trained_until_ms)
+    watch = replace(watch, trained_on=int((matured & trained_on).sum()))
+    vintage = scored.where(matured & ~trained_on)
     if len(vintage.label):
         realised = realised_performance(vintage.label, vintage.probability, vintage.customer)
         watch = replace(watch, realised=realised)
-        candidates += realised_candidates(model, realised, expected_auc(vintage.probability), bad_rate_factor)
+        candidates += realised_candidates(
+            model, realised, expected_auc(vintage.probability), bad_rate_factor, watch.trained_on
+        )
     return Watched(watch=watch, candidates=candidates)
 
 
-def _vintages(scored: ScoredDecisions, trained_until: str, seed: int) -> tuple[VintageFigures, ...]:
+def _vintages(scored: ScoredDecisions, trained_until_ms: int | None, seed: int) -> tuple[VintageFigures, ...]:
     """Figures by calendar month of the decision, in UTC, the earliest first."""
     months = scored.as_of_ms.astype("datetime64[ms]").astype("datetime64[M]")
     figures = []
@@ -336,7 +369,7 @@ def _vintages(scored: ScoredDecisions, trained_until: str, seed: int) -> tuple[V
                 observed_to_expected=None if found is None else found.observed_to_expected,
                 auc=found.auc if found is not None and ranks else None,
                 expected_auc=expected_auc(known.probability) if ranks else None,
-                was_trained_on=str(month) < trained_until[:7],
+                trained_on=int(known.is_trained_on(trained_until_ms).sum()),
             )
         )
     return tuple(figures)

@@ -9,6 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from data_contracts.json_values import json_values
 from data_contracts.progress import Progress, no_progress
 from training.drift import Drift
 from training.monitoring.checks import (
@@ -64,8 +65,8 @@ class MonitoringReport:
         return tuple(check for check in self.checks if check.level is level)
 
     def to_json(self) -> dict[str, Any]:
-        """The report as JSON values."""
-        return {
+        """The report as JSON values; null is a feature that was missing, or a figure there is none of."""
+        document = {
             "level": self.level.value,
             "directory": self.directory,
             "run_at": self.run_at.isoformat(timespec="seconds"),
@@ -81,6 +82,7 @@ class MonitoringReport:
             "weeks": [asdict(week) for week in self.weeks],
             "live_note": self.live_note,
         }
+        return dict(json_values(document))
 
     def to_text(self) -> str:
         """The verdict in a few lines for a person."""

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import gammainc, gammaincc
 from scipy.stats import norm, rankdata
 
 from features.instants import Float64Array, Int64Array
@@ -40,7 +41,8 @@ class RealisedPerformance:
     """A model's figures on labelled decisions, beside what its probabilities had promised.
 
     observed_to_expected: bad decisions over the sum of the probabilities, with a 95 % interval.
-    count_p_value: that the number of bad ones is as expected. spiegelhalter_z, spiegelhalter_p_value: that
+    count_p_value: that the number of bad ones is as expected; count_is_exact where that is the exact
+        distribution's, False where an approximation had to do. spiegelhalter_z, spiegelhalter_p_value: that
         the probabilities are calibrated all along their range.
     auc: with a 95 % interval; None without decisions of both kinds.
     """
@@ -53,6 +55,7 @@ class RealisedPerformance:
     expected_high: int
     observed_to_expected: Interval
     count_p_value: float
+    count_is_exact: bool
     spiegelhalter_z: float
     spiegelhalter_p_value: float
     brier: float
@@ -73,22 +76,25 @@ def realised_performance(
 
     customer: a number for each decision's customer. Raises ValueError if there is no decision.
 
-    The number of bad decisions minus the sum of the probabilities, over its standard deviation, is
-    standard normal for calibrated ones. Spiegelhalter's z weighs each difference label - p by 1 - 2p, and
-    so is the Brier score minus its expectation, over its standard deviation. For independent decisions
-    the variance is the sum of w^2 p (1 - p); it is multiplied by how alike a customer's decisions are: the
-    sum over customers of (sum of w (label - q))^2 over the sum of w^2 q (1 - q), at least 1. There q is p
-    times observed over expected, or a bad rate that has doubled would pass for customers being alike.
+    The number of bad decisions is judged by its exact distribution, the Poisson binomial, where a customer's
+    decisions are not alike, and otherwise by the one that `_approximate_tail` describes. Spiegelhalter's z
+    weighs each difference label - p by 1 - 2p, and so is the Brier score minus its expectation, over its
+    standard deviation. For independent decisions the variance is the sum of w^2 p (1 - p); it is multiplied
+    by how alike a customer's decisions are: the sum over customers of (sum of w (label - q))^2 over the sum
+    of w^2 q (1 - q), at least 1. There q is p times observed over expected, or a bad rate that has doubled
+    would pass for customers being alike.
     """
     if len(label) == 0:
         raise ValueError("labelled decisions are needed")
     expected = float(probability.sum())
     ratio = float(label.sum()) / expected if expected > 0 else float("nan")
-    observed = np.minimum(probability * ratio, 1.0) if label.any() else probability
+    observed = np.minimum(probability * ratio, 1.0) if label.any() and expected > 0 else probability
     ones = np.ones(len(label))
-    alike = _alike(label, observed, customer, ones)
-    deviation = float(np.sqrt(alike * np.sum(probability * (1 - probability))))
-    count_z = (float(label.sum()) - expected) / deviation if deviation > 0 else 0.0
+    # Decisions of different customers differ from independent ones by chance only.
+    has_one_each = len(np.unique(customer)) == len(customer)
+    alike = 1.0 if has_one_each else _alike(label, observed, customer, ones)
+    is_exact = alike == 1 and len(label) < _MOST_EXACT
+    tail = _exact_tail if is_exact else _approximate_tail
     weight = 1 - 2 * probability
     variance = float(np.sum(weight**2 * probability * (1 - probability)))
     brier_deviation = float(np.sqrt(_alike(label, observed, customer, weight) * variance))
@@ -106,7 +112,8 @@ def realised_performance(
         expected_low=low,
         expected_high=high,
         observed_to_expected=Interval(value=ratio, low=max(ratio - spread, 0.0), high=ratio + spread),
-        count_p_value=float(2 * norm.sf(abs(count_z))),
+        count_p_value=tail(int(label.sum()), probability, alike),
+        count_is_exact=is_exact,
         spiegelhalter_z=brier_z,
         spiegelhalter_p_value=float(2 * norm.sf(abs(brier_z))),
         brier=float(np.mean((label - probability) ** 2)),
@@ -133,6 +140,29 @@ def expected_bads(probability: Float64Array, *, coverage: float = 0.95) -> tuple
     low = int(np.searchsorted(at_most, tail, side="right"))
     high = int(np.searchsorted(at_most, 1 - tail, side="left"))
     return low, min(high, len(probability))
+
+
+def _exact_tail(bads: int, probability: Float64Array, _: float) -> float:
+    """Two-sided p-value of a count of independent bad decisions: twice the smaller tail, at most 1."""
+    chance = _chance_of_counts(probability)
+    return min(2 * float(min(chance[: bads + 1].sum(), chance[bads:].sum())), 1.0)
+
+
+def _approximate_tail(bads: int, probability: Float64Array, alike: float) -> float:
+    """Two-sided p-value where the variance is `alike` times that of independent decisions.
+
+    The count is taken for a multiple of a Poisson variable with the same mean and variance, continued
+    between whole numbers by the incomplete gamma function: bad decisions that come in clusters of one size
+    have just that distribution. The normal distribution has too thin an upper tail at few expected ones.
+    """
+    mean = float(probability.sum())
+    variance = alike * float(np.sum(probability * (1 - probability)))
+    if variance <= 0:
+        return 1.0 if bads == mean else 0.0
+    size = variance / mean
+    at_least = float(gammainc(bads / size, mean / size)) if bads else 1.0
+    at_most = float(gammaincc(bads / size + 1, mean / size))
+    return min(2 * min(at_least, at_most), 1.0)
 
 
 def _chance_of_counts(probability: Float64Array) -> Float64Array:

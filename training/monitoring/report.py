@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
@@ -28,12 +27,8 @@ def write_report(report: MonitoringReport, out: Path) -> None:
     """
     out.mkdir(parents=True, exist_ok=True)
     _replace(out / PAGE, page(report))
-    _replace(out / DOCUMENT, json.dumps(report.to_json(), indent=1, default=_plain))
+    _replace(out / DOCUMENT, json.dumps(report.to_json(), indent=1, allow_nan=False))
     _replace(out / METRICS, metrics(report))
-
-
-def _plain(value: Any) -> Any:
-    return value.item() if hasattr(value, "item") else str(value)
 
 
 def _replace(file: Path, content: str) -> None:
