@@ -10,7 +10,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from training.alias_history import AliasHistory
+from training.alias_history import AliasHistory, version_now
 
 
 class ChangeKind(enum.Enum):
@@ -56,17 +56,18 @@ def version_before(changes: tuple[ChampionChange, ...]) -> str | None:
     A rollback takes its change back, so the next one goes a step further and not forth again. None where
     there is none.
     """
-    stack: list[str | None] = []
+    stack: list[str] = []
     for change in changes:
+        if change.version is None:
+            continue
         if change.kind is ChangeKind.ROLLED_BACK:
             while stack and stack[-1] != change.version:
                 stack.pop()
         if not stack or stack[-1] != change.version:
             stack.append(change.version)
-    if stack:
+    if stack and stack[-1] == version_now(changes):
         stack.pop()
-    earlier = [version for version in stack if version is not None]
-    return earlier[-1] if earlier else None
+    return stack[-1] if stack else None
 
 
 class ChampionHistory(AliasHistory[ChampionChange]):

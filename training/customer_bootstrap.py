@@ -45,6 +45,12 @@ class CustomerBootstrap:
         draws = [by_customer @ drawn.astype(np.float64) for drawn in self.drawn]
         return np.array([by_customer @ everybody, *draws])
 
+    def customers(self, column: Float64Array, group: NDArray[np.intp], groups: int) -> NDArray[np.intp]:
+        """How many customers have a row that is not 0 in each group; column: shape (n,). Shape (groups,)."""
+        counted = column != 0
+        pairs = np.unique(np.column_stack([group[counted], self.customer[counted]]), axis=0)
+        return np.bincount(pairs[:, 0], minlength=groups)
+
     def means(self, columns: Float64Array) -> Float64Array:
         """The mean of each column, shape (n, k): shape (1 + rounds, k)."""
         return np.array([weight @ columns / max(weight.sum(), 1.0) for weight in self.weights()])
@@ -72,12 +78,16 @@ def interval_of(draws: Float64Array) -> Interval | None:
     return Interval(value=float(draws[0]), low=float(low), high=float(high))
 
 
-def share_interval(draws: Float64Array, *, hits: int, trials: int) -> Interval:
+def share_interval(draws: Float64Array, *, hits: int, trials: int, customers: int) -> Interval:
     """The interval of a share: the wider of the bootstrap's and of Wilson's, end by end.
 
-    Few or no hits make a bootstrap too sure of itself: none drawn from none is none. trials: above 0.
+    Few or no hits make a bootstrap too sure of itself: none drawn from none is none. A share of none or all
+    has Wilson's on the number of customers: their rows may all go one way. The policy backtest has the same
+    rule. trials, customers: above 0.
     """
     wilson = wilson_interval(hits, trials)
+    if hits in {0, trials}:
+        return wilson_interval(customers if hits else 0, customers)
     found = interval_of(draws)
     if found is None:
         return wilson

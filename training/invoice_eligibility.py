@@ -26,7 +26,8 @@ from training.candidates import (
 from training.errors import TrainingError
 from training.evaluation import CUT_OFF_SHARE, Evaluation, Interval, auc_difference, evaluate
 from training.gates import Gate, gates
-from training.labels import LABEL_HORIZON_DAYS, Labels, file_labels
+from training.labels import LABEL_HORIZON_DAYS, Labels, file_labels, order_labels
+from training.leaks import LabelledFeatures, gates_without_rival
 from training.model_artifact import CalibratedModel
 from training.model_card import eligibility_card
 from training.registration import TrainingRequest, register_winner
@@ -169,7 +170,22 @@ def train(
     # What cannot be told apart is decided for the model that a person can read.
     winner = "lightgbm" if difference.low > 0 else "scorecard"
     model = candidates.models[winner]
-    judged = gates(model, feature_set, evaluations[winner], candidates.values, seed)
+    judged = (
+        *gates(model, feature_set, evaluations[winner], candidates.values, seed),
+        *gates_without_rival(
+            feature_set,
+            feature_set.names,
+            LabelledFeatures(
+                directory=directory,
+                decisions=candidates.test,
+                label=candidates.test_label,
+                values=candidates.test_values,
+            ),
+            model_auc=evaluations[winner].auc.value,
+            build=lambda folder, some, names: build_features(folder, some, names).values,
+            seed=seed,
+        ),
+    )
     progress(STEP, done=4, total=5)
     facts = {**candidates.facts, **request.facts()}
 
@@ -251,7 +267,9 @@ def _by_time(request: TrainingRequest, feature_set: FeatureSet, progress: Progre
     label = split.training.label
     tuned = None
     if request.tuning_trials:
-        places = time_ordered_folds(decisions.as_of_ms, split.training.known_at_ms, label)
+        places = time_ordered_folds(
+            decisions, label, lambda at_ms: order_labels(directory, at_ms).by_decision()
+        )
         tuned = _tuned(request, feature_set, values, label, places, progress)
     chosen = tuned.chosen if tuned else AS_USUAL
     models = fit_candidates(values, label, split.calibration, feature_set, seed, chosen)

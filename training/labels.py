@@ -79,6 +79,10 @@ class Labels:
     def __len__(self) -> int:
         return len(self.label)
 
+    def by_decision(self) -> dict[str, int]:
+        """The label of each decision by its id."""
+        return dict(zip(self.decisions.decision_id.tolist(), self.label.tolist(), strict=True))
+
     def where(self, mask: NDArray[np.bool_]) -> "Labels":
         """The labelled decisions that `mask` picks."""
         return Labels(

@@ -17,7 +17,7 @@ from sklearn.metrics import average_precision_score
 from data_contracts.progress import Progress, no_progress
 from features.decisions import Decisions
 from features.feature_sets import ORDER_RISK
-from features.instants import DAY_MS, Float64Array, Int64Array
+from features.instants import Float64Array, Int64Array
 from features.offline import build_features
 from features.order_risk_offline import approval_decisions, change_decisions
 from training.candidates import AS_USUAL, fit_candidate, fit_candidates
@@ -26,6 +26,7 @@ from training.errors import TrainingError
 from training.evaluation import Evaluation, Interval, average_precision_difference, evaluate
 from training.gates import Gate, direction_violations
 from training.labels import seen_until_ms
+from training.leaks import LabelledFeatures, gates_without_rival
 from training.model_artifact import CalibratedModel
 from training.model_card import order_risk_card
 from training.order_risk_labels import (
@@ -34,6 +35,7 @@ from training.order_risk_labels import (
     RiskSplit,
     delayed_split,
     fraud_known_at_ms,
+    order_risk_labels,
 )
 from training.registration import TrainingRequest, register_winner
 from training.registry import iso_instant
@@ -182,7 +184,23 @@ def train(
     # What cannot be told apart is decided for the model that a person can read.
     winner = "lightgbm" if difference.low > 0 else "scorecard"
     model = models[winner]
-    judged = _gates(model, evaluations[winner], test_values, seed)
+    labelled_test = split.test.where(known)
+    judged = (
+        *_gates(model, evaluations[winner], test_values, seed),
+        *gates_without_rival(
+            feature_set,
+            feature_set.names,
+            LabelledFeatures(
+                directory=directory,
+                decisions=labelled_test.decisions,
+                label=labelled_test.label,
+                values=test_values[known],
+            ),
+            model_auc=evaluations[winner].auc.value,
+            build=lambda folder, some, names: build_features(folder, some, names).values,
+            seed=seed,
+        ),
+    )
     progress(STEP, done=4, total=5)
     facts: dict[str, Any] = {
         "label": "confirmed fraud; orders cleared or paid in full are not, all others have no label",
@@ -205,7 +223,6 @@ def train(
         gates=judged,
         facts=facts,
     )
-    labelled_test = split.test.where(known)
     at_approval = len(split.training)
     evidence = ValidationEvidence(
         feature_set=feature_set,
@@ -274,9 +291,11 @@ def train(
 def _tuned(
     request: TrainingRequest, training: OrderLabels, values: Float64Array, progress: Progress
 ) -> Tuned:
-    """On time-ordered folds; a label counts as known when its delay has passed."""
-    as_of_ms = training.decisions.as_of_ms
-    places = time_ordered_folds(as_of_ms, as_of_ms + LABEL_DELAY_DAYS * DAY_MS, training.label)
+    places = time_ordered_folds(
+        training.decisions,
+        training.label,
+        lambda at_ms: order_risk_labels(request.directory, at_ms).by_decision(),
+    )
     return tune(
         tuning_folds(values, training.label, places),
         ORDER_RISK,
@@ -313,7 +332,7 @@ def _with_changes(directory: Path, split: RiskSplit) -> OrderLabels:
 
     An order is screened again when its delivery changes; a model that never saw that could not tell.
     """
-    label_of = dict(zip(split.training.decisions.decision_id.tolist(), split.training.label, strict=True))
+    label_of = split.training.by_decision()
     changes = change_decisions(directory)
     wanted = np.array(
         [

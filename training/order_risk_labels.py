@@ -49,6 +49,11 @@ class OrderLabels:
     def __len__(self) -> int:
         return len(self.label)
 
+    def by_decision(self) -> dict[str, int]:
+        """The known labels by order."""
+        known = self.where(self.is_known)
+        return dict(zip(known.decisions.decision_id.tolist(), known.label.tolist(), strict=True))
+
     def where(self, mask: NDArray[np.bool_]) -> "OrderLabels":
         """The orders that `mask` picks."""
         return OrderLabels(decisions=self.decisions.where(mask), label=self.label[mask])

@@ -15,20 +15,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
-from sklearn.metrics import roc_auc_score
 
-from data_contracts.ledger_contracts import ALL_CONTRACTS
-from data_contracts.parquet_ledger import has_table, read_table, write_table
 from data_contracts.progress import Progress, no_progress
 from features.decisions import LABELS_FILE, Decisions
 from features.declarations import Purpose
-from features.feature_sets import FEATURE_SETS, FeatureSet
+from features.feature_sets import FEATURE_SETS
 from features.instants import Float64Array
 from features.offline import build_features
-from features.supersession import milliseconds
 from training import gates, order_risk
 from training.alias_history import version_now
 from training.champion_history import ChampionChange, ChangeKind, version_before
@@ -43,6 +37,7 @@ from training.evaluation import (
 )
 from training.gates import Gate
 from training.labels import file_labels, ledger_end_ms, order_labels
+from training.leaks import FeatureBuilder, LabelledFeatures, gates_without_rival
 from training.model_artifact import CalibratedModel, read_model
 from training.order_risk_labels import order_risk_labels
 from training.registry import ModelRegistry, data_fingerprint, iso_instant
@@ -58,13 +53,8 @@ SHOWN_FIGURES = (
     "recall_at_1pct_fpr",
     "recall_at_5pct_fpr",
 )
-RECOMPUTED_CREDIT_DECISIONS = 200
-RECOMPUTED_FRAUD_DECISIONS = 6
 TIMED_ROWS = 200
 TIMED_ROUNDS = 15
-
-FeatureBuilder = Callable[[Path, Decisions, FeatureSet], Float64Array]
-"""Features of decisions from a ledger folder, shape (n_decisions, n_features)."""
 
 SingleRowScorer = Callable[[Sequence[float]], object]
 ScorerLoader = Callable[[Path, str], SingleRowScorer]
@@ -253,6 +243,8 @@ def compare(
             there_is = "no version" if champion is None else f"only version {champion}, its champion"
             raise TrainingError(f"{model_name} has {there_is}: run bonitas train {model_name} DIR")
         version = rivals[-1]
+    if version == champion:
+        raise TrainingError(f"version {version} of {model_name} is the champion: name another to compare")
     with tempfile.TemporaryDirectory() as scratch:
         pair = _pair(registry, model_name, version, champion, Path(scratch))
         evidence = _evidence(model_name, directory, *pair, build=_build(progress))
@@ -296,7 +288,7 @@ def promote(
         evidence = _evidence(model_name, directory, *pair, build=build)
         comparison = _comparison(model_name, directory, *pair, evidence, seed=seed)
         judged = _judge(
-            model_name, directory, folder, *pair, evidence, comparison, load_scorer, build=build, seed=seed
+            model_name, directory, *pair, evidence, comparison, load_scorer, build=build, seed=seed
         )
     failed = tuple(f"{gate.name}: {gate.finding}" for gate in judged if not gate.passed)
     change = None
@@ -519,7 +511,6 @@ def changed_decisions(
 def _judge(
     model_name: str,
     directory: Path,
-    scratch: Path,
     champion: _Registered | None,
     challenger: _Registered,
     evidence: _Evidence,
@@ -539,9 +530,6 @@ def _judge(
             load_scorer(challenger.folder, challenger.version),
             evidence.values[np.random.default_rng(seed).integers(0, len(evidence.values), TIMED_ROWS)],
         )
-    changed, recomputed = _features_that_see_the_future(
-        directory, scratch, evidence, feature_set, build=build, seed=seed
-    )
     half = len(evidence.label) // 2
     return (
         gates.discrimination_gate(
@@ -559,97 +547,21 @@ def _judge(
             later=len(evidence.label) - half,
         ),
         gates.directions_gate(challenger.model, feature_set, evidence.values, seed=seed),
-        gates.protected_gate(feature_set, challenger.features),
-        gates.future_rows_gate(changed, recomputed=recomputed),
-        gates.clocks_gate(rows_known_too_early(directory)),
-        gates.single_feature_gate(
-            feature_set, single_feature_auc(evidence.label, evidence.values), evaluation.auc.value
+        *gates_without_rival(
+            feature_set,
+            challenger.features,
+            LabelledFeatures(
+                directory=directory,
+                decisions=evidence.decisions,
+                label=evidence.label,
+                values=evidence.values,
+            ),
+            model_auc=evaluation.auc.value,
+            build=build,
+            seed=seed,
         ),
         gates.speed_gate(ratio),
     )
-
-
-def single_feature_auc(label: NDArray[np.int8], values: Float64Array) -> Float64Array:
-    """AUC of each feature alone in its better direction, shape (n_features,).
-
-    values: shape (n, n_features). Missing values rank lowest or highest, whichever tells more: that a
-    value is missing may be the leak.
-    """
-    best = np.full(values.shape[1], 0.5)
-    for index in range(values.shape[1]):
-        column = values[:, index]
-        missing = np.isnan(column)
-        for stand_in in (-np.finfo(np.float64).max, np.finfo(np.float64).max):
-            auc = float(roc_auc_score(label, np.where(missing, stand_in, column)))
-            best[index] = max(best[index], auc, 1 - auc)
-            if not missing.any():
-                break
-    return best
-
-
-def rows_known_too_early(directory: Path) -> dict[str, int]:
-    """How many rows of each contract were recorded before they happened."""
-    counts = {}
-    for contract in ALL_CONTRACTS:
-        if has_table(directory, contract):
-            table = read_table(directory, contract, ["recorded_at", "occurred_at"])
-            early = milliseconds(table["recorded_at"]) < milliseconds(table["occurred_at"])
-            counts[contract.name] = int(early.sum())
-    return counts
-
-
-def _features_that_see_the_future(
-    directory: Path,
-    scratch: Path,
-    evidence: _Evidence,
-    feature_set: FeatureSet,
-    *,
-    build: FeatureBuilder,
-    seed: int,
-) -> tuple[tuple[str, ...], int]:
-    """Features that change when rows recorded at or after the decision are gone, and decisions tried."""
-    order = np.random.default_rng(seed).permutation(len(evidence.label))
-    if feature_set.purpose is Purpose.FRAUD:
-        # Risk features cross customers, so each decision needs a folder that ends just before it.
-        groups = [order[place : place + 1] for place in range(RECOMPUTED_FRAUD_DECISIONS)]
-    else:
-        _, first = np.unique(evidence.decisions.customer_id[order].astype(str), return_index=True)
-        groups = [order[np.sort(first)[:RECOMPUTED_CREDIT_DECISIONS]]]
-    changed = np.zeros(len(feature_set.features), dtype=bool)
-    for number, places in enumerate(groups):
-        mask = np.zeros(len(order), dtype=bool)
-        mask[places] = True
-        decisions = evidence.decisions.where(mask)
-        past = scratch / f"past-{number}"
-        _write_past(directory, past, decisions, of_these_customers=feature_set.purpose is not Purpose.FRAUD)
-        again, at_first = build(past, decisions, feature_set), evidence.values[mask]
-        changed |= np.any((again != at_first) & ~(np.isnan(again) & np.isnan(at_first)), axis=0)
-    names = tuple(name for name, differs in zip(feature_set.names, changed, strict=True) if differs)
-    return names, sum(len(places) for places in groups)
-
-
-def _write_past(directory: Path, past: Path, decisions: Decisions, *, of_these_customers: bool) -> None:
-    """Write a ledger folder without what was recorded at or after the decisions.
-
-    of_these_customers: keep only rows of the decisions' customers, each up to the customer's one decision;
-        otherwise there is one decision, and everybody's rows up to it are kept.
-    """
-    customers = pa.array(decisions.customer_id.tolist(), pa.string())
-    for contract in ALL_CONTRACTS:
-        if not has_table(directory, contract):
-            continue
-        table = read_table(directory, contract)
-        if of_these_customers:
-            if "customer_id" not in table.column_names:
-                continue
-            place = pc.index_in(table["customer_id"], value_set=customers)
-            table = table.filter(pc.is_valid(place))
-            end_ms = decisions.as_of_ms[pc.drop_null(place).to_numpy()]
-        else:
-            end_ms = decisions.as_of_ms[:1]
-        table = table.filter(pa.array(milliseconds(table["recorded_at"]) < end_ms))
-        if table.num_rows:
-            write_table(past, contract, table)
 
 
 def single_row_time_ratio(

@@ -1,6 +1,5 @@
 """What became of each order in money: labels say whether it was paid, this how much was lost."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,10 +36,7 @@ def realised_outcomes(directory: Path, cut_off_ms: int) -> RealisedOutcomes:
     Raises NoDecisionsError if the folder holds no orders.
     """
     invoices = invoices_by_order(directory, cut_off_ms)
-    labels = order_labels(directory, cut_off_ms)
-    label_of: Mapping[str, int] = dict(
-        zip(labels.decisions.decision_id.tolist(), labels.label.tolist(), strict=True)
-    )
+    label_of = order_labels(directory, cut_off_ms).by_decision()
     findings = standing_rows(directory, ORDER_OUTCOMES, ["order_id", "kind"], cut_off_ms)
     fraud = {
         order_id

@@ -103,19 +103,29 @@ class ModelRegistry:
     def champion_changes(self, model_name: str, *, now: datetime) -> tuple[ChampionChange, ...]:
         """Every champion there was, oldest first; an alias moved by other means is noted as of `now`.
 
-        Raises HistoryDamagedError.
+        Raises HistoryDamagedError, and TrainingError where this registry is not the history's.
         """
         with self._history.writing(model_name) as history:
+            self._refuse_another_registry(model_name, version_now(history.changes))
             self._catch_up(history, model_name, now)
             return history.changes
+
+    def _refuse_another_registry(self, model_name: str, version: str | None) -> None:
+        """An empty registry under a mistyped address must not pass for an alias that was taken away."""
+        if version is not None and version not in self.versions(model_name):
+            raise TrainingError(
+                f"the history says that version {version} of {model_name} stands under the alias, but this "
+                "registry has no such version: is BONITAS_MLFLOW_URI right?"
+            )
 
     def put_champion(self, model_name: str, change: ChampionChange, *, instead_of: str | None) -> None:
         """Move the alias and write it into the history, as one change at a time.
 
         instead_of: the champion that the caller knows. Raises ChampionHasChangedError if it is another
-        by now, and HistoryDamagedError.
+        by now, HistoryDamagedError, and TrainingError where this registry is not the history's.
         """
         with self._history.writing(model_name) as history:
+            self._refuse_another_registry(model_name, version_now(history.changes))
             self._catch_up(history, model_name, change.at)
             found = version_now(history.changes)
             if found != instead_of:
@@ -153,9 +163,10 @@ class ModelRegistry:
     def shadow_changes(self, model_name: str, *, now: datetime) -> tuple[ShadowChange, ...]:
         """Every shadow there was, oldest first; an alias moved by other means is noted as of `now`.
 
-        Raises HistoryDamagedError.
+        Raises HistoryDamagedError, and TrainingError where this registry is not the history's.
         """
         with self._shadows.writing(model_name) as history:
+            self._refuse_another_registry(model_name, version_now(history.changes))
             self._catch_up_with_shadow(history, model_name, now)
             return history.changes
 

@@ -1,5 +1,6 @@
 """Which decisions train, calibrate and test: by time, with a gap of the label horizon, or by folds."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.model_selection import StratifiedKFold
 
-from features.instants import Int64Array
+from features.decisions import Decisions
 from training.errors import TrainingError
 from training.labels import Labels, order_labels, seen_until_ms
 
@@ -38,10 +39,12 @@ class OutOfTimeSplit:
 class FoldPlaces:
     """One fold inside the training period, as places among its rows.
 
+    label: of the fold's training rows, shape (len(training),), as it was known when the later part began.
     calibration: shape (len(training),), True for the latest part of the fold's training rows.
     """
 
     training: NDArray[np.intp]
+    label: NDArray[np.int8]
     calibration: NDArray[np.bool_]
     later: NDArray[np.intp]
 
@@ -81,27 +84,36 @@ def out_of_time_split(directory: Path, as_of_ms: int | None = None) -> OutOfTime
 
 
 def time_ordered_folds(
-    as_of_ms: Int64Array, known_at_ms: Int64Array, label: NDArray[np.int8]
+    decisions: Decisions, label: NDArray[np.int8], labels_known_at: Callable[[int], Mapping[str, int]]
 ) -> list[FoldPlaces]:
     """Folds for tuning: what was known when a block of decisions began, and that block.
 
-    as_of_ms, known_at_ms, label: of the training rows, shape (n,); known_at_ms is when a row's label was
-        known. The blocks are the later part of the training period, one after the other.
+    decisions, label: the training rows, shape (n,). labels_known_at: the labels by decision as they were
+        known at an instant in ms. The blocks are the later part of the training period, one after the other.
     Raises TrainingError where no block has enough bad orders before and in it.
     """
+    as_of_ms, ids = decisions.as_of_ms, decisions.decision_id.tolist()
     starts = [int(start) for start in np.quantile(as_of_ms, FOLD_STARTS, method="lower")]
     ends = [*starts[1:], int(as_of_ms.max()) + 1]
     folds = []
     for start, end in zip(starts, ends, strict=True):
-        training = np.flatnonzero(known_at_ms < start)
+        known = labels_known_at(start)
+        # A change of an order's delivery is a row of its own, and may lie after the block began.
+        training = np.array(
+            [place for place, name in enumerate(ids) if name in known and as_of_ms[place] < start],
+            dtype=np.intp,
+        )
         later = np.flatnonzero((as_of_ms >= start) & (as_of_ms < end))
         if not len(training):
             continue
+        fold_label = np.array([known[ids[place]] for place in training.tolist()], dtype=np.int8)
         calibration_starts = np.quantile(as_of_ms[training], 1 - CALIBRATION_SHARE, method="lower")
         calibration = as_of_ms[training] >= calibration_starts
-        parts = (training[calibration], training[~calibration], later)
-        if all(np.bincount(label[part], minlength=2)[:2].min() >= FEWEST_OF_EACH_KIND for part in parts):
-            folds.append(FoldPlaces(training=training, calibration=calibration, later=later))
+        parts = (fold_label[calibration], fold_label[~calibration], label[later])
+        if all(np.bincount(part, minlength=2).min() >= FEWEST_OF_EACH_KIND for part in parts):
+            folds.append(
+                FoldPlaces(training=training, label=fold_label, calibration=calibration, later=later)
+            )
     if not folds:
         raise TrainingError(
             f"the training period is too short to tune in: no part of it has {FEWEST_OF_EACH_KIND} orders of "
@@ -115,7 +127,9 @@ def stratified_fold_places(label: NDArray[np.int8], seed: int) -> list[FoldPlace
     folds = []
     for training, later in stratified_folds(label, len(FOLD_STARTS), seed):
         calibration = random_calibration_slice(label[training], seed)
-        folds.append(FoldPlaces(training=training, calibration=calibration, later=later))
+        folds.append(
+            FoldPlaces(training=training, label=label[training], calibration=calibration, later=later)
+        )
     return folds
 
 

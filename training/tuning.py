@@ -66,7 +66,7 @@ def tuning_folds(
     return tuple(
         TuningFold(
             values=values[fold.training],
-            label=label[fold.training],
+            label=fold.label,
             calibration=fold.calibration,
             later_values=values[fold.later],
             later_label=label[fold.later],

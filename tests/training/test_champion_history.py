@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
+from tests.training.conftest import TrainedBook
 from training.alias_history import HistoryDamagedError, version_now
 from training.champion_history import ChampionChange, ChampionHistory, ChangeKind, version_before
 from training.errors import TrainingError
@@ -308,3 +309,20 @@ def test_every_line_is_json_with_the_hash_of_the_line_before_it(
     for line in history_file(tmp_path).read_bytes().splitlines(keepends=True):
         assert json.loads(line)["line_before"] == line_before
         line_before = hashlib.sha256(line).hexdigest()
+
+
+def test_a_champion_that_was_gone_for_a_while_is_no_earlier_champion() -> None:
+    assert version_before((a_change("1"), a_change(None), a_change("1"))) is None
+    assert version_before((a_change("1"), a_change("2"), a_change(None), a_change("2"))) == "1"
+    assert version_before((a_change("1"), a_change(None))) == "1"
+
+
+def test_an_empty_registry_under_a_mistyped_address_adds_no_line_to_the_history(
+    trained: TrainedBook, tmp_path: Path
+) -> None:
+    registry = ModelRegistry(trained.tracking_uri, trained.artifact_root)
+    before = registry.champion_changes(MODEL, now=NOON)
+    mistyped = ModelRegistry(f"sqlite:///{tmp_path / 'other.db'}", trained.artifact_root)
+    with pytest.raises(TrainingError, match="is BONITAS_MLFLOW_URI right"):
+        mistyped.champion_changes(MODEL, now=NOON)
+    assert registry.champion_changes(MODEL, now=NOON) == before

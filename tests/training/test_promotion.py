@@ -38,7 +38,9 @@ from training.gates import (
     speed_gate,
     stability_gate,
 )
+from training.invoice_eligibility import train
 from training.labels import ledger_end_ms, order_labels
+from training.leaks import rows_known_too_early, single_feature_auc
 from training.model_artifact import CalibratedModel, write_model
 from training.order_risk_labels import order_risk_labels
 from training.promotion import (
@@ -46,8 +48,6 @@ from training.promotion import (
     changed_decisions,
     compare,
     promote,
-    rows_known_too_early,
-    single_feature_auc,
     single_row_time_ratio,
 )
 from training.registry import ChampionHasChangedError, ModelRegistry, iso_instant
@@ -356,6 +356,19 @@ def test_the_label_with_noise_planted_in_the_data_is_caught(
     assert "leak_single_feature" in failed_gates(attempt)
     assert "credit_inquiry_count_30d" in finding(attempt, "leak_single_feature")
     assert attempt.change is None
+
+
+@pytest.mark.slow
+def test_a_leak_keeps_the_first_version_from_becoming_champion(
+    tmp_path: Path, book_with_the_label_in_it: Path
+) -> None:
+    result = train(
+        book_with_the_label_in_it,
+        tracking_uri=f"sqlite:///{tmp_path / 'mlflow.db'}",
+        artifact_root=tmp_path / "artifacts",
+    )
+    assert {gate.name for gate in result.gates if not gate.passed} == {"leak_single_feature"}
+    assert not result.became_champion
 
 
 def test_a_feature_that_reads_payments_recorded_after_the_decision_is_caught(workshop: Workshop) -> None:

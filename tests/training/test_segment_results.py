@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import binomtest
 from sklearn.metrics import roc_auc_score
 
 from training.customer_bootstrap import CustomerBootstrap, customer_bootstrap
@@ -50,6 +51,21 @@ def test_a_higher_probability_is_never_in_a_lower_part_and_equals_stay_together(
         assert (np.diff(partition.place) >= 0).all()
         for value in probability:
             assert len(np.unique(partition.place[probability == value])) == 1
+
+
+def test_rows_of_one_customer_without_a_bad_prove_little() -> None:
+    rows = 40
+    one = customer_bootstrap(np.array(["one"] * rows, dtype=object), seed=0, rounds=20)
+    each = customer_bootstrap(np.arange(rows).astype(str).astype(object), seed=0, rounds=20)
+    label, probability = np.zeros(rows, dtype=np.int8), np.full(rows, 0.1)
+    partition = partition_by(np.array(["m"] * rows, dtype=object))
+    upper = {}
+    for name, drawn in (("one", one), ("each", each)):
+        (result,) = segment_results(partition, label, probability, drawn)
+        upper[name] = result.bad_rate.high
+    for name, customers in (("one", 1), ("each", rows)):
+        ends = binomtest(0, customers).proportion_ci(0.95, method="wilson")
+        assert upper[name] == pytest.approx(ends.high)
 
 
 def test_a_table_agrees_with_a_slow_twin() -> None:

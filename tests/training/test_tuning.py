@@ -13,6 +13,7 @@ from sklearn.metrics import roc_auc_score
 
 from data_contracts.ledger_contracts import ALL_CONTRACTS
 from data_contracts.parquet_ledger import has_table, read_table, write_table
+from features.decisions import Decisions
 from features.declarations import Purpose
 from features.feature_sets import INVOICE_ELIGIBILITY, FeatureSet
 from features.supersession import milliseconds
@@ -105,6 +106,11 @@ def test_every_trial_is_told_once(folds: list[TuningFold]) -> None:
     assert told == [(1, 4), (2, 4), (3, 4), (4, 4)]
 
 
+def decisions_at(as_of_ms: np.ndarray) -> Decisions:
+    names = np.array([f"o{place}" for place in range(len(as_of_ms))], dtype=object)
+    return Decisions(decision_id=names, customer_id=names, as_of_ms=as_of_ms)
+
+
 @given(
     delays=st.lists(st.integers(1, 120), min_size=200, max_size=200),
     seed=st.integers(0, 50),
@@ -114,23 +120,45 @@ def test_a_fold_trains_on_nothing_that_was_learnt_after_its_block_began(delays: 
     as_of = np.sort(generator.integers(0, 720, 200)) * DAY
     known_at = as_of + np.array(delays) * DAY
     label = np.tile([0, 1], 100).astype(np.int8)
+    changes = generator.random(200) < 0.1
+
+    def labels_known_at(instant: int) -> dict[str, int]:
+        """Every tenth label is another one until a year has passed."""
+        return {
+            f"o{place}": int(label[place] ^ (changes[place] and instant < as_of[place] + 365 * DAY))
+            for place in range(200)
+            if known_at[place] < instant
+        }
+
     seen: set[int] = set()
-    for fold in time_ordered_folds(as_of, known_at, label):
-        begins = as_of[fold.later].min()
-        assert known_at[fold.training].max() < begins
+    for fold in time_ordered_folds(decisions_at(as_of), label, labels_known_at):
+        begins = int(as_of[fold.later].min())
+        known = labels_known_at(begins)
+        assert {f"o{place}" for place in fold.training.tolist()} == set(known)
+        assert fold.label.tolist() == [known[f"o{place}"] for place in fold.training.tolist()]
         latest_fitted = as_of[fold.training][~fold.calibration].max()
         assert latest_fitted <= as_of[fold.training][fold.calibration].min()
         assert not set(fold.training) & set(fold.later)
         assert not seen & set(fold.later.tolist())
         seen |= set(fold.later.tolist())
-        for part in (fold.training[fold.calibration], fold.training[~fold.calibration], fold.later):
-            assert np.bincount(label[part]).min() >= FEWEST_OF_EACH_KIND
+        for part in (fold.label[fold.calibration], fold.label[~fold.calibration], label[fold.later]):
+            assert np.bincount(part).min() >= FEWEST_OF_EACH_KIND
+
+
+def test_a_row_after_the_block_began_trains_nothing_though_its_order_has_a_label() -> None:
+    as_of = np.arange(400, dtype=np.int64) * DAY
+    ids = np.array([f"o{place % 200}" for place in range(400)], dtype=object)
+    label = np.tile([0, 1], 200).astype(np.int8)
+    decisions = Decisions(decision_id=ids, customer_id=ids, as_of_ms=as_of)
+    known = {f"o{place}": int(label[place]) for place in range(200)}
+    for fold in time_ordered_folds(decisions, label, lambda _: known):
+        assert as_of[fold.training].max() < as_of[fold.later].min()
 
 
 def test_a_training_period_in_which_no_label_was_known_early_is_refused() -> None:
     as_of = np.arange(300, dtype=np.int64) * DAY
     with pytest.raises(TrainingError, match=r"too short to tune in.*without --tune"):
-        time_ordered_folds(as_of, as_of + 400 * DAY, np.tile([0, 1], 150).astype(np.int8))
+        time_ordered_folds(decisions_at(as_of), np.tile([0, 1], 150).astype(np.int8), lambda _: {})
 
 
 def test_without_time_every_row_is_judged_once() -> None:

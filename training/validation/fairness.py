@@ -111,12 +111,15 @@ def fairness_table(
         drawn.totals(column, place, groups)
         for column in (np.ones(len(place)), approved, good, approved * good)
     )
+    customers, good_customers = (
+        drawn.customers(column, place, groups) for column in (np.ones(len(place)), good)
+    )
     treatments = []
     for group, name in enumerate(partition.names):
         if name not in results:
             continue
-        approved_share, gap, differs = _compared(approvals, count, group, z)
-        good_share, good_gap, good_differs = _compared(good_approvals, goods, group, z)
+        approved_share, gap, differs = _compared(approvals, count, customers, group, z)
+        good_share, good_gap, good_differs = _compared(good_approvals, goods, good_customers, group, z)
         if approved_share is None:
             continue
         treatments.append(
@@ -139,7 +142,7 @@ def fairness_table(
 
 
 def _compared(
-    hits: Float64Array, trials: Float64Array, group: int, z: float
+    hits: Float64Array, trials: Float64Array, customers: NDArray[np.intp], group: int, z: float
 ) -> tuple[Interval | None, Interval | None, bool]:
     """The share of hits in a group, its distance to the share elsewhere, whether that is beyond chance."""
     mine, others = trials[:, group], trials.sum(axis=1) - trials[:, group]
@@ -160,7 +163,9 @@ def _compared(
         and size * min(pooled, 1 - pooled) >= FEWEST_TO_JUDGE
         and abs(interval.value) > z * max(float(np.nanstd(gap[1:])), float(least_error))
     )
-    within = share_interval(here, hits=round(hits[0, group]), trials=round(mine[0]))
+    within = share_interval(
+        here, hits=round(hits[0, group]), trials=round(mine[0]), customers=int(customers[group])
+    )
     return within, interval, bool(differs)
 
 
@@ -180,12 +185,12 @@ def _differences(attribute: str, groups: Sequence[GroupTreatment]) -> tuple[Grou
         risk = f"its bad rate is {per_cent(result.bad_rate)}."
         if group.good_approval_differs and group.good_approval_gap and group.approved_share_of_good:
             sentence = (
-                f"{said}: of its good orders {per_cent(group.approved_share_of_good)} stay below the "
-                f"cut-off, {points(group.good_approval_gap)} against all others; {risk}"
+                f"{said}: of its good orders {per_cent(group.approved_share_of_good)} are let through, "
+                f"{points(group.good_approval_gap)} against all others; {risk}"
             )
         elif group.approval_differs and group.approval_gap:
             sentence = (
-                f"{said}: {per_cent(group.approved_share)} stay below the cut-off, "
+                f"{said}: {per_cent(group.approved_share)} are let through, "
                 f"{points(group.approval_gap)} against all others; {risk}"
             )
         if sentence:

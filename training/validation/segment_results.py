@@ -105,6 +105,7 @@ def segment_results(
         drawn.totals(column, place, groups)
         for column in (np.ones(len(place)), label.astype(np.float64), probability)
     )
+    customers = drawn.customers(np.ones(len(place)), place, groups)
     variance = np.bincount(place, probability * (1 - probability), groups)
     size = np.maximum(decisions, 1e-9)
     rate = np.where(decisions > 0, bads / size, np.nan)
@@ -132,7 +133,9 @@ def segment_results(
                 name=partition.names[group],
                 decisions=count,
                 bads=bad,
-                bad_rate=share_interval(rate[:, group], hits=bad, trials=count),
+                bad_rate=share_interval(
+                    rate[:, group], hits=bad, trials=count, customers=int(customers[group])
+                ),
                 mean_probability=float(expected[0, group] / count),
                 probability_gap=interval_of(gap[:, group]),
                 probability_finding=finding,

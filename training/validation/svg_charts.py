@@ -15,7 +15,7 @@ WIDTH, HEIGHT = 460, 300
 LEFT, RIGHT, TOP, BOTTOM = 54, 24, 26, 40
 ROW_HEIGHT = 21
 ROWS_TOP = 14
-NAME_WIDTH = 190
+NAME_WIDTH = 215
 
 
 @dataclass(frozen=True, kw_only=True)

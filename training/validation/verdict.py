@@ -63,9 +63,12 @@ def verdict(figures: ValidationFigures) -> Verdict:
     elif Weight.BAD in weights:
         weight, headline = Weight.BAD, "Do not use it before the red points are explained"
     elif Weight.WATCH in weights:
-        weight, headline = Weight.WATCH, "It passed every gate; know the points below before you use it"
+        weight, headline = (
+            Weight.WATCH,
+            "It passed the gates of its training; know the points below before you use it",
+        )
     else:
-        weight, headline = Weight.GOOD, "It passed every gate and nothing stands out"
+        weight, headline = Weight.GOOD, "It passed the gates of its training and nothing stands out"
     return Verdict(
         weight=weight,
         headline=headline,
