@@ -62,6 +62,21 @@ def test_a_backtest_says_what_a_policy_would_have_done(home: Path, tmp_path: Pat
     assert f"newly approved: {figures['newly_declined']['orders']:,} orders" in back.stdout
 
 
+def test_where_nothing_better_is_found_no_policy_is_written(home: Path, tmp_path: Path) -> None:
+    best = tmp_path / "best.toml"
+    first = run(home, "propose", str(home / "book"), "--out", str(best), "--version", "best", "--json")
+    assert first.exit_code == 0, first.stderr
+    again = tmp_path / "again.toml"
+    arguments = ("propose", str(home / "book"), "--from", str(best), "--out", str(again))
+    done = run(home, *arguments)
+    assert done.exit_code == 0, done.stderr
+    assert done.stdout.startswith("no better than the present cut-offs")
+    assert "nothing to change in policy best" in done.stderr
+    assert not again.exists()
+    said = json.loads(run(home, *arguments, "--json").stdout)
+    assert (said["version"], said["file"], said["cut_offs"]["changes"]) == ("best", None, False)
+
+
 def test_a_proposal_is_the_policy_with_other_numbers(home: Path, tmp_path: Path) -> None:
     out = tmp_path / "proposed.toml"
     done = run(home, "propose", str(home / "book"), "--out", str(out), "--version", "spring", "--json")

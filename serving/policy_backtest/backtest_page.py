@@ -282,7 +282,12 @@ def _curve_charts(curve: CutOffCurve, result: Backtest) -> list[tuple[str, Marku
         return None if rate is None else (rate.value * 100, rate.low * 100, rate.high * 100)
 
     def of_amount(net: Amount | None) -> Ends | None:
-        return None if net is None else (net.cents / 100, net.low_cents / 100, net.high_cents / 100)
+        if net is None:
+            return None
+        if net.low_cents is None or net.high_cents is None:
+            # No order adds anything above the cut-off: a point of the line without a band.
+            return (net.cents / 100, net.cents / 100, net.cents / 100)
+        return (net.cents / 100, net.low_cents / 100, net.high_cents / 100)
 
     def per_cent(value: float) -> str:
         return f"{value:.1f} %"

@@ -19,8 +19,10 @@ def amount_text(amount: Amount | None, *, signed: bool = False) -> str:
     if amount is None:
         return NO_FIGURE
     sign = "+" if signed else ""
-    value, low, high = (cents / 100 for cents in (amount.cents, amount.low_cents, amount.high_cents))
-    return f"{value:{sign},.0f} [{low:{sign},.0f}, {high:{sign},.0f}]"
+    value = f"{amount.cents / 100:{sign},.0f}"
+    if amount.low_cents is None or amount.high_cents is None:
+        return f"{value} [no interval]"
+    return f"{value} [{amount.low_cents / 100:{sign},.0f}, {amount.high_cents / 100:{sign},.0f}]"
 
 
 def rate_text(rate: Rate | None, *, signed: bool = False) -> str:
@@ -64,6 +66,8 @@ def verdict(result: Backtest) -> str:
     money = change.realised_net
     if money is None:
         return f"{approvals}; without [costs] no amounts can be said"
+    if money.low_cents is None or money.high_cents is None:
+        return f"{approvals}. Where the outcome is known, no amount differs"
     if money.low_cents > 0:
         effect = "earns more"
     elif money.high_cents < 0:
@@ -200,8 +204,22 @@ def proposal_text(proposal: CutOffProposal | None, flag: FlagProposal | None) ->
     return "\n".join(lines)
 
 
+def _proposal_verdict(proposal: CutOffProposal) -> str:
+    if not proposal.changes:
+        return "no better than the present cut-offs: no other pair that may be chosen left more"
+    gain = amount_text(proposal.gain, signed=True)
+    if not proposal.present_is_feasible:
+        return f"the present cut-offs do not keep the constraints; to keep them brings {gain}"
+    if not proposal.is_clearly_better:
+        return f"not clearly better than the present cut-offs: the gain may be chance, {gain}"
+    return f"better than the present cut-offs: {gain}"
+
+
 def _cut_off_lines(proposal: CutOffProposal) -> list[str]:
-    lines = [f"cut-offs, from {proposal.orders:,} orders; amounts in {proposal.currency}"]
+    lines = [
+        _proposal_verdict(proposal),
+        f"cut-offs, from {proposal.orders:,} orders; amounts in {proposal.currency}",
+    ]
     for cut_off in proposal.cut_offs:
         known = "nowhere" if cut_off.evidence_from is None else f"down to {cut_off.evidence_from}"
         lines += [

@@ -58,7 +58,9 @@ class SumsByCutOff:
 
     point: by name (orders, known, bad, net), shape (SCORES,). rounds: shape (rounds, SCORES).
     left_out_net: of the customers that a round did not draw, shape (rounds, SCORES).
-    all_orders: of the group, approved or not.
+    all_orders: of the group, approved or not. highest_score: by name (known, all), each customer's highest
+    score among the orders that count there, shape (n_customers,), -1 where none does: whoever has one from a
+    cut-off upwards is among its customers.
     """
 
     point: dict[str, Float64Array]
@@ -66,7 +68,7 @@ class SumsByCutOff:
     left_out_net: Float64Array
     all_orders: float
     all_orders_rounds: Float64Array
-    customers: int
+    highest_score: dict[str, Int64Array]
 
     def at(self, cut_off: int) -> Totals:
         """The sums of one cut-off."""
@@ -79,8 +81,15 @@ class SumsByCutOff:
                 **{name: values[:, cut_off] for name, values in self.rounds.items()},
                 "all": self.all_orders_rounds,
             },
-            customers=self.customers,
+            customers={name: int(having.sum()) for name, having in self.customers_at(cut_off).items()},
         )
+
+    def customers_at(self, cut_off: int) -> dict[str, BoolArray]:
+        """Who has an order that counts under a cut-off, by name (known, all), shape (n_customers,)."""
+        return {
+            "known": self.highest_score["known"] >= cut_off,
+            "all": self.highest_score["all"] >= 0,
+        }
 
 
 def group_of(orders: ReplayedOrders, policy: Policy) -> dict[str, BoolArray]:
@@ -171,7 +180,12 @@ def sums_by_cut_off(
             left_out_net=np.array(left_out[name]),
             all_orders=float(groups[name].sum()),
             all_orders_rounds=np.array(all_orders[name]),
-            customers=bootstrap.customers,
+            highest_score={
+                "known": bootstrap.highest(
+                    orders.score, groups[name] & eligible & evidence.is_one_of(*KNOWN)
+                ),
+                "all": bootstrap.highest(orders.score, groups[name]),
+            },
         )
         for name in GROUPS
     }

@@ -81,6 +81,8 @@ class CutOffProposal:
 
     net: realised where known and expected where the invoice is too young. gain: of the proposal, paired;
     gain_on_others: on customers who had no part in choosing, for a book of the same size.
+    present_is_feasible: whether the present pair keeps the constraints; where it does not, the gain may be
+    a loss.
     """
 
     cut_offs: tuple[ProposedCutOff, ...]
@@ -94,7 +96,18 @@ class CutOffProposal:
     approval_rate_proposed: Rate
     bad_rate_present: Rate | None
     bad_rate_proposed: Rate | None
+    present_is_feasible: bool
     warnings: tuple[str, ...]
+
+    @property
+    def changes(self) -> bool:
+        """Whether a cut-off other than the present one is proposed."""
+        return any(cut_off.proposed != cut_off.present for cut_off in self.cut_offs)
+
+    @property
+    def is_clearly_better(self) -> bool:
+        """Whether the whole interval of the gain lies above 0."""
+        return self.gain.low_cents is not None and self.gain.low_cents > 0
 
     def proposed(self, group: str) -> int:
         """The proposed cut-off of a group."""
@@ -102,7 +115,7 @@ class CutOffProposal:
 
     def to_json(self) -> dict[str, Any]:
         """The proposal as JSON values."""
-        return asdict(self)
+        return {**asdict(self), "changes": self.changes, "is_clearly_better": self.is_clearly_better}
 
 
 Sums = dict[str, SumsByCutOff]
@@ -172,7 +185,7 @@ def propose_cut_offs(
     paired = Totals(
         point={"present": at_present.point["net"], "proposed": at_proposed.point["net"]},
         rounds={"present": at_present.rounds["net"], "proposed": at_proposed.rounds["net"]},
-        customers=bootstrap.customers,
+        customers={},
     )
     without_approval = {
         name
@@ -194,6 +207,7 @@ def propose_cut_offs(
         approval_rate_proposed=approval[1],
         bad_rate_present=at_present.rate("bad", "known"),
         bad_rate_proposed=at_proposed.rate("bad", "known"),
+        present_is_feasible=search.present_is_feasible(),
         warnings=(
             *training_warnings(orders, trained_until_ms),
             *_mostly_expected(evidence),
@@ -205,15 +219,17 @@ def propose_cut_offs(
 def _candidates(
     present: int, known_from: int | None, score: NDArray[np.int64], *, extrapolates: bool
 ) -> NDArray[np.int64]:
-    """The cut-offs to choose among; only the present one in a group without evidence.
+    """The cut-offs to choose among, the present one always; only that in a group without evidence.
 
-    score: of the orders that a cut-off could approve. Between two scores nothing changes, so both ends of
-    each such stretch stand for it.
+    They go down to the present one or to where outcomes end, whichever is lower. score: of the orders that a
+    cut-off could approve. Between two scores nothing changes, so both ends of each such stretch stand for it.
     """
     lowest = LOWEST_SCORE if extrapolates else known_from
     if lowest is None:
         return np.array([present], dtype=np.int64)
-    turns = np.unique(np.concatenate([score, score + 1, [lowest, max(present, lowest)]]))
+    # Raising a cut-off that lies where outcomes are few asks nothing about orders that are declined today.
+    lowest = min(lowest, present)
+    turns = np.unique(np.concatenate([score, score + 1, [lowest, present]]))
     return turns[(turns >= lowest) & (turns <= HIGHEST_CUT_OFF)].astype(np.int64)
 
 
@@ -251,6 +267,14 @@ class _Search:
             feasible &= self._pairs("bad", place) <= allowed
         return feasible
 
+    def present_is_feasible(self) -> bool:
+        """Whether the present pair keeps the constraints in the book."""
+        row, column = (
+            int(np.searchsorted(own, present))
+            for own, present in zip(self.candidates, self.present, strict=True)
+        )
+        return bool(self._is_feasible(None)[row, column])
+
     def best_pair(self, place: int | None) -> Pair | None:
         """The pair with the highest net amount; of equal ones the nearest to the present pair."""
         feasible = self._is_feasible(place)
@@ -282,10 +306,12 @@ class _Search:
 def _together(sums: Sums, pair: Pair) -> Totals:
     """The sums of both groups under a pair of cut-offs."""
     parts = [sums[name].at(cut_off) for name, cut_off in zip(GROUPS, pair, strict=True)]
+    # Whoever was a stranger first and known later has orders in both groups and counts once.
+    having = [sums[name].customers_at(cut_off) for name, cut_off in zip(GROUPS, pair, strict=True)]
     return Totals(
         point={name: parts[0].point[name] + parts[1].point[name] for name in parts[0].point},
         rounds={name: parts[0].rounds[name] + parts[1].rounds[name] for name in parts[0].rounds},
-        customers=parts[0].customers,
+        customers={name: int((having[0][name] | having[1][name]).sum()) for name in having[0]},
     )
 
 
@@ -325,6 +351,8 @@ def _gain_on_others(search: _Search, of_rounds: Sequence[Pair | None]) -> Amount
         )
         # A round draws a customer with Poisson weight 1, so it leaves out a share of exp(-1).
         gains.append(float(gain) * np.e)
+    if not np.any(gains):
+        return Amount(cents=0, low_cents=None, high_cents=None)
     low, high = np.quantile(gains, [LOW, HIGH])
     return Amount(cents=round(float(np.mean(gains))), low_cents=round(low), high_cents=round(high))
 
@@ -353,12 +381,17 @@ def _limits_of_evidence(
                 f"{cut_off.group}: too few outcomes are known at any score"
                 + ("" if extrapolates else f"; the cut-off stays at {cut_off.present}")
             )
+        elif not extrapolates and cut_off.proposed < cut_off.evidence_from:
+            said.append(
+                f"{cut_off.group}: few outcomes are known from {cut_off.proposed} to "
+                f"{cut_off.evidence_from}, so little speaks for or against a higher cut-off"
+            )
         elif cut_off.proposed < cut_off.evidence_from:
             said.append(
                 f"{cut_off.group}: the proposal lies below {cut_off.evidence_from}, where outcomes end: it "
                 "rests on an assumption, not on a book"
             )
-        elif not extrapolates and cut_off.proposed == cut_off.evidence_from:
+        elif not extrapolates and cut_off.proposed == cut_off.evidence_from <= cut_off.present:
             said.append(
                 f"{cut_off.group}: outcomes end at {cut_off.evidence_from}, and the best cut-off found is "
                 "just there; a lower one may be better, which only approving some of those orders could show"

@@ -215,18 +215,17 @@ def _selected(directory: Path, selection: OrderSelection) -> tuple[pa.Table, int
 
 def _inputs(directory: Path, table: pa.Table, features: Float64Array) -> Iterator[tuple[DecisionInputs, int]]:
     """What each order's decision rests on and its moment, order by order; `table` is sorted by customer."""
+    ids = table["customer_id"].to_numpy(zero_copy_only=False).astype(str)
+    customers, first_order = np.unique(ids, return_index=True)
     standing = {
-        contract: read_table(directory, contract)
+        contract: _by_customer(read_table(directory, contract), customers)
         for contract in STANDING_CONTRACTS
         if has_table(directory, contract)
     }
-    ids = table["customer_id"].to_numpy(zero_copy_only=False).astype(str)
-    customers, first_order = np.unique(ids, return_index=True)
     for start in range(0, len(customers), CUSTOMERS_PER_BLOCK):
-        block = pa.array(customers[start : start + CUSTOMERS_PER_BLOCK], pa.string())
-        rows_of = _rows_by_customer(standing, block)
+        stop = min(start + CUSTOMERS_PER_BLOCK, len(customers))
+        rows_of = _rows_by_customer(standing, start, stop)
         low = int(first_order[start])
-        stop = start + CUSTOMERS_PER_BLOCK
         high = int(first_order[stop]) if stop < len(customers) else table.num_rows
         for place, row in enumerate(ledger_rows(ORDERS, table.slice(low, high - low)), start=low):
             inputs = inputs_at(
@@ -239,11 +238,37 @@ def _inputs(directory: Path, table: pa.Table, features: Float64Array) -> Iterato
             yield replace(inputs, features=tuple(features[place].tolist())), row["occurred_at"]
 
 
-def _rows_by_customer(tables: Mapping[Contract, pa.Table], customers: pa.Array) -> dict[str, CustomerRows]:
+@dataclass(frozen=True, kw_only=True)
+class _ByCustomer:
+    """The rows of one contract, one customer after another, each one's in file order.
+
+    first_row: where the rows of each wanted customer begin, and at the end where those of the last one end.
+    """
+
+    table: pa.Table
+    first_row: Int64Array
+
+
+def _by_customer(table: pa.Table, customers: NDArray[np.str_]) -> _ByCustomer:
+    """The rows of the wanted customers, who are given in ascending order, each once."""
+    ids = table["customer_id"].to_numpy(zero_copy_only=False).astype(str)
+    place = np.searchsorted(customers, ids)
+    is_wanted = customers[np.minimum(place, len(customers) - 1)] == ids
+    rows = np.flatnonzero(is_wanted)
+    # Stable, because rows of one customer are read in file order at the checkout as well.
+    rows = rows[np.argsort(place[rows], kind="stable")]
+    first_row = np.searchsorted(place[rows], np.arange(len(customers) + 1))
+    return _ByCustomer(table=table.take(pa.array(rows)), first_row=first_row.astype(np.int64))
+
+
+def _rows_by_customer(
+    standing: Mapping[Contract, _ByCustomer], start: int, stop: int
+) -> dict[str, CustomerRows]:
+    """The rows of the wanted customers from place `start` up to `stop`."""
     found: defaultdict[str, defaultdict[str, list[dict[str, Any]]]] = defaultdict(lambda: defaultdict(list))
-    for contract, table in tables.items():
-        own = table.filter(pc.is_in(table["customer_id"], value_set=customers))
-        for row in ledger_rows(contract, own):
+    for contract, own in standing.items():
+        low, high = int(own.first_row[start]), int(own.first_row[stop])
+        for row in ledger_rows(contract, own.table.slice(low, high - low)):
             found[row["customer_id"]][contract.name].append(row)
     return dict(found)
 

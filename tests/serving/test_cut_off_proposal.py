@@ -4,6 +4,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from features.instants import DAY_MS
 from serving.domain.errors import PolicyInvalid
@@ -56,9 +58,16 @@ def a_book(paid_before: int = 0, seen_from: int = 0) -> list[PlantedOrder]:
     return orders
 
 
-def proposed(orders: list[PlantedOrder], constraints: ProposalConstraints = NO_CONSTRAINT) -> CutOffProposal:
+def proposed(
+    orders: list[PlantedOrder],
+    constraints: ProposalConstraints = NO_CONSTRAINT,
+    *,
+    present: int = 500,
+    rounds: int = 100,
+) -> CutOffProposal:
+    policy = replace(POLICY, cut_off_stranger=present, cut_off_known=present)
     return propose_cut_offs(
-        replayed(orders, POLICY), outcomes_of(orders), constraints, trained_until_ms=0, seed=3, rounds=100
+        replayed(orders, policy), outcomes_of(orders), constraints, trained_until_ms=0, seed=3, rounds=rounds
     )
 
 
@@ -75,6 +84,7 @@ def test_the_break_even_cut_off_is_found(both: CutOffProposal) -> None:
         assert cut_off.low <= BREAK_EVEN <= cut_off.high
         assert cut_off.flat_from <= cut_off.proposed <= cut_off.flat_to
         assert cut_off.evidence_from == 480
+    assert both.gain.low_cents is not None
     assert both.gain.low_cents > 0
     assert both.gain.cents == both.net_proposed.cents - both.net_present.cents
 
@@ -112,15 +122,103 @@ def test_the_pair_is_the_best_of_all_pairs() -> None:
 
 def test_nothing_is_proposed_below_the_last_known_outcome_unless_it_is_asked_for() -> None:
     orders = a_book(seen_from=620)
-    found = proposed(orders)
+    found = proposed(orders, present=640)
     stranger = found.cut_offs[0]
     assert stranger.evidence_from == 620
     assert stranger.proposed == 620
     assert any("outcomes end at 620" in warning for warning in found.warnings)
-    further = proposed(orders, ProposalConstraints(extrapolate_factor=1.0))
+    further = proposed(orders, ProposalConstraints(extrapolate_factor=1.0), present=640)
     # An assumed order loses 60 % of what is owed: 0.0816 breaks even, at 547 points.
     assert abs(further.proposed("stranger") - 547) <= 3
     assert any("rests on an assumption" in warning for warning in further.warnings)
+
+
+def a_book_with_a_thin_tail() -> list[PlantedOrder]:
+    """Every outcome is known, and nearly every order is paid, also the few at the lowest scores."""
+    random = np.random.default_rng(0)
+    return [
+        PlantedOrder(score=int(score), label=int(is_bad), lost=5_000 * int(is_bad))
+        for score, is_bad in zip(
+            np.clip(random.normal(640, 70, 4_000), 100, 999), random.random(4_000) < 0.01, strict=True
+        )
+    ]
+
+
+def test_a_present_cut_off_below_the_end_of_outcomes_is_not_raised_at_a_loss() -> None:
+    found = proposed(a_book_with_a_thin_tail(), present=380)
+    stranger = found.cut_offs[0]
+    assert stranger.evidence_from is not None
+    assert stranger.evidence_from > 380
+    assert stranger.proposed == 380
+    assert (found.changes, found.is_clearly_better, found.gain.cents) == (False, False, 0)
+    text = proposal_text(found, None)
+    assert text.startswith("no better than the present cut-offs")
+    assert "only approving some of those orders could show" not in text
+    assert any("few outcomes are known from 380" in warning for warning in found.warnings)
+
+
+def test_a_gain_that_may_be_chance_is_not_called_better() -> None:
+    # One order of two below 510 is not paid at a loss that the other's fee pays for but for a few cents.
+    orders = [
+        PlantedOrder(score=505 if place < 60 else 620, label=place % 2 if place < 60 else 0, lost=lost)
+        for place, lost in enumerate([0, 1_000] * 30 + [0] * 600)
+    ]
+    found = proposed(orders)
+    assert found.changes
+    assert found.gain.cents > 0
+    assert found.gain.low_cents is not None
+    assert found.gain.low_cents <= 0
+    assert proposal_text(found, None).startswith("not clearly better than the present cut-offs")
+
+
+def test_what_a_constraint_costs_is_said(both: CutOffProposal) -> None:
+    forced = proposed(a_book(), ProposalConstraints(lowest_approval_rate=0.95), present=600)
+    assert not forced.present_is_feasible
+    assert proposal_text(forced, None).startswith("the present cut-offs do not keep the constraints")
+    assert both.present_is_feasible
+    assert proposal_text(both, None).startswith("better than the present cut-offs: +")
+
+
+planted_orders = st.lists(
+    st.builds(
+        PlantedOrder,
+        score=st.sampled_from([385, 440, 505, 520, 545, 610]),
+        label=st.sampled_from([0, 0, 0, 1, None]),
+        owed=st.sampled_from([10_000, 10_000, None]),
+        lost=st.sampled_from([0, 4_000, 10_000]),
+        paid_before=st.sampled_from([0, 3]),
+        customer=st.sampled_from(["a", "b", "c", None]),
+    ),
+    min_size=1,
+    max_size=12,
+)
+
+
+@settings(max_examples=40, deadline=None)
+@given(planted_orders, st.integers(300, 700), st.sampled_from([None, 1.0, 3.0]))
+def test_without_constraints_a_proposal_never_loses(
+    orders: list[PlantedOrder], present: int, factor: float | None
+) -> None:
+    # Twenty orders of each make outcomes enough, and most orders have 600 points, where the search begins.
+    found = proposed(
+        orders * 20 + [PlantedOrder(score=600)] * 250,
+        ProposalConstraints(extrapolate_factor=factor),
+        present=present,
+        rounds=3,
+    )
+    assert found.gain.cents >= 0
+    assert found.present_is_feasible
+    for cut_off in found.cut_offs:
+        if factor is None and cut_off.evidence_from is not None:
+            assert cut_off.proposed >= min(cut_off.present, cut_off.evidence_from)
+
+
+def test_a_customer_with_orders_in_both_groups_counts_once() -> None:
+    orders = [replace(order, customer="one", label=0, lost=0) for order in a_book() + a_book(paid_before=3)]
+    found = proposed(orders)
+    assert found.bad_rate_proposed is not None
+    # Wilson's upper end for none of one: 1.96^2 / (1 + 1.96^2).
+    assert found.bad_rate_proposed.high == pytest.approx(0.793, abs=1e-3)
 
 
 def test_a_group_without_outcomes_keeps_its_cut_off(both: CutOffProposal) -> None:

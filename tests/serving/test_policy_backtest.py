@@ -8,8 +8,15 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import binomtest
 
-from serving.customer_bootstrap import Amount, CustomerBootstrap, Rate
+from serving.customer_bootstrap import (
+    Amount,
+    CustomerBootstrap,
+    Rate,
+    newcombe_interval,
+    wilson_interval,
+)
 from serving.domain.policy import Policy
 from serving.policy_backtest.backtest import Backtest, Span, backtest
 from serving.policy_backtest.backtest_page import backtest_page
@@ -119,7 +126,7 @@ def test_the_difference_is_that_of_the_orders_that_change() -> None:
 
 def test_the_same_policy_changes_nothing() -> None:
     result = a_backtest(BOOK, new=replace(POLICY, version="same"))
-    nothing = Amount(cents=0, low_cents=0, high_cents=0)
+    nothing = Amount(cents=0, low_cents=None, high_cents=None)
     assert (result.newly_declined.orders, result.newly_approved.orders) == (0, 0)
     assert result.difference.approval_rate == Rate(value=0, low=0, high=0)
     assert result.difference.realised_net == result.difference.expected_net == nothing
@@ -265,7 +272,13 @@ def test_orders_of_one_customer_are_drawn_together() -> None:
     few = CustomerBootstrap(np.arange(200).astype(object), seed=1).totals(
         {"part": by_customer, "whole": np.ones(200)}
     )
-    assert drawn.rate("part", "whole") == few.rate("part", "whole")
+    assert drawn.rounds["part"].tolist() == (20 * few.rounds["part"]).tolist()
+    all_orders, customers_only = drawn.rate("part", "whole"), few.rate("part", "whole")
+    assert all_orders is not None
+    assert customers_only is not None
+    assert all_orders.value == customers_only.value
+    assert all_orders.low == pytest.approx(customers_only.low, abs=0.005)
+    assert all_orders.high == pytest.approx(customers_only.high, abs=0.005)
 
 
 def test_a_bad_rate_of_none_still_has_an_interval() -> None:
@@ -273,6 +286,80 @@ def test_a_bad_rate_of_none_still_has_an_interval() -> None:
     assert result.after.bad_rate is not None
     assert (result.after.bad_rate.value, result.after.bad_rate.low) == (0.0, 0.0)
     assert result.after.bad_rate.high == pytest.approx(0.0876, abs=1e-3)
+
+
+def test_orders_of_one_customer_prove_little_in_a_book_of_many() -> None:
+    paid = [PlantedOrder(score=700, customer="one") for _ in range(40)]
+    declined = [PlantedOrder(score=400, owed=None, label=None) for _ in range(500)]
+    result = a_backtest(paid + declined)
+    assert result.after.bad_rate is not None
+    assert result.after.bad_rate.high == pytest.approx(wilson_by_scipy(0, 1)[1])
+    curve = next(curve for curve in result.curves if curve.group == "stranger")
+    rates = [point.bad_rate for point in curve.points if point.bad_rate is not None]
+    assert {round(rate.high, 6) for rate in rates} == {round(wilson_by_scipy(0, 1)[1], 6)}
+
+
+def wilson_by_scipy(successes: int, trials: int) -> tuple[float, float]:
+    ends = binomtest(successes, trials).proportion_ci(0.95, method="wilson")
+    return float(ends.low), float(ends.high)
+
+
+@given(st.integers(1, 100_000), st.floats(0, 1))
+def test_wilsons_interval_is_that_of_scipy(trials: int, share: float) -> None:
+    successes = round(share * trials)
+    assert wilson_interval(successes, trials) == pytest.approx(wilson_by_scipy(successes, trials), abs=1e-12)
+    low, high = wilson_interval(share * trials, trials)
+    assert 0 <= low <= share * trials / trials <= high <= 1
+
+
+def test_a_share_needs_trials_and_no_more_successes_than_these() -> None:
+    for successes, trials in ((0, 0), (2, 1), (-1, 3)):
+        with pytest.raises(ValueError, match="have no share"):
+            wilson_interval(successes, trials)
+
+
+def test_one_bad_customer_among_few_leaves_room_on_both_sides() -> None:
+    one_bad = np.array([1.0] + [0.0] * 39)
+    totals = CustomerBootstrap(np.array(["one"] * 40, dtype=object), seed=1).totals(
+        {"part": one_bad, "whole": np.ones(40)}
+    )
+    rate = totals.rate("part", "whole")
+    assert rate is not None
+    # Every round draws the same share of the only customer's orders.
+    assert (rate.low, rate.high) == pytest.approx(wilson_by_scipy(1, 40))
+
+
+def test_no_bads_on_either_side_are_no_proof_of_no_difference() -> None:
+    orders = [PlantedOrder(score=700) for _ in range(30)] + [PlantedOrder(score=520) for _ in range(10)]
+    difference = a_backtest(orders).difference.bad_rate
+    assert difference is not None
+    # Nobody of 30 after, nobody of 40 before.
+    after, before = wilson_by_scipy(0, 30)[1], wilson_by_scipy(0, 40)[1]
+    assert (difference.value, difference.low, difference.high) == pytest.approx((0.0, -before, after))
+
+
+def test_the_interval_of_a_difference_is_newcombes() -> None:
+    # The examples of Newcombe's table II, method 10: 56/70 less 48/80, and 9/10 less 3/10.
+    for one, other, ends in (
+        ((56, 70), (48, 80), (0.0524, 0.3339)),
+        ((9, 10), (3, 10), (0.1705, 0.8090)),
+        ((10, 10), (0, 20), (0.6791, 1.0)),
+        ((10, 10), (0, 10), (0.6075, 1.0)),
+    ):
+        found = newcombe_interval(
+            (one[0] / one[1], *wilson_interval(*one)), (other[0] / other[1], *wilson_interval(*other))
+        )
+        assert found == pytest.approx(ends, abs=5e-5)
+
+
+def test_an_amount_that_nobody_adds_to_has_no_interval() -> None:
+    result = a_backtest([PlantedOrder(score=700) for _ in range(40)])
+    assert result.after.realised is not None
+    assert result.after.realised.loss == Amount(cents=0, low_cents=None, high_cents=None)
+    assert result.after.realised.margin.low_cents is not None
+    assert "realised loss       0 [no interval]" in backtest_text(result)
+    assert "no amount differs" in verdict(result)
+    assert "[no interval]" in backtest_page(result)
 
 
 class Page(HTMLParser):

@@ -17,6 +17,7 @@ from serving.checkout_judgement import inputs_at, judge
 from serving.domain.decision import Outcome
 from serving.domain.policy import parse_policy
 from serving.policy_activation import POLICY_FILE
+from serving.policy_backtest import policy_replay
 from serving.policy_backtest.policy_replay import NothingToReplayError, OrderSelection, replay_orders
 from serving.scorer import ChampionModel, load_model
 from serving.store.loading import ledger_rows
@@ -48,7 +49,11 @@ def rows_of_every_customer(folder: Path) -> dict[str, dict[str, list[dict[str, A
 
 
 @pytest.mark.parametrize("kind", ["lightgbm", "scorecard"])
-def test_a_replay_gives_the_bits_of_the_checkout(book: Path, tmp_path: Path, kind: str) -> None:
+def test_a_replay_gives_the_bits_of_the_checkout(
+    book: Path, tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Several blocks, and a last one that is not full.
+    monkeypatch.setattr(policy_replay, "CUSTOMERS_PER_BLOCK", 7)
     model = a_model(tmp_path, kind)
     replay = replay_orders(book, model, [POLICY, STRICT], OrderSelection(sample=150, seed=4))
     rows = rows_of_every_customer(book)
