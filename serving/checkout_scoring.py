@@ -21,10 +21,12 @@ from serving.domain.reasons import FALLBACK_LANGUAGE
 from serving.idempotent_requests import earlier_answer, fingerprint, remember_answer
 from serving.model_watch import ModelInForce
 from serving.order_body import OrderBody
+from serving.policy_watch import NoPolicyInForce
 from serving.problem_details import FieldError, invalid_body
 from serving.request_scope import RequestScope
 from serving.store.api_keys import Caller
 from serving.store.decision_log import LoggedDecision, append_decision, decisions_about
+from serving.store.errors import StoreUnavailable
 from serving.store.ledger import AppendStatus, append_decided_order, credit_rows, newest_row, next_as_of_ms
 from serving.store.outbox import LINK_ORDER, append_message
 from serving.store.reservations import (
@@ -259,11 +261,15 @@ def precheck(scope: RequestScope, order: OrderBody, *, accepted_language: str | 
 
 
 def answer_without_store(
-    scope: RequestScope, order: OrderBody, *, accepted_language: str | None, reason: str
+    scope: RequestScope, order: OrderBody, *, accepted_language: str | None, problem: StoreUnavailable
 ) -> CheckoutAnswer:
-    """`unavailable`: the store cannot be read or written. Says nothing about anyone."""
-    LOG.warning("store_unavailable", extra={"order_id": order.row["order_id"], "reason": reason})
-    failure = TechnicalFailure(code="no_store", detail="the store is unavailable")
+    """`unavailable`: the store, or the policy in it, cannot be read. Says nothing about anyone."""
+    if isinstance(problem, NoPolicyInForce):
+        event, failure = "no_policy_in_force", TechnicalFailure(code="no_policy", detail=str(problem))
+    else:
+        event = "store_unavailable"
+        failure = TechnicalFailure(code="no_store", detail="the store is unavailable")
+    LOG.warning(event, extra={"order_id": order.row["order_id"], "reason": str(problem)})
     document = answer_to_checkout(
         unavailable(order.row, scope.policy_in_force.policy, failure),
         decision_id=None,

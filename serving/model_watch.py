@@ -143,7 +143,8 @@ class ModelWatch:
             self._thread.join()
 
     def look(self) -> None:
-        """Ask the registry once and swap the model if the alias moved."""
+        """Ask the registry once and swap the model if the alias moved; what fails is tried again."""
+        version: str | None = None
         try:
             version = self._registry.version_under(self._model_name, self._alias)
             if version is None:
@@ -167,6 +168,23 @@ class ModelWatch:
             return
         except ModelNotUsableError as error:
             found = ModelInForce(model=None, technical_reason=str(error), version=version)
+        except Exception as unexpected:  # one look that fails must not end the looking, or this model stays
+            LOG.exception(
+                "model_look_failed",
+                extra={"model": self._model_name, "alias": self._alias, "version": version},
+            )
+            failed = type(unexpected).__name__
+            if version is None:
+                if self._in_force.model is None:
+                    self._in_force = ModelInForce(
+                        model=None, technical_reason=f"looking into the model registry failed: {failed}"
+                    )
+                return
+            found = ModelInForce(
+                model=None,
+                technical_reason=f"{self._model_name} {version} cannot be read: {failed}",
+                version=version,
+            )
         # A version that could not be read is tried again: its folder may still be on its way.
         self._version = version if found.model is not None else None
         if found != self._in_force:

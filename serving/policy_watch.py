@@ -16,6 +16,10 @@ from serving.store.store import Store
 LOG = logging.getLogger("bonitas.policy")
 
 
+class NoPolicyInForce(StoreUnavailable):
+    """No policy was read from the store yet, or none that this code can read; the message says why."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class PolicyInForce:
     """The policy as it was last read.
@@ -31,19 +35,20 @@ class PolicyInForce:
     def judging(self) -> Policy:
         """The policy under which decisions are made.
 
-        Raises StoreUnavailable while none was read from the store: to decide under the file instead would
+        Raises NoPolicyInForce while none was read from the store: to decide under the file instead would
         be to decide against the store, which may long have another.
         """
         if self.technical_reason is not None:
-            raise StoreUnavailable(self.technical_reason)
+            raise NoPolicyInForce(self.technical_reason)
         return self.policy
 
 
 class PolicyWatch:
     """Keeps the policy in force at hand; a thread asks the store every few seconds.
 
-    A store that cannot be reached, a history that was tampered with and a policy that this code cannot read
-    change nothing: the last policy stays. `problem` says what is wrong as long as it is.
+    A store that cannot be reached, a history that was tampered with, a policy that this code cannot read and
+    a failed look change nothing: the last policy stays. Of the latter three `problem` says what is wrong as
+    long as it is.
 
     file: is put in force where the store has no policy yet; until the store was read it judges nobody.
     on_look: is told of the problem, None without one, after each look.
@@ -93,13 +98,16 @@ class PolicyWatch:
             self._thread.join()
 
     def look(self) -> None:
-        """Ask the store once and swap the policy if another was put in force."""
+        """Ask the store once and swap the policy if another was put in force; what fails is tried again."""
         try:
             self._take_over()
         except StoreError as unreachable:
             LOG.warning("policy_not_read", extra={"reason": str(unreachable)})
         except (PolicyHistoryDamaged, PolicyNotUsable) as unusable:
             self._found(str(unusable))
+        except Exception as unexpected:  # one look that fails must not end the looking, or this policy stays
+            LOG.exception("policy_look_failed")
+            self._found(f"looking for the policy in force failed: {type(unexpected).__name__}")
         else:
             self._found(None)
         self._on_look(self._problem)

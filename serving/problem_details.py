@@ -15,6 +15,7 @@ PROBLEM_TYPES = {
     "urn:bonitas:problem:order-already-decided": "the order cannot be changed any more",
     "urn:bonitas:problem:contradicting-answer": "the merchant answered before, and cannot take it back here",
     "urn:bonitas:problem:store-unavailable": "the store did not answer; nothing was changed",
+    "urn:bonitas:problem:no-policy": "the policy in force cannot be read; nothing was changed",
 }
 
 

@@ -87,7 +87,7 @@ class RequestScope:
 
     @property
     def policy(self) -> Policy:
-        """The policy in force. Raises StoreUnavailable while none was read from the store."""
+        """The policy in force. Raises NoPolicyInForce while none was read from the store."""
         return self.policy_in_force.judging
 
     @property

@@ -40,6 +40,7 @@ from serving.http_requests import (
 from serving.observability import ANSWER_SECONDS, DECISIONS, HELD_EVENTS, MeasuredRequests
 from serving.openapi import openapi_document
 from serving.order_body import order_body
+from serving.policy_watch import NoPolicyInForce
 from serving.problem_details import FieldError, ProblemError, invalid_body, not_found, pointer
 from serving.store.api_keys import Caller, Role
 from serving.store.errors import StoreUnavailable
@@ -147,7 +148,7 @@ class ScoreApi:
         except StoreUnavailable as problem:
             # A checkout goes on without us. Without the store nobody is judged, so nobody needs to be known.
             order = order or order_body(body, now_ms=scope.now_ms())
-            answer = answer_without_store(scope, order, accepted_language=language, reason=str(problem))
+            answer = answer_without_store(scope, order, accepted_language=language, problem=problem)
             document = answer.document
         ANSWER_SECONDS.observe(time.perf_counter() - began)
         if not answer.replayed:
@@ -297,7 +298,15 @@ async def _domain_problem(_request: Request, error: Exception) -> Response:
     return problem_of(error).response()
 
 
-async def _store_problem(_request: Request, _error: Exception) -> Response:
+async def _store_problem(_request: Request, error: Exception) -> Response:
+    if isinstance(error, NoPolicyInForce):
+        return ProblemError(
+            503,
+            "No policy is in force",
+            kind="no-policy",
+            detail="nothing was changed; try again",
+            headers={"Retry-After": "1"},
+        ).response()
     return ProblemError(
         503,
         "The store is unavailable",

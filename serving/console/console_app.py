@@ -39,6 +39,7 @@ from serving.console.templating import MOUNTED_AT, STATIC_FILES, console_path, r
 from serving.domain.console_user import ABSOLUTE_MS, SignedInUser
 from serving.domain.errors import RiskError
 from serving.observability import MeasuredRequests
+from serving.policy_watch import NoPolicyInForce
 from serving.problem_details import ProblemError
 from serving.request_scope import RequestScope
 from serving.score_app import problem_of
@@ -494,6 +495,8 @@ def _told(error: Exception) -> tuple[int, str, str | None, dict[str, str]]:
         details = [error.detail, *(f"{one.pointer.lstrip('/')}: {one.detail}" for one in error.errors)]
         detail = "; ".join(part for part in details if part) or None
         return error.status, error.title, detail, error.headers or {}
+    if isinstance(error, NoPolicyInForce):
+        return 503, "No policy is in force", "Nothing was changed. Try again.", {"Retry-After": "1"}
     if isinstance(error, StoreUnavailable):
         return 503, "The store is unavailable", "Nothing was changed. Try again.", {"Retry-After": "1"}
     if isinstance(error, HTTPException):

@@ -164,6 +164,11 @@ _TEXTS: Mapping[str, Mapping[str, str]] = MappingProxyType(
             "de": "Der Kauf auf Rechnung ist gerade aus technischen Gründen nicht möglich. "
             "Das sagt nichts über Sie aus.",
         },
+        "no_policy": {
+            "en": "Invoice cannot be offered right now for technical reasons. This says nothing about you.",
+            "de": "Der Kauf auf Rechnung ist gerade aus technischen Gründen nicht möglich. "
+            "Das sagt nichts über Sie aus.",
+        },
         "no_store": {
             "en": "Invoice cannot be offered right now for technical reasons. This says nothing about you.",
             "de": "Der Kauf auf Rechnung ist gerade aus technischen Gründen nicht möglich. "

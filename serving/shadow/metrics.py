@@ -45,10 +45,11 @@ class _ShadowCounts(Collector):
 async def shadow_metrics(access: StoreAccess) -> bytes:
     """The counters of every shadow in Prometheus's text form; nothing while the store cannot be read."""
     try:
-        store = access.ready_scope().store
+        scope = access.ready_scope()
 
         def read() -> list[ShadowProgress]:
-            with store.reading() as tx:
+            # Opened here and not before: to connect to a database takes as long as it takes.
+            with scope.store.reading() as tx:
                 return all_progress(tx)
 
         progress = await access.look_up(read)

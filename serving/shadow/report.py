@@ -7,17 +7,19 @@ from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
-from scipy.stats import binomtest
 
 from features.instants import Float64Array
 from serving.customer_bootstrap import CustomerBootstrap, wilson_interval
 from serving.domain.decision import Outcome
+from serving.shadow.sign_flip import sign_flip_p_value
 from serving.store.shadow_decisions import MadeInWindow, ShadowDecision, Subject
 
-MINIMUM_DECISIONS = 100
+MINIMUM_CUSTOMERS = 100
 """With fewer, the interval of a rate near one half is wider than twenty points."""
+MINIMUM_DECISIONS = 100
+"""With fewer, some of the stability index's ten bins would hold hardly any."""
 MINIMUM_DIFFERING = 6
-"""With fewer, McNemar's exact test cannot come below 5 %, whatever they are."""
+"""With fewer customers, the sign-flip test cannot come below 5 %, whatever they are."""
 SIGNIFICANCE = 0.05
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 
@@ -81,7 +83,9 @@ class RateComparison:
 
     difference: challenger minus champion; its interval draws customers, who may have several decisions.
     only_champion, only_challenger: decisions where just one of them said yes.
-    p_value: McNemar's exact test, two-sided, that neither says it more often than the other.
+    customers: who were decided; differing_customers: those of them with a decision that came out otherwise.
+    sign_flip_p_value: two-sided, that neither says yes more often than the other. The unit is the customer:
+        tries of one customer are no independent evidence; see serving/shadow/sign_flip.py.
     """
 
     champion: Share
@@ -91,7 +95,9 @@ class RateComparison:
     difference_high: float
     only_champion: int
     only_challenger: int
-    p_value: float
+    customers: int
+    differing_customers: int
+    sign_flip_p_value: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,7 +151,8 @@ class ShadowReport:
 
     since_ms: decisions made from then on; until_ms: the newest that both answered, None where there is none.
     made: decisions of the window; not_comparable: made by the challenger itself, or without features that it
-    could score; waiting: not answered yet; failed: the challenger failed. The others are compared.
+    could score; before_start: made before the shadow began and never to be answered; waiting: not answered
+    yet; failed: the challenger failed. The others are compared.
     differing: the newest decisions with different outcomes.
     """
 
@@ -157,6 +164,7 @@ class ShadowReport:
     until_ms: int | None
     made: int
     not_comparable: int
+    before_start: int
     waiting: int
     failed: int
     compared: int
@@ -189,6 +197,8 @@ class ShadowReport:
             f"{self.made:,} made: {self.compared:,} compared, {self.waiting:,} wait for an answer, "
             f"{self.failed:,} where the challenger failed, {self.not_comparable:,} that it cannot answer"
         )
+        if self.before_start:
+            counts += f", {self.before_start:,} made before the shadow began"
         lines = [head, self.conclusion, "", counts]
         for part in (
             self._outcome_lines,
@@ -214,11 +224,13 @@ class ShadowReport:
         if rates is None:
             return []
         interval = f"[{rates.difference_low:+.1%}, {rates.difference_high:+.1%}]"
+        p_value = f"p {rates.sign_flip_p_value:.2g}"
+        customers = f"{rates.differing_customers:,} of {rates.customers:,}"
         lines = [
             "",
             f"{yes}, champion    {rates.champion}",
             f"{yes}, challenger  {rates.challenger}",
-            f"difference {rates.difference:+.1%} {interval}, McNemar's exact p {rates.p_value:.2g}",
+            f"difference {rates.difference:+.1%} {interval}, sign-flip test by customer, exact: {p_value}",
             f"{yes} only by champion: {rates.only_champion:,}, only by challenger: {rates.only_challenger:,}",
         ]
         lines.extend(
@@ -226,7 +238,7 @@ class ShadowReport:
             f"{amount.only_challenger_cents / 100:,.2f}"
             for amount in self.amounts
         )
-        return lines
+        return [*lines, f"customers with a decision of that kind: {customers}"]
 
     def _score_lines(self) -> list[str]:
         if self.scores is None:
@@ -297,7 +309,9 @@ def shadow_report(
     version: str,
     question: Question,
     since_ms: int,
+    answers_from_ms: int,
     made: MadeInWindow,
+    made_since_start: MadeInWindow,
     labels: Mapping[str, int],
     stability_index: StabilityIndex,
     differences: int = 0,
@@ -305,13 +319,17 @@ def shadow_report(
 ) -> ShadowReport:
     """Compare a challenger's answers with the champion's; a pure function.
 
-    answers: of one version, in the order of time, all of them of the window. labels: 1 bad, 0 not, by
+    answers: of one version, in the order of time, all of them of the window, which begins at `since_ms`; some
+    may be from an earlier run of the shadow, which now answers what is made from `answers_from_ms` on.
+    made: in the window; made_since_start: in its part from `answers_from_ms` on. labels: 1 bad, 0 not, by
     order_id, as far as known. differences: how many of the newest differing decisions to list.
     """
     compared = [answer for answer in answers if answer.failure is None]
     differing = [answer for answer in compared if answer.champion.outcome != answer.challenger.outcome]
     rates = _rates(compared, question, seed)
-    not_comparable = made.own + made.no_features
+    start = question.subject.first_id_at(answers_from_ms)
+    answered_since_start = sum(answer.subject_id > start for answer in answers)
+    answered_before = len(answers) - answered_since_start
     return ShadowReport(
         model_name=model_name,
         version=version,
@@ -320,8 +338,9 @@ def shadow_report(
         since_ms=since_ms,
         until_ms=compared[-1].as_of_ms if compared else None,
         made=made.made,
-        not_comparable=not_comparable,
-        waiting=max(made.made - not_comparable - len(answers), 0),
+        not_comparable=made.not_comparable,
+        before_start=max(made.comparable - made_since_start.comparable - answered_before, 0),
+        waiting=max(made_since_start.comparable - answered_since_start, 0),
         failed=len(answers) - len(compared),
         compared=len(compared),
         conclusion=_conclusion(rates, len(compared), len(answers) - len(compared), question),
@@ -345,25 +364,15 @@ def share(count: int, of: int) -> Share:
     return Share(count=count, of=of, value=count / of, low=low, high=high)
 
 
-def mcnemar_exact(only_one: int, only_other: int) -> float:
-    """The two-sided p-value that neither side wins more often where just one does.
-
-    >>> mcnemar_exact(6, 0)
-    0.03125
-    """
-    if only_one + only_other == 0:
-        return 1.0
-    return float(binomtest(only_one, only_one + only_other, 0.5).pvalue)
-
-
 def _rates(compared: Sequence[ShadowDecision], question: Question, seed: int) -> RateComparison | None:
     if not compared:
         return None
     champion = np.array([answer.champion.outcome == question.yes for answer in compared])
     challenger = np.array([answer.challenger.outcome == question.yes for answer in compared])
-    totals = CustomerBootstrap(
+    bootstrap = CustomerBootstrap(
         np.array([answer.customer_id for answer in compared], dtype=np.object_), seed=seed
-    ).totals(
+    )
+    totals = bootstrap.totals(
         {
             "champion": champion.astype(np.float64),
             "challenger": challenger.astype(np.float64),
@@ -373,17 +382,23 @@ def _rates(compared: Sequence[ShadowDecision], question: Question, seed: int) ->
     difference = totals.rate_difference(("challenger", "all"), ("champion", "all"))
     if difference is None:
         return None
-    only_champion = int((champion & ~challenger).sum())
-    only_challenger = int((challenger & ~champion).sum())
+    won = challenger.astype(np.int64) - champion.astype(np.int64)
+    net_by_customer: Counter[str] = Counter()
+    for answer, one in zip(compared, won.tolist(), strict=True):
+        net_by_customer[answer.customer_id] += one
     return RateComparison(
         champion=share(int(champion.sum()), len(compared)),
         challenger=share(int(challenger.sum()), len(compared)),
         difference=difference.value,
         difference_low=difference.low,
         difference_high=difference.high,
-        only_champion=only_champion,
-        only_challenger=only_challenger,
-        p_value=mcnemar_exact(only_champion, only_challenger),
+        only_champion=int((won < 0).sum()),
+        only_challenger=int((won > 0).sum()),
+        customers=bootstrap.customers,
+        differing_customers=len(
+            {answer.customer_id for answer, one in zip(compared, won.tolist(), strict=True) if one}
+        ),
+        sign_flip_p_value=sign_flip_p_value(net_by_customer.values()),
     )
 
 
@@ -393,19 +408,20 @@ def _conclusion(rates: RateComparison | None, compared: int, failed: int, questi
             return f"The challenger failed at each of the {failed:,} decisions that it tried to answer."
         return "Nothing to compare: no decision of this time has been answered by both."
     differing = rates.only_champion + rates.only_challenger
-    if compared < MINIMUM_DECISIONS:
+    if rates.customers < MINIMUM_CUSTOMERS:
         return (
-            f"Too few to tell: {compared:,} decisions answered by both ({MINIMUM_DECISIONS} wanted), "
-            f"{differing:,} with different outcomes."
+            f"Too few to tell: {compared:,} decisions answered by both, about {rates.customers:,} customers "
+            f"({MINIMUM_CUSTOMERS} wanted), {differing:,} with different outcomes."
         )
-    if differing < MINIMUM_DIFFERING:
+    if rates.differing_customers < MINIMUM_DIFFERING:
+        most = wilson_interval(rates.differing_customers, rates.customers)[1]
         return (
-            f"Hardly any difference: {differing:,} of {compared:,} decisions came out otherwise, in the long "
-            f"run at most {wilson_interval(differing, compared)[1]:.1%}; too few to tell which of the two "
-            f"would have {question.yes} more."
+            f"Hardly any difference: {differing:,} of {compared:,} decisions came out otherwise, for "
+            f"{rates.differing_customers:,} of {rates.customers:,} customers, in the long run for at most "
+            f"{most:.1%}; too few to tell which of the two would have {question.yes} more."
         )
     direction = "more" if rates.difference > 0 else "fewer"
-    if rates.p_value < SIGNIFICANCE:
+    if rates.sign_flip_p_value < SIGNIFICANCE:
         return (
             f"Of 100 decisions the challenger would have {question.yes} {abs(rates.difference) * 100:.1f} "
             f"{direction} than the champion; chance does not explain that."

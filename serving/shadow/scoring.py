@@ -6,9 +6,9 @@ made: an order that only the challenger would approve reserves nothing for the o
 """
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from serving.checkout_judgement import DecisionInputs, judge
 from serving.domain.policy import Policy, parse_policy
@@ -40,11 +40,20 @@ ANSWERS_PER_WRITE = 50
 """So few that a checkout never waits long for the write, where the store has one writer."""
 WRITES_PER_ROUND = 20
 SETTLED_AFTER_MS = 60_000
-"""A decision this old is committed, or never will be: nothing can still appear before it."""
+"""A decision this old is committed, or never will be: nothing can still appear before it.
+
+The id of a decision is from the clock of the host that made it, this age from the worker's: the clocks of the
+service's hosts must agree within this span less the seconds that a commit takes. What a clock that is further
+behind dates back to before what is settled gets no answer.
+"""
 
 
 class PolicyNotKeptError(Exception):
     """The policy of a decision is not in the store."""
+
+
+class OrderNotVisibleError(Exception):
+    """The ledger has no row of an order from before the order was looked at."""
 
 
 @dataclass(kw_only=True)
@@ -87,12 +96,10 @@ class ShadowScope:
 
 @dataclass(frozen=True, kw_only=True)
 class _OpenScreening:
-    """A screening with the customer, the amount and the currency of its order as it then stood."""
+    """A screening with the row of its order as it then stood, None where the ledger has none."""
 
     screening: WaitingScreening
-    customer_id: str
-    amount_cents: int
-    currency: str
+    order_row: Mapping[str, Any] | None
 
 
 _Asked = TypeVar("_Asked", LoggedDecision, _OpenScreening)
@@ -255,16 +262,12 @@ def _screenings(tx: Transaction, progress: ShadowProgress, model: ChampionModel)
 
 def _with_order(tx: Transaction, screening: WaitingScreening) -> _OpenScreening:
     known = [row for row in order_rows(tx, screening.order_id) if row["recorded_at"] < screening.as_of_ms]
-    row = known[-1]
-    return _OpenScreening(
-        screening=screening,
-        customer_id=row["customer_id"],
-        amount_cents=row["amount_cents"],
-        currency=row["currency"],
-    )
+    return _OpenScreening(screening=screening, order_row=known[-1] if known else None)
 
 
 def _answer_for_screening(asked: _OpenScreening, model: ChampionModel, policy: Policy) -> ShadowDecision:
+    if asked.order_row is None:
+        raise OrderNotVisibleError(f"order {asked.screening.order_id} was not in the ledger then")
     values = asked.screening.features
     scored = model.score(values)
     flagged = is_flagged(scored.probability_of_default, policy)
@@ -288,15 +291,17 @@ def _beside_screening(
     failure: str | None = None,
 ) -> ShadowDecision:
     screening = asked.screening
+    # An order that the ledger does not know is nobody's and worth nothing; its answer is always a failure.
+    order = asked.order_row or {"customer_id": "", "amount_cents": 0, "currency": ""}
     return ShadowDecision(
         model_name=model.name,
         model_version=model.version,
         subject_id=screening.screening_id,
         order_id=screening.order_id,
-        customer_id=asked.customer_id,
+        customer_id=order["customer_id"],
         as_of_ms=screening.as_of_ms,
-        amount_cents=asked.amount_cents,
-        currency=asked.currency,
+        amount_cents=order["amount_cents"],
+        currency=order["currency"],
         policy_version=screening.policy_version,
         champion_version=screening.model_version,
         champion=ModelAnswer(

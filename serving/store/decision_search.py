@@ -84,13 +84,15 @@ class DecisionPage:
     next_before: str | None
 
 
-def first_id_at(instant_ms: int) -> str:
+def first_id_at(instant_ms: int, prefix: str = "dec_") -> str:
     """What every id of a decision at or after an instant is not below, and every earlier one is.
+
+    prefix: of another kind of ids that grow with time.
 
     >>> first_id_at(1_767_225_600_123)
     'dec_19b76daa87b'
     """
-    return f"dec_{max(instant_ms, 0):011x}"
+    return f"{prefix}{max(instant_ms, 0):011x}"
 
 
 def find_decisions(

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from serving.store.decision_log import unpacked
+from serving.store.decision_search import first_id_at
 from serving.store.store import Transaction
 
 UNAVAILABLE = "unavailable"
@@ -30,7 +31,7 @@ class Subject(enum.Enum):
         >>> Subject.SCREENING.first_id_at(1_767_225_600_123)
         'scr_19b76daa87b'
         """
-        return f"{self.value}{max(instant_ms, 0):011x}"
+        return first_id_at(instant_ms, prefix=self.value)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -375,6 +376,16 @@ class MadeInWindow:
     made: int
     own: int
     no_features: int
+
+    @property
+    def not_comparable(self) -> int:
+        """Those that a version has no answer for."""
+        return self.own + self.no_features
+
+    @property
+    def comparable(self) -> int:
+        """Those that it can answer."""
+        return self.made - self.not_comparable
 
 
 def made_since(

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
+import httpx
 import pytest
 
 from serving.model_watch import ModelRegistry, ModelWatch
@@ -13,10 +14,13 @@ from serving.observability import JsonLines
 from serving.policy_activation import PolicyFile, activate, active_policy, history, roll_back
 from serving.policy_watch import LOG, PolicyInForce, PolicyWatch
 from serving.request_scope import RequestScope, StoreDoor
+from serving.score_app import ScoreApi
+from serving.store.api_keys import create_key
 from serving.store.errors import StoreUnavailable
 from serving.store.store import Store
 from serving.store_access import StoreAccess
 from tests.builders import ms
+from tests.serving.http.conftest import order_body
 from tests.serving.policy_versions import a_policy_file, a_policy_of_newer_code
 
 NOW = ms("2026-06-01")
@@ -255,3 +259,74 @@ def test_the_watch_goes_on_by_itself(store: Store) -> None:
     put(store, "2")
     assert seen.wait(20)
     watch.stop()
+
+
+def test_a_look_that_fails_in_any_way_is_told_and_does_not_end_the_looking(
+    store: Store, log_lines: Callable[[str], list[dict]]
+) -> None:
+    seen = threading.Event()
+    told: list[str | None] = []
+    is_broken = threading.Event()
+
+    def opened() -> Store:
+        if is_broken.is_set():
+            raise ZeroDivisionError("a bug")
+        return store
+
+    def on_look(problem: str | None) -> None:
+        told.append(problem)
+        if problem is not None:
+            is_broken.clear()
+        if watch.in_force.policy.version == "2":
+            seen.set()
+
+    watch = PolicyWatch(opened, a_policy_file("1"), poll_seconds=0.01, now_ms=lambda: NOW, on_look=on_look)
+    watch.look()
+    put(store, "2")
+    is_broken.set()
+    watch.start()
+    assert seen.wait(20)
+    watch.stop()
+    assert told[:2] == [None, "looking for the policy in force failed: ZeroDivisionError"]
+    assert (watch.problem, watch.in_force.judging.version) == (None, "2")
+    (line,) = log_lines("policy_look_failed")
+    assert line["level"] == "error"
+
+
+def test_a_checkout_without_a_policy_in_force_is_told_that_and_not_that_the_store_is_down(
+    database_url: str, store: Store
+) -> None:
+    activate(store, a_policy_of_newer_code("new"), by="Ann", reason="why", clock=lambda: NOW)
+    key = create_key(store, name="shop", role="checkout", merchant_id=None, now_ms=NOW)
+    watch = looked(store)
+    access = StoreAccess()
+    door = StoreDoor(database_url)
+    models = ModelWatch(ModelRegistry("unused"), "credit", poll_seconds=60, on_change=lambda: None)
+    scope = RequestScope(door=door, watch=models, policy_in_force=watch.in_force, now_ms=lambda: NOW)
+    access.start(
+        scope,
+        threads=2 if database_url.startswith("postgresql") else 0,
+        policy_now=lambda: watch.in_force,
+    )
+    body = order_body("o1", "c1")
+
+    async def asked() -> tuple[dict, httpx.Response]:
+        api = ScoreApi(access)
+        answer = await api.score_document(f"Bearer {key}", body, idempotency_key=None, language="en")
+        transport = httpx.ASGITransport(app=api.app())
+        async with httpx.AsyncClient(
+            transport=transport, base_url="http://test", headers={"Authorization": f"Bearer {key}"}
+        ) as client:
+            return answer, await client.post("/precheck", json=body)
+
+    try:
+        answer, prechecked = asyncio.run(asked())
+    finally:
+        access.stop()
+        door.close()
+    (reason,) = answer["reasons"]
+    assert (answer["outcome"], reason["code"], reason["group"]) == ("unavailable", "no_policy", "technical")
+    assert reason["text"].startswith("Invoice cannot be offered right now for technical reasons.")
+    assert answer["decision_id"] is None
+    assert prechecked.status_code == 503
+    assert prechecked.json()["type"] == "urn:bonitas:problem:no-policy"

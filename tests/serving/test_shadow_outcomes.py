@@ -1,14 +1,18 @@
 """What became of the orders that a shadow judged: the ledger's own rows, by the labels of training."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
 import bonitas
+from command_line import shadow as command
 from command_line.shadow import question_of
 from data_contracts.ledger_contracts import CONTRACTS
+from data_contracts.progress import Progress
 from serving.settings import Settings
 from serving.store.ledger import AppendStatus, append
 from serving.store.loading import export_customers, export_folder
@@ -21,6 +25,7 @@ from serving.store.shadow_decisions import (
 )
 from serving.store.store import Store, now_ms, open_store
 from tests.builders import DAY, Row, a_customer, a_merchant, a_payment, a_row, an_invoice, an_order
+from tests.serving.shadow_desk import a_model, a_shadow_desk
 
 OUTCOMES = {
     "invoice-eligibility": ("approved", "declined"),
@@ -132,3 +137,66 @@ def test_the_rows_of_some_customers_are_those_that_a_whole_export_has_of_them(
             read_table(tmp_path / folder, CONTRACTS[name]).sort_by("event_id") for folder in ("all", "some")
         )
         assert some.equals(whole.filter(pc.not_equal(whole["customer_id"], "c1")))
+
+
+def reported(home: Path, *arguments: str) -> Row:
+    result = CliRunner(env={"BONITAS_HOME": str(home)}).invoke(
+        bonitas.main, ["shadow", "report", "invoice-eligibility", "--version", "2", *arguments, "--json"]
+    )
+    assert result.exit_code == 0, result.output
+    document: Row = json.loads(result.stdout)
+    return document
+
+
+def test_decisions_from_before_the_start_do_not_wait_where_a_report_reaches_further_back(
+    tmp_path: Path,
+) -> None:
+    url = Settings.from_env({"BONITAS_HOME": str(tmp_path)}).database_url
+    migrate(url)
+    store = open_store(url)
+    try:
+        desk = a_shadow_desk(store, url, a_model("2"))
+        desk.decided(2)
+        desk.now += DAY
+        desk.start("2")
+        desk.decided(3, first=5)
+        desk.answer()
+        desk.decided(1, first=9)
+    finally:
+        store.close()
+    names = ("made", "before_start", "waiting", "compared")
+    whole = reported(tmp_path, "--since", "2026-05-01")
+    assert tuple(whole[name] for name in names) == (6, 2, 1, 3)
+    from_start = reported(tmp_path)
+    assert tuple(from_start[name] for name in names) == (4, 0, 1, 3)
+
+
+def test_looking_up_what_became_of_the_orders_ends_where_all_customers_were_looked_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = Settings.from_env({"BONITAS_HOME": str(tmp_path)}).database_url
+    migrate(url)
+    store = open_store(url)
+    at = now_ms() - 150 * DAY
+    try:
+        with store.writing("test") as tx:
+            begin_shadow(
+                tx,
+                model_name="invoice-eligibility",
+                model_version="2",
+                subject=question_of("invoice-eligibility").subject,
+                answers_from_ms=at - DAY,
+            )
+            append_shadow_decisions(tx, [an_answer("invoice-eligibility", number, at) for number in range(5)])
+    finally:
+        store.close()
+    seen: list[tuple[int, int]] = []
+
+    @contextmanager
+    def bars() -> Iterator[Progress]:
+        yield lambda _stage, done, total: seen.append((done, total))
+
+    monkeypatch.setattr(command, "progress_bars", bars)
+    monkeypatch.setattr(command, "CUSTOMERS_PER_EXPORT", 2)
+    reported(tmp_path)
+    assert seen == [(2, 5), (4, 5), (5, 5)]

@@ -5,7 +5,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy.stats import binomtest
 
@@ -15,10 +15,10 @@ from serving.shadow.report import (
     ORDER_RISK,
     Question,
     ShadowReport,
-    mcnemar_exact,
     shadow_report,
     share,
 )
+from serving.store.decision_search import first_id_at
 from serving.store.shadow_decisions import MadeInWindow, ModelAnswer, ShadowDecision
 from tests.builders import DAY, ms
 from training.stability import population_stability_index
@@ -52,7 +52,7 @@ def an_answer(
     return ShadowDecision(
         model_name="invoice-eligibility",
         model_version="2",
-        subject_id=f"dec_{number:027x}",
+        subject_id=f"{first_id_at(T0 + number * 1_000)}{number:016x}",
         order_id=order_id or f"o{number}",
         customer_id=customer_id or f"c{number}",
         as_of_ms=T0 + number * 1_000,
@@ -82,15 +82,20 @@ def report_of(
     labels: dict[str, int] | None = None,
     question: Question = ELIGIBILITY,
     made: MadeInWindow | None = None,
+    answers_from_ms: int = T0,
+    made_since_start: MadeInWindow | None = None,
     differences: int = 0,
 ) -> ShadowReport:
+    made = made or MadeInWindow(made=len(answers), own=0, no_features=0)
     return shadow_report(
         answers,
         model_name="invoice-eligibility",
         version="2",
         question=question,
         since_ms=T0,
-        made=made or MadeInWindow(made=len(answers), own=0, no_features=0),
+        answers_from_ms=answers_from_ms,
+        made=made,
+        made_since_start=made_since_start or made,
         labels=labels or {},
         stability_index=population_stability_index,
         differences=differences,
@@ -118,7 +123,8 @@ def test_outcomes_rates_and_their_difference_come_out_as_counted_by_hand() -> No
     assert (rates.champion.value, rates.challenger.value) == (340 / 400, 310 / 400)
     assert rates.difference == pytest.approx(-30 / 400)
     assert (rates.only_champion, rates.only_challenger) == (40, 10)
-    assert rates.p_value == binomtest(10, 50, 0.5).pvalue
+    assert (rates.customers, rates.differing_customers) == (400, 50)
+    assert rates.sign_flip_p_value == pytest.approx(binomtest(10, 50, 0.5).pvalue)
     # The normal approximation of a paired difference, written out.
     error = 1.96 * np.sqrt((40 + 10) / 400 - (30 / 400) ** 2) / np.sqrt(400)
     assert rates.difference_low == pytest.approx(-0.075 - error, abs=0.006)
@@ -131,21 +137,50 @@ def test_outcomes_rates_and_their_difference_come_out_as_counted_by_hand() -> No
 
 @given(successes=st.integers(0, 60), others=st.integers(0, 60))
 @settings(max_examples=60)
-def test_shares_and_mcnemars_test_agree_with_scipy(successes: int, others: int) -> None:
+def test_shares_agree_with_scipy(successes: int, others: int) -> None:
     of = successes + others
-    if of:
-        found = share(successes, of)
-        interval = binomtest(successes, of).proportion_ci(method="wilson")
-        assert (found.low, found.high) == (pytest.approx(interval.low), pytest.approx(interval.high))
-    tail = sum(_binomial(of, count) for count in range(min(successes, others) + 1)) / 2**of
-    assert mcnemar_exact(successes, others) == pytest.approx(min(2 * tail, 1.0))
+    assume(of)
+    found = share(successes, of)
+    interval = binomtest(successes, of).proportion_ci(method="wilson")
+    assert (found.low, found.high) == (pytest.approx(interval.low), pytest.approx(interval.high))
 
 
-def _binomial(of: int, count: int) -> int:
-    result = 1
-    for step in range(count):
-        result = result * (of - step) // (step + 1)
-    return result
+def with_three_tries_each(answers: list[ShadowDecision]) -> list[ShadowDecision]:
+    """The same answers, where always three in a row are of one customer."""
+    return [
+        an_answer(number, answer.champion, answer.challenger, customer_id=f"c{number // 3}")
+        for number, answer in enumerate(answers)
+    ]
+
+
+def test_tries_of_one_customer_are_no_independent_evidence_for_the_conclusion() -> None:
+    answers = answers_of({LOST: 27, WON: 9, BOTH: 300})
+    assert "chance does not explain that" in report_of(answers).conclusion
+    report = report_of(with_three_tries_each(answers))
+    assert report.rates is not None
+    assert (report.rates.customers, report.rates.differing_customers) == (112, 12)
+    assert report.rates.sign_flip_p_value == pytest.approx(binomtest(3, 12, 0.5).pvalue)
+    assert "by no more than chance explains; 36 of 336 decisions" in report.conclusion
+
+
+def test_few_customers_with_many_tries_are_too_few_to_tell() -> None:
+    assert "about 40 customers (100 wanted)" in (
+        report_of(with_three_tries_each(answers_of({BOTH: 60, LOST: 60}))).conclusion
+    )
+    few_that_differ = report_of(with_three_tries_each(answers_of({BOTH: 300, LOST: 15}))).conclusion
+    assert "15 of 315 decisions came out otherwise, for 5 of 105 customers" in few_that_differ
+
+
+def test_a_customer_who_won_as_often_as_lost_differs_but_tells_nothing_of_the_direction() -> None:
+    pairs = [LOST, WON] * 50 + [BOTH] * 200
+    answers = [
+        an_answer(number, an_answer_of(champion), an_answer_of(challenger), customer_id=f"c{number // 2}")
+        for number, (champion, challenger) in enumerate(pairs)
+    ]
+    report = report_of(answers)
+    assert report.rates is not None
+    assert (report.rates.differing_customers, report.rates.sign_flip_p_value) == (50, 1.0)
+    assert "by no more than chance explains; 100 of 300 decisions" in report.conclusion
 
 
 def test_orders_of_one_customer_widen_the_interval_of_the_difference() -> None:
@@ -168,11 +203,11 @@ def test_orders_of_one_customer_widen_the_interval_of_the_difference() -> None:
         ({}, "Nothing to compare: no decision of this time has been answered by both."),
         (
             {BOTH: 20, LOST: 20},
-            "Too few to tell: 40 decisions answered by both (100 wanted), 20 with different outcomes.",
+            "Too few to tell: 40 decisions answered by both, about 40 customers (100 wanted), 20 with ",
         ),
         (
             {BOTH: 995, LOST: 5},
-            "5 of 1,000 decisions came out otherwise, in the long run at most 1.2%; too few to tell which",
+            "for 5 of 1,000 customers, in the long run for at most 1.2%; too few to tell which",
         ),
         ({BOTH: 900, LOST: 10, WON: 10}, "differs by no more than chance explains; 20 of 920 decisions"),
         ({BOTH: 100, WON: 20}, "would have approved 16.7 more than the champion"),
@@ -199,6 +234,24 @@ def test_every_decision_of_the_window_is_compared_or_accounted_for() -> None:
         5,
     )
     assert report.made == report.not_comparable + report.waiting + report.failed + report.compared
+    assert "before the shadow began" not in report.to_text()
+
+
+def test_what_was_made_before_the_shadow_began_is_named_so_and_does_not_wait() -> None:
+    # Of 20 in the window, 8 are from before this start; an earlier run had answered 2 of those.
+    report = report_of(
+        answers_of({BOTH: 6}),
+        answers_from_ms=T0 + 2_000,
+        made=MadeInWindow(made=20, own=3, no_features=4),
+        made_since_start=MadeInWindow(made=12, own=2, no_features=1),
+    )
+    # Since the start 9 can be answered and 4 are; before it 4 could have been and 2 were.
+    assert (report.waiting, report.before_start, report.not_comparable, report.compared) == (5, 2, 7, 6)
+    assert report.made == (
+        report.not_comparable + report.before_start + report.waiting + report.failed + report.compared
+    )
+    assert "5 wait for an answer" in report.to_text()
+    assert "2 made before the shadow began" in report.to_text()
 
 
 def test_scores_move_by_points_and_by_the_stability_index_of_training() -> None:

@@ -392,6 +392,30 @@ def test_a_shadow_answers_every_look_at_an_order_as_the_same_champion_does_and_o
     assert progress.differing == sum(look.outcome == "clear" for look in screened.values())
 
 
+def test_a_look_at_an_order_that_the_ledger_does_not_know_fails_and_holds_up_no_other(team: Team) -> None:
+    with_its_policy_kept(team)
+    shadow = shadow_of_screenings(team, "8")
+    team.approved("lost", "c1")
+    team.approved("known", "c2")
+    team.work()
+    looks = [*team.looks("lost"), *team.looks("known")]
+    with team.store.writing("test") as tx:
+        tx.execute("DELETE FROM ledger_events WHERE contract = 'orders' AND subject_id = 'lost'")
+    assert answer_screenings(shadow) == len(looks)
+    with team.store.reading() as tx:
+        answers = shadow_decisions_after(
+            tx, model_name="order-risk", model_version="8", after="", limit=len(looks)
+        )
+        progress = progress_of(tx, "order-risk", "8")
+    failures = {answer.order_id: answer.failure for answer in answers}
+    assert failures == {
+        "lost": "OrderNotVisibleError: order lost was not in the ledger then",
+        "known": None,
+    }
+    assert progress is not None
+    assert (progress.answered, progress.failed) == (len(looks), len(team.looks("lost")))
+
+
 def test_finding_what_waits_reads_a_range_of_the_key_on_sqlite(tmp_path: Path) -> None:
     migrate(sqlite_url(tmp_path))
     store = open_store(sqlite_url(tmp_path))

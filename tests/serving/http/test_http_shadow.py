@@ -132,10 +132,19 @@ def test_a_shadow_answers_live_orders_unseen_and_its_report_compares_them(analys
     again = analyst.json("stop", MODEL, "--by", "Bob", "--reason", "seen enough")
     assert again["change"]["version"] is None
     status = analyst.json("status", MODEL)
+    assert status["is_champion"] is False
     assert (status["shadow"], [change["by"] for change in status["changes"]]) == (None, ["Ann", "Bob"])
     assert "seen enough" in analyst.bonitas("status", MODEL).output
 
     backfilled = analyst.json("start", MODEL, "2", "--by", "Ann", "--reason", "all", "--backfill", "1")
     assert backfilled["change"]["answers_from"] < started["change"]["answers_from"]
     eventually(lambda: analyst.json("report", MODEL)["compared"] == len(answers) + 1)
-    assert analyst.json("status", MODEL)["answered"] == len(answers) + 1
+    status = analyst.json("status", MODEL)
+    assert (status["answered"], status["is_champion"]) == (len(answers) + 1, False)
+    assert "is the champion by now" not in analyst.bonitas("status", MODEL).output
+
+    uri = shop.settings.mlflow_uri
+    MlflowClient(tracking_uri=uri, registry_uri=uri).set_registered_model_alias(MODEL, "champion", "2")
+    assert analyst.json("status", MODEL)["is_champion"] is True
+    shown = " ".join(analyst.bonitas("status", MODEL).output.split())
+    assert "version 2 is the champion by now, so nothing more is compared: bonitas shadow stop" in shown

@@ -247,19 +247,6 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("version"),
     )
     op.create_table(
-        "policy_activations",
-        sa.Column("number", sa.BigInteger(), autoincrement=False, nullable=False, comment="1, 2, 3, ..."),
-        sa.Column("version", sa.Text(), nullable=False),
-        sa.Column("policy_sha256", sa.Text(), nullable=False, comment="of the policy's text"),
-        sa.Column("kind", sa.Text(), nullable=False, comment="first, activated or rolled_back"),
-        sa.Column("actor", sa.Text(), nullable=False, comment="a name, or system"),
-        sa.Column("reason", sa.Text(), nullable=False),
-        sa.Column("at_ms", sa.BigInteger(), nullable=False),
-        sa.Column("line_before_sha256", sa.Text(), nullable=False, comment="line_sha256 of the line before"),
-        sa.Column("line_sha256", sa.Text(), nullable=False, comment="of all other columns"),
-        sa.PrimaryKeyConstraint("number"),
-    )
-    op.create_table(
         "quarantined_events",
         sa.Column("quarantine_id", sa.Text(), nullable=False),
         sa.Column("received_at_ms", sa.BigInteger(), nullable=False),
@@ -366,78 +353,6 @@ def upgrade() -> None:
     )
     op.create_index("settlement_postings_by_case", "settlement_postings", ["case_id"], unique=False)
     op.create_table(
-        "shadow_decisions",
-        sa.Column("model_name", sa.Text(), nullable=False),
-        sa.Column("model_version", sa.Text(), nullable=False, comment="the challenger"),
-        sa.Column(
-            "subject_id", sa.Text(), nullable=False, comment="decision_id, or screening_id for order risk"
-        ),
-        sa.Column("order_id", sa.Text(), nullable=False),
-        sa.Column("customer_id", sa.Text(), nullable=False),
-        sa.Column("as_of_ms", sa.BigInteger(), nullable=False),
-        sa.Column("amount_cents", sa.BigInteger(), nullable=False),
-        sa.Column("currency", sa.Text(), nullable=False),
-        sa.Column(
-            "policy_version",
-            sa.Text(),
-            nullable=False,
-            comment="of the champion's answer, and so of both",
-        ),
-        sa.Column("champion_version", sa.Text(), nullable=False),
-        sa.Column("champion_outcome", sa.Text(), nullable=False),
-        sa.Column("champion_probability", sa.Double(), nullable=False),
-        sa.Column(
-            "champion_points",
-            sa.BigInteger(),
-            nullable=True,
-            comment="null for order risk, where points mean nothing",
-        ),
-        sa.Column(
-            "outcome",
-            sa.Text(),
-            nullable=False,
-            comment="of the challenger; unavailable where it failed",
-        ),
-        sa.Column("raw_log_odds", sa.Double(), nullable=True, comment="null where it failed"),
-        sa.Column("probability", sa.Double(), nullable=True, comment="null where it failed"),
-        sa.Column(
-            "points", sa.BigInteger(), nullable=True, comment="null where it failed, and for order risk"
-        ),
-        sa.Column(
-            "record",
-            sa.Text(),
-            nullable=False,
-            comment="JSON: failed rules and reasons of both, or the failure",
-        ),
-        sa.PrimaryKeyConstraint("model_name", "model_version", "subject_id"),
-        sqlite_with_rowid=False,
-    )
-    op.create_table(
-        "shadow_progress",
-        sa.Column("model_name", sa.Text(), nullable=False),
-        sa.Column("model_version", sa.Text(), nullable=False),
-        sa.Column(
-            "answers_from_ms",
-            sa.BigInteger(),
-            nullable=False,
-            comment="what was decided before is not answered",
-        ),
-        sa.Column(
-            "answered_to",
-            sa.Text(),
-            nullable=False,
-            comment="subject_id: up to it nothing waits for an answer",
-        ),
-        sa.Column("answered", sa.BigInteger(), nullable=False, comment="rows of shadow_decisions"),
-        sa.Column("differing", sa.BigInteger(), nullable=False, comment="those of them with another outcome"),
-        sa.Column(
-            "failed", sa.BigInteger(), nullable=False, comment="those of them where the challenger failed"
-        ),
-        sa.Column("problem", sa.Text(), nullable=True, comment="why it cannot answer now; null while it can"),
-        sa.PrimaryKeyConstraint("model_name", "model_version"),
-        sqlite_with_rowid=False,
-    )
-    op.create_table(
         "sign_in_failures",
         sa.Column(
             "name_sha256", sa.Text(), nullable=False, comment="hashed: a password is easily typed there"
@@ -511,8 +426,6 @@ def downgrade() -> None:
     op.drop_table("signing_keys")
     op.drop_index("sign_in_failures_by_age", table_name="sign_in_failures")
     op.drop_table("sign_in_failures")
-    op.drop_table("shadow_progress")
-    op.drop_table("shadow_decisions")
     op.drop_index("settlement_postings_by_case", table_name="settlement_postings")
     op.drop_table("settlement_postings")
     op.drop_index("screenings_by_order", table_name="screenings")
@@ -524,7 +437,6 @@ def downgrade() -> None:
     op.drop_table("reservations")
     op.drop_table("recall_tasks")
     op.drop_table("quarantined_events")
-    op.drop_table("policy_activations")
     op.drop_table("policies")
     op.drop_table("outbox")
     op.drop_table("order_links")
