@@ -1,6 +1,5 @@
 """`bonitas decisions`: show a logged decision, and recompute it."""
 
-import json
 import sys
 
 import click
@@ -26,7 +25,7 @@ def show_decision(decision_id: str) -> None:
         logged = decision_of(tx, decision_id)
     if logged is None:
         raise CommandFailed(f"there is no decision {decision_id}")
-    click.echo(json.dumps(asdict(logged), indent=2, sort_keys=True, default=str))
+    print_result(asdict(logged), True, lambda: None)
 
 
 @decisions.command("replay")

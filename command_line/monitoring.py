@@ -1,5 +1,6 @@
 """`bonitas monitor`: training's watch over a ledger folder, with what serving logged beside it."""
 
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -12,7 +13,15 @@ import click
 
 from command_line.clock import midnight_ms
 from command_line.state import model_registry, opened_store, read_settings
-from command_line.terminal import MODELS, json_option, ledger_folder, print_result, progress_bars
+from command_line.terminal import (
+    MODELS,
+    CommandFailed,
+    json_option,
+    ledger_folder,
+    print_result,
+    progress_bars,
+    require_writable,
+)
 
 if TYPE_CHECKING:
     from data_contracts.progress import Progress
@@ -65,9 +74,10 @@ def monitor(
     from training.labels import ledger_end_ms
     from training.monitoring.period import period_until
     from training.monitoring.portfolio_watch import monitor as watch
-    from training.monitoring.report import write_report
+    from training.monitoring.report import PAGE, write_report
 
     models = MODELS if model is None else (model,)
+    require_writable(out / PAGE)
     with model_registry() as registry, progress_bars() as progress:
         until_ms = ledger_end_ms(directory) if as_of is None else midnight_ms(as_of)
         with _store_if_there() as (store, why_not):
@@ -101,6 +111,8 @@ def _store_if_there() -> Iterator[tuple["Store | None", str | None]]:
 
     url = read_settings().database_url
     if url.startswith(SQLITE_PREFIX) and not Path(url.removeprefix(SQLITE_PREFIX)).exists():
+        if os.environ.get("BONITAS_DATABASE_URL"):
+            raise CommandFailed("BONITAS_DATABASE_URL names a store that does not exist: run bonitas migrate")
         yield None, "there is no store yet, so nothing is known of live decisions"
         return
     with opened_store() as store:

@@ -7,7 +7,7 @@ import click
 from command_line.clock import now_ms
 from command_line.policy_backtests import backtest_policy, propose_policy
 from command_line.state import migrated, policy_store, read_policy, read_settings
-from command_line.terminal import json_option, print_result
+from command_line.terminal import json_option, print_result, require_writable, write_text
 
 policy_file_argument = click.argument(
     "file", type=click.Path(exists=True, dir_okay=False, path_type=Path), metavar="POLICY.toml"
@@ -120,11 +120,13 @@ def show_policy(version: str | None, out: Path | None, as_json: bool) -> None:
     """Print the policy file of VERSION as it was put in force, by default of the one in force now."""
     from serving.policy_activation import kept_text
 
+    if out is not None:
+        require_writable(out)
     with policy_store() as store:
         activation, text = kept_text(store, version)
     figures = {**activation.to_json(), "text": text}
     if out is not None:
-        out.write_text(text, encoding="utf-8")
+        write_text(out, text)
         figures["file"] = str(out)
     shown = f"policy {activation.version} is in {out}" if out is not None else text.removesuffix("\n")
     print_result(figures, as_json, lambda: click.echo(shown))

@@ -17,6 +17,8 @@ from command_line.terminal import (
     ledger_folder,
     print_result,
     progress_bars,
+    require_writable,
+    write_text,
 )
 
 if TYPE_CHECKING:
@@ -183,6 +185,8 @@ def backtest_policy(
 
     if reject_factor[0] > reject_factor[1]:
         raise click.BadOptionUsage("reject_factor", "--reject-factor takes the lower factor first")
+    if report is not None:
+        require_writable(report)
     new = read_policy(file).policy
     old = read_policy(against).policy if against is not None else _policy_in_force()[0]
     model, trained_until_ms = _model_to_replay(MODELS[0], model_version)
@@ -199,7 +203,7 @@ def backtest_policy(
             seed=seed,
         )
     if report is not None:
-        report.write_text(backtest_page(result), encoding="utf-8")
+        write_text(report, backtest_page(result))
         click.echo(f"report: {report}", err=True)
     print_result(result.to_json(), as_json, lambda: click.echo(backtest_text(result)))
 
@@ -253,9 +257,10 @@ def propose_policy(
 ) -> None:
     """Propose cut-offs from [costs], and the flagging threshold from the team's capacity.
 
-    The cut-offs are the pair that would have left most of the orders of a ledger folder; they never lie where
-    outcomes end, unless --extrapolate says so. The file is the present policy with those numbers and a
-    version of its own: backtest it before anything else.
+    The cut-offs are the pair that would have left most of the orders of a ledger folder, the present pair
+    among them; no cut-off is lowered beyond where outcomes end, unless --extrapolate says so. The file is the
+    present policy with those numbers and a version of its own: backtest it before anything else. Where
+    nothing better than the present numbers is found, no file is written.
     """
     from dataclasses import replace as replaced
 
@@ -271,6 +276,10 @@ def propose_policy(
         present, text = file.policy, file.text
     else:
         present, text = _policy_in_force()
+    if new_version == present.version:
+        raise CommandFailed(f"--version {new_version} is the present policy: give the new one its own")
+    if out is not None:
+        require_writable(out)
     model, trained_until_ms = _model_to_replay(MODELS[0], model_version)
     with _replaying(), progress_bars() as progress:
         replay = replay_orders(directory, model, [present], _selection(since, until, sample, seed), progress)
@@ -299,7 +308,10 @@ def propose_policy(
             proposed = replaced(
                 proposed, order_risk=replaced(proposed.order_risk, flag_probability=probability)
             )
-    if out is not None:
+    is_changed = proposal.changes or (flag is not None and flag.proposed != flag.present)
+    if out is not None and not is_changed:
+        click.echo(f"nothing to change in policy {present.version}: {out} is not written", err=True)
+    elif out is not None:
         values: dict[str, int | str] = {
             "version": proposed.version,
             "cut_off_stranger": proposed.cut_off_stranger,
@@ -308,16 +320,16 @@ def propose_policy(
         if flag is not None:
             values["flag_from_per_mille"] = flag.proposed
         try:
-            out.write_text(with_values(text, values, proposed), encoding="utf-8")
+            write_text(out, with_values(text, values, proposed))
         except PolicyInvalid as problem:
             raise CommandFailed("\n".join(problem.mistakes)) from problem
         click.echo(f"policy {proposed.version} is in {out}", err=True)
     print_result(
         {
-            "version": proposed.version,
+            "version": proposed.version if is_changed else present.version,
             "cut_offs": proposal.to_json(),
             "flag": None if flag is None else flag.to_json(),
-            "file": None if out is None else str(out),
+            "file": None if out is None or not is_changed else str(out),
         },
         as_json,
         lambda: click.echo(proposal_text(proposal, flag)),

@@ -144,7 +144,8 @@ def print_how_to_go_on(url: str, key: str, order_file: Path, decision_id: str, *
     if once:
         click.echo("That was it; the service has ended. `bonitas serve` starts it again, at port 3000.\n")
         url = "http://127.0.0.1:3000"
-    click.echo(f"The service answers at {url} (GET {url}/v1/openapi.json). To ask it yourself:\n")
+    answers = "will answer" if once else "answers"
+    click.echo(f"The service {answers} at {url} (GET {url}/v1/openapi.json). To ask it yourself:\n")
     click.echo(f"  curl -s {url}/v1/score -H 'Authorization: Bearer {key}' \\")
     click.echo(f"    -H 'Content-Type: application/json' -d @{order_file}\n")
     click.echo(f"To recompute a decision: bonitas decisions replay {decision_id}")

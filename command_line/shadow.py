@@ -130,18 +130,20 @@ def shadow_status(model: str, as_json: bool) -> None:
 
     with model_registry() as registry:
         changes = registry.shadow_changes(model, now=datetime.now(UTC))
+        champion = registry.champion_version(model)
     version = changes[-1].version if changes else None
     progress = None
     if version is not None:
-        migrated(read_settings())
         with opened_store() as store, store.reading() as tx:
             progress = progress_of(tx, model, version)
     problem = None if progress is None else progress.problem
     if version is not None and progress is None:
         problem = "its alias was not set by bonitas shadow start"
+    is_champion = version is not None and version == champion
     figures = {
         "model": model,
         "shadow": version,
+        "is_champion": is_champion,
         "answered": 0 if progress is None else progress.answered,
         "differing": 0 if progress is None else progress.differing,
         "failed": 0 if progress is None else progress.failed,
@@ -155,6 +157,11 @@ def shadow_status(model: str, as_json: bool) -> None:
             click.echo(
                 f"{figures['answered']:,} answered, {figures['differing']:,} differ from the champion, "
                 f"{figures['failed']:,} failed"
+            )
+        if is_champion:
+            click.echo(
+                f"version {version} is the champion by now, so nothing more is compared: "
+                f"bonitas shadow stop {model} --by NAME --reason TEXT"
             )
         if problem is not None:
             click.echo(f"it cannot answer now: {problem}")
@@ -207,7 +214,6 @@ def report_shadow(
             )
         version = shadows[-1]
     question = question_of(model)
-    migrated(read_settings())
     with opened_store() as store, progress_bars() as progress:
         with store.reading() as tx:
             known = progress_of(tx, model, version)
@@ -217,13 +223,16 @@ def report_shadow(
             if since is not None:
                 since_ms = midnight_ms(since)
             after = question.subject.first_id_at(since_ms)
-            made = made_since(
-                tx,
-                question.subject,
-                model_name=model,
-                model_version=version,
-                feature_set_version=FEATURE_SETS[model].version,
-                after=after,
+            made, made_since_start = (
+                made_since(
+                    tx,
+                    question.subject,
+                    model_name=model,
+                    model_version=version,
+                    feature_set_version=FEATURE_SETS[model].version,
+                    after=question.subject.first_id_at(from_ms),
+                )
+                for from_ms in (since_ms, max(since_ms, known.answers_from_ms))
             )
         answers = _shadow_answers(store, model, version, after)
         report = shadow_report(
@@ -232,7 +241,9 @@ def report_shadow(
             version=version,
             question=question,
             since_ms=since_ms,
+            answers_from_ms=known.answers_from_ms,
             made=made,
+            made_since_start=made_since_start,
             labels=_known_labels(store, model, answers, now, progress),
             stability_index=population_stability_index,
             differences=differences,
@@ -289,5 +300,9 @@ def _known_labels(
                     )
                     if label != UNLABELLED
                 }
-        progress("look up what became of the orders", done=start + 1, total=len(customers))
+        progress(
+            "look up what became of the orders",
+            done=min(start + CUSTOMERS_PER_EXPORT, len(customers)),
+            total=len(customers),
+        )
     return labels

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from data_contracts.json_values import json_values
+
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
@@ -63,9 +65,13 @@ def progress_bars() -> Iterator["Progress"]:
 
 
 def print_result(result: Any, as_json: bool, render: Callable[[], None]) -> None:
-    """Print one JSON object on stdout where --json asked for it, else call `render`."""
+    """Print one JSON object on stdout where --json asked for it, else call `render`.
+
+    What is missing (NaN) is null there.
+    """
     if as_json:
-        click.echo(json.dumps(result, indent=2, sort_keys=True, default=str))
+        plain = json_values(result)
+        click.echo(json.dumps(plain, indent=2, sort_keys=True, default=str, allow_nan=False))
     else:
         render()
 
@@ -113,3 +119,24 @@ def figure_text(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:,.4f}"
     return str(value)
+
+
+def require_writable(file: Path) -> None:
+    """End the command now if a file cannot be written after long work; nothing is left behind by asking."""
+    missing = [folder for folder in file.parents if not folder.exists()]
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        is_new = not file.exists()
+        file.open("ab").close()
+        if is_new:
+            file.unlink()
+        for folder in missing:
+            folder.rmdir()
+    except OSError as problem:
+        raise CommandFailed(f"{file} cannot be written: {problem.strerror}") from problem
+
+
+def write_text(file: Path, text: str) -> None:
+    """Write a file, in a folder that is made where it is missing."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(text, encoding="utf-8")

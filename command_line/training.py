@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from command_line.clock import midnight_ms
+from command_line.clock import midnight_ms, today
 from command_line.state import later_decisions_folder, model_registry, read_settings
 from command_line.terminal import (
     MODELS,
@@ -18,6 +18,7 @@ from command_line.terminal import (
     optional_ledger_folder,
     print_result,
     progress_bars,
+    require_writable,
 )
 
 if TYPE_CHECKING:
@@ -71,6 +72,8 @@ def train(
     from training.errors import TrainingError
 
     settings = read_settings()
+    if as_of is not None and as_of.date() > today():
+        raise CommandFailed(f"--as-of {as_of:%Y-%m-%d} lies in the future: nothing was recorded by then")
     as_of_ms = None if as_of is None else midnight_ms(as_of)
     result: TrainingResult | OrderRiskResult
     try:
@@ -130,6 +133,7 @@ def report(model: str, version: str | None, out: Path, as_json: bool) -> None:
 
     if out.suffix != ".html":
         raise CommandFailed(f"--out {out}: the page is HTML, so the name must end in .html")
+    require_writable(out)
     with model_registry() as registry, tempfile.TemporaryDirectory() as scratch:
         found, page = registry.run_file(model, version, REPORT_HTML, Path(scratch))
         _, figures_file = registry.run_file(model, found, REPORT_JSON, Path(scratch))
