@@ -440,8 +440,15 @@ def test_a_feature_that_is_protected_or_of_another_purpose_is_caught() -> None:
         assert wrong in gate.finding
 
 
+def test_a_champion_is_not_compared_with_itself(workshop: Workshop) -> None:
+    with pytest.raises(TrainingError, match="is the champion: name another"):
+        compare(MODEL, workshop.book, registry=workshop.registry, version="1")
+
+
 def test_the_limit_of_a_gate_is_the_last_value_that_passes(workshop: Workshop) -> None:
-    evaluation = compare(MODEL, workshop.book, registry=workshop.registry, version="1").challenger.evaluation
+    twin = workshop.add(workshop.sound)
+    compared = compare(MODEL, workshop.book, registry=workshop.registry, version=twin)
+    evaluation = compared.challenger.evaluation
 
     def not_worse(low: float) -> Gate:
         return discrimination_gate("AUC", Interval(value=0.0, low=low, high=0.01), evaluation)
