@@ -4,12 +4,12 @@ The champion decides; the shadow answers for the same decisions with no effect.
 """
 
 import logging
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from serving.regular_look import RegularLook
 from serving.scorer import ChampionModel, ModelNotUsableError, load_model
 
 LOG = logging.getLogger("bonitas.models")
@@ -114,12 +114,10 @@ class ModelWatch:
         self._registry = registry
         self._model_name = model_name
         self._alias = alias
-        self._poll_seconds = poll_seconds
         self._on_change = on_change
         self._version: str | None = None
         self._in_force = ModelInForce(model=None, technical_reason="the model registry was not read yet")
-        self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="model-watch", daemon=True)
+        self._looking = RegularLook(self.look, name="model-watch", every_seconds=poll_seconds)
 
     @property
     def registry(self) -> ModelRegistry:
@@ -133,14 +131,11 @@ class ModelWatch:
 
     def start(self) -> None:
         """Look once, here and now, and go on in the background."""
-        self.look()
-        self._thread.start()
+        self._looking.start()
 
     def stop(self) -> None:
-        """End the thread; returns when it has ended."""
-        self._stopped.set()
-        if self._thread.is_alive():
-            self._thread.join()
+        """End the looking; returns when it has ended."""
+        self._looking.stop()
 
     def look(self) -> None:
         """Ask the registry once and swap the model if the alias moved; what fails is tried again."""
@@ -199,7 +194,3 @@ class ModelWatch:
             )
         self._in_force = found
         self._on_change()
-
-    def _run(self) -> None:
-        while not self._stopped.wait(self._poll_seconds):
-            self.look()

@@ -1,7 +1,6 @@
 """Which policy decides: the store's newest activation, looked up beside the requests, swapped in one move."""
 
 import logging
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -9,6 +8,7 @@ from data_contracts.row_check import rfc3339
 from serving.domain.policy import Policy
 from serving.domain.policy_history import PolicyActivation, PolicyHistoryDamaged, PolicyNotUsable
 from serving.policy_activation import PolicyFile, active_policy, notice_about_file
+from serving.regular_look import RegularLook
 from serving.store.errors import StoreError, StoreUnavailable
 from serving.store.policy_activations import newest_line_sha256
 from serving.store.store import Store
@@ -65,7 +65,6 @@ class PolicyWatch:
     ) -> None:
         self._open_store = open_store
         self._file = file
-        self._poll_seconds = poll_seconds
         self._now_ms = now_ms
         self._on_look = on_look
         self._activations: tuple[PolicyActivation, ...] = ()
@@ -73,8 +72,7 @@ class PolicyWatch:
         self._in_force = PolicyInForce(
             policy=file.policy, technical_reason="the policy in force was not read from the store yet"
         )
-        self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="policy-watch", daemon=True)
+        self._looking = RegularLook(self.look, name="policy-watch", every_seconds=poll_seconds)
 
     @property
     def in_force(self) -> PolicyInForce:
@@ -88,14 +86,11 @@ class PolicyWatch:
 
     def start(self) -> None:
         """Look once, here and now, and go on in the background."""
-        self.look()
-        self._thread.start()
+        self._looking.start()
 
     def stop(self) -> None:
-        """End the thread; returns when it has ended."""
-        self._stopped.set()
-        if self._thread.is_alive():
-            self._thread.join()
+        """End the looking; returns when it has ended."""
+        self._looking.stop()
 
     def look(self) -> None:
         """Ask the store once and swap the policy if another was put in force; what fails is tried again."""
@@ -157,7 +152,3 @@ class PolicyWatch:
         self._problem = problem
         if problem is not None and not self._activations:
             self._in_force = PolicyInForce(policy=self._file.policy, technical_reason=problem)
-
-    def _run(self) -> None:
-        while not self._stopped.wait(self._poll_seconds):
-            self.look()
