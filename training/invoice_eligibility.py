@@ -45,7 +45,6 @@ from training.validation.ablation import AblationData
 from training.validation.evidence import ValidationEvidence, Wording
 from training.validation.label_maturity import LabelledDecisions, labelled_decisions
 from training.validation.population_shift import training_rows
-from training.validation.report import write_validation_report
 from training.validation.segment_attributes import segment_attributes
 
 PROTOCOL_FILE = "protocol.toml"
@@ -182,7 +181,6 @@ def train(
                 values=candidates.test_values,
             ),
             model_auc=evaluations[winner].auc.value,
-            build=lambda folder, some, names: build_features(folder, some, names).values,
             seed=seed,
         ),
     )
@@ -223,21 +221,14 @@ def train(
         seed=seed,
     )
 
-    def write_reports(folder: Path) -> None:
-        (folder / "model_card.md").write_text(card.to_markdown())
-        write_validation_report(folder, evidence, progress)
-
     registered = register_winner(
         request,
-        feature_set,
-        model,
+        evidence,
         values=candidates.values,
         label=candidates.label,
         chosen=candidates.chosen,
         figures={name: evaluation.to_json() for name, evaluation in evaluations.items()},
-        gates=judged,
-        facts=facts,
-        write_reports=write_reports,
+        progress=progress,
     )
     progress(STEP, done=5, total=5)
     return TrainingResult(

@@ -21,6 +21,7 @@ from features.decisions import Decisions
 from features.declarations import Purpose
 from features.feature_sets import FeatureSet
 from features.instants import Float64Array
+from features.offline import build_features
 from features.supersession import milliseconds
 from training.gates import Gate, clocks_gate, future_rows_gate, protected_gate, single_feature_gate
 
@@ -29,6 +30,11 @@ RECOMPUTED_FRAUD_DECISIONS = 6
 
 FeatureBuilder = Callable[[Path, Decisions, FeatureSet], Float64Array]
 """Features of decisions from a ledger folder, shape (n_decisions, n_features)."""
+
+
+def feature_values(directory: Path, decisions: Decisions, feature_set: FeatureSet) -> Float64Array:
+    """The features as a version is trained on them."""
+    return build_features(directory, decisions, feature_set).values
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +53,7 @@ def gates_without_rival(
     evidence: LabelledFeatures,
     *,
     model_auc: float,
-    build: FeatureBuilder,
+    build: FeatureBuilder = feature_values,
     seed: int,
 ) -> tuple[Gate, ...]:
     """The gates for protected features and leaks.

@@ -45,7 +45,6 @@ from training.validation.ablation import AblationData
 from training.validation.evidence import ValidationEvidence, Wording
 from training.validation.label_maturity import LabelledDecisions, labelled_decisions
 from training.validation.population_shift import training_rows
-from training.validation.report import write_validation_report
 from training.validation.segment_attributes import segment_attributes
 
 STEP = "train order-risk"
@@ -197,7 +196,6 @@ def train(
                 values=test_values[known],
             ),
             model_auc=evaluations[winner].auc.value,
-            build=lambda folder, some, names: build_features(folder, some, names).values,
             seed=seed,
         ),
     )
@@ -256,22 +254,15 @@ def train(
         seed=seed,
     )
 
-    def write_reports(folder: Path) -> None:
-        (folder / "model_card.md").write_text(card.to_markdown())
-        write_validation_report(folder, evidence, progress)
-
     figures = {name: {**evaluations[name].to_json(), **capacity[name].to_json()} for name in evaluations}
     registered = register_winner(
         request,
-        feature_set,
-        model,
+        evidence,
         values=values,
         label=training.label,
         chosen=chosen,
         figures=figures,
-        gates=judged,
-        facts=facts,
-        write_reports=write_reports,
+        progress=progress,
     )
     progress(STEP, done=5, total=5)
     return OrderRiskResult(

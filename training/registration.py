@@ -2,7 +2,6 @@
 
 import json
 import tempfile
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,12 +10,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from features.feature_sets import FeatureSet
+from data_contracts.progress import Progress, no_progress
 from features.instants import Float64Array
 from training.candidates import HyperParameters
-from training.gates import Gate
-from training.model_artifact import CalibratedModel, write_model
+from training.model_artifact import write_model
 from training.registry import ModelRegistry, RegisteredVersion, data_fingerprint, flat_metrics, iso_instant
+from training.validation.evidence import ValidationEvidence
+from training.validation.report import write_validation_report
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,22 +47,21 @@ class TrainingRequest:
 
 def register_winner(
     request: TrainingRequest,
-    feature_set: FeatureSet,
-    model: CalibratedModel,
+    evidence: ValidationEvidence,
     *,
     values: Float64Array,
     label: NDArray[np.int8],
     chosen: HyperParameters,
     figures: dict[str, dict[str, Any]],
-    gates: tuple[Gate, ...],
-    facts: dict[str, Any],
-    write_reports: Callable[[Path], None],
+    progress: Progress = no_progress,
 ) -> RegisteredVersion:
-    """Write and register a model; it becomes champion if it passed its gates and there is none.
+    """Write and register the model of the evidence, with its card and its validation report.
 
-    values, label: the training rows, shape (n, n_features) and (n,). figures: by candidate, as JSON values.
-    facts: with `trained_until` and `data_fingerprint`. write_reports: puts what people read into a folder.
+    It becomes champion if it passed its gates and there is none. values, label: the training rows, shape
+    (n, n_features) and (n,). figures: by candidate, as JSON values.
     """
+    feature_set, model, facts = evidence.feature_set, evidence.model, evidence.facts
+    passed = all(gate.passed for gate in evidence.gates)
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         write_model(
@@ -73,7 +72,8 @@ def register_winner(
             facts={**facts, "metrics": figures[model.kind]},
         )
         (folder / "evaluation.json").write_text(json.dumps(figures, indent=1))
-        write_reports(folder)
+        (folder / "model_card.md").write_text(evidence.card.to_markdown())
+        write_validation_report(folder, evidence, progress)
         return ModelRegistry(request.tracking_uri, request.artifact_root).register(
             feature_set.name,
             folder,
@@ -84,8 +84,8 @@ def register_winner(
                 "feature_set_version": feature_set.version,
                 "data_fingerprint": facts["data_fingerprint"],
                 "trained_until": facts["trained_until"],
-                "gates": "passed" if all(gate.passed for gate in gates) else "failed",
+                "gates": "passed" if passed else "failed",
             },
             now_ms=round(datetime.fromisoformat(facts["trained_at"]).timestamp() * 1000),
-            may_become_champion=all(gate.passed for gate in gates),
+            may_become_champion=passed,
         )
