@@ -326,27 +326,17 @@ def roll_back(
     earlier = version_before(changes)
     if earlier is None:
         raise TrainingError(f"the history of {model_name} has no earlier champion to go back to")
-    _refuse_unless_served(registry, model_name, earlier)
+    registry.refuse_unless_served(model_name, earlier)
     change = ChampionChange(version=earlier, kind=ChangeKind.ROLLED_BACK, by=by, reason=reason, at=now)
     registry.put_champion(model_name, change, instead_of=version_now(changes))
     return change
-
-
-def _refuse_unless_served(registry: ModelRegistry, model_name: str, version: str) -> None:
-    read = registry.feature_set_version(model_name, version)
-    computed = FEATURE_SETS[model_name].version
-    if read != computed:
-        raise TrainingError(
-            f"version {version} of {model_name} reads version {read} of its features, this code computes "
-            f"{computed}: the service could not use it; train a new version"
-        )
 
 
 def _pair(
     registry: ModelRegistry, model_name: str, version: str, champion: str | None, scratch: Path
 ) -> tuple[_Registered | None, _Registered]:
     """The champion, None where none reads the features of today, and the challenger."""
-    _refuse_unless_served(registry, model_name, version)
+    registry.refuse_unless_served(model_name, version)
     challenger = _registered(registry, model_name, version, scratch / "challenger")
     served = registry.champion_feature_set_version(model_name) == FEATURE_SETS[model_name].version
     if champion is None or not served:

@@ -18,6 +18,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
 
+from features.feature_sets import FEATURE_SETS
 from training.alias_history import Change, HistoryWriter, version_now
 from training.champion_history import ChampionChange, ChampionHistory, ChangeKind
 from training.errors import TrainingError
@@ -90,6 +91,15 @@ class ModelRegistry:
             )
         return str(self._client.get_model_version(model_name, version).tags.get("feature_set_version"))
 
+    def refuse_unless_served(self, model_name: str, version: str) -> None:
+        """Raise TrainingError for a version that is not there, or whose features are computed no more."""
+        read, computed = self.feature_set_version(model_name, version), FEATURE_SETS[model_name].version
+        if read != computed:
+            raise TrainingError(
+                f"version {version} of {model_name} reads version {read} of its features, this code computes "
+                f"{computed}: the service could not use it; train a new version"
+            )
+
     def trained_until_ms(self, model_name: str, version: str) -> int | None:
         """Up to when rows were trained on, in ms since 1970 UTC; None for a version that does not say."""
         said = self._client.get_model_version(model_name, version).tags.get("trained_until")
@@ -106,17 +116,8 @@ class ModelRegistry:
         Raises HistoryDamagedError, and TrainingError where this registry is not the history's.
         """
         with self._history.writing(model_name) as history:
-            self._refuse_another_registry(model_name, version_now(history.changes))
             self._catch_up(history, model_name, now)
             return history.changes
-
-    def _refuse_another_registry(self, model_name: str, version: str | None) -> None:
-        """An empty registry under a mistyped address must not pass for an alias that was taken away."""
-        if version is not None and version not in self.versions(model_name):
-            raise TrainingError(
-                f"the history says that version {version} of {model_name} stands under the alias, but this "
-                "registry has no such version: is BONITAS_MLFLOW_URI right?"
-            )
 
     def put_champion(self, model_name: str, change: ChampionChange, *, instead_of: str | None) -> None:
         """Move the alias and write it into the history, as one change at a time.
@@ -125,7 +126,6 @@ class ModelRegistry:
         by now, HistoryDamagedError, and TrainingError where this registry is not the history's.
         """
         with self._history.writing(model_name) as history:
-            self._refuse_another_registry(model_name, version_now(history.changes))
             self._catch_up(history, model_name, change.at)
             found = version_now(history.changes)
             if found != instead_of:
@@ -140,14 +140,35 @@ class ModelRegistry:
         self._client.set_registered_model_alias(model_name, CHAMPION, change.version)
         history.settle(took_effect=True)
 
-    def _catch_up(self, history: HistoryWriter[ChampionChange], model_name: str, now: datetime) -> None:
+    def _catch_up(
+        self,
+        history: HistoryWriter[ChampionChange],
+        model_name: str,
+        now: datetime,
+        *,
+        may_be_another_registry: bool = False,
+    ) -> None:
+        version = self.champion_version(model_name)
+        if not may_be_another_registry:
+            self._refuse_another_registry(history, model_name, version)
         self._settle_what_was_left(
             history,
-            self.champion_version(model_name),
+            version,
             lambda version: ChampionChange(
                 version=version, kind=ChangeKind.FOUND, by="unknown", reason=MOVED_ELSEWHERE, at=now
             ),
         )
+
+    def _refuse_another_registry(
+        self, history: HistoryWriter[Change], model_name: str, version: str | None
+    ) -> None:
+        """An empty registry under a mistyped address must not pass for an alias that was taken away."""
+        known = version_now(history.changes)
+        if known not in {None, version} and known not in self.versions(model_name):
+            raise TrainingError(
+                f"the history says that version {known} of {model_name} stands under the alias, but this "
+                "registry has no such version: is BONITAS_MLFLOW_URI right?"
+            )
 
     @staticmethod
     def _settle_what_was_left(
@@ -166,14 +187,14 @@ class ModelRegistry:
         Raises HistoryDamagedError, and TrainingError where this registry is not the history's.
         """
         with self._shadows.writing(model_name) as history:
-            self._refuse_another_registry(model_name, version_now(history.changes))
             self._catch_up_with_shadow(history, model_name, now)
             return history.changes
 
     def put_shadow(self, model_name: str, change: ShadowChange, *, begin: Callable[[], None]) -> None:
         """Move the alias `shadow` and write it into the history; `begin` is called before it moves.
 
-        Raises TrainingError for the champion and for what is the shadow already, and HistoryDamagedError.
+        Raises TrainingError for the champion, for what is the shadow already and where this registry is not
+        the history's, and HistoryDamagedError.
         """
         with self._shadows.writing(model_name) as history:
             self._catch_up_with_shadow(history, model_name, change.at)
@@ -194,7 +215,8 @@ class ModelRegistry:
     def remove_shadow(self, model_name: str, change: ShadowChange) -> None:
         """Take the alias `shadow` away and write it into the history.
 
-        Raises TrainingError where there is no shadow, and HistoryDamagedError.
+        Raises TrainingError where there is no shadow or this registry is not the history's, and
+        HistoryDamagedError.
         """
         with self._shadows.writing(model_name) as history:
             self._catch_up_with_shadow(history, model_name, change.at)
@@ -207,9 +229,11 @@ class ModelRegistry:
     def _catch_up_with_shadow(
         self, history: HistoryWriter[ShadowChange], model_name: str, now: datetime
     ) -> None:
+        version = self.shadow_version(model_name)
+        self._refuse_another_registry(history, model_name, version)
         self._settle_what_was_left(
             history,
-            self.shadow_version(model_name),
+            version,
             lambda version: ShadowChange(
                 version=version, kind=ShadowChangeKind.FOUND, by="unknown", reason=MOVED_ELSEWHERE, at=now
             ),
@@ -260,7 +284,8 @@ class ModelRegistry:
     ) -> bool:
         now = datetime.fromtimestamp(now_ms / 1000, UTC)
         with self._history.writing(model_name) as history:
-            self._catch_up(history, model_name, now)
+            # Whoever trains into a new registry means it, though the history is of an older one.
+            self._catch_up(history, model_name, now, may_be_another_registry=True)
             found = version_now(history.changes)
             if found is not None and self.champion_feature_set_version(model_name) == feature_set_version:
                 return False

@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from datetime import datetime
 
-from features.feature_sets import FEATURE_SETS
 from training.errors import TrainingError
 from training.registry import ModelRegistry
 from training.shadow_history import ShadowChange, ShadowChangeKind
@@ -27,12 +26,7 @@ def start_shadow(
     reads features which this code does not compute, that is champion or is the shadow already.
     """
     _require_name_and_reason(by, reason)
-    read, computed = registry.feature_set_version(model_name, version), FEATURE_SETS[model_name].version
-    if read != computed:
-        raise TrainingError(
-            f"version {version} of {model_name} reads version {read} of its features, this code computes "
-            f"{computed}: it could answer for no decision; train a new version"
-        )
+    registry.refuse_unless_served(model_name, version)
     change = ShadowChange(
         version=version,
         kind=ShadowChangeKind.STARTED,

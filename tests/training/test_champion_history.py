@@ -42,18 +42,10 @@ def history_file(home: Path) -> Path:
     return home / "artifacts" / "champions" / f"{MODEL}.jsonl"
 
 
-@pytest.fixture(scope="module")
-def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A registry's database after its migrations, which take seconds."""
-    home = tmp_path_factory.mktemp("empty")
-    ModelRegistry(f"sqlite:///{home / 'mlflow.db'}", home / "artifacts").versions(MODEL)
-    return home / "mlflow.db"
-
-
 @pytest.fixture
-def registry(tmp_path: Path, empty_database: Path) -> ModelRegistry:
+def registry(tmp_path: Path, empty_mlflow_database: Path) -> ModelRegistry:
     """Three registered versions; the first became champion when it was trained."""
-    (tmp_path / "mlflow.db").write_bytes(empty_database.read_bytes())
+    (tmp_path / "mlflow.db").write_bytes(empty_mlflow_database.read_bytes())
     registry = ModelRegistry(f"sqlite:///{tmp_path / 'mlflow.db'}", tmp_path / "artifacts")
     for _ in range(3):
         registered(registry, tmp_path)

@@ -18,18 +18,10 @@ MODEL = "invoice-eligibility"
 NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
 
 
-@pytest.fixture(scope="module")
-def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A registry's database after its migrations, which take seconds."""
-    home = tmp_path_factory.mktemp("empty")
-    ModelRegistry(f"sqlite:///{home / 'mlflow.db'}", home / "artifacts").versions(MODEL)
-    return home / "mlflow.db"
-
-
 @pytest.fixture
-def registry(tmp_path: Path, empty_database: Path) -> ModelRegistry:
+def registry(tmp_path: Path, empty_mlflow_database: Path) -> ModelRegistry:
     """Three versions that read today's features, the first of them champion, and one of yesterday's."""
-    (tmp_path / "mlflow.db").write_bytes(empty_database.read_bytes())
+    (tmp_path / "mlflow.db").write_bytes(empty_mlflow_database.read_bytes())
     registry = ModelRegistry(f"sqlite:///{tmp_path / 'mlflow.db'}", tmp_path / "artifacts")
     folder = tmp_path / "run" / "model"
     folder.mkdir(parents=True)
@@ -173,3 +165,15 @@ def test_a_tampered_history_takes_nothing_more(registry: ModelRegistry, tmp_path
     with pytest.raises(HistoryDamagedError, match="the line before it was changed"):
         started(registry, "3", 1)
     assert registry.shadow_version(MODEL) == "2"
+
+
+def test_an_empty_registry_under_a_mistyped_address_ends_no_shadow(
+    registry: ModelRegistry, tmp_path: Path, empty_mlflow_database: Path
+) -> None:
+    started(registry, "2")
+    before = registry.shadow_changes(MODEL, now=NOON)
+    (tmp_path / "other.db").write_bytes(empty_mlflow_database.read_bytes())
+    mistyped = ModelRegistry(f"sqlite:///{tmp_path / 'other.db'}", tmp_path / "artifacts")
+    with pytest.raises(TrainingError, match="is BONITAS_MLFLOW_URI right"):
+        stop_shadow(MODEL, registry=mistyped, by="Bob", reason="seen enough", now=NOON)
+    assert registry.shadow_changes(MODEL, now=NOON) == before
