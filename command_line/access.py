@@ -162,10 +162,10 @@ def merchant_secret(merchant_id: str, rotate: bool, overlap_hours: int) -> None:
     """Print the secret by which a merchant verifies our webhooks (Standard Webhooks)."""
     from data_contracts.merchants import MERCHANTS
     from serving.store.deliveries import current_secrets, rotate_secret
-    from serving.store.ledger import newest_row
+    from serving.store.standing_rows import standing_row
 
     with opened_store() as store, store.writing("webhook-secret") as tx:
-        if newest_row(tx, MERCHANTS, merchant_id) is None:
+        if standing_row(tx, MERCHANTS, merchant_id) is None:
             raise CommandFailed(f"there is no merchant {merchant_id}")
         if rotate:
             click.echo(rotate_secret(tx, merchant_id, now_ms(), overlap_hours * 3_600_000))

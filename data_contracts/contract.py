@@ -1,8 +1,9 @@
 """How a kind of ledger row is declared: columns, units, keys, two clocks, personal data."""
 
 import enum
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 
 class ColumnType(enum.Enum):
@@ -35,6 +36,7 @@ class Column:
     pattern: a regular expression that must match the whole STRING (`re.fullmatch`).
     max_length: longest STRING, in characters; an empty string is never valid.
     reference: the row of another contract that must exist.
+    past: an instant that has passed when the row is recorded.
     personal: personal data under the GDPR: never logged, erased on request.
     """
 
@@ -50,6 +52,7 @@ class Column:
     pattern: str | None = None
     max_length: int = 200
     reference: Reference | None = None
+    past: bool = False
     personal: bool = False
 
     def __post_init__(self) -> None:
@@ -173,6 +176,7 @@ def _envelope(occurred_at_description: str) -> tuple[Column, ...]:
             type=ColumnType.TIMESTAMP,
             description=occurred_at_description,
             unit="UTC, milliseconds",
+            past=True,
         ),
         Column(
             name="recorded_at",
@@ -184,13 +188,28 @@ def _envelope(occurred_at_description: str) -> tuple[Column, ...]:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Answers:
+    """Rows that answer questions about a thing: of the answers to one question, the last one stands.
+
+    about: the column that names the thing. column: holds the answer. question_of: the question of each
+        answer; an answer without one stands for itself.
+    """
+
+    about: str
+    column: str
+    question_of: Mapping[str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Contract:
     """One kind of ledger row.
 
     key: the columns that identify the thing the row is about.
-    rows_are_states: a later row with the same `key` replaces the earlier one from its
-        `recorded_at` on (a customer's data, a pause that ends); otherwise a second row with
-        the same key is an error unless it corrects the first.
+    rows_are_states: of the rows with one `key`, the one that happened last stands (a customer's
+        data, a pause that ends), whenever it arrived; otherwise a second row with the same key is
+        an error unless it corrects the first.
+    answers: rows with a key of their own that are states all the same: of two findings about one
+        question of one order, the one that was made last stands.
     entity: the column by which the rows are kept sorted, then by `recorded_at`.
     """
 
@@ -201,6 +220,7 @@ class Contract:
     key: tuple[str, ...]
     entity: str = "customer_id"
     rows_are_states: bool = False
+    answers: Answers | None = None
     own_row_rules: tuple[RowRule, ...] = ()
     columns: tuple[Column, ...] = field(init=False)
     row_rules: tuple[RowRule, ...] = field(init=False)
@@ -223,6 +243,11 @@ class Contract:
             if column.name == name:
                 return column
         raise KeyError(name)
+
+    @cached_property
+    def past_columns(self) -> tuple[str, ...]:
+        """The names of the columns whose instants have passed when the row is recorded."""
+        return tuple(column.name for column in self.columns if column.past)
 
     def references(self) -> Iterator[tuple[Column, Reference]]:
         """The columns that name rows of other contracts."""

@@ -12,7 +12,7 @@ CUSTOMERS = Contract(
     name="customers",
     description=(
         "The state of a customer's account as of `occurred_at`: personal data, residence and verifications. "
-        "A later row replaces the earlier one from when it was recorded."
+        "Of several states, the one that began last stands, whenever it arrived."
     ),
     occurred_at_description="when this state of the account began",
     key=("customer_id",),
@@ -24,6 +24,7 @@ CUSTOMERS = Contract(
             type=ColumnType.TIMESTAMP,
             description="when the account with the provider was opened",
             unit="UTC, milliseconds",
+            past=True,
         ),
         Column(name="given_name", type=ColumnType.STRING, description="given names", personal=True),
         Column(name="family_name", type=ColumnType.STRING, description="family name", personal=True),
@@ -97,6 +98,7 @@ CUSTOMERS = Contract(
             type=ColumnType.TIMESTAMP,
             description="when the e-mail address was confirmed",
             unit="UTC, milliseconds",
+            past=True,
             nullable=True,
             missing_means="not confirmed",
         ),
@@ -105,6 +107,7 @@ CUSTOMERS = Contract(
             type=ColumnType.TIMESTAMP,
             description="when the telephone number was confirmed",
             unit="UTC, milliseconds",
+            past=True,
             nullable=True,
             missing_means="not confirmed",
         ),
@@ -113,6 +116,7 @@ CUSTOMERS = Contract(
             type=ColumnType.TIMESTAMP,
             description="when the customer last confirmed that the personal data are current",
             unit="UTC, milliseconds",
+            past=True,
             nullable=True,
             missing_means="never confirmed",
         ),

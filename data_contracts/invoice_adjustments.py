@@ -3,11 +3,17 @@
 from data_contracts.contract import Column, ColumnType, Contract, amount_cents, currency, customer_reference
 from data_contracts.invoices import invoice_reference
 
+REASONS_OWED_ANEW = ("overpayment", "returned_debit")
+"""A refund for one of these raises what is owed by its amount; for any other, less is owed by as much."""
+
 INVOICE_ADJUSTMENTS = Contract(
     name="invoice_adjustments",
     description=(
-        "A credit note lowers what is owed on an invoice; a refund pays money back to the customer. "
-        "Outstanding = invoice - credit notes - payments + refunds."
+        "A credit note lowers what is owed on an invoice; a refund pays money back to the customer. A refund "
+        "for a return, a dispute, a chargeback, a fraud or out of goodwill brings its own credit where no "
+        "credit note did: it leaves nothing owed on a paid invoice. A debit that the bank took back "
+        "(returned_debit) and an over-payment that is paid back (overpayment) bring none: after a returned "
+        "debit the invoice is unpaid again."
     ),
     occurred_at_description="when the credit note was issued or the money left",
     key=("event_id",),
@@ -24,7 +30,15 @@ INVOICE_ADJUSTMENTS = Contract(
             name="reason",
             type=ColumnType.STRING,
             description="why",
-            allowed=("chargeback", "dispute", "fraud", "goodwill", "overpayment", "return"),
+            allowed=(
+                "chargeback",
+                "dispute",
+                "fraud",
+                "goodwill",
+                "overpayment",
+                "return",
+                "returned_debit",
+            ),
         ),
         amount_cents("amount_cents", "amount of the adjustment"),
         currency(),

@@ -4,7 +4,7 @@ from data_contracts.contract import Column, ColumnType, Contract, country, ident
 
 MERCHANTS = Contract(
     name="merchants",
-    description="The state of a merchant's account as of `occurred_at`; a later row replaces an earlier.",
+    description="The state of a merchant's account as of `occurred_at`; the one that began last stands.",
     occurred_at_description="when this state of the account began",
     key=("merchant_id",),
     entity="merchant_id",

@@ -1,6 +1,6 @@
 """Outcomes of orders: how a dispute, a claim or an investigation ended. They feed the labels."""
 
-from data_contracts.contract import Column, ColumnType, Contract, customer_reference
+from data_contracts.contract import Answers, Column, ColumnType, Contract, customer_reference
 from data_contracts.order_events import order_reference
 
 FRAUD_OUTCOMES = ("fraud_chargeback", "identity_misuse_upheld", "stop_request_upheld")
@@ -8,9 +8,21 @@ FRAUD_OUTCOMES = ("fraud_chargeback", "identity_misuse_upheld", "stop_request_up
 
 ORDER_OUTCOMES = Contract(
     name="order_outcomes",
-    description="One final finding about an order; a label uses it only from when it was recorded.",
+    description=(
+        "One finding about an order; a label uses it only from when it was recorded. Of two findings about "
+        "one question, such as a dispute that was looked at again, the one that was decided last stands; a "
+        "finding of fraud stands until it is corrected, whatever else was found."
+    ),
     occurred_at_description="when it was decided",
     key=("event_id",),
+    answers=Answers(
+        about="order_id",
+        column="kind",
+        question_of={
+            "dispute_decided_for_customer": "dispute",
+            "dispute_decided_for_merchant": "dispute",
+        },
+    ),
     own_columns=(
         order_reference(),
         customer_reference(),

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.dataset as pads
 import pyarrow.parquet as pq
 
@@ -111,3 +112,20 @@ def read_table(directory: Path, contract: Contract, columns: Sequence[str] | Non
 def empty_table(contract: Contract) -> pa.Table:
     """A table of the contract without rows."""
     return arrow_schema(contract).empty_table()
+
+
+def ledger_rows(contract: Contract, table: pa.Table) -> list[dict[str, Any]]:
+    """A table's rows in ledger row form, nulls left out."""
+    names = [column.name for column in contract.columns]
+    columns: list[list[Any]] = []
+    for column in contract.columns:
+        values = table[column.name]
+        if column.type is ColumnType.TIMESTAMP:
+            values = pc.cast(values, pa.int64())
+        elif column.type is ColumnType.DATE:
+            values = pc.strftime(values, format="%Y-%m-%d")
+        columns.append(values.to_pylist())
+    return [
+        {name: value for name, value in zip(names, row, strict=True) if value is not None}
+        for row in zip(*columns, strict=True)
+    ]

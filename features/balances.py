@@ -18,7 +18,7 @@ UTILISATION_BPS_CAP = 20_000
 
 StatementRow = tuple[int, int, str | int, int, int, int, int, int]
 """seen_from, seen_until, account_id, occurred_at, balance_cents, limit_cents, paid_cents (-1: unknown),
-days_past_due (0 when unknown)"""
+days_past_due (-1: unknown)"""
 
 Whole = TypeVar("Whole", int, Int64Array)
 
@@ -37,6 +37,7 @@ def statement_columns(
     is_capped = uncapped > UTILISATION_BPS_CAP
     utilisation = uncapped * (uncapped <= UTILISATION_BPS_CAP) + UTILISATION_BPS_CAP * is_capped
     reports_payments = paid_cents >= 0
+    reports_arrears = (days_past_due >= 0) * 1
     return (
         occurred_at,
         owed,
@@ -46,7 +47,8 @@ def statement_columns(
         has_limit,
         paid_cents * reports_payments,
         (owed + paid_cents) * reports_payments,
-        days_past_due,
+        reports_arrears,
+        days_past_due * reports_arrears,
     )
 
 
@@ -85,7 +87,7 @@ def account_fact(
     """An account and its newest statement as the integers of `FactKind.ACCOUNT`."""
     is_open = 1 if account[5] == NEVER else 0
     is_instalment = 1 if account[3] == "instalment" else 0
-    balance, limit, days_past_due = (max(newest[4], 0), newest[5], newest[7]) if newest else (0, 0, 0)
+    balance, limit, days_past_due = (max(newest[4], 0), newest[5], max(newest[7], 0)) if newest else (0, 0, 0)
     return (
         seen_from,
         seen_until,
@@ -202,6 +204,18 @@ BALANCE_FEATURES: tuple[Feature, ...] = (
         )
         for days in (35, 95, 185)
     ),
+    *(
+        _feature(
+            f"statement_paid_cents_sum_{days}d",
+            f"amounts paid into credit accounts, statements of the last {days} days",
+            "cents",
+            _statements(days, "paid_cents"),
+            direction=Direction.HIGHER_IS_BETTER,
+            reason_code="low_repayment",
+            missing_means="0: no statement, or no source that reports payments",
+        )
+        for days in (35, 95, 185)
+    ),
     _feature(
         "account_days_past_due_sum_last",
         "days past due of all open credit accounts, by their newest statements",
@@ -212,11 +226,11 @@ BALANCE_FEATURES: tuple[Feature, ...] = (
     *(
         _feature(
             f"statement_days_past_due_mean_{days}d",
-            f"mean days past due over the statements of the last {days} days",
+            f"mean days past due over the statements of the last {days} days that report them",
             "days",
             _statements(days, "days_past_due"),
             reason_code="arrears_elsewhere",
-            denominator=_statements(days),
+            denominator=_statements(days, "reports_arrears"),
         )
         for days in (95, 185)
     ),

@@ -45,8 +45,8 @@ def differences(
 
     logged, rebuilt: shape (n_decisions, n_features).
 
-    >>> differences(np.array([[1.0, np.nan]]), np.array([[1.5, np.nan]]), ["late_payment_count_90d", "other"])
-    (FeatureDifference(place=0, feature='late_payment_count_90d', logged=1.0, rebuilt=1.5),)
+    >>> differences(np.array([[1.0, np.nan]]), np.array([[1.5, np.nan]]), ["late_payment_days_sum_90d", "x"])
+    (FeatureDifference(place=0, feature='late_payment_days_sum_90d', logged=1.0, rebuilt=1.5),)
     """
     same = logged.view(np.int64) == rebuilt.view(np.int64)
     same |= np.isnan(logged) & np.isnan(rebuilt)

@@ -32,8 +32,10 @@ from features.balances import StatementRow, account_facts, statement_columns
 from features.credit_inquiries import CREDIT_SEEKING_PURPOSES
 from features.declarations import FACT_COLUMNS, FactKind
 from features.instants import NEVER, Int64Array
-from features.payment_history import MovementRow, adjustment_cents, invoice_facts
-from features.supersession import milliseconds, seen_intervals_of_table, whole_numbers
+from features.invoice_state import Movement, MovementKind
+from features.payment_history import COUNTED_FROM_CENTS, MovementRow, adjustment_kind, invoice_facts
+from features.settlement_terms import SettlementTerms
+from features.supersession import counted_milliseconds, needed_columns, seen_rows, whole_numbers
 
 FactTable = dict[str, Int64Array]
 """Facts of one kind: `entity` (code of the customer) and the kind's columns, each of shape (n_facts,)."""
@@ -75,11 +77,13 @@ class LedgerByCustomer:
     """The credit rows of a ledger folder as integers, restricted to some customers.
 
     customers: ascending customer ids; a customer's code is its place among them.
+    terms: by which invoices are judged.
     """
 
-    def __init__(self, directory: Path, customers: pa.Array) -> None:
+    def __init__(self, directory: Path, customers: pa.Array, terms: SettlementTerms) -> None:
         self._directory = directory
         self._customers = customers
+        self._terms = terms
         self._codes: dict[str, pa.Array] = {}
         self._registrations = self._read(CUSTOMERS, "registered_at")
         self._accounts = self._read(CREDIT_ACCOUNTS, "account_id", "kind", "opened_at", "closed_at")
@@ -96,15 +100,14 @@ class LedgerByCustomer:
         self._invoices = self._read(INVOICES, "invoice_id", "occurred_at", "due_at", "amount_cents")
         self._payments = self._read(INVOICE_PAYMENTS, "invoice_id", "occurred_at", "amount_cents")
         self._adjustments = self._read(
-            INVOICE_ADJUSTMENTS, "invoice_id", "occurred_at", "kind", "amount_cents"
+            INVOICE_ADJUSTMENTS, "invoice_id", "occurred_at", "kind", "reason", "amount_cents"
         )
         self._charges = self._read(INVOICE_CHARGES, "occurred_at", "kind")
         self._pauses = self._read(INVOICE_PAUSES, "invoice_id", "started_at", "ended_at")
 
     def _read(self, contract: Contract, *names: str) -> EntityRows:
-        wanted = list(
-            dict.fromkeys(["event_id", "corrects", "recorded_at", contract.entity, *contract.key, *names])
-        )
+        """The rows of a contract, once for each interval in which they stand."""
+        wanted = list(dict.fromkeys([*needed_columns(contract), contract.entity, *names]))
         if has_table(self._directory, contract):
             table = read_table(self._directory, contract, wanted)
         else:
@@ -112,10 +115,11 @@ class LedgerByCustomer:
         codes = pc.index_in(table[contract.entity], value_set=self._customers)
         table = table.filter(pc.is_valid(codes))
         entity = pc.drop_null(codes).to_numpy().astype(np.int64)
-        seen_from, seen_until = seen_intervals_of_table(contract, table)
-        columns = {"seen_from": seen_from, "seen_until": seen_until}
+        seen = seen_rows(contract, table)
+        entity = entity[seen.place]
+        columns = {"seen_from": seen.seen_from, "seen_until": seen.seen_until}
         for name in names:
-            columns[name] = self._integers(contract, table, name)
+            columns[name] = self._integers(contract, table, name)[seen.place]
         if np.any(entity[1:] < entity[:-1]):
             order = np.argsort(entity, kind="stable")
             entity = entity[order]
@@ -126,9 +130,9 @@ class LedgerByCustomer:
         column = contract.column(name)
         values = table[name]
         if column.type is ColumnType.TIMESTAMP:
-            return milliseconds(values)
+            return counted_milliseconds(contract, table, name)
         if column.type is ColumnType.INT64:
-            return whole_numbers(values, missing=-1 if name == "paid_cents" else 0)
+            return whole_numbers(values, missing=-1 if column.nullable else 0)
         if column.allowed is not None:
             return whole_numbers(pc.index_in(values, value_set=pa.array(column.allowed)))
         # An id is coded by its place among the ids that the contract which owns it holds.
@@ -151,6 +155,7 @@ class LedgerByCustomer:
                 self._payments.of_entities(start, stop),
                 self._adjustments.of_entities(start, stop),
                 self._pauses.of_entities(start, stop),
+                self._terms,
             ),
             FactKind.REMINDER: _row_table(FactKind.REMINDER, reminders, (reminders["occurred_at"],)),
             FactKind.INQUIRY: _row_table(
@@ -215,7 +220,11 @@ def _one_by_one(
 
 
 def _invoice_table(
-    invoices: EntityRows, payments: EntityRows, adjustments: EntityRows, pauses: EntityRows
+    invoices: EntityRows,
+    payments: EntityRows,
+    adjustments: EntityRows,
+    pauses: EntityRows,
+    terms: SettlementTerms,
 ) -> FactTable:
     known = invoices["invoice_id"]
     special = [
@@ -228,8 +237,8 @@ def _invoice_table(
     ]
     is_special = np.isin(known, np.concatenate(special))
     return _joined(
-        _ordinary_invoice_table(invoices.where(~is_special), payments),
-        special_invoice_table(invoices.where(is_special), payments, adjustments, pauses),
+        _ordinary_invoice_table(invoices.where(~is_special), payments, terms),
+        special_invoice_table(invoices.where(is_special), payments, adjustments, pauses, terms),
     )
 
 
@@ -239,7 +248,11 @@ def _repeated(codes: Int64Array) -> Int64Array:
 
 
 def special_invoice_table(
-    invoices: EntityRows, payments: EntityRows, adjustments: EntityRows, pauses: EntityRows
+    invoices: EntityRows,
+    payments: EntityRows,
+    adjustments: EntityRows,
+    pauses: EntityRows,
+    terms: SettlementTerms,
 ) -> FactTable:
     """Facts of invoices derived one by one with `invoice_facts`."""
     wanted = invoices["invoice_id"]
@@ -250,19 +263,22 @@ def special_invoice_table(
         .grouped("invoice_id", "seen_from", "seen_until", "occurred_at", "amount_cents")
         .items()
     ):
-        movements[code] += [(a, b, occurred_at, -cents, 0) for a, b, occurred_at, cents in paid]
-    credit_note = _code(INVOICE_ADJUSTMENTS, "kind", "credit_note")
+        movements[code] += [
+            (a, b, Movement(occurred_at, MovementKind.PAYMENT, cents)) for a, b, occurred_at, cents in paid
+        ]
+    kinds = INVOICE_ADJUSTMENTS.column("kind").allowed or ()
+    reasons = INVOICE_ADJUSTMENTS.column("reason").allowed or ()
     for code, adjusted in adjustments.grouped(
-        "invoice_id", "seen_from", "seen_until", "occurred_at", "kind", "amount_cents"
+        "invoice_id", "seen_from", "seen_until", "occurred_at", "kind", "reason", "amount_cents"
     ).items():
         movements[code] += [
-            (a, b, occurred_at, *adjustment_cents(kind == credit_note, cents))
-            for a, b, occurred_at, kind, cents in adjusted
+            (a, b, Movement(occurred_at, adjustment_kind(kinds[kind], reasons[reason]), cents))
+            for a, b, occurred_at, kind, reason, cents in adjusted
         ]
     paused = pauses.grouped("invoice_id", "seen_from", "seen_until", "started_at", "ended_at")
 
     def derive(code: int) -> list[tuple[int, ...]]:
-        return invoice_facts(_rows_of(rows, code), movements.get(code, []), _rows_of(paused, code))
+        return invoice_facts(_rows_of(rows, code), movements.get(code, []), _rows_of(paused, code), terms)
 
     subjects = dict(zip(wanted.tolist(), invoices.entity.tolist(), strict=True))
     return _one_by_one(FactKind.INVOICE, subjects, derive)
@@ -273,7 +289,7 @@ def _rows_of(groups: dict[int, list[tuple[int, ...]]], code: int) -> Any:
     return groups.get(code, [])
 
 
-def _ordinary_invoice_table(invoices: EntityRows, payments: EntityRows) -> FactTable:
+def _ordinary_invoice_table(invoices: EntityRows, payments: EntityRows, terms: SettlementTerms) -> FactTable:
     """Facts of invoices with one standing row and at most one standing payment."""
     unpaid_until = np.full(len(invoices.entity), NEVER, dtype=np.int64)
     paid_cents = np.zeros(len(invoices.entity), dtype=np.int64)
@@ -290,10 +306,12 @@ def _ordinary_invoice_table(invoices: EntityRows, payments: EntityRows) -> FactT
 
     is_first_seen_unpaid = invoices["seen_from"] < unpaid_until
     unpaid = _ordinary_states(
-        invoices, invoices["seen_from"], unpaid_until, np.zeros_like(paid_cents), paid_at
+        invoices, invoices["seen_from"], unpaid_until, np.zeros_like(paid_cents), paid_at, terms
     )
     seen_paid_from = np.maximum(invoices["seen_from"], unpaid_until)
-    paid = _ordinary_states(invoices, seen_paid_from, np.full_like(paid_at, NEVER), paid_cents, paid_at)
+    paid = _ordinary_states(
+        invoices, seen_paid_from, np.full_like(paid_at, NEVER), paid_cents, paid_at, terms
+    )
     return _joined(
         {name: values[is_first_seen_unpaid] for name, values in unpaid.items()},
         {name: values[has_payment] for name, values in paid.items()},
@@ -306,29 +324,39 @@ def _ordinary_states(
     seen_until: Int64Array,
     paid_cents: Int64Array,
     paid_at: Int64Array,
+    terms: SettlementTerms,
 ) -> FactTable:
+    """The array twin of `invoice_fact` for one payment at most, without credit or pause."""
     amount = invoices["amount_cents"]
     due_at = invoices["due_at"]
-    outstanding = np.maximum(amount - paid_cents, 0)
-    is_owed = (outstanding > 0).astype(np.int64)
+    late_from = due_at + terms.grace_ms
+    left = np.maximum(amount - paid_cents, 0)
+    is_material = amount > terms.materiality_cents
+    is_settled = is_material & (left <= np.minimum(terms.materiality_cents, amount - 1))
+    is_owed = left > terms.materiality_cents
+    owed = left * is_owed
+    settled = amount * is_settled
     lateness = paid_at - due_at
+    on_time = settled * (lateness <= terms.grace_ms)
     columns = (
         seen_from,
         seen_until,
         invoices["occurred_at"],
         due_at,
-        np.where(is_owed, NEVER, lateness),
-        np.where(is_owed, -due_at, lateness),
-        is_owed,
-        np.where(is_owed, -due_at, np.maximum(lateness, 0)),
-        is_owed,
-        ((is_owed == 0) & (lateness <= 0)).astype(np.int64),
-        amount,
-        amount - outstanding,
-        outstanding,
-        outstanding,
-        -due_at * is_owed,
-        is_owed,
+        late_from,
+        np.where(is_owed, NEVER, lateness * is_settled),
+        np.where(is_owed, -late_from, np.maximum(lateness - terms.grace_ms, 0) * is_settled),
+        is_owed.astype(np.int64),
+        (settled >= COUNTED_FROM_CENTS).astype(np.int64),
+        (on_time >= COUNTED_FROM_CENTS).astype(np.int64),
+        settled,
+        on_time,
+        np.where(is_owed, amount, settled),
+        owed * 10_000 // amount,
+        owed,
+        owed,
+        -late_from * is_owed,
+        is_owed.astype(np.int64),
     )
     return {"entity": invoices.entity, **dict(zip(FACT_COLUMNS[FactKind.INVOICE], columns, strict=True))}
 
@@ -431,7 +459,7 @@ def _ordinary_account_table(accounts: EntityRows, statements: EntityRows) -> Fac
             seen_until,
             np.maximum(statements["balance_cents"], 0),
             statements["limit_cents"],
-            statements["days_past_due"],
+            np.maximum(statements["days_past_due"], 0),
         ),
     )
 

@@ -3,20 +3,33 @@
 import hashlib
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from types import MappingProxyType
 
 from features.account_age import ACCOUNT_AGE_FEATURES
 from features.balances import BALANCE_FEATURES
 from features.credit_inquiries import CREDIT_INQUIRY_FEATURES
-from features.declarations import FACT_COLUMNS, PROTECTED_SOURCES, Direction, Feature, Measure, Purpose
+from features.declarations import (
+    FACT_COLUMNS,
+    PROTECTED_SOURCES,
+    Direction,
+    FactKind,
+    Feature,
+    Measure,
+    Purpose,
+)
 from features.order_context import AFTER_APPROVAL_FEATURES, ORDER_CONTEXT_FEATURES, ORDER_HISTORY_FEATURES
 from features.payment_history import PAYMENT_HISTORY_FEATURES
+from features.settlement_terms import USUAL_TERMS, SettlementTerms
 from features.velocity import CONFIRMED_FRAUD_FEATURES, VELOCITY_FEATURES
 
-ENGINE_REVISION = 1
-"""Raised by hand when the derivation of facts changes the value of a feature that keeps its declaration."""
+ENGINE_REVISION = 2
+"""Raised by hand when the derivation of facts changes the value of a feature that keeps its declaration.
+
+2: of the rows of one thing the one that happened last stands; grace and materiality; settled invoices only in
+what helps.
+"""
 
 
 class NotAllowedFeatureError(Exception):
@@ -27,6 +40,7 @@ class NotAllowedFeatureError(Exception):
 class FeatureSet:
     """The features of one model, in the order of its columns.
 
+    terms: when an invoice counts as paid and as late; the policy's, under which a model is trained.
     Raises NotAllowedFeatureError for a feature of another purpose, one that is named after a
     protected attribute or a proxy of one, a directed feature that can be missing, or a name twice.
     """
@@ -34,6 +48,7 @@ class FeatureSet:
     name: str
     purpose: Purpose
     features: tuple[Feature, ...]
+    terms: SettlementTerms = USUAL_TERMS
 
     def __post_init__(self) -> None:
         names = [feature.name for feature in self.features]
@@ -55,6 +70,10 @@ class FeatureSet:
         is_missing_when_empty = math.isnan(feature.when_empty)
         if feature.direction is not Direction.NONE and is_missing_when_empty:
             raise NotAllowedFeatureError(f"{feature.name} has a direction, so it may not be missing")
+
+    def under(self, terms: SettlementTerms) -> "FeatureSet":
+        """The same features with invoices judged by other terms; this set itself where they are the same."""
+        return self if terms == self.terms else replace(self, terms=terms)
 
     @cached_property
     def names(self) -> tuple[str, ...]:
@@ -80,7 +99,8 @@ class FeatureSet:
         )
         kinds = {measure.fact for feature in self.features for measure in feature.measures()}
         columns = repr(sorted((kind.value, FACT_COLUMNS[kind]) for kind in kinds))
-        return hashlib.sha256(f"{ENGINE_REVISION}\n{columns}\n{text}".encode()).hexdigest()[:12]
+        terms = f"\n{self.terms}" if FactKind.INVOICE in kinds else ""
+        return hashlib.sha256(f"{ENGINE_REVISION}\n{columns}\n{text}{terms}".encode()).hexdigest()[:12]
 
     def distinct_measures(self) -> tuple[Measure, ...]:
         """Every measure that the features need, each once, in order of first use."""

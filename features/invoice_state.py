@@ -3,10 +3,34 @@
 The same function serves the features (offline and online), the labels and the arrears rule.
 """
 
+import enum
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple, assert_never
 
 from features.instants import NEVER
+from features.settlement_terms import SettlementTerms
+
+
+class MovementKind(enum.IntEnum):
+    """What a movement does to what is owed. Among movements of one instant, the order in which they count."""
+
+    CREDIT_NOTE = 0
+    """Lowers what is owed: less was delivered, or a price was cut."""
+    PAYMENT = 1
+    """Money of the customer."""
+    MONEY_BACK = 2
+    """Money that left again and is owed anew: a debit that the bank took back, or what was paid too much."""
+    CREDITED_REFUND = 3
+    """Money that left because less was owed: it brings its own credit where no credit note did."""
+
+
+class Movement(NamedTuple):
+    """One payment or adjustment of an invoice. cents: never negative; the kind says which way it goes."""
+
+    occurred_at: int
+    kind: MovementKind
+    cents: int
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -15,23 +39,50 @@ class InvoiceState:
 
     due_at: due date moved by the pauses that ended; NEVER while a pause holds back a due date not yet
         reached, and for an invoice that credit notes cancelled.
-    paid_at: when the invoice was paid in full for good, None if it is not.
-    lateness_ms: final or frozen lateness (negative: paid early); None while it runs on or nothing is due.
+    late_from: due_at and the grace; NEVER where due_at is.
+    paid_at: when it was paid for good, up to what is immaterial; None if it is not. Being small is not being
+        paid: also of an invoice of 4.00 a part has to come in.
+    lateness_ms: since the due date, final or frozen (negative: paid early); None while it runs on or nothing
+        is due.
     paused: whether a pause is running.
-    outstanding_cents: principal still owed, never negative.
+    net_amount_cents: the invoice without what was credited.
+    received_cents: money of the customer that was kept for it, at most the net amount.
+    outstanding_cents: what is left to the cent, never negative: it uses up the credit limit.
+    owed_cents: the same, 0 where it is immaterial.
+    is_material: whether more than what is immaterial was left of it by credit notes. An invoice of which less
+        was left counts neither for nor against anybody: who never paid it would else look better than who
+        paid it late.
     """
 
     issued_at: int
     due_at: int
+    late_from: int
     paid_at: int | None
     lateness_ms: int | None
     paused: bool
     cancelled: bool
     net_amount_cents: int
+    received_cents: int
     outstanding_cents: int
+    owed_cents: int
+    is_material: bool
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether it was really paid: not cancelled, not credited away, not too small to be owed at all."""
+        return self.paid_at is not None and self.is_material and self.received_cents > 0
+
+    @property
+    def is_paid_on_time(self) -> bool:
+        """Whether it was paid by its due date or within the grace."""
+        return (
+            self.is_settled
+            and self.lateness_ms is not None
+            and (self.due_at == NEVER or self.lateness_ms <= self.late_from - self.due_at)
+        )
 
     def lateness_at(self, as_of_ms: int) -> int:
-        """Lateness in ms at an instant, paused time left out; at most 0 when nothing is late."""
+        """Time since the due date at an instant, paused time left out; at most 0 when nothing is late."""
         if self.cancelled or self.due_at == NEVER:
             return 0
         if self.lateness_ms is not None:
@@ -39,8 +90,8 @@ class InvoiceState:
         return as_of_ms - self.due_at
 
     def is_overdue(self, as_of_ms: int) -> bool:
-        """Whether something is owed past its due date, paused or not."""
-        return self.outstanding_cents > 0 and self.due_at < as_of_ms
+        """Whether something is owed past the due date and the grace, paused or not."""
+        return self.owed_cents > 0 and self.late_from < as_of_ms
 
 
 def invoice_state(
@@ -48,43 +99,98 @@ def invoice_state(
     issued_at: int,
     due_at: int,
     amount_cents: int,
-    movements: Sequence[tuple[int, int]],
-    credited_cents: int,
+    movements: Sequence[Movement],
     pauses: Sequence[tuple[int, int]],
+    terms: SettlementTerms,
 ) -> InvoiceState:
     """Judge an invoice by its known rows.
 
-    movements: (occurred_at, cents) of payments and credit notes (negative) and refunds (positive).
-    credited_cents: the part of the movements that is credit notes, as a positive amount.
-    pauses: (started_at, ended_at), ended_at NEVER while a pause lasts.
+    movements: in any order. pauses: (started_at, ended_at), ended_at NEVER while a pause lasts.
     """
-    outstanding, paid_at = _paid_off(amount_cents, issued_at, movements)
-    effective_due_at, lateness_ms, paused = _timing(due_at, paid_at, _union(pauses))
-    cancelled = credited_cents >= amount_cents
+    course = _course(amount_cents, issued_at, movements, terms.materiality_cents)
+    effective_due_at, lateness_ms, paused = _timing(due_at, course.paid_at, _union(pauses))
+    cancelled = course.credited_cents >= amount_cents
+    outstanding = max(course.outstanding_cents, 0)
+    net = max(amount_cents - course.credited_cents, 0)
+    known_due_at = NEVER if cancelled else effective_due_at
     return InvoiceState(
         issued_at=issued_at,
-        due_at=NEVER if cancelled else effective_due_at,
-        paid_at=paid_at,
+        due_at=known_due_at,
+        late_from=NEVER if known_due_at == NEVER else known_due_at + terms.grace_ms,
+        paid_at=course.paid_at,
         lateness_ms=lateness_ms,
         paused=paused,
         cancelled=cancelled,
-        net_amount_cents=max(amount_cents - credited_cents, 0),
-        outstanding_cents=max(outstanding, 0),
+        net_amount_cents=net,
+        received_cents=min(course.totals.received, net),
+        outstanding_cents=outstanding,
+        owed_cents=outstanding if outstanding > terms.materiality_cents else 0,
+        is_material=not cancelled and amount_cents - course.totals.credited_by_note > terms.materiality_cents,
     )
 
 
-def _paid_off(
-    amount_cents: int, issued_at: int, movements: Sequence[tuple[int, int]]
-) -> tuple[int, int | None]:
-    """What is owed after all movements, and since when nothing is."""
-    outstanding = amount_cents
+class _Totals(NamedTuple):
+    """What an invoice's movements so far add up to, in cents."""
+
+    paid: int = 0
+    credited_by_note: int = 0
+    money_back: int = 0
+    refunded_with_credit: int = 0
+
+    def plus(self, movement: Movement) -> "_Totals":
+        cents = movement.cents
+        match movement.kind:
+            case MovementKind.CREDIT_NOTE:
+                return self._replace(credited_by_note=self.credited_by_note + cents)
+            case MovementKind.PAYMENT:
+                return self._replace(paid=self.paid + cents)
+            case MovementKind.MONEY_BACK:
+                return self._replace(money_back=self.money_back + cents)
+            case MovementKind.CREDITED_REFUND:
+                return self._replace(refunded_with_credit=self.refunded_with_credit + cents)
+            case _:
+                assert_never(movement.kind)
+
+    def balance_of(self, amount_cents: int) -> tuple[int, int]:
+        """What is left of an invoice, negative where too much was paid; and what was credited.
+
+        A refund out of credit notes or over-payments uses them up; for the rest of it less is owed by as much
+        as was paid back. On a paid invoice of 100, a refund of 10 leaves nothing owed, with a credit note of
+        10 beside it or without. Only money that came in can be paid back so.
+        """
+        left = amount_cents - self.paid - self.credited_by_note + self.money_back
+        refunded = min(self.refunded_with_credit, self.paid)
+        covered = min(refunded, max(-left, 0))
+        return left + covered, self.credited_by_note + refunded - covered
+
+    @property
+    def received(self) -> int:
+        """The customer's money that was kept."""
+        return max(self.paid - self.money_back - self.refunded_with_credit, 0)
+
+
+class _Course(NamedTuple):
+    totals: _Totals
+    outstanding_cents: int
+    credited_cents: int
+    paid_at: int | None
+
+
+def _course(
+    amount_cents: int, issued_at: int, movements: Sequence[Movement], materiality_cents: int
+) -> _Course:
+    """What is owed after all movements, and since when no more than what is immaterial."""
+    immaterial = min(materiality_cents, amount_cents - 1)
+    totals = _Totals()
+    outstanding, credited = amount_cents, 0
     paid_at: int | None = None
-    for occurred_at, cents in sorted(movements):
+    for movement in sorted(movements):
         owed_before = outstanding
-        outstanding += cents
-        if outstanding <= 0 < owed_before:
-            paid_at = max(occurred_at, issued_at)
-    return outstanding, paid_at if outstanding <= 0 else None
+        totals = totals.plus(movement)
+        outstanding, credited = totals.balance_of(amount_cents)
+        if outstanding <= immaterial < owed_before:
+            paid_at = max(movement.occurred_at, issued_at)
+    return _Course(totals, outstanding, credited, paid_at if outstanding <= immaterial else None)
 
 
 def _timing(

@@ -98,7 +98,7 @@ def iterate_features(
     customers, entity = np.unique(decisions.customer_id.astype(str), return_inverse=True)
     by_entity = np.argsort(entity, kind="stable")
     first_decision = np.searchsorted(entity[by_entity], np.arange(len(customers) + 1))
-    ledger = LedgerByCustomer(directory, pa.array(customers, pa.string()))
+    ledger = LedgerByCustomer(directory, pa.array(customers, pa.string()), feature_set.terms)
     done = 0
     start = 0
     while start < len(customers):

@@ -25,16 +25,17 @@ from features.credit_inquiries import inquiry_fact
 from features.declarations import FACT_COLUMNS, FactKind, Measure
 from features.feature_sets import FeatureSet
 from features.instants import NEVER
-from features.invoice_state import InvoiceState
+from features.invoice_state import InvoiceState, Movement, MovementKind
 from features.payment_history import (
     InvoiceRow,
     MovementRow,
     PauseRow,
-    adjustment_cents,
+    adjustment_kind,
     invoice_fact,
     known_invoice_state,
 )
-from features.supersession import seen_until_of_rows
+from features.settlement_terms import SettlementTerms
+from features.supersession import standing_rows
 
 CREDIT_CONTRACTS: tuple[Contract, ...] = (
     CUSTOMERS,
@@ -56,31 +57,23 @@ Fact = tuple[int, ...]
 
 
 def visible_rows(contract: Contract, rows: LedgerRows, as_of_ms: int) -> list[Mapping[str, Any]]:
-    """The rows of a contract that a decision at `as_of_ms` sees, in the order in which they were recorded."""
+    """The rows of a contract that stand for a decision at `as_of_ms`, `as_counted`."""
     all_rows = rows.get(contract.name)
     if not all_rows:
         return []
-    known = [row for row in all_rows if row["recorded_at"] < as_of_ms]
-    until = seen_until_of_rows(contract, known)
-    if until is None:
-        return known
-    return [row for row, seen_until in zip(known, until, strict=True) if as_of_ms <= seen_until]
+    return standing_rows(contract, [row for row in all_rows if row["recorded_at"] < as_of_ms])
 
 
-def invoice_states(rows: LedgerRows, as_of_ms: int) -> dict[str, InvoiceState]:
+def invoice_states(rows: LedgerRows, as_of_ms: int, terms: SettlementTerms) -> dict[str, InvoiceState]:
     """The state of each of the customer's invoices as known at `as_of_ms`, by invoice_id."""
     movements: defaultdict[str, list[MovementRow]] = defaultdict(list)
     for row in visible_rows(INVOICE_PAYMENTS, rows, as_of_ms):
-        movements[row["invoice_id"]].append((0, NEVER, row["occurred_at"], -row["amount_cents"], 0))
+        paid = Movement(row["occurred_at"], MovementKind.PAYMENT, row["amount_cents"])
+        movements[row["invoice_id"]].append((0, NEVER, paid))
     for row in visible_rows(INVOICE_ADJUSTMENTS, rows, as_of_ms):
-        movements[row["invoice_id"]].append(
-            (
-                0,
-                NEVER,
-                row["occurred_at"],
-                *adjustment_cents(row["kind"] == "credit_note", row["amount_cents"]),
-            )
-        )
+        kind = adjustment_kind(row["kind"], row["reason"])
+        adjusted = Movement(row["occurred_at"], kind, row["amount_cents"])
+        movements[row["invoice_id"]].append((0, NEVER, adjusted))
     pauses: defaultdict[str, list[PauseRow]] = defaultdict(list)
     for row in visible_rows(INVOICE_PAUSES, rows, as_of_ms):
         ended_at = row.get("ended_at")
@@ -92,20 +85,18 @@ def invoice_states(rows: LedgerRows, as_of_ms: int) -> dict[str, InvoiceState]:
         invoice_id = row["invoice_id"]
         invoice: InvoiceRow = (0, NEVER, row["occurred_at"], row["due_at"], row["amount_cents"])
         states[invoice_id] = known_invoice_state(
-            invoice, movements.get(invoice_id, ()), pauses.get(invoice_id, ())
+            invoice, movements.get(invoice_id, ()), pauses.get(invoice_id, ()), terms
         )
     return states
 
 
 def facts_at(
-    rows: LedgerRows, as_of_ms: int, states: Mapping[str, InvoiceState] | None = None
+    rows: LedgerRows, as_of_ms: int, states: Mapping[str, InvoiceState]
 ) -> dict[FactKind, list[Fact]]:
     """The facts that are known about one customer at `as_of_ms`.
 
-    states: `invoice_states(rows, as_of_ms)` where the caller has it already.
+    states: of the customer's invoices, as `invoice_states` gives them.
     """
-    if states is None:
-        states = invoice_states(rows, as_of_ms)
     accounts: list[AccountRow] = []
     for row in visible_rows(CREDIT_ACCOUNTS, rows, as_of_ms):
         closed_at = row.get("closed_at")
@@ -122,7 +113,7 @@ def facts_at(
     statements: list[StatementRow] = []
     by_account: defaultdict[str | int, list[StatementRow]] = defaultdict(list)
     for row in visible_rows(ACCOUNT_BALANCES, rows, as_of_ms):
-        paid_cents = row.get("paid_cents")
+        paid_cents, days_past_due = row.get("paid_cents"), row.get("days_past_due")
         statement: StatementRow = (
             row["recorded_at"],
             NEVER,
@@ -131,7 +122,7 @@ def facts_at(
             row["balance_cents"],
             row["limit_cents"],
             -1 if paid_cents is None else paid_cents,
-            row.get("days_past_due") or 0,
+            -1 if days_past_due is None else days_past_due,
         )
         statements.append(statement)
         by_account[statement[2]].append(statement)
@@ -183,8 +174,10 @@ def features_at(
     """The features of one customer for a decision at `as_of_ms`, in the order of the feature set.
 
     rows: all ledger rows of that customer; what was recorded at or after `as_of_ms` is not seen.
-    states: `invoice_states(rows, as_of_ms)` where the caller has it already.
+    states: of the customer's invoices by the terms of the feature set, where the caller has them already.
     """
+    if states is None:
+        states = invoice_states(rows, as_of_ms, feature_set.terms)
     return evaluated(feature_set, facts_at(rows, as_of_ms, states), as_of_ms)
 
 

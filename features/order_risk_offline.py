@@ -5,7 +5,7 @@ An order's facts cross customers, so the folder is taken as a whole. The facts a
 """
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from features.decisions import Decisions, NoDecisionsError
 from features.declarations import FACT_COLUMNS, FRAUD_FACT_OF, ORDER_FACT_OF, EntityKind, FactKind
 from features.fact_tables import FactTable
 from features.feature_sets import FeatureSet
-from features.instants import Float64Array, Int64Array
+from features.instants import Float64Array
 from features.intervals import DecisionAxis
 from features.measures import evaluated
 from features.order_links import (
@@ -36,7 +36,14 @@ from features.order_links import (
     own_attributes,
     shared_attributes,
 )
-from features.supersession import milliseconds, seen_intervals_of_table
+from features.supersession import (
+    SeenInterval,
+    Version,
+    counted_milliseconds,
+    intervals_of_one_thing,
+    needed_columns,
+    seen_rows,
+)
 
 _STEPS = 4
 MOVES = ("address_changed", "delivery_redirected")
@@ -101,37 +108,42 @@ def _decisions(moments: Sequence[tuple[dict[str, Any], int]]) -> Decisions:
 
 
 def _recorded(row: dict[str, Any]) -> tuple[int, str]:
-    return row["seen_from"], row["event_id"]
+    return row["recorded_at"], row["event_id"]
+
+
+def _happened(row: dict[str, Any]) -> tuple[int, int, str]:
+    return row["occurred_at"], row["recorded_at"], row["event_id"]
 
 
 def _rows(
     directory: Path, contract: Contract, names: Sequence[str], kinds: Sequence[str] | None = None
 ) -> list[dict[str, Any]]:
-    """The rows of a contract, or those of some kinds, with their interval of knowledge; instants in ms."""
-    wanted = list(
-        dict.fromkeys(["event_id", "corrects", "recorded_at", "occurred_at", *contract.key, *names])
-    )
+    """The rows of a contract, or those of some kinds, once for each interval in which they stand.
+
+    Instants in ms.
+    """
+    wanted = list(dict.fromkeys([*needed_columns(contract), *contract.key, *names]))
     table = (
         read_table(directory, contract, wanted)
         if has_table(directory, contract)
         else empty_table(contract).select(wanted)
     )
-    seen_from, seen_until = seen_intervals_of_table(contract, table)
-    occurred_at = milliseconds(table["occurred_at"])
+    seen = seen_rows(contract, table)
+    instants = {name: counted_milliseconds(contract, table, name) for name in ("occurred_at", "recorded_at")}
     if kinds is not None:
         is_wanted = pc.is_in(table["kind"], value_set=pa.array(kinds))
         if "new_delivery_street" in table.column_names:
             # Whatever an event is called, one that names another place moves the parcel.
             is_wanted = pc.or_(is_wanted, pc.is_valid(table["new_delivery_street"]))
-        wanted_rows = is_wanted.to_numpy()
-        table = table.filter(pa.array(wanted_rows))
-        seen_from, seen_until = seen_from[wanted_rows], seen_until[wanted_rows]
-        occurred_at = occurred_at[wanted_rows]
-    rows: list[dict[str, Any]] = table.drop_columns(["occurred_at", "recorded_at"]).to_pylist()
-    for row, start, end, when in zip(
-        rows, seen_from.tolist(), seen_until.tolist(), occurred_at.tolist(), strict=True
+        seen = seen.where(is_wanted.to_numpy()[seen.place])
+    rows: list[dict[str, Any]] = (
+        table.drop_columns(["occurred_at", "recorded_at"]).take(pa.array(seen.place)).to_pylist()
+    )
+    for row, place, start, end in zip(
+        rows, seen.place.tolist(), seen.seen_from.tolist(), seen.seen_until.tolist(), strict=True
     ):
-        row |= {"seen_from": start, "seen_until": end, "occurred_at": when}
+        row |= {"seen_from": start, "seen_until": end}
+        row |= {name: int(values[place]) for name, values in instants.items()}
     return rows
 
 
@@ -170,7 +182,7 @@ def build_order_risk_features(
 
 
 class _Links:
-    """The rows that tie orders to entities, in the order in which they were recorded."""
+    """The rows that tie orders to entities, in the order in which they happened."""
 
     def __init__(self, orders: Sequence[dict[str, Any]], events: Sequence[dict[str, Any]]) -> None:
         self.versions: defaultdict[str, list[tuple[dict[str, Any], Keys]]] = defaultdict(list)
@@ -190,7 +202,9 @@ class _Links:
             known = {**event, "seen_from": max(event["seen_from"], order["seen_from"])}
             customer = order["customer_id"]
             self.rows.append((known, address_keys(customer, address), shared_attributes(order), customer))
-        self.rows.sort(key=lambda link: (link[0]["seen_from"], link[0]["event_id"]))
+        self.rows.sort(key=lambda link: _happened(link[0]))
+        for moves in self.moves.values():
+            moves.sort(key=lambda move: _happened(move[0]))
 
     def keys_of(self, decisions: Decisions) -> list[Keys]:
         """The entities of each decision's order as known at its moment."""
@@ -243,24 +257,58 @@ def _table(kind: FactKind, facts: Sequence[tuple[int, ...]]) -> FactTable:
 def _order_facts(links: _Links, codes: dict[EntityKind, Codes]) -> dict[FactKind, FactTable]:
     tables = {}
     for entity, kind in ORDER_FACT_OF.items():
-        first: dict[tuple[int, str], str] = {}
-        facts = []
-        own_codes = codes[entity]
-        stands_until: dict[tuple[int, str], int] = {}
-        for row, keys, attributes, customer in links.rows:
+        of_order: defaultdict[tuple[int, str], list[int]] = defaultdict(list)
+        of_customer: defaultdict[tuple[int, str], list[int]] = defaultdict(list)
+        for place, (row, keys, _, customer) in enumerate(links.rows):
             key = keys.get(entity)
-            if key is None:
-                continue
-            code = own_codes[key]
-            order_id, when = row["order_id"], row["occurred_at"]
-            is_first = first.setdefault((code, customer), order_id) == order_id
+            if key is not None:
+                code = codes[entity][key]
+                of_order[code, row["order_id"]].append(place)
+                of_customer[code, customer].append(place)
+        firsts: defaultdict[int, list[SeenInterval]] = defaultdict(list)
+        for places in of_customer.values():
+            for place, interval in _while_first(links, places):
+                firsts[place].append(interval)
+        facts = []
+        for (code, _), places in of_order.items():
             # An order that names an entity twice counts once, by the first row that still stands.
-            seen_from = max(row["seen_from"], stands_until.get((code, order_id), row["seen_from"]))
-            if seen_from < row["seen_until"]:
-                facts.append((code, seen_from, row["seen_until"], when, -when, *attributes, is_first))
-                stands_until[code, order_id] = row["seen_until"]
+            for place, interval in _while_first(links, places):
+                row, _, attributes, _ = links.rows[place]
+                when = row["occurred_at"]
+                for seen_from, seen_until, is_first in _parts(interval, firsts[place]):
+                    facts.append((code, seen_from, seen_until, when, -when, *attributes, is_first))
         tables[kind] = _table(kind, facts)
     return tables
+
+
+def _while_first(links: _Links, places: Sequence[int]) -> list[tuple[int, SeenInterval]]:
+    """Of links at ascending places: when each is the first that happened among those that stand."""
+    rows = [links.rows[place][0] for place in places]
+    if len(rows) == 1:
+        return [(places[0], SeenInterval(rows[0]["seen_from"], rows[0]["seen_until"]))]
+    return intervals_of_one_thing(
+        [
+            Version((-place,), row["seen_from"], row["seen_until"], place)
+            for place, row in zip(places, rows, strict=True)
+        ]
+    )
+
+
+def _parts(interval: SeenInterval, firsts: Sequence[SeenInterval]) -> Iterator[tuple[int, int, int]]:
+    """An interval cut where a link begins and ends to be its customer's first: from, until, is_first.
+
+    firsts: disjoint, by time.
+    """
+    start = interval.seen_from
+    for first in firsts:
+        low, high = max(first.seen_from, start), min(first.seen_until, interval.seen_until)
+        if low < high:
+            if start < low:
+                yield start, low, 0
+            yield low, high, 1
+            start = high
+    if start < interval.seen_until:
+        yield start, interval.seen_until, 0
 
 
 def _fraud_facts(
@@ -302,20 +350,21 @@ def _own_facts(
 
 
 def _registrations(directory: Path, code: Codes) -> FactTable:
-    wanted = ["event_id", "corrects", "recorded_at", "customer_id", "registered_at"]
+    wanted = [*needed_columns(CUSTOMERS), "registered_at"]
     table = (
         read_table(directory, CUSTOMERS, wanted)
         if has_table(directory, CUSTOMERS)
         else empty_table(CUSTOMERS).select(wanted)
     )
-    seen_from, seen_until = seen_intervals_of_table(CUSTOMERS, table)
+    seen = seen_rows(CUSTOMERS, table)
     place = pc.index_in(table["customer_id"], value_set=pa.array([key for key in code if key is not None]))
-    known = np.asarray(pc.is_valid(place).to_numpy(zero_copy_only=False))
-    registered_at: Int64Array = milliseconds(table["registered_at"])
+    entity = pc.fill_null(place, -1).to_numpy().astype(np.int64)[seen.place]
+    known = entity >= 0
+    registered_at = counted_milliseconds(CUSTOMERS, table, "registered_at")[seen.place]
     columns = (
-        pc.fill_null(place, 0).to_numpy().astype(np.int64)[known],
-        seen_from[known],
-        seen_until[known],
+        entity[known],
+        seen.seen_from[known],
+        seen.seen_until[known],
         np.ones(int(known.sum()), dtype=np.int64),
         -registered_at[known],
     )

@@ -3,7 +3,6 @@
 The same facts as `features.order_risk_offline` derives for a whole folder, row by row in plain Python.
 """
 
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -25,17 +24,20 @@ from features.order_links import (
     own_attributes,
     shared_attributes,
 )
+from features.supersession import as_counted
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Link:
-    """One row that ties an order to entities. stands: it has not been replaced by a later row."""
+    """One row that ties an order to entities.
+
+    stands: it was not corrected. rank: when it happened, then when it was known.
+    """
 
     keys: Keys
     order_id: str
     customer_id: str
-    recorded_at_ms: int
-    event_id: str
+    rank: tuple[int, int, str]
     occurred_at_ms: int
     attributes: tuple[int, int, int]
     stands: bool
@@ -46,20 +48,20 @@ def keys_at(order_id: str, rows: LedgerRows, as_of_ms: int) -> Keys | None:
 
     rows: at least the rows of that order, of the orders contract and its events.
     """
-    versions = [row for row in visible_rows(ORDERS, rows, as_of_ms) if row["order_id"] == order_id]
-    if not versions:
+    standing = [row for row in visible_rows(ORDERS, rows, as_of_ms) if row["order_id"] == order_id]
+    if not standing:
         return None
-    newest = max(versions, key=_recorded)
     moves = [
-        (_recorded(event), address)
+        (_happened(event), address)
         for event in visible_rows(ORDER_EVENTS, rows, as_of_ms)
         if event["order_id"] == order_id and (address := delivery_key(event, "new_delivery")) is not None
     ]
-    return order_keys(newest, max(moves)[1] if moves else None)
+    # The parcel goes where it was sent last, whichever message of that arrived last.
+    return order_keys(standing[-1], max(moves)[1] if moves else None)
 
 
-def _recorded(row: Mapping[str, Any]) -> tuple[int, str]:
-    return row["recorded_at"], row["event_id"]
+def _happened(row: Mapping[str, Any]) -> tuple[int, int, str]:
+    return row["occurred_at"], row["recorded_at"], row["event_id"]
 
 
 def order_risk_features(
@@ -89,7 +91,8 @@ def order_risk_facts(
         sharing[entity] = {link.order_id for link in shared}
         first: dict[str, str] = {}
         for link in shared:
-            first.setdefault(link.customer_id, link.order_id)
+            if link.stands:
+                first.setdefault(link.customer_id, link.order_id)
         facts[kind] = [
             (
                 0,
@@ -125,7 +128,7 @@ def order_risk_facts(
 
 
 def _one_for_each_order(links: Sequence[_Link]) -> list[_Link]:
-    """The first that still stands: an order that names an entity twice counts once."""
+    """The first that happened and still stands: an order that names an entity twice counts once."""
     first: dict[str, _Link] = {}
     for link in links:
         if link.stands:
@@ -134,45 +137,45 @@ def _one_for_each_order(links: Sequence[_Link]) -> list[_Link]:
 
 
 def _links(rows: LedgerRows, as_of_ms: int) -> list[_Link]:
-    """The links that are known, in the order in which they were recorded."""
-    known = [row for row in rows.get(ORDERS.name, ()) if row["recorded_at"] < as_of_ms]
+    """The links that are known, in the order in which they happened."""
+    known = [as_counted(ORDERS, row) for row in rows.get(ORDERS.name, ()) if row["recorded_at"] < as_of_ms]
     standing = _ids(visible_rows(ORDERS, rows, as_of_ms))
     links = [
         _Link(
             keys=order_keys(row),
             order_id=row["order_id"],
             customer_id=row["customer_id"],
-            recorded_at_ms=row["recorded_at"],
-            event_id=row["event_id"],
+            rank=_happened(row),
             occurred_at_ms=row["occurred_at"],
             attributes=shared_attributes(row),
             stands=row["event_id"] in standing,
         )
         for row in known
     ]
-    versions: defaultdict[str, list[_Link]] = defaultdict(list)
-    for link in links:
-        versions[link.order_id].append(link)
+    first_known: dict[str, Mapping[str, Any]] = {}
+    for row in sorted(known, key=lambda row: (row["recorded_at"], row["event_id"])):
+        first_known.setdefault(row["order_id"], row)
     standing = _ids(visible_rows(ORDER_EVENTS, rows, as_of_ms))
-    for event in rows.get(ORDER_EVENTS.name, ()):
-        address = delivery_key(event, "new_delivery")
-        if address is None or event["recorded_at"] >= as_of_ms or event["order_id"] not in versions:
+    for sent in rows.get(ORDER_EVENTS.name, ()):
+        if sent["recorded_at"] >= as_of_ms or sent["order_id"] not in first_known:
             continue
-        order = min(versions[event["order_id"]], key=lambda link: (link.recorded_at_ms, link.event_id))
+        event = as_counted(ORDER_EVENTS, sent)
+        address = delivery_key(event, "new_delivery")
+        if address is None:
+            continue
+        order = first_known[event["order_id"]]
         links.append(
             _Link(
-                keys=address_keys(order.customer_id, address),
+                keys=address_keys(order["customer_id"], address),
                 order_id=event["order_id"],
-                customer_id=order.customer_id,
-                # Before its order is known, nothing can be said about whose parcel was moved.
-                recorded_at_ms=max(event["recorded_at"], order.recorded_at_ms),
-                event_id=event["event_id"],
+                customer_id=order["customer_id"],
+                rank=_happened(event),
                 occurred_at_ms=event["occurred_at"],
-                attributes=order.attributes,
+                attributes=shared_attributes(order),
                 stands=event["event_id"] in standing,
             )
         )
-    return sorted(links, key=lambda link: (link.recorded_at_ms, link.event_id))
+    return sorted(links, key=lambda link: link.rank)
 
 
 def _ids(rows: Sequence[Mapping[str, Any]]) -> set[str]:

@@ -3,77 +3,102 @@
 Every windowed feature counts *invoices by their due date* (moved by pauses), never payments by
 theirs: a sum of recent payments would grow when a payment comes late. So each feature can only get
 worse when a payment comes later, on whole histories and not only feature by feature.
+
+**Nothing unpaid helps.** Counts, sums and shares that speak for a customer take settled invoices only, and so
+do the denominators of what speaks against: one more open invoice would dilute a late share. What is counted
+for a customer has a floor of amount, or is weighed by it: five invoices of 1.00 prove nothing.
+
+An invoice enters a window once its grace is over, so that a transfer that is under way is not held
+against anybody. Lateness begins there, with nothing, and grows with the days.
 """
 
 from collections.abc import Iterable, Sequence
 
+from data_contracts.invoice_adjustments import REASONS_OWED_ANEW
 from features.declarations import Direction, FactKind, Feature, FeatureGroup, Measure, in_window
 from features.instants import DAY_MS, NEVER
-from features.invoice_state import InvoiceState, invoice_state
+from features.invoice_state import InvoiceState, Movement, MovementKind, invoice_state
+from features.settlement_terms import SettlementTerms
+
+COUNTED_FROM_CENTS = 1_000
+"""A settled invoice below 10.00 counts for nobody; as amounts, all count."""
 
 InvoiceRow = tuple[int, int, int, int, int]
 """seen_from, seen_until, issued_at, due_at, amount_cents"""
-MovementRow = tuple[int, int, int, int, int]
-"""seen_from, seen_until, occurred_at, cents (signed change of what is owed), credited cents (credit notes)"""
+MovementRow = tuple[int, int, Movement]
+"""seen_from, seen_until, the movement"""
 PauseRow = tuple[int, int, int, int]
 """seen_from, seen_until, started_at, ended_at (NEVER while it lasts)"""
 
 
 def known_invoice_state(
-    invoice: InvoiceRow, movements: Iterable[MovementRow], pauses: Iterable[PauseRow]
+    invoice: InvoiceRow,
+    movements: Iterable[MovementRow],
+    pauses: Iterable[PauseRow],
+    terms: SettlementTerms,
 ) -> InvoiceState:
     """The state of an invoice from rows that are all known."""
-    moved: list[tuple[int, int]] = []
-    credited_cents = 0
-    for movement in movements:
-        moved.append((movement[2], movement[3]))
-        credited_cents += movement[4]
     return invoice_state(
         issued_at=invoice[2],
         due_at=invoice[3],
         amount_cents=invoice[4],
-        movements=moved,
-        credited_cents=credited_cents,
+        movements=[movement for _, _, movement in movements],
         pauses=[(pause[2], pause[3]) for pause in pauses],
+        terms=terms,
     )
 
 
-def adjustment_cents(is_credit_note: bool, amount_cents: int) -> tuple[int, int]:
-    """What an adjustment changes: (signed change of what is owed, the part that is a credit note)."""
-    return (-amount_cents, amount_cents) if is_credit_note else (amount_cents, 0)
+def adjustment_kind(kind: str, reason: str) -> MovementKind:
+    """What an adjustment does to what is owed, by the contract's kind and reason."""
+    if kind == "credit_note":
+        return MovementKind.CREDIT_NOTE
+    return MovementKind.MONEY_BACK if reason in REASONS_OWED_ANEW else MovementKind.CREDITED_REFUND
 
 
 def invoice_fact(seen_from: int, seen_until: int, state: InvoiceState) -> tuple[int, ...]:
-    """An invoice's state as the integers of `FactKind.INVOICE`."""
-    due_at = state.due_at
-    lateness = state.lateness_ms
-    net = 0 if state.cancelled else state.net_amount_cents
-    outstanding = state.outstanding_cents
-    is_owed = outstanding > 0 and not state.paused
-    if due_at == NEVER:
-        timing = (0, 0, 0, 0, 0, 0)
-    elif lateness is None:
-        timing = (NEVER, -due_at, 1, -due_at, 1, 0)
-    else:
-        paid_on_time = 1 if state.paid_at is not None and lateness <= 0 else 0
-        timing = (lateness, lateness, 0, max(lateness, 0), 0, paid_on_time)
+    """An invoice's state as the integers of `FactKind.INVOICE`.
+
+    An invoice is settled, or owed, or neither: cancelled, or too small to be owed. What is neither counts
+    nowhere.
+    """
+    owed = state.owed_cents
+    settled = state.net_amount_cents if state.is_settled else 0
+    on_time = settled if state.is_paid_on_time else 0
+    is_pressing = 1 if owed > 0 and not state.paused else 0
+    lateness, late, late_runs = 0, 0, 0
+    if state.due_at != NEVER and (owed or settled):
+        if state.lateness_ms is None:
+            lateness, late, late_runs = NEVER, -state.late_from, 1
+        else:
+            lateness = state.lateness_ms
+            late = max(lateness - (state.late_from - state.due_at), 0)
     return (
         seen_from,
         seen_until,
         state.issued_at,
-        due_at,
-        *timing,
-        net,
-        max(net - outstanding, 0),
-        outstanding,
-        outstanding if is_owed else 0,
-        -due_at if is_owed and due_at != NEVER else 0,
-        1 if is_owed else 0,
+        state.due_at,
+        state.late_from,
+        lateness,
+        late,
+        late_runs,
+        1 if settled >= COUNTED_FROM_CENTS else 0,
+        1 if on_time >= COUNTED_FROM_CENTS else 0,
+        settled,
+        on_time,
+        state.net_amount_cents if owed else settled,
+        owed * 10_000 // max(state.net_amount_cents, owed) if owed else 0,
+        owed,
+        owed * is_pressing,
+        -state.late_from * is_pressing,
+        is_pressing,
     )
 
 
 def invoice_facts(
-    invoices: Sequence[InvoiceRow], movements: Sequence[MovementRow], pauses: Sequence[PauseRow]
+    invoices: Sequence[InvoiceRow],
+    movements: Sequence[MovementRow],
+    pauses: Sequence[PauseRow],
+    terms: SettlementTerms,
 ) -> list[tuple[int, ...]]:
     """Every state that one invoice went through in our knowledge, one fact for each.
 
@@ -90,6 +115,7 @@ def invoice_facts(
                 known[-1],
                 [row for row in movements if row[0] <= seen_from < row[1]],
                 [row for row in pauses if row[0] <= seen_from < row[1]],
+                terms,
             )
             facts.append(invoice_fact(seen_from, seen_until, state))
     return facts
@@ -141,22 +167,18 @@ def _late_by_more_than(days: int, window_days: int) -> Measure:
     )
 
 
-def _due(window_days: int, value: str | None = None, runs: str | None = None) -> Measure:
-    return in_window(FactKind.INVOICE, "due_at", window_days, value=value, runs=runs)
+def _due(window_days: int, value: str, runs: str | None = None) -> Measure:
+    return Measure(
+        fact=FactKind.INVOICE,
+        value=value,
+        runs=runs,
+        enters="late_from",
+        leaves="due_at",
+        leaves_after_ms=window_days * DAY_MS,
+    )
 
 
 PAYMENT_HISTORY_FEATURES: tuple[Feature, ...] = (
-    *(
-        _feature(
-            f"late_payment_count_{days}d",
-            f"invoices due in the last {days} days that were or are paid late",
-            "count",
-            _WORSE,
-            "late_payments",
-            _late_by_more_than(0, days),
-        )
-        for days in (90, 180, 365, 730)
-    ),
     *(
         _feature(
             f"late_payment_over_{late}d_count_{days}d",
@@ -166,30 +188,30 @@ PAYMENT_HISTORY_FEATURES: tuple[Feature, ...] = (
             "late_payments",
             _late_by_more_than(late, days),
         )
-        for late, days in ((14, 365), (30, 365), (60, 730))
+        for late, days in ((7, 180), (14, 365), (30, 365), (60, 730))
     ),
     *(
         _feature(
             f"late_payment_days_sum_{days}d",
-            f"days of lateness, added up over the invoices due in the last {days} days",
+            f"days of lateness beyond the grace, added up over the invoices due in the last {days} days",
             "days",
             _WORSE,
             "late_payments",
             _due(days, "late_ms", "late_runs"),
             scale=DAY_MS,
         )
-        for days in (90, 365)
+        for days in (90, 180, 365, 730)
     ),
     *(
         _feature(
-            f"payment_delay_days_mean_{days}d",
-            f"mean days between due date and payment (negative: paid early) over the invoices due in the "
-            f"last {days} days, drawn to 0 as by two invoices paid on the day",
+            f"late_payment_days_mean_{days}d",
+            f"days of lateness beyond the grace of the invoices due in the last {days} days, for each one of "
+            f"10.00 or more that was settled and two more",
             "days",
             _WORSE,
             "late_payments",
-            _due(days, "delay_ms", "delay_runs"),
-            denominator=_due(days),
+            _due(days, "late_ms", "late_runs"),
+            denominator=_due(days, "counted"),
             denominator_plus=2,
             scale=DAY_MS,
         )
@@ -198,88 +220,85 @@ PAYMENT_HISTORY_FEATURES: tuple[Feature, ...] = (
     *(
         _feature(
             f"on_time_payment_count_{days}d",
-            f"invoices due in the last {days} days that were paid on time",
+            f"invoices of 10.00 or more due in the last {days} days that were paid on time",
             "count",
             _BETTER,
             "short_payment_history",
-            _due(days, "paid_on_time"),
+            _due(days, "counted_on_time"),
         )
         for days in (730,)
     ),
     *(
         _feature(
             f"on_time_payment_ratio_{days}d",
-            f"share of the invoices due in the last {days} days that were paid on time, counted with one "
-            f"paid and one unpaid invoice more",
+            f"share of the amounts due in the last {days} days that was paid on time, counted with 50.00 of "
+            f"100.00 more",
             "ratio",
             _BETTER,
             "late_payments",
-            _due(days, "paid_on_time"),
-            numerator_plus=1,
-            denominator=_due(days),
-            denominator_plus=2,
+            _due(days, "on_time_cents"),
+            numerator_plus=5_000,
+            denominator=_due(days, "due_cents"),
+            denominator_plus=10_000,
             missing_means="0.5: no invoice was due",
         )
         for days in (180, 730)
     ),
     *(
         _feature(
-            f"paid_ratio_{days}d",
-            f"share of the amounts due in the last {days} days that has been paid, counted with 10.00 paid "
-            f"of 10.00 more",
-            "ratio",
-            _BETTER,
+            f"unpaid_share_sum_{days}d",
+            f"unpaid shares of the invoices due in the last {days} days, added up: 1.3 where one is wholly "
+            f"unpaid and three tenths of another",
+            "invoices",
+            _WORSE,
             "unpaid_balances",
-            _due(days, "paid_cents"),
-            numerator_plus=1000,
-            denominator=_due(days, "amount_cents"),
-            denominator_plus=1000,
-            missing_means="1.0: nothing was due",
+            _due(days, "owed_share_bps"),
+            scale=10_000,
         )
         for days in (35, 65, 95, 185, 365)
     ),
     _feature(
-        "due_invoice_count_365d",
-        "invoices that fell due in the last 365 days, however they were paid",
+        "settled_invoice_count_365d",
+        "invoices of 10.00 or more due in the last 365 days that were settled, however late",
         "count",
-        Direction.NONE,
+        _BETTER,
         "short_payment_history",
-        _due(365),
+        _due(365, "counted"),
     ),
     *(
         _feature(
-            f"invoiced_cents_sum_{days}d",
-            f"amounts invoiced in the last {days} days",
+            f"settled_cents_sum_{days}d",
+            f"amounts invoiced in the last {days} days that were settled",
             "cents",
-            Direction.NONE,
+            _BETTER,
             "short_payment_history",
-            in_window(FactKind.INVOICE, "issued_at", days, value="amount_cents"),
+            in_window(FactKind.INVOICE, "issued_at", days, value="settled_cents"),
         )
         for days in (35, 65, 95, 185)
     ),
     _feature(
         "overdue_cents_last",
-        "principal that is overdue now and not paused",
+        "principal that is overdue beyond the grace now and not paused",
         "cents",
         _WORSE,
         "open_overdue",
-        Measure(fact=FactKind.INVOICE, value="overdue_cents", enters="due_at"),
+        Measure(fact=FactKind.INVOICE, value="overdue_cents", enters="late_from"),
     ),
     _feature(
         "overdue_invoice_count_last",
-        "invoices that are overdue now and not paused",
+        "invoices that are overdue beyond the grace now and not paused",
         "count",
         _WORSE,
         "open_overdue",
-        Measure(fact=FactKind.INVOICE, value="overdue", enters="due_at"),
+        Measure(fact=FactKind.INVOICE, value="overdue", enters="late_from"),
     ),
     _feature(
         "overdue_days_sum_last",
-        "days overdue, added up over the invoices that are overdue now and not paused",
+        "days overdue beyond the grace, added up over the invoices that are overdue now and not paused",
         "days",
         _WORSE,
         "open_overdue",
-        Measure(fact=FactKind.INVOICE, value="overdue_ms", runs="overdue", enters="due_at"),
+        Measure(fact=FactKind.INVOICE, value="overdue_ms", runs="overdue", enters="late_from"),
         scale=DAY_MS,
     ),
     _feature(
@@ -288,16 +307,16 @@ PAYMENT_HISTORY_FEATURES: tuple[Feature, ...] = (
         "cents",
         _WORSE,
         "unpaid_balances",
-        Measure(fact=FactKind.INVOICE, value="outstanding_cents"),
+        Measure(fact=FactKind.INVOICE, value="owed_cents"),
     ),
     _feature(
-        "outstanding_ratio_365d",
-        "share of the amounts invoiced in the last 365 days that is owed now, with 10.00 more invoiced",
+        "outstanding_to_settled_ratio_365d",
+        "principal owed now on invoices of the last 365 days, over those of them that were settled and 10.00",
         "ratio",
         _WORSE,
         "unpaid_balances",
-        in_window(FactKind.INVOICE, "issued_at", 365, value="outstanding_cents"),
-        denominator=in_window(FactKind.INVOICE, "issued_at", 365, value="amount_cents"),
+        in_window(FactKind.INVOICE, "issued_at", 365, value="owed_cents"),
+        denominator=in_window(FactKind.INVOICE, "issued_at", 365, value="settled_cents"),
         denominator_plus=1000,
     ),
     *(

@@ -19,6 +19,7 @@ from features.declarations import EntityKind
 from features.online import visible_rows
 from features.order_links import Keys, delivery_key
 from features.order_risk_online import keys_at
+from features.supersession import latest_of
 from serving.case_review import Step, UnknownCase
 from serving.case_scope import CaseScope
 from serving.case_settlement import liability_document
@@ -53,8 +54,8 @@ from serving.store.case_search import (
     case_ids_about,
     confirmed_among,
     count_orders_of_customer,
-    newest_orders,
     orders_sharing,
+    standing_orders,
 )
 from serving.store.deliveries import (
     WAITING,
@@ -64,8 +65,8 @@ from serving.store.deliveries import (
     deliveries_of,
 )
 from serving.store.investigations import settlement_rows
-from serving.store.ledger import newest_row
 from serving.store.order_links import order_rows
+from serving.store.standing_rows import standing_row
 from serving.store.stop_requests import RecallTask, recall_task_of, stop_requests_of_case
 from serving.store.store import Transaction
 from serving.webhooks.mailbox import EmailMessageText
@@ -296,8 +297,8 @@ def case_dossier(scope: CaseScope, case_id: str, *, reviewer: str, role: str) ->
         as_of_ms = max([now_ms, *(row["recorded_at"] for kept in rows.values() for row in kept)]) + 1
         events = _of_order(visible_rows(ORDER_EVENTS, rows, as_of_ms), case.order_id)
         outcomes = _of_order(visible_rows(ORDER_OUTCOMES, rows, as_of_ms), case.order_id)
-        customer_row = newest_row(tx, CUSTOMERS, case.customer_id)
-        merchant_row = newest_row(tx, MERCHANTS, case.merchant_id)
+        customer_row = standing_row(tx, CUSTOMERS, case.customer_id)
+        merchant_row = standing_row(tx, MERCHANTS, case.merchant_id)
         contacts = _contacts(customer_row)
         history = history_of(tx, case_id)
         screenings = screenings_of(tx, case.order_id)
@@ -379,10 +380,6 @@ def _of_order(rows: Sequence[Row], order_id: str) -> list[Row]:
     return [row for row in rows if row["order_id"] == order_id]
 
 
-def _newest(rows: Sequence[Row]) -> Row:
-    return max(rows, key=lambda row: (row["recorded_at"], row["event_id"]))
-
-
 def _address(row: Row, prefix: str) -> Address:
     part = {name: row.get(f"{prefix}_{name}") for name in _ADDRESS_PARTS}
     lines = (
@@ -394,19 +391,20 @@ def _address(row: Row, prefix: str) -> Address:
 
 
 def _order_facts(versions: Sequence[Row], events: Sequence[Row]) -> OrderFacts | None:
-    if not versions:
+    row = latest_of(ORDERS, versions)
+    if row is None:
         return None
-    row = _newest(versions)
     first = _address(row, "delivery")
     moves = [event for event in events if delivery_key(event, "new_delivery") is not None]
     delivery = first
-    if moves:
-        moved = _address(_newest(moves), "new_delivery")
+    move = latest_of(ORDER_EVENTS, moves)
+    if move is not None:
+        moved = _address(move, "new_delivery")
         # An event that changes the place may leave the recipient as it was.
         delivery = moved if moved.name is not None else replace(moved, name=first.name)
     billing = _address(row, "billing")
     shipments = [event for event in events if event.get("carrier") or event.get("tracking_number")]
-    shipment: Row = _newest(shipments) if shipments else {}
+    shipment = latest_of(ORDER_EVENTS, shipments) or {}
     return OrderFacts(
         ordered_at_ms=row["occurred_at"],
         amount_cents=row["amount_cents"],
@@ -441,7 +439,7 @@ def _customer_facts(
         usable = verified_contacts(contacts, ordered_at_ms=stored.stakes.ordered_at_ms)
     except NoVerifiedContact:
         usable = ()
-    order: Row = _newest(versions) if versions else {}
+    order = latest_of(ORDERS, versions) or {}
     return CustomerFacts(
         name=f"{row['given_name']} {row['family_name']}",
         residence=_address(row, "residence"),
@@ -518,8 +516,9 @@ def _linked_orders(
     same_domain = {
         order.order_id: order for order in _sharing(tx, keys, EntityKind.EMAIL_DOMAIN, SAME_DOMAIN_LOOKED_AT)
     }
-    bodies = newest_orders(tx, sorted({*known, *same_domain}))
-    address = _plain(_newest(versions)["contact_email"]) if versions else None
+    bodies = standing_orders(tx, sorted({*known, *same_domain}))
+    standing = latest_of(ORDERS, versions)
+    address = None if standing is None else _plain(standing["contact_email"])
     for order_id, row in bodies.items():
         if _plain(row["contact_email"]) == address:
             shared.setdefault(order_id, set()).add(SharedBy.EMAIL)

@@ -53,8 +53,8 @@ from serving.store.case_queue import (
     screenings_of,
     update_case,
 )
-from serving.store.ledger import newest_row
 from serving.store.outbox import VERDICT, ask_for_case_check, ask_for_stop_request, watch_invoice
+from serving.store.standing_rows import standing_row
 from serving.store.store import Transaction
 
 CLAIM_ATTEMPTS = 20
@@ -230,7 +230,7 @@ def _outcome(text: str | None) -> ContactOutcome:
 
 
 def _contacts(tx: Transaction, case: ReviewCase) -> list[CustomerContact]:
-    customer = newest_row(tx, CUSTOMERS, case.customer_id)
+    customer = standing_row(tx, CUSTOMERS, case.customer_id)
     if customer is None:
         return []
     return [

@@ -18,6 +18,7 @@ from data_contracts.row_check import rfc3339
 from features.instants import DAY_MS
 from features.invoice_state import InvoiceState
 from features.online import invoice_states, visible_rows
+from features.settlement_terms import USUAL_TERMS
 from serving.case_scope import CaseScope
 from serving.domain.errors import UnknownOrder
 from serving.domain.liability import (
@@ -87,7 +88,7 @@ class OrderRecord:
     def is_invoice_unpaid(self, unpaid_days: int) -> bool:
         """Whether an invoice that is not paused is this many days past due, paused days left out."""
         return any(
-            state.outstanding_cents > 0
+            state.owed_cents > 0
             and not state.paused
             and state.lateness_at(self.now_ms) >= unpaid_days * DAY_MS
             for state in self.invoices
@@ -133,13 +134,13 @@ def order_record(tx: Transaction, stored: StoredCase, now_ms: int) -> OrderRecor
     )
     prefix = outcome_prefix(stored.case.case_id)
     return OrderRecord(
-        order=max(orders, key=lambda row: (row["recorded_at"], row["event_id"])),
+        order=orders[-1],
         shipment=_shipment(events),
         taken_back=_taken_back(events),
         outcomes=tuple(outcomes),
         own_outcomes=tuple(row for row in mine[ORDER_OUTCOMES.name] if row["event_id"].startswith(prefix)),
         is_disputed=has_open_dispute or any(row["kind"] == DECIDED_FOR_CUSTOMER for row in outcomes),
-        invoices=tuple(invoice_states(mine, as_of_ms).values()),
+        invoices=tuple(invoice_states(mine, as_of_ms, USUAL_TERMS).values()),
         now_ms=now_ms,
     )
 

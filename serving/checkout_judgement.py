@@ -13,6 +13,7 @@ from features.feature_sets import FeatureSet
 from features.instants import DAY_MS
 from features.invoice_state import InvoiceState
 from features.online import LedgerRows, features_at, invoice_states, visible_rows
+from features.settlement_terms import USUAL_TERMS
 from serving.domain.checkout_decision import alternatives, decide
 from serving.domain.decision import (
     AccountStanding,
@@ -98,7 +99,7 @@ def inputs_at(
     reserved_cents: the customer's other approved orders that are not yet invoiced.
     feature_set: of the model in force, None when there is none.
     """
-    states = invoice_states(rows, as_of_ms)
+    states = invoice_states(rows, as_of_ms, USUAL_TERMS)
     return DecisionInputs(
         order_row=order_row,
         applicant=_applicant(rows, as_of_ms),
@@ -108,10 +109,10 @@ def inputs_at(
 
 
 def _applicant(rows: LedgerRows, as_of_ms: int) -> Applicant | None:
-    visible = visible_rows(CUSTOMERS, rows, as_of_ms)
-    if not visible:
+    standing = visible_rows(CUSTOMERS, rows, as_of_ms)
+    if not standing:
         return None
-    row = max(visible, key=lambda candidate: (candidate["recorded_at"], candidate["event_id"]))
+    (row,) = standing
     expires_on = row.get("identity_document_expires_on")
     confirmed_at = row.get("personal_data_confirmed_at")
     return Applicant(
@@ -137,7 +138,7 @@ def _standing(states: Mapping[str, InvoiceState], reserved_cents: int, as_of_ms:
             overdue.append(
                 OverdueInvoice(
                     invoice_id=invoice_id,
-                    outstanding_cents=state.outstanding_cents,
+                    outstanding_cents=state.owed_cents,
                     days_past_due=max(state.lateness_at(as_of_ms), 0) // DAY_MS,
                     paused=state.paused,
                 )

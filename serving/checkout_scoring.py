@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from data_contracts.customers import CUSTOMERS
 from data_contracts.orders import ORDERS
+from features.supersession import latest_of
 from serving.checkout_judgement import (
     DecisionInputs,
     Judgement,
@@ -27,7 +29,7 @@ from serving.request_scope import RequestScope
 from serving.store.api_keys import Caller
 from serving.store.decision_log import LoggedDecision, append_decision, decisions_about
 from serving.store.errors import StoreUnavailable
-from serving.store.ledger import AppendStatus, append_decided_order, credit_rows, newest_row, next_as_of_ms
+from serving.store.ledger import AppendStatus, append_decided_order, credit_rows, next_as_of_ms
 from serving.store.outbox import LINK_ORDER, append_message
 from serving.store.reservations import (
     Reservation,
@@ -37,6 +39,7 @@ from serving.store.reservations import (
     reserve,
     reserved_cents,
 )
+from serving.store.standing_rows import standing_row
 from serving.store.store import Transaction
 
 LOG = logging.getLogger("bonitas.checkout")
@@ -191,7 +194,7 @@ def _row_to_correct(tx: Transaction, row: Mapping[str, Any]) -> str | None:
             raise OrderAlreadyConfirmed
         if reservation.state in {ReservationState.INVOICED, ReservationState.CANCELLED}:
             raise OrderAlreadyClosed
-    known = newest_row(tx, ORDERS, row["order_id"])
+    known = standing_row(tx, ORDERS, row["order_id"])
     if known is None:
         return None
     if (known["customer_id"], known["merchant_id"]) != (row["customer_id"], row["merchant_id"]):
@@ -286,8 +289,5 @@ def _language(order: OrderBody, accepted_language: str | None, rows: Mapping[str
     tag = order.language or accepted_language
     if tag is not None:
         return tag.split("-")[0].lower()
-    customers = rows.get("customers")
-    if customers:
-        newest = max(customers, key=lambda row: (row["recorded_at"], row["event_id"]))
-        return str(newest["language"])
-    return FALLBACK_LANGUAGE
+    customer = latest_of(CUSTOMERS, rows.get(CUSTOMERS.name, ()))
+    return FALLBACK_LANGUAGE if customer is None else str(customer["language"])

@@ -317,7 +317,7 @@ def next_look_ms(record: OrderRecord, unpaid_days: int) -> int | None:
 
     Each day while there is none yet, while one is paused, or when it has been unpaid for too long.
     """
-    owed = [state for state in record.invoices if state.outstanding_cents > 0 and not state.cancelled]
+    owed = [state for state in record.invoices if state.owed_cents > 0 and not state.cancelled]
     is_over = record.taken_back is not None or (record.invoices and not owed)
     if is_over:
         return None

@@ -25,7 +25,7 @@ from serving.domain.policy import Policy
 from serving.domain.stop_request import StopRequest, StopRequestState
 from serving.store.case_queue import CaseStakes
 from serving.store.deliveries import STOP_REQUEST_CREATED, WEBHOOK, enqueue
-from serving.store.ledger import newest_row
+from serving.store.standing_rows import standing_row
 from serving.store.store import Transaction
 from serving.webhooks.mailbox import EmailMessageText
 
@@ -55,7 +55,7 @@ class MerchantWords:
 
 def words_for(tx: Transaction, policy: Policy, merchant_id: str) -> MerchantWords:
     """How to write to a merchant, by the newest state of its account; one that is not known reads English."""
-    merchant = newest_row(tx, MERCHANTS, merchant_id) or {}
+    merchant = standing_row(tx, MERCHANTS, merchant_id) or {}
     country = policy.countries.get(merchant.get("country", ""))
     return MerchantWords(
         language=text_language(merchant.get("language", FALLBACK_LANGUAGE)),

@@ -13,9 +13,10 @@ from serving.request_scope import RequestScope
 from serving.store.api_keys import Caller
 from serving.store.decision_log import LoggedDecision, decision_of, decisions_about
 from serving.store.decision_log import request_review as keep_review_request
-from serving.store.ledger import append, newest_row
+from serving.store.ledger import append
 from serving.store.reservations import ReservationState, reservation_of
 from serving.store.reservations import confirm as confirm_reservation
+from serving.store.standing_rows import standing_row
 from serving.store.store import Transaction
 
 
@@ -99,7 +100,7 @@ def _must_change(tx: Transaction, decision: LoggedDecision, kind: str, now_ms: i
 
 
 def _append_order_event(scope: RequestScope, tx: Transaction, decision: LoggedDecision, kind: str) -> None:
-    order = newest_row(tx, ORDERS, decision.order_id)
+    order = standing_row(tx, ORDERS, decision.order_id)
     if order is None:
         raise UnknownOrder(f"order {decision.order_id} is not in the ledger")
     # A decision may run a few milliseconds ahead of the clock; its order's events come after it.

@@ -45,7 +45,6 @@ from serving.store.case_queue import (
     is_screened,
     update_case,
 )
-from serving.store.ledger import newest_row
 from serving.store.order_links import link_order, linked_order_ids, order_rows, related_rows
 from serving.store.outbox import (
     APPROVED,
@@ -59,6 +58,7 @@ from serving.store.outbox import (
     waiting_messages,
     work_off_each,
 )
+from serving.store.standing_rows import standing_row
 from serving.store.store import Store, Transaction
 
 LOG = logging.getLogger("bonitas.screening")
@@ -185,8 +185,7 @@ def _look(
     values = order_risk_features(order_id, rows, as_of_ms, model.feature_set)
     if values is None:
         return None
-    standing = [row for row in visible_rows(ORDERS, rows, as_of_ms) if row["order_id"] == order_id]
-    row = max(standing, key=lambda candidate: (candidate["recorded_at"], candidate["event_id"]))
+    (row,) = [row for row in visible_rows(ORDERS, rows, as_of_ms) if row["order_id"] == order_id]
     scored = model.score(values)
     flagged = is_flagged(scored.probability_of_default, scope.policy)
     events = [event for event in visible_rows(ORDER_EVENTS, rows, as_of_ms) if event["order_id"] == order_id]
@@ -218,7 +217,7 @@ def _stakes(
     shipped = [event for event in events if event["kind"] == "shipped"]
     carriers = {str(event.get("carrier") or "").casefold() for event in shipped}
     recallable_carriers = {name.casefold() for name in policy.stop_requests.recallable_carriers}
-    merchant = newest_row(tx, MERCHANTS, row["merchant_id"])
+    merchant = standing_row(tx, MERCHANTS, row["merchant_id"])
     handover_at_ms = row["occurred_at"]
     if merchant is not None and not is_service:
         country = policy.countries.get(merchant["country"])

@@ -20,7 +20,7 @@ from features.decisions import Decisions
 from features.feature_sets import INVOICE_ELIGIBILITY
 from features.instants import NEVER, Float64Array
 from features.offline import build_features
-from features.supersession import seen_intervals_of_table
+from features.supersession import seen_rows
 
 DAYS_OF_VALIDITY_LEFT = 30
 """A sample customer's papers shall not expire while someone looks at the samples."""
@@ -146,7 +146,7 @@ def sample_orders(directory: Path, *, now: datetime, run_id: str) -> list[Sample
     features = _features_now(directory, customers, now)
     merchant_id = read_table(directory, MERCHANTS, ["merchant_id"])["merchant_id"][0].as_py()
     settled = features["overdue_invoice_count_last"] == 0
-    reliability = features["on_time_payment_ratio_730d"] - features["outstanding_ratio_365d"]
+    reliability = features["on_time_payment_ratio_730d"] - features["outstanding_to_settled_ratio_365d"]
     reliability = reliability - features["statement_days_past_due_mean_185d"]
     best = np.argsort(np.where(settled, -reliability, np.inf), kind="stable")
     overdue = int(np.argmax(features["overdue_cents_last"]))
@@ -187,8 +187,8 @@ def sample_orders(directory: Path, *, now: datetime, run_id: str) -> list[Sample
 def _current_customers(directory: Path, now: datetime) -> pa.Table:
     """The newest row of every customer whose verification will stand for some time."""
     table = read_table(directory, CUSTOMERS)
-    _, seen_until = seen_intervals_of_table(CUSTOMERS, table)
-    table = table.filter(pa.array(seen_until == NEVER))
+    seen = seen_rows(CUSTOMERS, table)
+    table = table.take(pa.array(seen.place[seen.seen_until == NEVER]))
     valid_until = pa.scalar((now + timedelta(days=DAYS_OF_VALIDITY_LEFT)).date())
     fresh = pa.scalar(now - timedelta(days=365), table["personal_data_confirmed_at"].type)
     verified = [

@@ -38,20 +38,35 @@ CREDIT_CONTRACT_NAMES = (
 # Whole hours on few days: moments collide often, and collisions are where intervals go wrong.
 moments = st.integers(0, 800 * 4).map(lambda quarter: START + quarter * 6 * HOUR)
 delays = st.one_of(st.just(0), st.integers(0, 40).map(lambda quarter: quarter * 6 * HOUR))
-amounts = st.sampled_from([1, 500, 4_999, 10_000, 10_001, 25_000])
+amounts = st.sampled_from([1, 500, 501, 4_999, 9_499, 9_500, 10_000, 10_001, 25_000])
+ADJUSTMENT_REASONS = ("return", "goodwill", "overpayment", "returned_debit")
 
 
 @st.composite
 def histories(draw: st.DrawFn, customer_id: str = "c1", *, corrections: bool = True) -> History:
-    """Every credit contract's rows of one customer, corrections and late records included."""
+    """Every credit contract's rows of one customer, corrections and late records included.
+
+    Rows arrive in any order: a pause may be known to have ended before its begin is, and a clock may have run
+    ahead by some minutes.
+    """
     counter = iter(range(10_000))
 
     def unique(kind: str) -> str:
         return f"{customer_id}-{kind}-{next(counter)}"
 
     history: History = {name: [] for name in CREDIT_CONTRACT_NAMES}
+    # No two rows of one customer arrive at one instant: the ledger's clock sees to that.
+    arrived: set[int] = set()
+
+    def arrives(row: Row, clock_ahead_ms: int = 0) -> Row:
+        recorded_at = row["recorded_at"] - clock_ahead_ms
+        while recorded_at in arrived:
+            recorded_at += 1
+        arrived.add(recorded_at)
+        return {**row, "recorded_at": recorded_at}
 
     def add(contract: str, row: Row, **correctable: st.SearchStrategy[Any]) -> None:
+        row = arrives(row, draw(st.sampled_from([0] * 19 + [200_000])))
         history[contract].append(row)
         if corrections and correctable and draw(st.integers(0, 9)) == 0:
             changed = {name: draw(strategy) for name, strategy in correctable.items()}
@@ -67,10 +82,22 @@ def histories(draw: st.DrawFn, customer_id: str = "c1", *, corrections: bool = T
                 "corrects": row["event_id"],
                 "recorded_at": recorded_at,
             }
-            history[contract].append(corrected)
+            history[contract].append(arrives(corrected))
 
     registered = START - draw(st.integers(0, 1000)) * DAY
-    history["customers"].append(a_customer(customer_id, event_id=unique("customer"), at=registered))
+    for _ in range(draw(st.sampled_from([1, 1, 2, 3]))):
+        began = registered + draw(st.integers(0, 3)) * 400 * DAY
+        add(
+            "customers",
+            a_customer(
+                customer_id,
+                event_id=unique("customer"),
+                at=began,
+                registered_at=registered + draw(st.sampled_from([0, 0, DAY])),
+                recorded_at=began + draw(delays),
+            ),
+            occurred_at=st.just(began - 300 * DAY),
+        )
     for _ in range(draw(st.integers(0, 4))):
         issued = draw(moments)
         invoice_id = unique("invoice")
@@ -110,6 +137,7 @@ def histories(draw: st.DrawFn, customer_id: str = "c1", *, corrections: bool = T
                     at=adjusted,
                     recorded_at=adjusted + draw(delays),
                     kind=draw(st.sampled_from(["credit_note", "refund"])),
+                    reason=draw(st.sampled_from(ADJUSTMENT_REASONS)),
                     amount_cents=draw(amounts),
                     event_id=unique("adjustment"),
                 ),
@@ -140,9 +168,10 @@ def histories(draw: st.DrawFn, customer_id: str = "c1", *, corrections: bool = T
                         started_at=begun,
                         ended_at=ended,
                         pause_id=pause_id,
-                        recorded_at=max(recorded, ended) + draw(delays),
+                        recorded_at=ended + draw(delays),
                         event_id=unique("pause-row"),
                     ),
+                    occurred_at=st.just(begun - DAY),
                 )
         if draw(st.integers(0, 3)) == 0:
             reminded = issued + draw(st.integers(14, 60)) * DAY
@@ -172,7 +201,8 @@ def histories(draw: st.DrawFn, customer_id: str = "c1", *, corrections: bool = T
         opened = START - draw(st.integers(-300, 2000)) * DAY
         kind = draw(st.sampled_from(["credit_card", "instalment", "loan"]))
         recorded = opened + draw(delays)
-        history["credit_accounts"].append(
+        add(
+            "credit_accounts",
             an_account(
                 account_id,
                 customer_id,
@@ -180,20 +210,22 @@ def histories(draw: st.DrawFn, customer_id: str = "c1", *, corrections: bool = T
                 kind=kind,
                 recorded_at=recorded,
                 event_id=unique("acc"),
-            )
+            ),
         )
         if draw(st.integers(0, 3)) == 0:
             closed = max(opened, draw(moments))
-            history["credit_accounts"].append(
+            add(
+                "credit_accounts",
                 an_account(
                     account_id,
                     customer_id,
                     opened_at=opened,
                     closed_at=closed,
                     kind=kind,
-                    recorded_at=max(recorded, closed) + draw(delays),
+                    recorded_at=closed + draw(delays),
                     event_id=unique("acc"),
-                )
+                ),
+                occurred_at=st.just(opened),
             )
         for _ in range(draw(st.integers(0, 4))):
             shown = draw(moments)

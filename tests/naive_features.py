@@ -13,16 +13,33 @@ from tests.builders import DAY
 Rows = list[dict[str, Any]]
 
 
+GRACE_DAYS = 3
+MATERIAL_ABOVE = 500
+COUNTED_FROM = 1_000
+
+
+def counted(row: dict[str, Any]) -> dict[str, Any]:
+    """A clock that ran ahead: what is said to have happened later than recorded counts from the record."""
+    passed = ("occurred_at", "registered_at", "started_at", "ended_at", "opened_at", "closed_at")
+    return {
+        name: min(value, row["recorded_at"]) if name in passed and value is not None else value
+        for name, value in row.items()
+    }
+
+
 def visible(rows: Rows, as_of: int, key: str | None = None) -> Rows:
-    known = sorted(
-        (r for r in rows if r["recorded_at"] < as_of), key=lambda r: (r["recorded_at"], r["event_id"])
-    )
+    known = [counted(r) for r in rows if r["recorded_at"] < as_of]
     replaced = {r["corrects"] for r in known if r.get("corrects")}
     standing = [r for r in known if r["event_id"] not in replaced]
     if key is None:
         return standing
-    latest = {r[key]: r["event_id"] for r in known}
-    return [r for r in standing if latest[r[key]] == r["event_id"]]
+
+    def beats(one: dict[str, Any], other: dict[str, Any]) -> bool:
+        if one["occurred_at"] != other["occurred_at"]:
+            return one["occurred_at"] > other["occurred_at"]
+        return one["recorded_at"] > other["recorded_at"]
+
+    return [r for r in standing if not any(o[key] == r[key] and beats(o, r) for o in standing)]
 
 
 def paused_before(moment: int, pauses: Rows) -> int:
@@ -39,35 +56,63 @@ def paused_before(moment: int, pauses: Rows) -> int:
     return total
 
 
+class Account:
+    """What is owed on an invoice after all that happened until some moment."""
+
+    def __init__(self, row: dict[str, Any], payments: Rows, adjustments: Rows) -> None:
+        self.amount, self.payments = row["amount_cents"], payments
+        refunds = [r for r in adjustments if r["kind"] == "refund"]
+        self.notes = [r for r in adjustments if r["kind"] == "credit_note"]
+        self.owed_anew = [r for r in refunds if r["reason"] in ("overpayment", "returned_debit")]
+        self.with_credit = [r for r in refunds if r["reason"] not in ("overpayment", "returned_debit")]
+        self.moments = sorted({r["occurred_at"] for r in payments + adjustments})
+
+    def at(self, moment: int) -> tuple[int, int, int]:
+        """What is left of the invoice, what was credited, and the money that was kept."""
+
+        def total(rows: Rows) -> int:
+            return sum(r["amount_cents"] for r in rows if r["occurred_at"] <= moment)
+
+        paid, back = total(self.payments), total(self.with_credit)
+        plain = self.amount - paid - total(self.notes) + total(self.owed_anew)
+        # A refund out of what was over-paid or over-credited uses that up; any other lowers what is owed.
+        refunded = min(back, paid)
+        from_surplus = min(refunded, max(-plain, 0))
+        credited = total(self.notes) + refunded - from_surplus
+        return plain + from_surplus, credited, paid - total(self.owed_anew) - back
+
+    def noted(self) -> int:
+        """The invoice without its credit notes."""
+        return int(self.amount - sum(r["amount_cents"] for r in self.notes))
+
+
 class Invoice:
     def __init__(self, row: dict[str, Any], history: dict[str, Rows], as_of: int) -> None:
         def mine(name: str, key: str | None = None) -> Rows:
             return [r for r in visible(history[name], as_of, key) if r["invoice_id"] == row["invoice_id"]]
 
-        payments, adjustments = mine("invoice_payments"), mine("invoice_adjustments")
-        pauses = mine("invoice_pauses", "pause_id")
-        credited = sum(r["amount_cents"] for r in adjustments if r["kind"] == "credit_note")
-        changes = [(r["occurred_at"], -r["amount_cents"]) for r in payments]
-        changes += [
-            (r["occurred_at"], -r["amount_cents"] if r["kind"] == "credit_note" else r["amount_cents"])
-            for r in adjustments
-        ]
-
-        def owed_after(moment: int, *, including: bool = True) -> int:
-            return row["amount_cents"] + sum(
-                c for t, c in changes if t < moment or (including and t == moment)
-            )
-
         self.issued_at = row["occurred_at"]
-        self.cancelled = credited >= row["amount_cents"]
-        self.outstanding = max(owed_after(as_of + 10**12), 0)
-        self.net = 0 if self.cancelled else row["amount_cents"] - credited
-        self.paid_cents = max(self.net - self.outstanding, 0)
+        self.settle(Account(row, mine("invoice_payments"), mine("invoice_adjustments")))
+        self.time(row, mine("invoice_pauses", "pause_id"), as_of)
+
+    def settle(self, account: Account) -> None:
+        left, credited, kept = account.at(10**15)
+        net = max(account.amount - credited, 0)
+        self.cancelled = credited >= account.amount
+        outstanding = max(left, 0)
+        self.owed = outstanding if outstanding > MATERIAL_ABOVE else 0
+        enough = min(MATERIAL_ABOVE, account.amount - 1)
         self.paid_at: int | None = None
-        if self.outstanding == 0:
-            owing = [t for t, _ in changes if owed_after(t) > 0]
-            after_last_owing = [t for t, _ in changes if not owing or t > max(owing)]
-            self.paid_at = max(min(after_last_owing), self.issued_at)
+        if left <= enough:
+            short = [m for m in account.moments if account.at(m)[0] > enough]
+            since = min(m for m in account.moments if not short or m > max(short))
+            self.paid_at = max(since, self.issued_at)
+        really_paid = self.paid_at is not None and not self.cancelled and kept > 0
+        self.settled = net if really_paid and account.noted() > MATERIAL_ABOVE else 0
+        self.due_cents = net if self.owed else self.settled
+        self.owed_share_bps = int(10_000 * self.owed / max(net, self.owed)) if self.owed else 0
+
+    def time(self, row: dict[str, Any], pauses: Rows, as_of: int) -> None:
         still_paused = [p for p in pauses if p.get("ended_at") is None]
         self.paused = bool(still_paused)
         # A pause that lasts swallows the ended ones that overlap it; only those before it moved the date.
@@ -91,16 +136,26 @@ class Invoice:
             self.lateness = begins - self.due_at
         else:
             self.lateness = as_of - self.due_at
-        self.is_due = self.due_at is not None and self.due_at < as_of
-        self.on_time = self.is_due and self.paid_at is not None and self.lateness <= 0
-        self.overdue = self.is_due and self.outstanding > 0 and not self.paused
+        grace = GRACE_DAYS * DAY
+        self.is_late_possible = self.due_at is not None and self.due_at + grace < as_of
+        self.late_ms = 0
+        if self.is_late_possible and (self.owed or self.settled):
+            self.late_ms = max(self.lateness - grace, 0)
+        self.on_time = bool(self.settled) and (self.due_at is None or self.lateness <= grace)
+        self.overdue = self.is_late_possible and self.owed > 0 and not self.paused
 
     def late_more_than(self, days: int, as_of: int) -> bool:
         """Late by more than so many days, and known to be: that many days have passed since it was due."""
-        return self.is_due and self.lateness > days * DAY and self.due_at + days * DAY < as_of
+        if self.due_at is None or not (self.owed or self.settled):
+            return False
+        return self.lateness > days * DAY and self.due_at + days * DAY < as_of
+
+    def due_since(self, days: int, as_of: int) -> bool:
+        return self.due_at is not None and self.due_at >= as_of - days * DAY
 
     def due_within(self, days: int, as_of: int) -> bool:
-        return self.is_due and self.due_at >= as_of - days * DAY
+        """Due in the window, and the grace is over."""
+        return self.is_late_possible and self.due_since(days, as_of)
 
     def issued_within(self, days: int, as_of: int) -> bool:
         return as_of - days * DAY <= self.issued_at < as_of
@@ -131,7 +186,8 @@ def naive_features(history: dict[str, Rows], as_of: int) -> dict[str, float]:
 
         def rank(s: dict[str, Any]) -> tuple[Any, ...]:
             paid = -1 if s.get("paid_cents") is None else s["paid_cents"]
-            figures = (s["balance_cents"], s["limit_cents"], paid, s.get("days_past_due") or 0)
+            past_due = -1 if s.get("days_past_due") is None else s["days_past_due"]
+            figures = (s["balance_cents"], s["limit_cents"], paid, past_due)
             return (s["occurred_at"], s["recorded_at"], figures)
 
         return max(own, key=rank, default=nothing)
@@ -141,13 +197,9 @@ def naive_features(history: dict[str, Rows], as_of: int) -> dict[str, float]:
 
     last = [newest(a) for a in open_accounts]
     f: dict[str, Callable[[], float]] = {}
-    for d in (30, 90, 180, 365, 730):
-        f[f"late_payment_count_{d}d"] = lambda d=d: sum(
-            i.late_more_than(0, as_of) and i.due_within(d, as_of) for i in invoices
-        )
     for late, d in ((7, 180), (14, 365), (30, 365), (60, 730)):
         f[f"late_payment_over_{late}d_count_{d}d"] = lambda late=late, d=d: sum(
-            i.late_more_than(late, as_of) and i.due_within(d, as_of) for i in invoices
+            i.late_more_than(late, as_of) and i.due_since(d, as_of) for i in invoices
         )
     for d in (30, 35, 65, 90, 95, 180, 185, 365, 730):
         due = [i for i in invoices if i.due_within(d, as_of)]
@@ -156,16 +208,17 @@ def naive_features(history: dict[str, Rows], as_of: int) -> dict[str, float]:
         limited = [s for s in shown if s["limit_cents"] > 0]
         paying = [s for s in shown if s.get("paid_cents") is not None]
         values = {
-            f"late_payment_days_sum_{d}d": sum(max(i.lateness, 0) for i in due) / DAY,
-            f"payment_delay_days_mean_{d}d": sum(i.lateness for i in due) / ((len(due) + 2) * DAY),
-            f"on_time_payment_count_{d}d": sum(i.on_time for i in due),
-            f"on_time_payment_ratio_{d}d": (sum(i.on_time for i in due) + 1) / (len(due) + 2),
-            f"paid_ratio_{d}d": (sum(i.paid_cents for i in due) + 1000) / (sum(i.net for i in due) + 1000),
-            f"due_invoice_count_{d}d": len(due),
-            f"invoiced_cents_sum_{d}d": sum(i.net for i in issued),
-            f"invoice_count_{d}d": len(issued),
-            f"outstanding_ratio_{d}d": sum(i.outstanding for i in issued)
-            / (sum(i.net for i in issued) + 1000),
+            f"late_payment_days_sum_{d}d": sum(i.late_ms for i in due) / DAY,
+            f"late_payment_days_mean_{d}d": sum(i.late_ms for i in due)
+            / ((sum(i.settled >= COUNTED_FROM for i in due) + 2) * DAY),
+            f"on_time_payment_count_{d}d": sum(i.on_time and i.settled >= COUNTED_FROM for i in due),
+            f"on_time_payment_ratio_{d}d": (sum(i.settled for i in due if i.on_time) + 5_000)
+            / (sum(i.due_cents for i in due) + 10_000),
+            f"unpaid_share_sum_{d}d": sum(i.owed_share_bps for i in due) / 10_000,
+            f"settled_invoice_count_{d}d": sum(i.settled >= COUNTED_FROM for i in due),
+            f"settled_cents_sum_{d}d": sum(i.settled for i in issued),
+            f"outstanding_to_settled_ratio_{d}d": sum(i.owed for i in issued)
+            / (sum(i.settled for i in issued) + 1000),
             f"reminder_count_{d}d": len(within(reminders, d)),
             f"credit_inquiry_count_{d}d": len(within(inquiries, d)),
             f"credit_seeking_inquiry_count_{d}d": sum(
@@ -177,10 +230,12 @@ def naive_features(history: dict[str, Rows], as_of: int) -> dict[str, float]:
             f"limit_utilisation_square_mean_{d}d": ratio(
                 sum(use(s) ** 2 for s in limited), len(limited) * 100_000_000
             ),
+            f"statement_paid_cents_sum_{d}d": sum(s["paid_cents"] for s in paying),
             f"statement_paid_ratio_{d}d": (sum(s["paid_cents"] for s in paying) + 1000)
             / (sum(owed(s) + s["paid_cents"] for s in paying) + 1000),
             f"statement_days_past_due_mean_{d}d": ratio(
-                sum(s.get("days_past_due") or 0 for s in shown), len(shown)
+                sum(s.get("days_past_due") or 0 for s in shown),
+                sum(s.get("days_past_due") is not None for s in shown),
             ),
             f"opened_account_count_{d}d": len(within(accounts, d, "opened_at")),
             f"instalment_opened_count_{d}d": sum(
@@ -200,10 +255,10 @@ def naive_features(history: dict[str, Rows], as_of: int) -> dict[str, float]:
     overdue = [i for i in invoices if i.overdue]
     ages = [as_of - a["opened_at"] for a in open_accounts]
     now = {
-        "overdue_cents_last": sum(i.outstanding for i in overdue),
+        "overdue_cents_last": sum(i.owed for i in overdue),
         "overdue_invoice_count_last": len(overdue),
-        "overdue_days_sum_last": sum(as_of - i.due_at for i in overdue) / DAY,
-        "outstanding_cents_last": sum(i.outstanding for i in invoices),
+        "overdue_days_sum_last": sum(as_of - i.due_at - GRACE_DAYS * DAY for i in overdue) / DAY,
+        "outstanding_cents_last": sum(i.owed for i in invoices),
         "limit_utilisation_ratio_last": ratio(
             sum(max(s["balance_cents"], 0) for s in last), sum(s["limit_cents"] for s in last)
         ),

@@ -15,9 +15,9 @@ SELLS_AGAIN = ("computers_phones", "gift_cards", "jewellery", "media_software", 
 
 
 class Tie(NamedTuple):
-    """A known row says that an order has to do with an entity; rank: when that became known."""
+    """A known row says that an order has to do with an entity; rank: when that happened."""
 
-    rank: tuple[int, str]
+    rank: tuple[int, int]
     entity: str
     key: object
     order_id: str
@@ -30,8 +30,14 @@ def recorded(row: dict[str, Any]) -> tuple[int, str]:
     return row["recorded_at"], row["event_id"]
 
 
+def happened(row: dict[str, Any]) -> tuple[int, int]:
+    return row["occurred_at"], row["recorded_at"]
+
+
 def known(rows: Rows, as_of: int) -> Rows:
-    return sorted((row for row in rows if row["recorded_at"] < as_of), key=recorded)
+    """Oldest record first; what a clock that ran ahead said counts from the record."""
+    counted = [{**row, "occurred_at": min(row["occurred_at"], row["recorded_at"])} for row in rows]
+    return sorted((row for row in counted if row["recorded_at"] < as_of), key=recorded)
 
 
 def standing(rows: Rows, as_of: int) -> Rows:
@@ -86,13 +92,13 @@ def all_ties(rows: dict[str, Rows], as_of: int) -> list[Tie]:
         stands = order["event_id"] not in replaced
         about = (order["order_id"], order["customer_id"], order["occurred_at"], stands)
         for entity, key in named(order, place(order, "delivery")).items():
-            ties.append(Tie(recorded(order), entity, key, *about))
+            ties.append(Tie(happened(order), entity, key, *about))
     for event in known(events, as_of):
         address = place(event, "new_delivery")
         if address is None or event["order_id"] not in first:
             continue
         order = first[event["order_id"]]
-        rank = (max(event["recorded_at"], order["recorded_at"]), event["event_id"])
+        rank = happened(event)
         customer = order["customer_id"]
         about = (event["order_id"], customer, event["occurred_at"], event["event_id"] not in replaced)
         ties += [
@@ -109,8 +115,9 @@ def naive_order_risk(order_id: str, rows: dict[str, Rows], as_of: int) -> dict[s
         return None
     order = versions[-1]
     events = [row for row in standing(rows.get("order_events", []), as_of) if row["order_id"] == order_id]
-    moves = [place(event, "new_delivery") for event in events if place(event, "new_delivery")]
-    mine = named(order, moves[-1] if moves else place(order, "delivery"))
+    moves = [event for event in events if place(event, "new_delivery")]
+    last_move = max(moves, key=happened, default=None)
+    mine = named(order, place(last_move, "new_delivery") if last_move else place(order, "delivery"))
     ties = all_ties(rows, as_of)
 
     def sharing(entity: str) -> list[Tie]:
@@ -128,7 +135,8 @@ def naive_order_risk(order_id: str, rows: dict[str, Rows], as_of: int) -> dict[s
         """Those of them that are of the order with which their customer first came to the entity."""
         first: dict[str, str] = {}
         for tie in sharing(entity):
-            first.setdefault(tie.customer_id, tie.order_id)
+            if tie.stands:
+                first.setdefault(tie.customer_id, tie.order_id)
         return [tie for tie in tied(entity) if first[tie.customer_id] == tie.order_id]
 
     def within(occurred_at: int, window: int) -> bool:
@@ -160,13 +168,18 @@ def naive_order_risk(order_id: str, rows: dict[str, Rows], as_of: int) -> dict[s
     def share(part: float, whole: float, empty: float) -> float:
         return part / whole if whole else empty
 
-    def happened(kind: str) -> int:
+    def event_count(kind: str) -> int:
         return sum(event["kind"] == kind for event in events)
 
     year, category = own(365 * DAY), order["item_category"]
-    accounts = [
-        row for row in known(rows.get("customers", []), as_of) if row["customer_id"] == order["customer_id"]
-    ]
+    accounts = sorted(
+        (
+            row
+            for row in standing(rows.get("customers", []), as_of)
+            if row["customer_id"] == order["customer_id"]
+        ),
+        key=happened,
+    )
     features = {
         "order_amount_cents_last": order["amount_cents"],
         "order_hour_utc_last": hour(order),
@@ -185,9 +198,9 @@ def naive_order_risk(order_id: str, rows: dict[str, Rows], as_of: int) -> dict[s
             sum(row["item_category"] in SELLS_AGAIN for row in year), len(year), 0.0
         ),
         "customer_age_days": (as_of - accounts[-1]["registered_at"]) / DAY if accounts else 0,
-        "address_change_count_ever": happened("address_changed"),
-        "redirect_count_ever": happened("delivery_redirected"),
-        "shipment_booked_count_ever": happened("shipment_booked"),
+        "address_change_count_ever": event_count("address_changed"),
+        "redirect_count_ever": event_count("delivery_redirected"),
+        "shipment_booked_count_ever": event_count("shipment_booked"),
     }
     for name in ("computers_phones", "gift_cards", "jewellery", "media_software"):
         features[f"order_{name}_flag_last"] = category == name

@@ -1,10 +1,12 @@
 """Labels of the eligibility model: was the order's invoice paid?
 
-Bad (1): an invoice of the order more than 60 days past due, paused days excluded, not paid in full by
-then. Only matured orders are labelled: all of their invoices have been due for more than 60 days at the
+Bad (1): an invoice of the order more than 60 days past due, paused days excluded, not paid by then. What is
+immaterial is not owed, as in features and arrears: an invoice of 89.90 with 86.40 paid in time is paid.
+Only matured orders are labelled: all of their invoices have been due for more than 60 days at the
 cut-off, the paid ones too, or early payers would crowd the young vintages. A dispute decided for the
-customer is no default (0). Confirmed fraud is no credit default and a wholly cancelled invoice was
-never owed: both are left unlabelled. Nothing recorded at or after the cut-off is seen.
+customer, and not decided otherwise since, is no default (0). Confirmed fraud is no credit default and a
+wholly cancelled invoice was never owed: both are left unlabelled. Nothing recorded at or after the
+cut-off is seen.
 """
 
 from collections import defaultdict
@@ -28,9 +30,16 @@ from data_contracts.order_outcomes import FRAUD_OUTCOMES, ORDER_OUTCOMES
 from data_contracts.parquet_ledger import empty_table, has_table, read_table
 from features.decisions import LABELS_FILE, Decisions, order_decisions
 from features.instants import DAY_MS, NEVER, Int64Array
-from features.invoice_state import InvoiceState, invoice_state
-from features.payment_history import adjustment_cents
-from features.supersession import milliseconds, seen_intervals_of_table, whole_numbers
+from features.invoice_state import InvoiceState, Movement, MovementKind, invoice_state
+from features.payment_history import adjustment_kind
+from features.settlement_terms import USUAL_TERMS, SettlementTerms
+from features.supersession import (
+    counted_milliseconds,
+    milliseconds,
+    needed_columns,
+    seen_rows,
+    whole_numbers,
+)
 
 LABEL_HORIZON_DAYS = 60
 SETTLED_FOR_CUSTOMER = "dispute_decided_for_customer"
@@ -43,9 +52,9 @@ class KnownInvoice:
     issued_at: int
     due_at: int
     amount_cents: int
-    movements: Sequence[tuple[int, int]]
-    credited_cents: int
+    movements: Sequence[Movement]
     pauses: Sequence[tuple[int, int]]
+    terms: SettlementTerms
 
     def state(self) -> InvoiceState:
         """The invoice as it stands."""
@@ -54,17 +63,17 @@ class KnownInvoice:
     def owed_at_horizon_cents(self) -> int:
         """What was still owed when the label's horizon was reached; later payments are recoveries."""
         horizon_at = self.state().due_at + LABEL_HORIZON_DAYS * DAY_MS
-        in_time = [(occurred_at, cents) for occurred_at, cents in self.movements if occurred_at <= horizon_at]
+        in_time = [movement for movement in self.movements if movement.occurred_at <= horizon_at]
         return self._state(in_time).outstanding_cents
 
-    def _state(self, movements: Sequence[tuple[int, int]]) -> InvoiceState:
+    def _state(self, movements: Sequence[Movement]) -> InvoiceState:
         return invoice_state(
             issued_at=self.issued_at,
             due_at=self.due_at,
             amount_cents=self.amount_cents,
             movements=movements,
-            credited_cents=self.credited_cents,
             pauses=self.pauses,
+            terms=self.terms,
         )
 
 
@@ -101,18 +110,14 @@ def label_from_states(states: list[InvoiceState], cut_off_ms: int) -> tuple[int,
     owed = [state for state in states if not state.cancelled]
     if not owed or any(state.due_at + horizon_ms >= cut_off_ms for state in owed):
         return None
-    is_bad = any(
-        (state.outstanding_cents > 0 or state.paid_at is None or state.lateness_at(cut_off_ms) > horizon_ms)
-        and state.lateness_at(cut_off_ms) > horizon_ms
-        for state in owed
-    )
+    is_bad = any(state.is_material and state.lateness_at(cut_off_ms) > horizon_ms for state in owed)
     return int(is_bad), max(state.due_at for state in owed) + horizon_ms
 
 
-def order_labels(directory: Path, cut_off_ms: int) -> Labels:
+def order_labels(directory: Path, cut_off_ms: int, terms: SettlementTerms = USUAL_TERMS) -> Labels:
     """Label the orders of a ledger folder as they were known at the cut-off."""
-    states = states_by_order(directory, cut_off_ms)
-    outcomes = standing_rows(directory, ORDER_OUTCOMES, ["order_id", "kind"], cut_off_ms)
+    states = states_by_order(directory, cut_off_ms, terms)
+    outcomes = standing_table(directory, ORDER_OUTCOMES, ["order_id", "kind"], cut_off_ms)
     fraud: set[str] = set()
     settled: set[str] = set()
     for order_id, kind in zip(outcomes["order_id"].to_pylist(), outcomes["kind"].to_pylist(), strict=True):
@@ -142,58 +147,58 @@ def order_labels(directory: Path, cut_off_ms: int) -> Labels:
     )
 
 
-def states_by_order(directory: Path, cut_off_ms: int) -> dict[str, list[InvoiceState]]:
+def states_by_order(
+    directory: Path, cut_off_ms: int, terms: SettlementTerms = USUAL_TERMS
+) -> dict[str, list[InvoiceState]]:
     """The states of each order's invoices as they were known at the cut-off."""
     return {
         order_id: [invoice.state() for invoice in invoices]
-        for order_id, invoices in invoices_by_order(directory, cut_off_ms).items()
+        for order_id, invoices in invoices_by_order(directory, cut_off_ms, terms).items()
     }
 
 
-def invoices_by_order(directory: Path, cut_off_ms: int) -> dict[str, list[KnownInvoice]]:
+def invoices_by_order(
+    directory: Path, cut_off_ms: int, terms: SettlementTerms = USUAL_TERMS
+) -> dict[str, list[KnownInvoice]]:
     """Each order's invoices by the rows that were known at the cut-off."""
-    movements: defaultdict[str, list[tuple[int, int]]] = defaultdict(list)
-    credited: defaultdict[str, int] = defaultdict(int)
-    payments = standing_rows(
-        directory, INVOICE_PAYMENTS, ["invoice_id", "occurred_at", "amount_cents"], cut_off_ms
-    )
+    movements: defaultdict[str, list[Movement]] = defaultdict(list)
+    payments = standing_table(directory, INVOICE_PAYMENTS, ["invoice_id", "amount_cents"], cut_off_ms)
     for invoice_id, occurred_at, cents in zip(
         payments["invoice_id"].to_pylist(),
-        milliseconds(payments["occurred_at"]).tolist(),
+        counted_milliseconds(INVOICE_PAYMENTS, payments, "occurred_at").tolist(),
         whole_numbers(payments["amount_cents"]).tolist(),
         strict=True,
     ):
-        movements[invoice_id].append((occurred_at, -cents))
-    adjustments = standing_rows(
-        directory, INVOICE_ADJUSTMENTS, ["invoice_id", "occurred_at", "kind", "amount_cents"], cut_off_ms
+        movements[invoice_id].append(Movement(occurred_at, MovementKind.PAYMENT, cents))
+    adjustments = standing_table(
+        directory, INVOICE_ADJUSTMENTS, ["invoice_id", "kind", "reason", "amount_cents"], cut_off_ms
     )
-    for invoice_id, occurred_at, kind, cents in zip(
+    for invoice_id, occurred_at, kind, reason, cents in zip(
         adjustments["invoice_id"].to_pylist(),
-        milliseconds(adjustments["occurred_at"]).tolist(),
+        counted_milliseconds(INVOICE_ADJUSTMENTS, adjustments, "occurred_at").tolist(),
         adjustments["kind"].to_pylist(),
+        adjustments["reason"].to_pylist(),
         whole_numbers(adjustments["amount_cents"]).tolist(),
         strict=True,
     ):
-        change, credit = adjustment_cents(kind == "credit_note", cents)
-        movements[invoice_id].append((occurred_at, change))
-        credited[invoice_id] += credit
+        movements[invoice_id].append(Movement(occurred_at, adjustment_kind(kind, reason), cents))
     pauses: defaultdict[str, list[tuple[int, int]]] = defaultdict(list)
-    paused = standing_rows(directory, INVOICE_PAUSES, ["invoice_id", "started_at", "ended_at"], cut_off_ms)
+    paused = standing_table(directory, INVOICE_PAUSES, ["invoice_id", "started_at", "ended_at"], cut_off_ms)
     for invoice_id, started_at, ended_at in zip(
         paused["invoice_id"].to_pylist(),
-        milliseconds(paused["started_at"]).tolist(),
-        milliseconds(paused["ended_at"]).tolist(),
+        counted_milliseconds(INVOICE_PAUSES, paused, "started_at").tolist(),
+        counted_milliseconds(INVOICE_PAUSES, paused, "ended_at").tolist(),
         strict=True,
     ):
         pauses[invoice_id].append((started_at, ended_at))
     known: defaultdict[str, list[KnownInvoice]] = defaultdict(list)
-    invoices = standing_rows(
-        directory, INVOICES, ["invoice_id", "order_id", "occurred_at", "due_at", "amount_cents"], cut_off_ms
+    invoices = standing_table(
+        directory, INVOICES, ["invoice_id", "order_id", "due_at", "amount_cents"], cut_off_ms
     )
     for invoice_id, order_id, issued_at, due_at, cents in zip(
         invoices["invoice_id"].to_pylist(),
         invoices["order_id"].to_pylist(),
-        milliseconds(invoices["occurred_at"]).tolist(),
+        counted_milliseconds(INVOICES, invoices, "occurred_at").tolist(),
         milliseconds(invoices["due_at"]).tolist(),
         whole_numbers(invoices["amount_cents"]).tolist(),
         strict=True,
@@ -204,23 +209,22 @@ def invoices_by_order(directory: Path, cut_off_ms: int) -> dict[str, list[KnownI
                 due_at=due_at,
                 amount_cents=cents,
                 movements=movements.get(invoice_id, ()),
-                credited_cents=credited.get(invoice_id, 0),
                 pauses=pauses.get(invoice_id, ()),
+                terms=terms,
             )
         )
     return known
 
 
-def standing_rows(directory: Path, contract: Contract, names: list[str], cut_off_ms: int) -> pa.Table:
+def standing_table(directory: Path, contract: Contract, names: list[str], cut_off_ms: int) -> pa.Table:
     """The rows of a contract that stand at the cut-off."""
-    wanted = list(dict.fromkeys(["event_id", "corrects", "recorded_at", *contract.key, *names]))
+    wanted = list(dict.fromkeys([*needed_columns(contract), *contract.key, *names]))
     table = (
         read_table(directory, contract, wanted)
         if has_table(directory, contract)
         else empty_table(contract).select(wanted)
     )
-    seen_from, seen_until = seen_intervals_of_table(contract, table)
-    return table.filter(pa.array((seen_from < cut_off_ms) & (cut_off_ms <= seen_until)))
+    return table.take(pa.array(seen_rows(contract, table).stand_at(cut_off_ms)))
 
 
 def file_labels(directory: Path) -> Labels:

@@ -4,8 +4,10 @@
 |---|---|
 | fraud chargeback, identity misuse upheld, stop request upheld | 1 |
 | cleared: review released, stop request or misuse claim rejected, dispute decided for the merchant | 0 |
-| every invoice paid in full, and the order older than the label delay | 0 |
+| every invoice paid (up to what is immaterial), and the order older than the label delay | 0 |
 | anything else | none: not yet known is not good |
+
+A finding of fraud stands until it is corrected; of two decisions of one dispute, the later one stands.
 
 Findings take weeks, so only orders older than the label delay are used, of either label: among younger
 ones the quick findings would crowd. A label counts only from when it was recorded.
@@ -24,7 +26,7 @@ from features.instants import DAY_MS
 from features.order_risk_offline import approval_decisions
 from features.supersession import milliseconds
 from training.errors import TrainingError
-from training.labels import seen_until_ms, standing_rows, states_by_order
+from training.labels import seen_until_ms, standing_table, states_by_order
 
 LABEL_DELAY_DAYS = 90
 CLEARED_OUTCOMES = (
@@ -84,7 +86,7 @@ def order_risk_labels(directory: Path, cut_off_ms: int) -> OrderLabels:
     decisions = approval_decisions(directory)
     old_enough = decisions.as_of_ms + LABEL_DELAY_DAYS * DAY_MS < cut_off_ms
     decisions = decisions.where(old_enough)
-    outcomes = standing_rows(directory, ORDER_OUTCOMES, ["order_id", "kind"], cut_off_ms)
+    outcomes = standing_table(directory, ORDER_OUTCOMES, ["order_id", "kind"], cut_off_ms)
     kinds: defaultdict[str, set[str]] = defaultdict(set)
     for order_id, kind in zip(outcomes["order_id"].to_pylist(), outcomes["kind"].to_pylist(), strict=True):
         kinds[order_id].add(kind)
@@ -98,14 +100,14 @@ def order_risk_labels(directory: Path, cut_off_ms: int) -> OrderLabels:
             label[place] = 0
         else:
             invoices = [state for state in states.get(order_id, ()) if not state.cancelled]
-            if invoices and all(state.outstanding_cents == 0 for state in invoices):
+            if invoices and all(state.paid_at is not None for state in invoices):
                 label[place] = 0
     return OrderLabels(decisions=decisions, label=label)
 
 
 def fraud_known_at_ms(directory: Path, cut_off_ms: int) -> dict[str, int]:
     """Since when each order with a finding of fraud that stands at the cut-off was known to be fraud."""
-    outcomes = standing_rows(directory, ORDER_OUTCOMES, ["order_id", "kind"], cut_off_ms)
+    outcomes = standing_table(directory, ORDER_OUTCOMES, ["order_id", "kind"], cut_off_ms)
     known_at: dict[str, int] = {}
     for order_id, kind, at in zip(
         outcomes["order_id"].to_pylist(),

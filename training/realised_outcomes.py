@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from data_contracts.order_outcomes import FRAUD_OUTCOMES, ORDER_OUTCOMES
 from features.instants import Int64Array
-from training.labels import invoices_by_order, order_labels, standing_rows
+from training.labels import invoices_by_order, order_labels, standing_table
 
 UNLABELLED = -1
 
@@ -37,7 +37,7 @@ def realised_outcomes(directory: Path, cut_off_ms: int) -> RealisedOutcomes:
     """
     invoices = invoices_by_order(directory, cut_off_ms)
     label_of = order_labels(directory, cut_off_ms).by_decision()
-    findings = standing_rows(directory, ORDER_OUTCOMES, ["order_id", "kind"], cut_off_ms)
+    findings = standing_table(directory, ORDER_OUTCOMES, ["order_id", "kind"], cut_off_ms)
     fraud = {
         order_id
         for order_id, kind in zip(findings["order_id"].to_pylist(), findings["kind"].to_pylist(), strict=True)

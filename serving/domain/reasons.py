@@ -18,7 +18,8 @@ Values = Mapping[str, float]
 _STANDS_ON: Mapping[str, Callable[[Values], bool]] = MappingProxyType(
     {
         "late_payments": lambda v: (
-            v.get("late_payment_count_730d", 1) > 0 or v.get("reminder_count_365d", 0) > 0
+            v.get("late_payment_days_sum_730d", v.get("late_payment_count_730d", 1)) > 0
+            or v.get("reminder_count_365d", 0) > 0
         ),
         "open_overdue": lambda v: v.get("overdue_invoice_count_last", 1) > 0,
         "unpaid_balances": lambda v: v.get("outstanding_cents_last", 1) > 0,

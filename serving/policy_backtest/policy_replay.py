@@ -24,7 +24,7 @@ from data_contracts.invoice_pauses import INVOICE_PAUSES
 from data_contracts.invoice_payments import INVOICE_PAYMENTS
 from data_contracts.invoices import INVOICES
 from data_contracts.orders import ORDERS
-from data_contracts.parquet_ledger import has_table, read_table
+from data_contracts.parquet_ledger import has_table, ledger_rows, read_table
 from data_contracts.progress import Progress, no_progress
 from features.decisions import Decisions
 from features.instants import DAY_MS, Float64Array, Int64Array
@@ -34,7 +34,6 @@ from serving.checkout_judgement import DecisionInputs, inputs_at, judge, moment
 from serving.domain.decision import Decision, Outcome
 from serving.domain.policy import Policy
 from serving.scorer import ChampionModel
-from serving.store.loading import ledger_rows
 
 CUSTOMERS_PER_BLOCK = 2_000
 NO_RESIDENCE = "none"

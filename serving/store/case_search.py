@@ -16,6 +16,7 @@ from data_contracts.order_outcomes import FRAUD_OUTCOMES, ORDER_OUTCOMES
 from data_contracts.orders import ORDERS
 from features.declarations import EntityKind
 from features.online import visible_rows
+from features.supersession import standing_rows
 from serving.domain.review_case import CaseOrigin, CaseState, ReviewCase
 from serving.store.case_queue import CaseStakes, StoredCase
 from serving.store.store import Transaction
@@ -238,8 +239,8 @@ def orders_sharing(
     return list(islice(newest.values(), limit))
 
 
-def newest_orders(tx: Transaction, order_ids: list[str]) -> dict[str, dict[str, Any]]:
-    """The row that was recorded last about each of these orders, by order id."""
+def standing_orders(tx: Transaction, order_ids: list[str]) -> dict[str, dict[str, Any]]:
+    """The row that stands about each of these orders, by order id."""
     if not order_ids:
         return {}
     marks = ", ".join("?" * len(order_ids))
@@ -250,8 +251,7 @@ def newest_orders(tx: Transaction, order_ids: list[str]) -> dict[str, dict[str, 
             (ORDERS.name, *order_ids),
         )
     ]
-    rows.sort(key=lambda row: (row["recorded_at"], row["event_id"]))
-    return {row["order_id"]: row for row in rows}
+    return {row["order_id"]: dict(row) for row in standing_rows(ORDERS, rows)}
 
 
 def count_orders_of_customer(tx: Transaction, customer_id: str) -> int:

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from data_contracts.merchants import MERCHANTS
+from serving.store.standing_rows import standing_row
 from serving.store.store import Transaction
 from serving.webhooks.signing import new_secret
 
@@ -287,12 +288,8 @@ def endpoint_has_ended(tx: Transaction, merchant_id: str, endpoint_url: str) -> 
     rows = tx.execute("SELECT ended_at_ms FROM webhook_endpoints WHERE merchant_id = ?", (merchant_id,))
     if not rows or rows[0][0] is None:
         return False
-    bodies = tx.execute(
-        "SELECT body FROM ledger_events WHERE contract = ? AND subject_id = ? AND recorded_at_ms <= ? "
-        "ORDER BY recorded_at_ms DESC, event_id DESC LIMIT 1",
-        (MERCHANTS.name, merchant_id, rows[0][0]),
-    )
-    return bool(bodies) and _decode(bodies[0][0]).get("endpoint_url") == endpoint_url
+    merchant = standing_row(tx, MERCHANTS, merchant_id, recorded_until_ms=int(rows[0][0]))
+    return merchant is not None and merchant.get("endpoint_url") == endpoint_url
 
 
 def secrets_in_force(tx: Transaction, merchant_id: str, now_ms: int) -> list[str]:

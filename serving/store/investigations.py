@@ -17,6 +17,7 @@ from data_contracts.order_outcomes import ORDER_OUTCOMES
 from data_contracts.orders import ORDERS
 from serving.domain.investigation import Investigation, InvestigationState
 from serving.domain.liability import Account, SettlementText
+from serving.store.standing_rows import standing_row
 from serving.store.store import Transaction
 
 LedgerRow = dict[str, Any]
@@ -180,10 +181,6 @@ def has_case(tx: Transaction, order_id: str) -> bool:
 
 
 def order_of_invoice(tx: Transaction, invoice_id: str) -> str | None:
-    """The order that an invoice bills, by its newest row; None for an unknown invoice."""
-    rows = tx.execute(
-        "SELECT body FROM ledger_events WHERE contract = ? AND subject_id = ? "
-        "ORDER BY recorded_at_ms DESC, event_id DESC LIMIT 1",
-        (INVOICES.name, invoice_id),
-    )
-    return str(_decode(rows[0][0])["order_id"]) if rows else None
+    """The order that an invoice bills, by the row that stands; None for an unknown invoice."""
+    invoice = standing_row(tx, INVOICES, invoice_id)
+    return None if invoice is None else str(invoice["order_id"])

@@ -240,7 +240,7 @@ def _judge_key(tx: Transaction, contract: Contract, row: Mapping[str, Any]) -> _
     if corrects is None:
         if contract.rows_are_states or contract.key == ("event_id",):
             return None
-        if newest_row(tx, contract, row[contract.key[0]]) is None:
+        if not _is_known(tx, contract, row[contract.key[0]]):
             return None
         message = f"{contract.key[0]} {row[contract.key[0]]} exists; a change of it names the row it corrects"
         return _refusal(row, contract.key[0], Rule.KEY_REUSED, message)
@@ -259,16 +259,6 @@ def _judge_key(tx: Transaction, contract: Contract, row: Mapping[str, Any]) -> _
         message = f"{corrects} was corrected already; correct its correction"
         return _refusal(row, "corrects", Rule.CORRECTED_TWICE, message)
     return None
-
-
-def newest_row(tx: Transaction, contract: Contract, subject_id: str) -> LedgerRow | None:
-    """The row that was recorded last about a thing, None if there is none."""
-    rows = tx.execute(
-        "SELECT body FROM ledger_events WHERE contract = ? AND subject_id = ? "
-        "ORDER BY recorded_at_ms DESC, event_id DESC LIMIT 1",
-        (contract.name, subject_id),
-    )
-    return _decode(rows[0][0]) if rows else None
 
 
 def _insert(tx: Transaction, contract: Contract, row: LedgerRow, fingerprint: str) -> bool:

@@ -13,11 +13,10 @@ from typing import Any
 
 import msgspec
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from data_contracts.contract import ColumnType, Contract
 from data_contracts.ledger_contracts import ALL_CONTRACTS
-from data_contracts.parquet_ledger import arrow_schema, has_table, read_table, write_table
+from data_contracts.parquet_ledger import arrow_schema, has_table, ledger_rows, read_table, write_table
 from data_contracts.progress import Progress, no_progress
 from serving.store.follow_ups import keep_in_step
 from serving.store.ledger import (
@@ -89,23 +88,6 @@ def load_folder(
 def _blocks(contract: Contract, table: pa.Table) -> Iterator[list[LedgerRow]]:
     for start in range(0, table.num_rows, ROWS_PER_TRANSACTION):
         yield ledger_rows(contract, table.slice(start, ROWS_PER_TRANSACTION))
-
-
-def ledger_rows(contract: Contract, table: pa.Table) -> list[LedgerRow]:
-    """A table's rows in ledger row form, nulls left out."""
-    names = [column.name for column in contract.columns]
-    columns: list[list[Any]] = []
-    for column in contract.columns:
-        values = table[column.name]
-        if column.type is ColumnType.TIMESTAMP:
-            values = pc.cast(values, pa.int64())
-        elif column.type is ColumnType.DATE:
-            values = pc.strftime(values, format="%Y-%m-%d")
-        columns.append(values.to_pylist())
-    return [
-        {name: value for name, value in zip(names, row, strict=True) if value is not None}
-        for row in zip(*columns, strict=True)
-    ]
 
 
 def _load_block(

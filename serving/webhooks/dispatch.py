@@ -41,7 +41,7 @@ from serving.store.deliveries import (
     schedule,
     secrets_in_force,
 )
-from serving.store.ledger import newest_row
+from serving.store.standing_rows import standing_row
 from serving.store.store import Store, Transaction
 from serving.webhooks.delivery import (
     TIMEOUT_SECONDS,
@@ -183,7 +183,7 @@ def _prepared(scope: DispatchScope, leased: Sequence[Delivery]) -> list[_Message
 
 
 def _looked_up(tx: Transaction, delivery: Delivery, now_ms: int) -> _Message:
-    merchant: dict[str, Any] = newest_row(tx, MERCHANTS, delivery.merchant_id) or {}
+    merchant: dict[str, Any] = standing_row(tx, MERCHANTS, delivery.merchant_id) or {}
     url: str | None = merchant.get("endpoint_url")
     return _Message(
         delivery=delivery,

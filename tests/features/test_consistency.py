@@ -30,11 +30,11 @@ def test_what_the_online_evaluator_computed_is_rebuilt_bit_for_bit_and_a_changed
     )
     logged = np.array([features_at(rows, AS_OF, INVOICE_ELIGIBILITY)], dtype=np.float64)
     assert rebuilt_differences(tmp_path, decisions, logged, INVOICE_ELIGIBILITY) == ()
-    place = INVOICE_ELIGIBILITY.names.index("late_payment_count_90d")
+    place = INVOICE_ELIGIBILITY.names.index("late_payment_days_sum_90d")
     logged[0, place] = np.nextafter(logged[0, place], np.inf)
     (found,) = rebuilt_differences(tmp_path, decisions, logged, INVOICE_ELIGIBILITY)
-    assert (found.place, found.feature) == (0, "late_payment_count_90d")
-    assert found.rebuilt == 1.0
+    assert (found.place, found.feature) == (0, "late_payment_days_sum_90d")
+    assert found.rebuilt == 41.0
 
 
 def test_minus_zero_is_not_zero_and_missing_is_missing() -> None:

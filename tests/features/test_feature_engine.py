@@ -4,19 +4,22 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-from hypothesis import HealthCheck, given, settings
+import pytest
+from hypothesis import given
 from hypothesis import strategies as st
 
 from features.decisions import Decisions
 from features.feature_sets import INVOICE_ELIGIBILITY
 from features.offline import build_features
-from features.online import facts_at, features_at, measure_at
+from features.online import facts_at, features_at, invoice_states, measure_at
 from tests.builders import DAY, write_ledger
 from tests.histories import CREDIT_CONTRACT_NAMES, History, as_of_moments, histories
 from tests.naive_features import naive_features
+from tests.proof_size import examples
 
-thorough = settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow])
-with_files = settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])
+pytestmark = pytest.mark.long_proof
+thorough = examples(10_000)
+with_files = examples(3_000)
 
 
 def named(values: list[float]) -> dict[str, float]:
@@ -106,7 +109,7 @@ def test_a_shift_of_all_times_changes_nothing(history: History, as_of: int, days
 @thorough
 @given(histories(), as_of_moments)
 def test_the_prepared_evaluator_adds_up_what_the_declarations_say(history: History, as_of: int) -> None:
-    facts = facts_at(history, as_of)
+    facts = facts_at(history, as_of, invoice_states(history, as_of, INVOICE_ELIGIBILITY.terms))
     for feature, value in zip(
         INVOICE_ELIGIBILITY.features, features_at(history, as_of, INVOICE_ELIGIBILITY), strict=True
     ):

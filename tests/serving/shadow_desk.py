@@ -70,7 +70,7 @@ def a_model(
         name=feature_set.name,
         version=version,
         feature_set=feature_set,
-        raw_model=raw_model or a_scorecard(feature_set, -5.0, late_payment_count_730d=4.0),
+        raw_model=raw_model or a_scorecard(feature_set, -5.0, late_payment_days_sum_730d=4.0),
         calibration=Calibration(raw_log_odds=(-9.0, 9.0), log_odds=(-9.0, 9.0)),
         scale=ScoreScale(),
         typical_values=dict.fromkeys(feature_set.names, 0.0),

@@ -317,7 +317,7 @@ def test_an_analyst_sees_no_personal_detail(console: Console) -> None:
         pages += [shown(browser, "/decisions"), shown(browser, "/overview")]
         html = unquote(" ".join(page.html for page in pages))
         assert [value for value in hidden if value in html] == (hidden if sees else [])
-        assert "late_payment_count_730d" in html
+        assert "late_payment_days_sum_730d" in html
 
 
 def test_every_text_that_can_hold_a_date_of_a_person_is_withheld() -> None:

@@ -282,7 +282,7 @@ def test_reasons_are_the_strongest_adverse_contributions_first() -> None:
         GOOD,
         score=300,
         contributions=(
-            contribution("late_payment_count_730d", 4, 0.9),
+            contribution("late_payment_days_sum_730d", 4, 0.9),
             contribution("credit_inquiry_count_365d", 7, 1.2),
             contribution("limit_utilisation_ratio_mean_185d", 0.2, -0.3),
             contribution("account_age_days_max", 90, 0.1),
@@ -301,7 +301,7 @@ def test_late_payments_are_never_named_to_someone_who_paid_none_late() -> None:
         score=300,
         contributions=(
             contribution("on_time_payment_ratio_730d", 0.5, 1.0),
-            contribution("late_payment_count_730d", 0, 0.2),
+            contribution("late_payment_days_sum_730d", 0, 0.2),
         ),
     )
     reasons = adverse_reasons(stranger, replace(STANDING, paid_invoice_count=0))

@@ -58,7 +58,7 @@ def test_contributions_add_up_to_the_raw_score(kind: str, tmp_path: Path) -> Non
 
 def test_a_scorecard_adds_the_steps_below_a_value(tmp_path: Path) -> None:
     model = load_model(write_model(tmp_path, a_model_document("scorecard")), name="m", version="1")
-    place = INVOICE_ELIGIBILITY.names.index("late_payment_count_730d")
+    place = INVOICE_ELIGIBILITY.names.index("late_payment_days_sum_730d")
     for value, raw in ((0.0, -2.5), (0.5, 0.5), (2.0, 0.5), (3.0, 1.5), (math.nan, -2.25)):
         row = [0.0] * WIDTH
         row[place] = value
@@ -67,7 +67,7 @@ def test_a_scorecard_adds_the_steps_below_a_value(tmp_path: Path) -> None:
 
 def test_a_worse_raw_score_never_gives_more_points(tmp_path: Path) -> None:
     model = load_model(write_model(tmp_path, a_model_document("scorecard")), name="m", version="1")
-    place = INVOICE_ELIGIBILITY.names.index("late_payment_count_730d")
+    place = INVOICE_ELIGIBILITY.names.index("late_payment_days_sum_730d")
     scores = []
     for value in (0.0, 1.0, 3.0):
         row = [0.0] * WIDTH

@@ -62,9 +62,35 @@ def test_an_early_payer_is_not_labelled_before_everybody_else_of_that_day(tmp_pa
     assert labels(tmp_path, MATURED, invoice_payments=paid) == {"o1": 0}
 
 
-def test_a_part_payment_does_not_save_the_order(tmp_path: Path) -> None:
-    part = [a_payment(at=DUE, amount_cents=9_999)]
-    assert labels(tmp_path, MATURED, invoice_payments=part) == {"o1": 1}
+@pytest.mark.parametrize(("paid_cents", "label"), [(5_000, 1), (9_499, 1), (9_500, 0), (9_997, 0)])
+def test_a_part_payment_saves_the_order_only_where_what_is_left_is_immaterial(
+    tmp_path: Path, paid_cents: int, label: int
+) -> None:
+    part = [a_payment(at=DUE, amount_cents=paid_cents)]
+    assert labels(tmp_path, MATURED, invoice_payments=part) == {"o1": label}
+
+
+def test_an_invoice_too_small_to_be_owed_is_no_default(tmp_path: Path) -> None:
+    assert labels(tmp_path, MATURED, invoices=[an_invoice(at=ORDERED, amount_cents=500)]) == {"o1": 0}
+
+
+def test_goodwill_paid_back_on_a_paid_invoice_is_no_default_and_a_returned_debit_is(tmp_path: Path) -> None:
+    paid = [a_payment(at=DUE)]
+    for reason, label in (("goodwill", 0), ("returned_debit", 1)):
+        back = [an_adjustment(at=DUE + DAY, kind="refund", reason=reason, amount_cents=1_000)]
+        found = labels(tmp_path / reason, MATURED, invoice_payments=paid, invoice_adjustments=back)
+        assert found == {"o1": label}
+
+
+@pytest.mark.parametrize(("again", "label"), [(None, 0), (6, 1), (4, 0)])
+def test_a_dispute_counts_as_it_was_decided_last_whichever_decision_arrived_last(
+    tmp_path: Path, again: int | None, label: int
+) -> None:
+    first = {**an_outcome("dispute_decided_for_customer", DUE + 5 * DAY), "recorded_at": DUE + 20 * DAY}
+    rows = [first]
+    if again is not None:
+        rows.append(an_outcome("dispute_decided_for_merchant", DUE + again * DAY))
+    assert labels(tmp_path, MATURED, order_outcomes=rows) == {"o1": label}
 
 
 def test_paused_days_do_not_count_towards_the_sixty(tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ def a_booster_text() -> str:
     random = np.random.default_rng(7)
     names = INVOICE_ELIGIBILITY.names
     values = random.integers(0, 4, size=(2000, len(names))).astype(np.float64)
-    late = values[:, names.index("late_payment_count_730d")]
+    late = values[:, names.index("late_payment_days_sum_730d")]
     label = (late + random.normal(0, 0.3, len(late)) > 0.5).astype(int)
     booster = lightgbm.train(
         {
@@ -66,8 +66,8 @@ def a_model_document(kind: str = "lightgbm", **changes: Any) -> Row:
             "features": [
                 {
                     "name": name,
-                    "cut_points": [0.0, 2.0] if name == "late_payment_count_730d" else [],
-                    "step_weights": [3.0, 1.0] if name == "late_payment_count_730d" else [],
+                    "cut_points": [0.0, 2.0] if name == "late_payment_days_sum_730d" else [],
+                    "step_weights": [3.0, 1.0] if name == "late_payment_days_sum_730d" else [],
                     "missing_weight": 0.25,
                     "mean_contribution": 0.1,
                 }
