@@ -12,6 +12,7 @@ import numpy as np
 from features.declarations import Direction
 from features.feature_sets import FeatureSet, NotAllowedFeatureError
 from features.instants import Float64Array
+from training.direction_probes import DirectionProbes
 from training.evaluation import Evaluation, Interval
 from training.model_artifact import CalibratedModel
 from training.stability import chance_stability_index
@@ -38,12 +39,9 @@ class Gate:
     finding: str
 
 
-def gates(
-    model: CalibratedModel, feature_set: FeatureSet, evaluation: Evaluation, values: Float64Array, seed: int
-) -> tuple[Gate, ...]:
-    """Judge a candidate; `values` are rows to probe, shape (n, n_features)."""
+def gates(evaluation: Evaluation, directions: Gate) -> tuple[Gate, ...]:
+    """Judge a candidate by its figures; directions: what its probes found."""
     factor = evaluation.mean_probability / evaluation.bad_rate
-    violations = direction_violations(model, feature_set, values, seed=seed)
     return (
         Gate(
             name="discrimination",
@@ -55,19 +53,8 @@ def gates(
             passed=1 / MEAN_PROBABILITY_FACTOR <= factor <= MEAN_PROBABILITY_FACTOR,
             finding=f"mean probability is {factor:.2f} times the bad rate",
         ),
-        Gate(
-            name="directions",
-            passed=violations == 0,
-            finding=f"{violations} of the probed rows score better after a feature got worse",
-        ),
+        directions,
     )
-
-
-def direction_violations(
-    model: CalibratedModel, feature_set: FeatureSet, values: Float64Array, *, seed: int
-) -> int:
-    """How many probes score better although one directed feature was moved to a worse value."""
-    return sum(violations_by_feature(model, feature_set, values, seed=seed).values())
 
 
 def violations_by_feature(
@@ -140,16 +127,23 @@ def stability_gate(index: float, *, bins: int, earlier: int, later: int) -> Gate
     )
 
 
-def directions_gate(
+def directions_gate(probes: DirectionProbes) -> Gate:
+    """A worse history never scores better; a model that nothing could be probed on does not pass."""
+    return Gate(
+        name="directions",
+        passed=bool(probes.tried) and probes.violations == 0,
+        finding=probes.finding(),
+    )
+
+
+def feature_directions_gate(
     model: CalibratedModel, feature_set: FeatureSet, values: Float64Array, *, seed: int
 ) -> Gate:
-    """A worse history never scores better.
+    """A worse value of a directed feature never scores better; for models of features across customers.
 
-    Tests hold that a worse history moves directed features to worse values and no others (see
-    `features.declarations.Direction`), so probing features of whole histories, shape (n, n_features),
-    probes the histories.
+    values: rows to probe, shape (n, n_features).
     """
-    violations = direction_violations(model, feature_set, values, seed=seed)
+    violations = sum(violations_by_feature(model, feature_set, values, seed=seed).values())
     return Gate(
         name="directions",
         passed=violations == 0,

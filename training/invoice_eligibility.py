@@ -23,9 +23,10 @@ from training.candidates import (
     fit_candidates,
     fit_without_directions,
 )
+from training.direction_probes import direction_probes
 from training.errors import TrainingError
 from training.evaluation import CUT_OFF_SHARE, Evaluation, Interval, auc_difference, evaluate
-from training.gates import Gate, gates
+from training.gates import Gate, directions_gate, gates
 from training.labels import LABEL_HORIZON_DAYS, Labels, file_labels, order_labels
 from training.leaks import LabelledFeatures, gates_without_rival
 from training.model_artifact import CalibratedModel
@@ -170,7 +171,12 @@ def train(
     winner = "lightgbm" if difference.low > 0 else "scorecard"
     model = candidates.models[winner]
     judged = (
-        *gates(model, feature_set, evaluations[winner], candidates.values, seed),
+        *gates(
+            evaluations[winner],
+            directions_gate(
+                direction_probes(directory, candidates.test, feature_set, model.probability, seed=seed)
+            ),
+        ),
         *gates_without_rival(
             feature_set,
             feature_set.names,

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +26,7 @@ from features.offline import build_features
 from training import gates, order_risk
 from training.alias_history import version_now
 from training.champion_history import ChampionChange, ChangeKind, version_before
+from training.direction_probes import direction_probes
 from training.errors import TrainingError
 from training.evaluation import (
     CUT_OFF_SHARE,
@@ -56,7 +57,17 @@ SHOWN_FIGURES = (
 TIMED_ROWS = 200
 TIMED_ROUNDS = 15
 
-SingleRowScorer = Callable[[Sequence[float]], object]
+
+class ScoredRow(Protocol):
+    """What the service's model says about one row."""
+
+    @property
+    def probability_of_default(self) -> float:
+        """The calibrated probability of not being paid."""
+        ...
+
+
+SingleRowScorer = Callable[[Sequence[float]], ScoredRow]
 ScorerLoader = Callable[[Path, str], SingleRowScorer]
 """Loads the folder of a version as the service does, and gives what the service calls for one row."""
 
@@ -514,10 +525,11 @@ def _judge(
     is_fraud = feature_set.purpose is Purpose.FRAUD
     evaluation = comparison.challenger.evaluation
     ratio = None
+    served = load_scorer(challenger.folder, challenger.version)
     if champion is not None:
         ratio = single_row_time_ratio(
             load_scorer(champion.folder, champion.version),
-            load_scorer(challenger.folder, challenger.version),
+            served,
             evidence.values[np.random.default_rng(seed).integers(0, len(evidence.values), TIMED_ROWS)],
         )
     half = len(evidence.label) // 2
@@ -536,7 +548,17 @@ def _judge(
             earlier=half,
             later=len(evidence.label) - half,
         ),
-        gates.directions_gate(challenger.model, feature_set, evidence.values, seed=seed),
+        gates.feature_directions_gate(challenger.model, feature_set, evidence.values, seed=seed)
+        if is_fraud
+        else gates.directions_gate(
+            direction_probes(
+                directory,
+                evidence.decisions,
+                feature_set,
+                lambda values: np.array([served(row).probability_of_default for row in values.tolist()]),
+                seed=seed,
+            )
+        ),
         *gates_without_rival(
             feature_set,
             challenger.features,

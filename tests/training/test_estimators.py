@@ -11,7 +11,7 @@ from training.boosted_trees import fit_boosted_trees
 from training.calibration import fit_calibration
 from training.errors import TrainingError
 from training.evaluation import auc_difference, evaluate
-from training.gates import direction_violations
+from training.gates import violations_by_feature
 from training.model_artifact import CalibratedModel
 from training.scorecard import fit_scorecard
 
@@ -52,7 +52,7 @@ def model(request: pytest.FixtureRequest, rows: tuple[np.ndarray, np.ndarray, np
 
 def test_a_worse_value_of_a_directed_feature_never_lowers_the_risk(model: CalibratedModel) -> None:
     values, _ = noisy_rows(2000, 1)
-    assert direction_violations(model, INVOICE_ELIGIBILITY, values, seed=0) == 0
+    assert sum(violations_by_feature(model, INVOICE_ELIGIBILITY, values, seed=0).values()) == 0
 
 
 def test_the_probe_finds_a_model_that_ignores_the_directions(
@@ -62,7 +62,7 @@ def test_the_probe_finds_a_model_that_ignores_the_directions(
     free = fit_boosted_trees(values, label, late, INVOICE_ELIGIBILITY, seed=0, with_directions=False)
     calibration = fit_calibration(free.raw_log_odds(values[late]), label[late])
     wild = CalibratedModel(estimator=free, calibration=calibration)
-    assert direction_violations(wild, INVOICE_ELIGIBILITY, values, seed=0) > 0
+    assert sum(violations_by_feature(wild, INVOICE_ELIGIBILITY, values, seed=0).values()) > 0
 
 
 def test_probabilities_mean_what_they_say_on_new_rows(model: CalibratedModel) -> None:

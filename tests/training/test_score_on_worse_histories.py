@@ -3,118 +3,167 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from features.feature_sets import INVOICE_ELIGIBILITY
 from features.offline import build_features
 from features.online import features_at
 from serving.scorer import ChampionModel, load_model
-from tests.builders import DAY, an_inquiry
+from tests.builders import DAY
 from tests.histories import History, as_of_moments, histories
-from tests.worse_histories import (
-    with_a_higher_balance,
-    with_a_later_payment,
-    with_an_earlier_account,
-    with_an_earlier_registration,
-)
+from tests.proof_size import examples
 from training.boosted_trees import fit_boosted_trees
 from training.calibration import fit_calibration
+from training.direction_probes import direction_probes
+from training.gates import directions_gate
 from training.model_artifact import CalibratedModel, write_model
 from training.scorecard import fit_scorecard
-from training.splits import out_of_time_split
-
-thorough = settings(
-    max_examples=150,
-    suppress_health_check=[
-        HealthCheck.too_slow,
-        HealthCheck.filter_too_much,
-        HealthCheck.function_scoped_fixture,
-    ],
+from training.splits import OutOfTimeSplit, out_of_time_split
+from training.worse_histories import (
+    with_a_higher_balance,
+    with_a_later_payment,
+    with_a_shorter_payment,
+    with_an_earlier_account,
+    with_an_earlier_registration,
+    with_an_inquiry,
+    with_an_unpaid_invoice,
+    without_row,
 )
+
+pytestmark = pytest.mark.long_proof
 plain_histories = histories(corrections=False)
+
+
+@pytest.fixture(scope="module")
+def split(small_book: Path) -> OutOfTimeSplit:
+    return out_of_time_split(small_book)
+
+
+def candidate(
+    kind: str, book: Path, split: OutOfTimeSplit, *, with_directions: bool = True
+) -> CalibratedModel:
+    values = build_features(book, split.training.decisions, INVOICE_ELIGIBILITY).values
+    label, late = split.training.label, split.calibration
+    if kind == "lightgbm":
+        estimator: Any = fit_boosted_trees(
+            values, label, late, INVOICE_ELIGIBILITY, seed=0, with_directions=with_directions
+        )
+    else:
+        estimator = fit_scorecard(values[~late], label[~late], INVOICE_ELIGIBILITY)
+    calibration = fit_calibration(estimator.raw_log_odds(values[late]), label[late])
+    return CalibratedModel(estimator=estimator, calibration=calibration)
 
 
 @pytest.fixture(scope="module", params=["lightgbm", "scorecard"])
 def served(
-    request: pytest.FixtureRequest, small_book: Path, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest,
+    small_book: Path,
+    split: OutOfTimeSplit,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> ChampionModel:
     """Either candidate, trained on the simulated book and loaded as the service loads it."""
-    split = out_of_time_split(small_book)
-    values = build_features(small_book, split.training.decisions, INVOICE_ELIGIBILITY).values
-    label, late = split.training.label, split.calibration
-    if request.param == "lightgbm":
-        estimator = fit_boosted_trees(values, label, late, INVOICE_ELIGIBILITY, seed=0)
-    else:
-        estimator = fit_scorecard(values[~late], label[~late], INVOICE_ELIGIBILITY)
-    calibration = fit_calibration(estimator.raw_log_odds(values[late]), label[late])
     folder = tmp_path_factory.mktemp("model")
     write_model(
         folder,
-        CalibratedModel(estimator=estimator, calibration=calibration),
+        candidate(request.param, small_book, split),
         INVOICE_ELIGIBILITY,
-        typical=values[0],
+        typical=np.zeros(len(INVOICE_ELIGIBILITY.features)),
         facts={},
     )
     return load_model(folder, name="invoice-eligibility", version="1")
 
 
-def assert_never_better(model: ChampionModel, before: History, worse: History, as_of: int) -> None:
-    was = model.score(features_at(before, as_of, INVOICE_ELIGIBILITY))
-    now = model.score(features_at(worse, as_of, INVOICE_ELIGIBILITY))
-    assert now.probability_of_default >= was.probability_of_default
-    assert now.points <= was.points
+def worse_histories(history: History, as_of: int, data: Any) -> list[History]:
+    """The history changed for the worse, one row at a time."""
+    issued_at = as_of - data.draw(st.integers(1, 400)) * DAY
+    worse = [
+        with_an_inquiry(history, customer_id="c1", at=as_of - data.draw(st.integers(1, 800)) * DAY),
+        with_an_unpaid_invoice(
+            history,
+            customer_id="c1",
+            issued_at=issued_at,
+            due_at=issued_at + 14 * DAY,
+            amount_cents=data.draw(st.sampled_from([1, 501, 8_990, 899_000])),
+            currency="EUR",
+        ),
+    ]
+    if history["invoice_payments"]:
+        place = data.draw(st.integers(0, len(history["invoice_payments"]) - 1))
+        worse += [
+            with_a_later_payment(history, place, data.draw(st.integers(1, 200)) * DAY),
+            with_a_shorter_payment(history, place, data.draw(st.sampled_from([3, 501, 9_000]))),
+            without_row(history, "invoice_payments", place),
+        ]
+    if history["account_balances"]:
+        place = data.draw(st.integers(0, len(history["account_balances"]) - 1))
+        worse.append(with_a_higher_balance(history, place, data.draw(st.integers(1, 200_000))))
+    return worse
 
 
-@thorough
+@examples(10_000)
 @given(history=plain_histories, as_of=as_of_moments, data=st.data())
-def test_a_payment_turned_late_or_later_still_never_scores_higher(
+def test_rows_that_got_worse_never_score_higher(
     served: ChampionModel, history: History, as_of: int, data: Any
 ) -> None:
-    assume(history["invoice_payments"])
-    place = data.draw(st.integers(0, len(history["invoice_payments"]) - 1))
-    worse = with_a_later_payment(history, place, data.draw(st.integers(1, 200)) * DAY)
-    assert_never_better(served, history, worse, as_of)
+    was = served.score(features_at(history, as_of, INVOICE_ELIGIBILITY))
+    for worse in worse_histories(history, as_of, data):
+        now = served.score(features_at(worse, as_of, INVOICE_ELIGIBILITY))
+        assert now.probability_of_default >= was.probability_of_default
+        assert now.points <= was.points
 
 
-@thorough
-@given(history=plain_histories, as_of=as_of_moments, days_before=st.integers(1, 800))
-def test_one_more_inquiry_never_scores_higher(
-    served: ChampionModel, history: History, as_of: int, days_before: int
-) -> None:
-    inquiry = an_inquiry(at=as_of - days_before * DAY, event_id="one-more")
-    worse = {**history, "credit_inquiries": [*history["credit_inquiries"], inquiry]}
-    assert_never_better(served, history, worse, as_of)
-
-
-@thorough
+@examples(10_000)
 @given(history=plain_histories, as_of=as_of_moments, data=st.data())
-def test_a_higher_balance_at_the_same_limit_never_scores_higher(
+def test_accounts_opened_earlier_never_score_lower(
     served: ChampionModel, history: History, as_of: int, data: Any
 ) -> None:
-    assume(history["account_balances"])
-    place = data.draw(st.integers(0, len(history["account_balances"]) - 1))
-    worse = with_a_higher_balance(history, place, data.draw(st.integers(1, 200_000)))
-    assert_never_better(served, history, worse, as_of)
-
-
-@thorough
-@given(history=plain_histories, as_of=as_of_moments, data=st.data())
-def test_an_account_opened_earlier_never_scores_lower(
-    served: ChampionModel, history: History, as_of: int, data: Any
-) -> None:
-    assume(history["credit_accounts"])
+    earlier_ms = data.draw(st.integers(1, 2000)) * DAY
+    older = [with_an_earlier_registration(history, earlier_ms)]
     accounts = sorted({row["account_id"] for row in history["credit_accounts"]})
-    older = with_an_earlier_account(
-        history, data.draw(st.sampled_from(accounts)), data.draw(st.integers(1, 2000)) * DAY
-    )
-    assert_never_better(served, older, history, as_of)
+    if accounts:
+        older.append(with_an_earlier_account(history, data.draw(st.sampled_from(accounts)), earlier_ms))
+    was = served.score(features_at(history, as_of, INVOICE_ELIGIBILITY))
+    for better in older:
+        now = served.score(features_at(better, as_of, INVOICE_ELIGIBILITY))
+        assert now.probability_of_default <= was.probability_of_default
 
 
-@thorough
-@given(history=plain_histories, as_of=as_of_moments, days=st.integers(1, 2000))
-def test_an_earlier_registration_never_scores_lower(
-    served: ChampionModel, history: History, as_of: int, days: int
+@pytest.mark.parametrize("with_directions", [True, False])
+def test_the_gate_probes_whole_rows_and_finds_a_model_that_ignores_the_directions(
+    small_book: Path, split: OutOfTimeSplit, with_directions: bool
 ) -> None:
-    assert_never_better(served, with_an_earlier_registration(history, days * DAY), history, as_of)
+    model = candidate("lightgbm", small_book, split, with_directions=with_directions)
+    probes = direction_probes(
+        small_book, split.test.decisions, INVOICE_ELIGIBILITY, model.probability, seed=0
+    )
+    assert directions_gate(probes).passed is with_directions
+    assert probes.tried.keys() >= {
+        "one more open invoice",
+        "a larger open invoice",
+        "one more overdue invoice",
+        "a later payment",
+        "a shorter payment",
+        "a payment never made",
+        "one more inquiry",
+        "an inquiry taken away",
+        "a higher balance",
+        "a statement as bad as any",
+    }
+
+
+def test_the_gate_names_the_change_that_a_model_rewards(small_book: Path, split: OutOfTimeSplit) -> None:
+    owed = INVOICE_ELIGIBILITY.names.index("outstanding_cents_last")
+    probes = direction_probes(
+        small_book,
+        split.test.decisions,
+        INVOICE_ELIGIBILITY,
+        lambda values: 1 / (2 + values[:, owed]),
+        seed=0,
+    )
+    gate = directions_gate(probes)
+    assert not gate.passed
+    assert "x one more open invoice" in gate.finding
+    assert probes.violated["one more inquiry"] == 0

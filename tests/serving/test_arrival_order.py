@@ -1,0 +1,134 @@
+"""Facts arrive in any order; once all have arrived, the checkout sees the same."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from data_contracts.ledger_contracts import CONTRACTS
+from features.feature_sets import INVOICE_ELIGIBILITY
+from serving.checkout_judgement import DecisionInputs, inputs_at
+from serving.store.ledger import AppendStatus, append, credit_rows, entity_of, held_count
+from serving.store.migrate import migrate
+from serving.store.store import Store, open_store
+from tests.builders import (
+    DAY,
+    Row,
+    a_balance,
+    a_charge,
+    a_customer,
+    a_merchant,
+    a_pause,
+    a_payment,
+    a_row,
+    an_account,
+    an_adjustment,
+    an_inquiry,
+    an_invoice,
+    an_order,
+    ms,
+)
+from tests.proof_size import examples
+
+pytestmark = pytest.mark.long_proof
+ORDERED = ms("2026-05-01")
+ISSUED = ORDERED + DAY
+DUE = ISSUED + 14 * DAY
+NOW = ms("2026-08-01")
+HOUR = 3_600_000
+
+FACTS: tuple[tuple[str, Row], ...] = (
+    ("merchants", a_merchant(at=ORDERED - 90 * DAY)),
+    ("customers", a_customer(event_id="z-first", at=ORDERED - 60 * DAY, identity_status="unverified")),
+    ("customers", a_customer(event_id="m-second", at=ORDERED - 40 * DAY)),
+    ("customers", a_customer(event_id="a-third", at=ORDERED - 20 * DAY, phone_confirmed_at=None)),
+    ("credit_accounts", an_account(opened_at=ORDERED - 400 * DAY)),
+    ("credit_accounts", an_account(opened_at=ORDERED - 400 * DAY, closed_at=ORDERED + 9 * DAY)),
+    ("account_balances", a_balance(at=ORDERED - 9 * DAY)),
+    ("account_balances", a_balance(at=ORDERED - 5 * DAY, balance_cents=90_000)),
+    ("credit_inquiries", an_inquiry(at=ORDERED - 3 * DAY)),
+    ("orders", an_order(at=ORDERED, amount_cents=10_000)),
+    ("invoices", an_invoice("i1", at=ISSUED, amount_cents=10_000)),
+    ("invoice_adjustments", an_adjustment("i1", at=ISSUED + 2 * DAY)),
+    ("invoices", an_invoice("i2", at=ISSUED + 3 * DAY, due_at=DUE, amount_cents=9_000)),
+    ("invoice_pauses", a_pause("i2", started_at=ISSUED + 4 * DAY)),
+    ("invoice_pauses", a_pause("i2", started_at=ISSUED + 4 * DAY, ended_at=ISSUED + 8 * DAY)),
+    ("invoice_payments", a_payment("i2", at=DUE + 9 * DAY, amount_cents=4_000)),
+    ("invoice_payments", a_payment("i2", at=DUE + 20 * DAY, amount_cents=4_700)),
+    (
+        "invoice_adjustments",
+        an_adjustment("i2", at=DUE + 21 * DAY, kind="refund", reason="goodwill", amount_cents=900),
+    ),
+    ("invoice_charges", a_charge("i2", at=DUE + 5 * DAY)),
+    (
+        "order_events",
+        a_row("order_events", "shipped", ISSUED, None, order_id="o1", customer_id="c1", kind="shipped"),
+    ),
+    (
+        "order_outcomes",
+        a_row(
+            "order_outcomes",
+            "decided",
+            DUE,
+            None,
+            order_id="o1",
+            customer_id="c1",
+            kind="dispute_decided_for_merchant",
+        ),
+    ),
+)
+"""One customer's life. No two states of one thing began at one instant, and all rules between rows are kept."""
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """An empty, migrated store, as bytes: copying is quicker than migrating."""
+    file = tmp_path_factory.mktemp("empty") / "bonitas.db"
+    migrate(f"sqlite:///{file}")
+    return file.read_bytes()
+
+
+def opened(folder: Path, template: bytes) -> Iterator[Store]:
+    file = folder / "bonitas.db"
+    file.write_bytes(template)
+    store = open_store(f"sqlite:///{file}")
+    yield store
+    store.close()
+
+
+def seen_by_the_checkout(store: Store) -> DecisionInputs:
+    with store.reading() as tx:
+        rows = credit_rows(tx, "c1")
+    order = {name: value for name, value in an_order("o9", at=NOW).items() if value is not None}
+    return inputs_at(rows, order, reserved_cents=0, as_of_ms=NOW + DAY, feature_set=INVOICE_ELIGIBILITY)
+
+
+def all_arrive(store: Store, facts: list[tuple[str, Row]]) -> DecisionInputs:
+    for contract_name, row in facts:
+        contract = CONTRACTS[contract_name]
+        sent = {name: value for name, value in row.items() if name != "recorded_at" and value is not None}
+        with store.writing(entity_of(contract, sent)) as tx:
+            # The clock stands still: rows that arrive in one millisecond still have an order.
+            status = append(tx, contract, sent, NOW).status
+        assert status in {AppendStatus.ACCEPTED, AppendStatus.HELD}, row["event_id"]
+    with store.reading() as tx:
+        assert held_count(tx) == 0
+    return seen_by_the_checkout(store)
+
+
+@examples(5_000)
+@given(arrivals=st.permutations(FACTS))
+def test_in_whatever_order_facts_arrive_the_checkout_sees_the_same_in_the_end(
+    tmp_path_factory: pytest.TempPathFactory, template: bytes, arrivals: list[tuple[str, Row]]
+) -> None:
+    folder = tmp_path_factory.mktemp("arrivals")
+    for store in opened(folder, template):
+        as_they_happened = all_arrive(store, list(FACTS))
+    for store in opened(folder, template):
+        assert all_arrive(store, list(arrivals)) == as_they_happened
+    applicant: Any = as_they_happened.applicant
+    assert (applicant.identity_status, applicant.phone_confirmed) == ("verified", False)
+    assert as_they_happened.standing.outstanding_cents == 300
