@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING
 import click
 
 from command_line.clock import midnight_ms
-from command_line.state import model_registry, policy_file, policy_store, read_policy, read_settings
+from command_line.state import (
+    model_registry,
+    policy_file,
+    policy_store,
+    read_policy,
+    read_settings,
+    served_models,
+)
 from command_line.terminal import (
     MODELS,
     CommandFailed,
@@ -80,8 +87,6 @@ def _policy_in_force() -> "tuple[Policy, str]":
 
 def _model_to_replay(model_name: str, version: str | None) -> "tuple[ChampionModel, int | None]":
     """A registered version, by default the champion, and until when it was trained."""
-    from serving.model_watch import ModelRegistry as ServedModels
-
     with model_registry() as registry:
         wanted = version or registry.champion_version(model_name)
         if wanted is None:
@@ -89,7 +94,7 @@ def _model_to_replay(model_name: str, version: str | None) -> "tuple[ChampionMod
         registry.feature_set_version(model_name, wanted)
         trained_until_ms = registry.trained_until_ms(model_name, wanted)
     with _replaying():
-        return ServedModels(read_settings().mlflow_uri).load(model_name, wanted), trained_until_ms
+        return served_models().load(model_name, wanted), trained_until_ms
 
 
 def _known_outcomes(directory: Path, cut_off_ms: int) -> "OrderOutcomes":

@@ -2,7 +2,7 @@
 
 import click
 
-from command_line.state import migrated, policy_file, read_settings, tell_of_policy
+from command_line.state import migrated, policy_file, read_settings, tell_of_champions, tell_of_policy
 from command_line.terminal import CommandFailed
 
 
@@ -14,7 +14,8 @@ def serve(port: int, host: str, workers: int) -> None:
     """Serve the API until Ctrl-C: POST /v1/score and the rest (GET /v1/openapi.json).
 
     The policy in force is the store's (`bonitas policy history`). Only a store without one takes the file of
-    $BONITAS_POLICY, or the policy that comes with the code.
+    $BONITAS_POLICY, or the policy that comes with the code. A model whose champion cannot decide, after an
+    upgrade say, is named with the command that mends it.
     """
     from serving.server import ServerDidNotStart
     from serving.server import serve as serve_until_interrupted
@@ -23,6 +24,7 @@ def serve(port: int, host: str, workers: int) -> None:
     file = policy_file(settings)
     migrated(settings)
     tell_of_policy(file)
+    tell_of_champions(settings)
     try:
         serve_until_interrupted(settings, host=host, port=port, workers=workers)
     except ServerDidNotStart as problem:
@@ -43,6 +45,7 @@ def worker() -> None:
     file = policy_file(settings)
     migrated(settings)
     tell_of_policy(file)
+    tell_of_champions(settings)
     try:
         review_worker.work(settings, threading.Event())
     except KeyboardInterrupt:

@@ -1,6 +1,7 @@
 """What commands work on: settings, store, policy and models; one that cannot be used ends the command."""
 
 import os
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,9 +15,13 @@ from serving.settings import DEFAULT_PUBLIC_URL, Settings, SettingsInvalid
 
 if TYPE_CHECKING:
     from serving.case_scope import CaseScope
+    from serving.model_watch import ModelRegistry as ServedModels
     from serving.policy_activation import PolicyFile
     from serving.store.store import Store
     from training.registry import ModelRegistry
+
+
+REGISTRY_PATIENCE_SECONDS = 30.0
 
 
 def read_settings() -> Settings:
@@ -115,6 +120,24 @@ def tell_of_policy(file: "PolicyFile") -> None:
         click.echo(notice, err=True)
 
 
+def tell_of_champions(settings: Settings) -> None:
+    """Say on stderr which champions cannot decide, what that means, and what to do.
+
+    A registry that does not answer holds up no start: what it says later is printed later.
+    """
+    from serving.champion_notice import champion_notices
+
+    def tell() -> None:
+        for notice in champion_notices(settings, served_models()):
+            click.echo(notice, err=True)
+
+    telling = threading.Thread(target=tell, daemon=True)
+    telling.start()
+    telling.join(REGISTRY_PATIENCE_SECONDS)
+    if telling.is_alive():
+        click.echo("the model registry has not answered yet; the start does not wait for it", err=True)
+
+
 @contextmanager
 def model_registry() -> Iterator["ModelRegistry"]:
     """The registry and its history of champions; what training cannot do ends the command."""
@@ -128,6 +151,14 @@ def model_registry() -> Iterator["ModelRegistry"]:
         yield ModelRegistry(settings.mlflow_uri, settings.artifact_root)
     except (TrainingError, NoDecisionsError, NoSuchLedgerTable) as problem:
         raise CommandFailed(str(problem)) from problem
+
+
+def served_models() -> "ServedModels":
+    """The registry as the service reads it: versions that it could use, or judge stored features with."""
+    from serving.model_watch import ModelRegistry as ServedModels
+
+    settings = read_settings()
+    return ServedModels(settings.mlflow_uri, settings.artifact_root)
 
 
 @contextmanager

@@ -65,8 +65,9 @@ def train(
     """Train MODEL on a ledger folder, compare the candidates, register the winner.
 
     The candidates are a scorecard and LightGBM on the declared features; the better one on later decisions
-    wins, the scorecard where they cannot be told apart. The first good version becomes the champion; later
-    ones stay challengers until promoted.
+    wins, the scorecard where they cannot be told apart. The first good version becomes the champion, and so
+    does one that finds a champion which cannot decide (its features are computed no more, or its files were
+    changed); others stay challengers until promoted.
     """
     from features.decisions import NoDecisionsError
     from training.errors import TrainingError
@@ -136,6 +137,8 @@ def report(model: str, version: str | None, out: Path, as_json: bool) -> None:
     require_writable(out)
     with model_registry() as registry, tempfile.TemporaryDirectory() as scratch:
         found, page = registry.run_file(model, version, REPORT_HTML, Path(scratch))
+        # A report says nothing of a model that is not the one it was written about.
+        registry.verified_files(model, found)
         _, figures_file = registry.run_file(model, found, REPORT_JSON, Path(scratch))
         out.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(page, out)
@@ -222,13 +225,24 @@ def promote(
 @click.argument("model", type=click.Choice(MODELS))
 @json_option
 def history(model: str, as_json: bool) -> None:
-    """Show which version of MODEL was champion from when, who put it there and why."""
+    """Show which version of MODEL was champion from when, who put it there and why.
+
+    Says so where the champion cannot decide.
+    """
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
+    from training.errors import TrainingError
+
     with model_registry() as registry:
         changes = registry.champion_changes(model, now=datetime.now(UTC))
+        try:
+            not_served = registry.why_champion_is_not_served(model)
+            problem = None if not_served is None else str(not_served)
+        except TrainingError as unknown:
+            # The history itself can be read, so it is shown.
+            problem = str(unknown)
 
     def render() -> None:
         table = Table("from", "version", "how", "by", "why", title=f"Champions of {model}")
@@ -238,8 +252,15 @@ def history(model: str, as_json: bool) -> None:
             at = f"{change.at:%Y-%m-%d %H:%M:%S}Z"
             table.add_row(at, change.version or "none", change.kind.value, escape(change.by), escape(why))
         Console().print(table)
+        if problem is not None:
+            click.echo(f"the champion decides about nobody: {problem}")
 
-    print_result({"model": model, "changes": [change.to_json() for change in changes]}, as_json, render)
+    figures = {
+        "model": model,
+        "champion_not_usable": problem,
+        "changes": [change.to_json() for change in changes],
+    }
+    print_result(figures, as_json, render)
 
 
 @click.command()

@@ -150,16 +150,28 @@ def _prepare_ledger(settings: Settings, book: Path) -> None:
 def _prepare_champions(settings: Settings, book: Path) -> bool:
     """Train each model unless a champion is there that this code can serve.
 
+    A champion of an earlier release is replaced; one whose files were changed is a person's to look at.
     Returns whether there is one for order risk: a small book has too little fraud to learn from.
     """
     from features.feature_sets import INVOICE_ELIGIBILITY, ORDER_RISK
     from training import invoice_eligibility, order_risk
     from training.errors import TrainingError
-    from training.registry import ModelRegistry
+    from training.registry import ModelRegistry, VersionChangedError
 
     registry = ModelRegistry(settings.mlflow_uri, settings.artifact_root)
+    is_served = {}
+    for model in (INVOICE_ELIGIBILITY.name, ORDER_RISK.name):
+        try:
+            not_served = registry.why_champion_is_not_served(model)
+            is_served[model] = not_served is None and registry.champion_version(model) is not None
+        except TrainingError as problem:
+            raise CommandFailed(str(problem)) from problem
+        if isinstance(not_served, VersionChangedError):
+            raise CommandFailed(f"{not_served}\n(DIR of this home is {book})")
+        if not_served is not None:
+            click.echo(f"the champion of {model} is of an earlier release: it is trained anew", err=True)
     where: dict[str, Any] = {"tracking_uri": settings.mlflow_uri, "artifact_root": settings.artifact_root}
-    if registry.champion_feature_set_version(INVOICE_ELIGIBILITY.name) != INVOICE_ELIGIBILITY.version:
+    if not is_served[INVOICE_ELIGIBILITY.name]:
         try:
             with progress_bars() as progress:
                 eligibility = invoice_eligibility.train(book, **where, progress=progress)
@@ -169,7 +181,7 @@ def _prepare_champions(settings: Settings, book: Path) -> bool:
         if not eligibility.became_champion:
             raise CommandFailed("the model did not pass its gates: simulate a larger book (--customers)")
     tried = settings.home / f"order-risk-{ORDER_RISK.version}.txt"
-    if registry.champion_feature_set_version(ORDER_RISK.name) == ORDER_RISK.version:
+    if is_served[ORDER_RISK.name]:
         return True
     if not tried.exists():
         try:

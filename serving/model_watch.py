@@ -1,17 +1,38 @@
 """Which model stands under an alias of the registry, looked up beside the requests and swapped in one move.
 
-The champion decides; the shadow answers for the same decisions with no effect.
+The champion decides; the shadow answers for the same decisions with no effect. What is loaded is compared
+with every hash that was kept of it: in the registry, and in the histories below the artefact root.
 """
 
 import logging
-from collections.abc import Callable
+import os
+import tempfile
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+from features.alias_lines import LineDamagedError, recorded_fingerprints
+from features.model_files import (
+    FilesFingerprint,
+    ModelFiles,
+    RecordedFingerprint,
+    is_gone,
+    not_as_registered,
+    registered_without_hash,
+    what_differs,
+)
 from serving.regular_look import RegularLook
-from serving.scorer import ChampionModel, ModelNotUsableError, load_model
+from serving.scorer import (
+    ChampionModel,
+    ModelFilesDifferError,
+    ModelNotUsableError,
+    ReplayModel,
+    load_model,
+    load_replay_model,
+)
 
+Answer = TypeVar("Answer")
 LOG = logging.getLogger("bonitas.models")
 CHAMPION = "champion"
 SHADOW = "shadow"
@@ -24,11 +45,13 @@ class RegistryUnreachableError(Exception):
 class ModelRegistry:
     """MLflow's registry, read only: versions, aliases and the models' folders.
 
+    artifact_root: below which training keeps the histories of champions and shadows; they need not be there.
     MLflow is imported on first use, because it takes longer to import than the rest of the service.
     """
 
-    def __init__(self, tracking_uri: str) -> None:
+    def __init__(self, tracking_uri: str, artifact_root: Path) -> None:
         self._tracking_uri = tracking_uri
+        self._artifact_root = artifact_root
         self._client: Any = None
 
     def version_under(self, model_name: str, alias: str) -> str | None:
@@ -39,13 +62,60 @@ class ModelRegistry:
         return self._ask(lambda client: str(client.get_model_version_by_alias(model_name, alias).version))
 
     def load(self, model_name: str, version: str) -> ChampionModel:
-        """Read a registered version. Raises ModelNotUsableError or RegistryUnreachableError."""
-        uri = self._ask(lambda client: str(client.get_model_version_download_uri(model_name, version)))
-        if uri is None:
-            raise ModelNotUsableError(f"{model_name} {version} is not in the registry")
-        return load_model(self._folder(uri), name=model_name, version=version)
+        """Read a registered version that is to serve.
 
-    def _ask(self, question: Callable[[Any], str]) -> str | None:
+        Raises ModelNotUsableError, also for a version of which no hash was kept; ModelFilesDifferError where
+        its files are not those that were registered; RegistryUnreachableError.
+        """
+        files, recorded = self._verified(model_name, version)
+        model = load_model(files, name=model_name, version=version)
+        if not recorded:
+            raise ModelNotUsableError(registered_without_hash(model_name, version))
+        return model
+
+    def load_for_replay(self, model_name: str, version: str) -> ReplayModel:
+        """Read a registered version that is to judge stored features; it may be of any release.
+
+        Raises ModelNotUsableError, ModelFilesDifferError and RegistryUnreachableError.
+        """
+        files, _ = self._verified(model_name, version)
+        return load_replay_model(files, name=model_name, version=version)
+
+    def _verified(self, model_name: str, version: str) -> tuple[ModelFiles, Sequence[RecordedFingerprint]]:
+        """The files of a version, read once, and what was kept of them, which they agree with."""
+        found = self._ask(lambda client: client.get_model_version(model_name, version))
+        if found is None:
+            raise ModelNotUsableError(f"{model_name} {version} is not in the registry")
+        by_registry = FilesFingerprint.from_tags(found.tags)
+        recorded = self._recorded_in_histories(model_name, version)
+        if by_registry is not None:
+            recorded = [
+                RecordedFingerprint(fingerprint=by_registry, said_by="the registry"),
+                *recorded,
+            ]
+        if is_gone(found.source):
+            raise ModelFilesDifferError(
+                not_as_registered(model_name, version, "its folder is gone", found.source)
+            )
+        files = self._files(model_name, version, found.source)
+        difference = what_differs(files, recorded)
+        if difference is not None:
+            raise ModelFilesDifferError(not_as_registered(model_name, version, difference, found.source))
+        return files, recorded
+
+    def _recorded_in_histories(self, model_name: str, version: str) -> Sequence[RecordedFingerprint]:
+        try:
+            return recorded_fingerprints(self._artifact_root, model_name, version)
+        except LineDamagedError as damaged:
+            # Whoever changed a model's files may have changed what was kept of them, too.
+            raise ModelFilesDifferError(
+                f"{model_name} {version}: the record of its files was changed: {damaged}"
+            ) from damaged
+        except OSError as problem:
+            LOG.warning("model_history_unreadable", extra={"model": model_name, "reason": str(problem)})
+            return ()
+
+    def _ask(self, question: Callable[[Any], Answer]) -> Answer | None:
         from mlflow.exceptions import MlflowException  # noqa: PLC0415 see the class
         from mlflow.protos.databricks_pb2 import (  # noqa: PLC0415 see the class
             INVALID_PARAMETER_VALUE,
@@ -54,6 +124,8 @@ class ModelRegistry:
         )
         from sqlalchemy.exc import SQLAlchemyError  # noqa: PLC0415 MLflow's database store lets it through
 
+        # A few small files need no progress bars between the lines of a log.
+        os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
         try:
             if self._client is None:
                 from mlflow import MlflowClient  # noqa: PLC0415 see the class
@@ -68,17 +140,20 @@ class ModelRegistry:
         except (SQLAlchemyError, OSError) as error:
             raise RegistryUnreachableError(type(error).__name__) from error
 
-    def _folder(self, uri: str) -> Path:
+    def _files(self, model_name: str, version: str, uri: str) -> ModelFiles:
         import mlflow.artifacts  # noqa: PLC0415 see the class
         from mlflow.exceptions import MlflowException  # noqa: PLC0415 see the class
 
         try:
-            folder = Path(
-                mlflow.artifacts.download_artifacts(artifact_uri=uri, tracking_uri=self._tracking_uri)
-            )
+            with tempfile.TemporaryDirectory() as scratch:
+                folder = mlflow.artifacts.download_artifacts(
+                    artifact_uri=uri, dst_path=scratch, tracking_uri=self._tracking_uri
+                )
+                return ModelFiles.read(Path(folder))
         except (MlflowException, OSError) as error:
-            raise ModelNotUsableError(f"the model's folder {uri} cannot be read: {error}") from error
-        return folder if (folder / "model.json").exists() else folder / "model"
+            raise ModelNotUsableError(
+                f"{model_name} {version}: its folder {uri} cannot be read: {error}"
+            ) from error
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,7 +174,8 @@ class ModelWatch:
 
     An unreachable registry changes nothing: the last champion stays in force. A champion that this
     service cannot serve leaves no model: an older one would decide against the alias.
-    alias: the shadow, say, instead of the champion.
+    alias: the shadow, say, instead of the champion. on_change: called when another version was looked at.
+    on_look: called after every look with what is in force then.
     """
 
     def __init__(
@@ -110,11 +186,13 @@ class ModelWatch:
         alias: str = CHAMPION,
         poll_seconds: float,
         on_change: Callable[[], None],
+        on_look: Callable[[ModelInForce], None] = lambda _: None,
     ) -> None:
         self._registry = registry
         self._model_name = model_name
         self._alias = alias
         self._on_change = on_change
+        self._on_look = on_look
         self._version: str | None = None
         self._in_force = ModelInForce(model=None, technical_reason="the model registry was not read yet")
         self._looking = RegularLook(self.look, name="model-watch", every_seconds=poll_seconds)
@@ -139,7 +217,12 @@ class ModelWatch:
 
     def look(self) -> None:
         """Ask the registry once and swap the model if the alias moved; what fails is tried again."""
+        self._look()
+        self._on_look(self._in_force)
+
+    def _look(self) -> None:
         version: str | None = None
+        level, event = logging.INFO, "model_in_force"
         try:
             version = self._registry.version_under(self._model_name, self._alias)
             if version is None:
@@ -163,6 +246,8 @@ class ModelWatch:
             return
         except ModelNotUsableError as error:
             found = ModelInForce(model=None, technical_reason=str(error), version=version)
+            if isinstance(error, ModelFilesDifferError):
+                level, event = logging.ERROR, "model_file_differs"
         except Exception as unexpected:  # one look that fails must not end the looking, or this model stays
             LOG.exception(
                 "model_look_failed",
@@ -183,8 +268,9 @@ class ModelWatch:
         # A version that could not be read is tried again: its folder may still be on its way.
         self._version = version if found.model is not None else None
         if found != self._in_force:
-            LOG.info(
-                "model_in_force",
+            LOG.log(
+                level,
+                event,
                 extra={
                     "model": self._model_name,
                     "alias": self._alias,

@@ -28,6 +28,13 @@ POLICY_NOT_USABLE = Gauge(
     "1 where a process cannot use the newest policy of the store and goes on with the one before, else 0",
     multiprocess_mode="livemax",
 )
+MODEL_NOT_USABLE = Gauge(
+    "bonitas_model_not_usable",
+    "1 where no champion of a model can decide: none is there, it reads features that are computed no more, "
+    "or its files are not those that were registered; else 0",
+    ["model"],
+    multiprocess_mode="livemax",
+)
 
 REQUESTS = Counter("bonitas_requests", "Requests by route and status", ["method", "route", "status"])
 REQUEST_SECONDS = Histogram(

@@ -248,23 +248,23 @@ def is_flagged(probability: float, policy: Policy) -> bool:
 def fraud_reasons(model: ChampionModel, values: Sequence[float]) -> list[dict[str, Any]]:
     """What speaks most for fraud: at most four features, one for each reason code."""
     weighed = sorted(
-        zip(model.feature_set.features, values, model.contributions(values), strict=True),
+        zip(model.columns, values, model.contributions(values), strict=True),
         key=lambda entry: -entry[2],
     )
     reasons: dict[str, dict[str, Any]] = {}
-    for feature, value, contribution in weighed:
+    for column, value, contribution in weighed:
         if contribution <= 0 or len(reasons) == REASONS_MAXIMUM:
             break
         reasons.setdefault(
-            feature.reason_code,
+            column.reason_code,
             {
-                "code": feature.reason_code,
-                "group": feature.group.value,
-                "feature": feature.name,
-                "text": feature.description,
-                "unit": feature.unit,
+                "code": column.reason_code,
+                "group": column.group,
+                "feature": column.name,
+                "text": column.description,
+                "unit": column.unit,
                 "value": value,
-                "usual": model.typical_values.get(feature.name),
+                "usual": model.typical_values.get(column.name),
                 "contribution": contribution,
             },
         )

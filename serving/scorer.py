@@ -2,21 +2,24 @@
 
 A model is a folder with `model.json` and, for LightGBM, the booster's text. It holds no class of ours,
 no pickle, and needs neither scikit-learn nor pandas.
+
+There are two types. A `ReplayModel` judges rows of features that were stored, whichever release computed
+them. Only a `ChampionModel`, whose features this code computes, can be put in force or answer as shadow.
 """
 
-import json
 import math
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 from itertools import accumulate
-from pathlib import Path
 from typing import Any, Protocol
 
 import lightgbm
 
 from features.feature_sets import FEATURE_SETS, FeatureSet
+from features.model_columns import ModelColumn, columns_from
+from features.model_files import MODEL_FILE, ModelFiles
 from serving.fast_booster import FastBooster
 
 FORMAT = 1
@@ -26,6 +29,10 @@ POINTS_MAXIMUM = 999
 
 class ModelNotUsableError(Exception):
     """A registered model cannot serve; the message is the technical reason, without personal data."""
+
+
+class ModelFilesDifferError(ModelNotUsableError):
+    """A model's files are not those that were registered; the message names them and says what to do."""
 
 
 class RawModel(Protocol):
@@ -151,15 +158,19 @@ class ModelScore:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ChampionModel:
-    """One version of a registered model, ready to score; never changes, so threads may share it.
+class ReplayModel:
+    """One version of a registered model: judges rows of its features that were stored, and explains them.
 
+    Never changes, so threads may share it. It can serve nothing: see `ChampionModel`.
+    feature_set_name, feature_set_version: what it was trained on. columns: what it reads, in order.
     typical_values: the median of each feature among customers who paid, None where it was missing.
     """
 
     name: str
     version: str
-    feature_set: FeatureSet
+    feature_set_name: str
+    feature_set_version: str
+    columns: tuple[ModelColumn, ...]
     raw_model: RawModel
     calibration: Calibration
     scale: ScoreScale
@@ -168,7 +179,7 @@ class ChampionModel:
     @property
     def feature_names(self) -> tuple[str, ...]:
         """The names of the model's columns, in order."""
-        return self.feature_set.names
+        return tuple(column.name for column in self.columns)
 
     def score(self, values: Sequence[float]) -> ModelScore:
         """Judge one row in the order of `feature_names`, NaN where missing."""
@@ -185,34 +196,60 @@ class ChampionModel:
         return tuple(self.raw_model.contributions(values)[:-1])
 
 
-def load_model(directory: Path, *, name: str, version: str) -> ChampionModel:
-    """Read a model folder. Raises ModelNotUsableError when it is not one that this code can serve."""
+@dataclass(frozen=True, kw_only=True)
+class ChampionModel(ReplayModel):
+    """A model whose features this code computes, ready to serve. feature_set: how they are computed."""
+
+    feature_set: FeatureSet
+
+
+def load_model(files: ModelFiles, *, name: str, version: str) -> ChampionModel:
+    """The model in a folder's files. Raises ModelNotUsableError when this code cannot serve it."""
+    model = load_replay_model(files, name=name, version=version)
+    feature_set = FEATURE_SETS.get(model.feature_set_name)
+    if feature_set is None:
+        raise ModelNotUsableError(f"{name} {version}: no feature set is called {model.feature_set_name}")
+    if model.feature_set_version != feature_set.version:
+        raise ModelNotUsableError(
+            f"{name} {version} reads version {model.feature_set_version} of {feature_set.name}, this release "
+            f"computes {feature_set.version}: train a new version: bonitas train {name} DIR"
+        )
+    if model.feature_names != feature_set.names:
+        raise ModelNotUsableError(f"{name} {version}: its columns are not those of {feature_set.name}")
+    return ChampionModel(
+        **{field.name: getattr(model, field.name) for field in fields(model)}, feature_set=feature_set
+    )
+
+
+def load_replay_model(files: ModelFiles, *, name: str, version: str) -> ReplayModel:
+    """The model in a folder's files, of any feature set. Raises ModelNotUsableError when it is no model."""
+    if MODEL_FILE not in files.contents:
+        raise ModelNotUsableError(f"{name} {version}: its folder has no {MODEL_FILE}")
     try:
-        document = json.loads((directory / "model.json").read_text(encoding="utf-8"))
-        return _from_document(document, directory, name=name, version=version)
-    except OSError as error:
-        raise ModelNotUsableError(f"{name} {version}: {error.strerror}: {error.filename}") from error
+        return _from_document(files.document(), files, name=name, version=version)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise ModelNotUsableError(f"{name} {version}: model.json is not complete: {error!r}") from error
+        raise ModelNotUsableError(f"{name} {version}: {MODEL_FILE} is not complete: {error!r}") from error
 
 
-def _from_document(document: Any, directory: Path, *, name: str, version: str) -> ChampionModel:
+def _from_document(document: Any, files: ModelFiles, *, name: str, version: str) -> ReplayModel:
     if document["format"] != FORMAT:
         raise ModelNotUsableError(
             f"{name} {version}: format {document['format']} is not known, only {FORMAT}"
         )
-    feature_set = _current_feature_set(document, name=name, version=version)
+    columns = columns_from(document["features"])
     knots = document["calibration"]
     calibration = Calibration(
         raw_log_odds=_floats(knots["raw_log_odds"]), log_odds=_floats(knots["log_odds"])
     )
     if not calibration.raw_log_odds or len(calibration.raw_log_odds) != len(calibration.log_odds):
         raise ModelNotUsableError(f"{name} {version}: the calibration has no pairs of knots")
-    return ChampionModel(
+    return ReplayModel(
         name=name,
         version=version,
-        feature_set=feature_set,
-        raw_model=_raw_model(document, directory, feature_set, name=name, version=version),
+        feature_set_name=str(document["feature_set"]["name"]),
+        feature_set_version=str(document["feature_set"]["version"]),
+        columns=columns,
+        raw_model=_raw_model(document, files, columns, name=name, version=version),
         calibration=calibration,
         scale=ScoreScale(**{key: float(value) for key, value in document["score_scale"].items()}),
         typical_values={
@@ -222,39 +259,23 @@ def _from_document(document: Any, directory: Path, *, name: str, version: str) -
     )
 
 
-def _current_feature_set(document: Any, *, name: str, version: str) -> FeatureSet:
-    trained_on = document["feature_set"]
-    feature_set = FEATURE_SETS.get(trained_on["name"])
-    if feature_set is None:
-        raise ModelNotUsableError(f"{name} {version}: no feature set is called {trained_on['name']}")
-    if trained_on["version"] != feature_set.version:
-        raise ModelNotUsableError(
-            f"{name} {version} was trained on version {trained_on['version']} of {feature_set.name}, "
-            f"this service computes {feature_set.version}: train and promote a new version"
-        )
-    if tuple(document["features"]) != feature_set.names:
-        raise ModelNotUsableError(f"{name} {version}: its columns are not those of {feature_set.name}")
-    return feature_set
-
-
 def _raw_model(
-    document: Any, directory: Path, feature_set: FeatureSet, *, name: str, version: str
+    document: Any, files: ModelFiles, columns: Sequence[ModelColumn], *, name: str, version: str
 ) -> RawModel:
     match document["kind"]:
         case "lightgbm":
-            text = (directory / document["booster_file"]).read_text(encoding="utf-8")
             try:
-                booster = FastBooster(text)
+                booster = FastBooster(files.text(document["booster_file"]))
             except lightgbm.basic.LightGBMError as error:
                 raise ModelNotUsableError(f"{name} {version}: {error}") from error
-            if len(booster.feature_names) != len(feature_set.names):
+            if len(booster.feature_names) != len(columns):
                 raise ModelNotUsableError(f"{name} {version}: the booster has other columns")
             return booster
         case "scorecard":
             by_name = {feature["name"]: feature for feature in document["scorecard"]["features"]}
             return Scorecard(
                 intercept=float(document["scorecard"]["intercept"]),
-                features=tuple(_scorecard_feature(by_name.get(column)) for column in feature_set.names),
+                features=tuple(_scorecard_feature(by_name.get(column.name)) for column in columns),
             )
         case kind:
             raise ModelNotUsableError(f"{name} {version}: kind {kind!r} is not known")

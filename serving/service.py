@@ -15,8 +15,8 @@ from serving.console.all_routes import ALL_ROUTES
 from serving.console.console_app import console_app
 from serving.domain.errors import RiskError
 from serving.merchant_form.form_app import merchant_form_app
-from serving.model_watch import ModelRegistry, ModelWatch
-from serving.observability import POLICY_NOT_USABLE, log_as_json_lines, metrics_app
+from serving.model_watch import ModelInForce, ModelRegistry, ModelWatch
+from serving.observability import MODEL_NOT_USABLE, POLICY_NOT_USABLE, log_as_json_lines, metrics_app
 from serving.policy_activation import PolicyFile
 from serving.policy_watch import PolicyWatch
 from serving.problem_details import ProblemError
@@ -40,6 +40,19 @@ def _quiet_collector() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 50, 100)
+
+
+def _watch(model_name: str) -> ModelWatch:
+    def tell(now: ModelInForce) -> None:
+        MODEL_NOT_USABLE.labels(model_name).set(now.model is None)
+
+    return ModelWatch(
+        ModelRegistry(SETTINGS.mlflow_uri, SETTINGS.artifact_root),
+        model_name,
+        poll_seconds=SETTINGS.model_poll_seconds,
+        on_change=_quiet_collector,
+        on_look=tell,
+    )
 
 
 if SETTINGS.benchmark:
@@ -69,12 +82,9 @@ class CreditService:
 
     def __init__(self) -> None:
         log_as_json_lines()
-        self._watch = ModelWatch(
-            ModelRegistry(SETTINGS.mlflow_uri),
-            SETTINGS.model_name,
-            poll_seconds=SETTINGS.model_poll_seconds,
-            on_change=_quiet_collector,
-        )
+        self._watch = _watch(SETTINGS.model_name)
+        # The worker screens orders and has no port: what it can use is told here.
+        self._order_risk_watch = _watch(SETTINGS.order_risk_model_name)
         door = StoreDoor(SETTINGS.database_url)
         self._policies = PolicyWatch(
             door.open,
@@ -84,6 +94,7 @@ class CreditService:
             on_look=lambda problem: POLICY_NOT_USABLE.set(problem is not None),
         )
         self._watch.start()
+        self._order_risk_watch.start()
         self._policies.start()
         scope = scope_from_settings(
             SETTINGS, door=door, watch=self._watch, policy_in_force=self._policies.in_force
@@ -118,6 +129,7 @@ class CreditService:
     def end(self) -> None:
         """Finish what was begun, stop polling and close the store."""
         self._watch.stop()
+        self._order_risk_watch.stop()
         self._policies.stop()
         ACCESS.stop()
         if ACCESS.scope is not None:

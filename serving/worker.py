@@ -59,7 +59,7 @@ def work(settings: Settings, stopped: threading.Event) -> None:
     """
     file = PolicyFile.read(settings.policy_file)
     watch = ModelWatch(
-        ModelRegistry(settings.mlflow_uri),
+        ModelRegistry(settings.mlflow_uri, settings.artifact_root),
         settings.order_risk_model_name,
         poll_seconds=settings.model_poll_seconds,
         on_change=lambda: None,
@@ -174,7 +174,7 @@ def _cases(scope_now: ScopeNow) -> list[_Chore]:
 
 def _shadows(store: Store, settings: Settings) -> list[_Chore]:
     """Challengers that answer with no effect; in a thread of their own, so that they hold up nothing."""
-    registry = ModelRegistry(settings.mlflow_uri)
+    registry = ModelRegistry(settings.mlflow_uri, settings.artifact_root)
     answer = {settings.model_name: answer_checkouts, settings.order_risk_model_name: answer_screenings}
     chores = []
     for model_name, work in answer.items():

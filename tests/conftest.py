@@ -17,3 +17,13 @@ settings.load_profile("bonitas")
 def uci_taiwan_file(request: pytest.FixtureRequest) -> Path:
     """The published file, fetched once and kept in pytest's cache."""
     return fetch(request.config.cache.mkdir("uci-taiwan"))
+
+
+@pytest.fixture(scope="session")
+def empty_mlflow_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A registry's database after its migrations, which take seconds."""
+    from training.registry import ModelRegistry
+
+    home = tmp_path_factory.mktemp("empty")
+    ModelRegistry(f"sqlite:///{home / 'mlflow.db'}", home / "artifacts").versions("any-model")
+    return home / "mlflow.db"

@@ -158,3 +158,16 @@ def test_run_once_goes_from_an_empty_folder_to_a_table_of_decisions_and_a_second
     assert second.returncode == 0, second.stderr
     assert "simulate" not in second.stderr
     assert "train" not in second.stderr
+
+    model = next(
+        (tmp_path / "home" / "mlartifacts" / "invoice-eligibility").glob("*/artifacts/model/model.json")
+    )
+    document = json.loads(model.read_text())
+    document["score_scale"]["reference_points"] = 900
+    model.write_text(json.dumps(document))
+    changed = run_bonitas(tmp_path / "home", "run", "--once", *size)
+    assert changed.returncode == 1
+    assert "Traceback" not in changed.stderr
+    assert "invoice-eligibility 1 is not what was registered: model.json was changed" in changed.stderr
+    assert f"restore {model.parent} from a backup, or train a new version: bonitas train" in changed.stderr
+    assert f"(DIR of this home is {tmp_path / 'home' / 'book'})" in changed.stderr

@@ -15,6 +15,7 @@ from data_contracts.simulation.portfolio import simulate_portfolio
 from features.instants import DAY_MS
 from features.supersession import milliseconds
 from serving.store.migrate import migrate
+from tests.test_changed_models import a_workshop
 
 
 @pytest.fixture(scope="module")
@@ -55,6 +56,18 @@ def test_a_quiet_month_ends_with_0_and_a_drifted_one_with_2(
     assert "amount_cents" in drifted.stdout
     assert "0 in the window" in drifted.stdout
     assert "bonitas_monitor_level 2" in (out / "monitor.prom").read_text()
+
+
+def test_a_champion_whose_file_was_changed_is_an_alarm_and_no_failure(
+    book: Path, tmp_path: Path, empty_mlflow_database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workshop = a_workshop(tmp_path, empty_mlflow_database)
+    (workshop.folder("1") / "booster.txt").write_text("")
+    told = run(tmp_path, monkeypatch, str(book), "--out", str(tmp_path / "report"))
+    assert told.exit_code == 2, told.output
+    assert "alarm: champion invoice-eligibility: not watched: champion 1 decides about nobody" in told.stdout
+    assert "booster.txt was changed" in told.stdout
+    assert "bonitas_monitor_level 2" in (tmp_path / "report" / "monitor.prom").read_text()
 
 
 def test_what_cannot_run_ends_with_1_and_writes_nothing(

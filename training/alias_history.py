@@ -10,6 +10,9 @@ A change takes two lines: it is *announced* before the alias moves and its *outc
 process that dies in between leaves an announcement without outcome; whoever comes next asks the registry
 where the alias points and writes the outcome. Writers exclude each other by a lock on the file, so all
 that move an alias must share the artefact root.
+
+A line that puts a version in place names the fingerprint of its files, and so does a line of its own that is
+written when a version is *registered*: serving compares with them what it loads (`features.alias_lines`).
 """
 
 import fcntl
@@ -19,12 +22,23 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
+from features.alias_lines import (
+    ANNOUNCED,
+    FILES_KEY,
+    NO_LINE,
+    OUTCOME,
+    REGISTERED,
+    LineDamagedError,
+    alias_file,
+    cannot_be_read,
+    verified_lines,
+)
+from features.model_files import FilesFingerprint
 from training.errors import TrainingError
-
-_NO_LINE = "0" * 64
 
 
 class HistoryDamagedError(TrainingError):
@@ -45,6 +59,21 @@ class AliasChange(Protocol):
 
 
 Change = TypeVar("Change", bound=AliasChange)
+
+
+def iso_milliseconds(at: datetime) -> str:
+    """An instant as the lines keep it."""
+    return at.isoformat(timespec="milliseconds")
+
+
+def files_to_json(files: FilesFingerprint | None) -> dict[str, Any]:
+    """The part of a line that names a version's files; empty where they are not known."""
+    return {} if files is None else {FILES_KEY: files.to_json()}
+
+
+def files_from_json(document: dict[str, Any]) -> FilesFingerprint | None:
+    """What a line names of a version's files; None for a line from before they were named."""
+    return FilesFingerprint.from_json(document[FILES_KEY]) if FILES_KEY in document else None
 
 
 def version_now(changes: tuple[Change, ...]) -> str | None:
@@ -72,17 +101,23 @@ class HistoryWriter(Generic[Change]):
         """Write down what is about to happen; on disk when this returns."""
         if self.pending is not None:
             raise ValueError("the change announced before has no outcome yet")
-        self._append({"line": "announced", **change.to_json()})
+        self._append({"line": ANNOUNCED, **change.to_json()})
         self.pending = change
 
     def settle(self, *, took_effect: bool) -> None:
         """Write down what came of the announced change; on disk when this returns."""
         if self.pending is None:
             raise ValueError("no change was announced")
-        self._append({"line": "outcome", "took_effect": took_effect})
+        self._append({"line": OUTCOME, "took_effect": took_effect})
         if took_effect:
             self.changes = (*self.changes, self.pending)
         self.pending = None
+
+    def note_registered(self, version: str, files: FilesFingerprint, at: datetime) -> None:
+        """Write down what the files of a new version are; on disk when this returns."""
+        self._append(
+            {"line": REGISTERED, "version": version, "at": iso_milliseconds(at), **files_to_json(files)}
+        )
 
     def _append(self, document: dict[str, Any]) -> None:
         line = json.dumps({**document, "line_before": self._hash}, ensure_ascii=False).encode() + b"\n"
@@ -129,30 +164,25 @@ class AliasHistory(Generic[Change]):
             os.close(descriptor)
 
     def _file(self, model_name: str) -> Path:
-        return self._folder / f"{model_name}.jsonl"
+        return alias_file(self._folder, model_name)
 
     def _read(self, file: Path, content: bytes) -> _Read[Change]:
         changes: list[Change] = []
         pending: Change | None = None
-        line_before = _NO_LINE
-        for number, line in enumerate(content[: content.rfind(b"\n") + 1].splitlines(keepends=True), start=1):
-            try:
-                document = json.loads(line)
-                if document["line_before"] != line_before:
-                    raise HistoryDamagedError(
-                        f"{file}, line {number}: the line before it was changed or removed; restore the file "
-                        "from a backup"
-                    )
-                if document["line"] == "announced":
-                    pending = self._read_change(document)
-                elif pending is not None and document["took_effect"]:
-                    changes.append(pending)
-                    pending = None
-                else:
-                    pending = None
-            except (KeyError, TypeError, ValueError) as problem:
-                raise HistoryDamagedError(
-                    f"{file}, line {number}: cannot be read ({problem!r}); restore the file from a backup"
-                ) from problem
-            line_before = hashlib.sha256(line).hexdigest()
-        return _Read(changes=tuple(changes), pending=pending, last_line_hash=line_before)
+        last_line_hash = NO_LINE
+        try:
+            for line in verified_lines(file, content):
+                last_line_hash = line.sha256
+                try:
+                    kind = line.document["line"]
+                    if kind == ANNOUNCED:
+                        pending = self._read_change(line.document)
+                    elif kind != REGISTERED:
+                        if line.document["took_effect"] and pending is not None:
+                            changes.append(pending)
+                        pending = None
+                except (KeyError, TypeError, ValueError) as problem:
+                    raise HistoryDamagedError(cannot_be_read(file, line.number, problem)) from problem
+        except LineDamagedError as damaged:
+            raise HistoryDamagedError(str(damaged)) from damaged
+        return _Read(changes=tuple(changes), pending=pending, last_line_hash=last_line_hash)

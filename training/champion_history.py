@@ -10,7 +10,14 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from training.alias_history import AliasHistory, version_now
+from features.model_files import FilesFingerprint
+from training.alias_history import (
+    AliasHistory,
+    files_from_json,
+    files_to_json,
+    iso_milliseconds,
+    version_now,
+)
 
 
 class ChangeKind(enum.Enum):
@@ -29,6 +36,7 @@ class ChampionChange:
 
     version: None where the alias was found to be gone.
     at: UTC. failed_gates: what an override passed over, each as `name: finding`.
+    files: what the version's files were; None where no version stands there, or where nobody kept it.
     """
 
     version: str | None
@@ -37,6 +45,7 @@ class ChampionChange:
     reason: str
     at: datetime
     failed_gates: tuple[str, ...] = ()
+    files: FilesFingerprint | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The change as JSON values."""
@@ -45,8 +54,9 @@ class ChampionChange:
             "kind": self.kind.value,
             "by": self.by,
             "reason": self.reason,
-            "at": self.at.isoformat(timespec="milliseconds"),
+            "at": iso_milliseconds(self.at),
             "failed_gates": list(self.failed_gates),
+            **files_to_json(self.files),
         }
 
 
@@ -85,4 +95,5 @@ def _change(document: dict[str, Any]) -> ChampionChange:
         reason=document["reason"],
         at=datetime.fromisoformat(document["at"]),
         failed_gates=tuple(document["failed_gates"]),
+        files=files_from_json(document),
     )

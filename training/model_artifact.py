@@ -14,6 +14,8 @@ import numpy as np
 
 from features.feature_sets import FeatureSet
 from features.instants import Float64Array
+from features.model_columns import columns_of
+from features.model_files import MODEL_FILE, ModelFiles
 from training.boosted_trees import BoostedTrees
 from training.calibration import Calibration
 from training.scorecard import Scorecard, ScorecardFeature
@@ -59,7 +61,8 @@ def write_model(
         "model_name": feature_set.name,
         "kind": model.kind,
         "feature_set": {"name": feature_set.name, "version": feature_set.version},
-        "features": list(feature_set.names),
+        # Whole, so that its decisions can be judged and explained when the declarations are no more.
+        "features": [column.to_json() for column in columns_of(feature_set.features)],
         "calibration": asdict(model.calibration),
         "score_scale": SCORE_SCALE,
         "typical_values": {
@@ -73,17 +76,18 @@ def write_model(
     else:
         document["booster_file"] = "booster.txt"
         (folder / "booster.txt").write_text(model.estimator.booster.model_to_string())
-    (folder / "model.json").write_text(json.dumps(document, indent=1))
+    (folder / MODEL_FILE).write_text(json.dumps(document, indent=1))
 
 
-def read_model(document: dict[str, Any], folder: Path) -> CalibratedModel:
-    """The model of a folder that `write_model` wrote; `document` is its model.json."""
+def read_model(files: ModelFiles) -> CalibratedModel:
+    """The model of a folder that `write_model` wrote."""
+    document = files.document()
     calibration = Calibration(
         raw_log_odds=tuple(document["calibration"]["raw_log_odds"]),
         log_odds=tuple(document["calibration"]["log_odds"]),
     )
     if document["kind"] == "lightgbm":
-        text = (folder / document["booster_file"]).read_text()
+        text = files.text(document["booster_file"])
         trees = BoostedTrees(booster=lightgbm.Booster(model_str=text))
         return CalibratedModel(estimator=trees, calibration=calibration)
     card = document["scorecard"]

@@ -5,8 +5,6 @@ on. The gates themselves are pure functions in `training.gates`; here is where t
 """
 
 import gc
-import json
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -22,6 +20,8 @@ from features.decisions import LABELS_FILE, Decisions
 from features.declarations import Purpose
 from features.feature_sets import FEATURE_SETS
 from features.instants import Float64Array
+from features.model_columns import columns_from
+from features.model_files import ModelFiles
 from features.offline import build_features
 from training import gates, order_risk
 from training.alias_history import version_now
@@ -41,7 +41,7 @@ from training.labels import file_labels, ledger_end_ms, order_labels
 from training.leaks import FeatureBuilder, LabelledFeatures, gates_without_rival
 from training.model_artifact import CalibratedModel, read_model
 from training.order_risk_labels import order_risk_labels
-from training.registry import ModelRegistry, data_fingerprint, iso_instant
+from training.registry import ModelRegistry, VersionChangedError, data_fingerprint, iso_instant
 from training.splits import MINIMUM_BADS
 from training.stability import STABILITY_BINS, population_stability_index
 
@@ -68,8 +68,8 @@ class ScoredRow(Protocol):
 
 
 SingleRowScorer = Callable[[Sequence[float]], ScoredRow]
-ScorerLoader = Callable[[Path, str], SingleRowScorer]
-"""Loads the folder of a version as the service does, and gives what the service calls for one row."""
+ScorerLoader = Callable[[ModelFiles, str], SingleRowScorer]
+"""Loads the files of a version as the service does, and gives what the service calls for one row."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,7 +106,8 @@ class ChangedDecisions:
 class Comparison:
     """Champion and challenger on the same later decisions.
 
-    champion and the four figures that need one are None where no champion reads today's features.
+    champion and the four figures that need one are None where no champion decides about anybody;
+    no_champion then says why.
     auc_difference, average_precision_difference: challenger minus champion, paired by customer.
     score_stability_index: of the challenger's scores against the champion's.
     """
@@ -121,6 +122,7 @@ class Comparison:
     average_precision_difference: Interval | None
     score_stability_index: float | None
     changed: ChangedDecisions | None
+    no_champion: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The comparison as JSON values."""
@@ -151,7 +153,7 @@ class Comparison:
             _row("stability index", [f"{model.stability_index:.3f}" for model in judged]),
         ]
         if self.changed is None:
-            return "\n".join([*lines, "no champion reads the features that this code computes"])
+            return "\n".join([*lines, f"no champion to compare with: {self.no_champion}"])
         both = (
             f"where each refuses the riskiest {self.changed.refused_share:.0%}: "
             f"{self.changed.refused_by_both:,} by both,"
@@ -216,10 +218,24 @@ class Promotion:
 @dataclass(frozen=True, kw_only=True)
 class _Registered:
     version: str
-    folder: Path
+    files: ModelFiles
     model: CalibratedModel
     features: tuple[str, ...]
     trained_until_ms: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Pair:
+    """Champion and challenger. no_champion: why there is none to compare with."""
+
+    champion: _Registered | None
+    challenger: _Registered
+    no_champion: TrainingError | None = None
+
+    @property
+    def models(self) -> tuple[_Registered, ...]:
+        """One or both of them."""
+        return (self.challenger,) if self.champion is None else (self.champion, self.challenger)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -245,7 +261,8 @@ def compare(
     """Show champion and challenger on the labelled decisions after both models' training.
 
     version: the challenger, by default the newest version that is not champion. Raises TrainingError
-    where there is nothing to compare, or too few labelled decisions are late enough.
+    where there is nothing to compare, or too few labelled decisions are late enough, and VersionChangedError
+    where the files of one of them are not those that were registered.
     """
     champion = registry.champion_version(model_name)
     if version is None:
@@ -256,10 +273,11 @@ def compare(
         version = rivals[-1]
     if version == champion:
         raise TrainingError(f"version {version} of {model_name} is the champion: name another to compare")
-    with tempfile.TemporaryDirectory() as scratch:
-        pair = _pair(registry, model_name, version, champion, Path(scratch))
-        evidence = _evidence(model_name, directory, *pair, build=_build(progress))
-        return _comparison(model_name, directory, *pair, evidence, seed=seed)
+    pair = _pair(registry, model_name, version, champion)
+    if isinstance(pair.no_champion, VersionChangedError):
+        raise pair.no_champion
+    evidence = _evidence(model_name, directory, pair, build=_build(progress))
+    return _comparison(model_name, directory, pair, evidence, seed=seed)
 
 
 def promote(
@@ -282,7 +300,8 @@ def promote(
     clock: read once, when the change is made. build: how features are computed; for tests that plant a
         leak there.
     Raises TrainingError without a name, for an override without a reason, for a version that is champion
-    already or that this code cannot serve, and where the later data do not suffice;
+    already or that this code cannot serve, and where the later data do not suffice; VersionChangedError for a
+    version whose files are not those that were registered (a champion of that kind gives way);
     ChampionHasChangedError if another champion was put in place meanwhile.
     """
     if not by.strip():
@@ -293,14 +312,10 @@ def promote(
     if champion == version:
         raise TrainingError(f"version {version} of {model_name} is champion already")
     build = build or _build(progress)
-    with tempfile.TemporaryDirectory() as scratch:
-        folder = Path(scratch)
-        pair = _pair(registry, model_name, version, champion, folder)
-        evidence = _evidence(model_name, directory, *pair, build=build)
-        comparison = _comparison(model_name, directory, *pair, evidence, seed=seed)
-        judged = _judge(
-            model_name, directory, *pair, evidence, comparison, load_scorer, build=build, seed=seed
-        )
+    pair = _pair(registry, model_name, version, champion)
+    evidence = _evidence(model_name, directory, pair, build=build)
+    comparison = _comparison(model_name, directory, pair, evidence, seed=seed)
+    judged = _judge(model_name, directory, pair, evidence, comparison, load_scorer, build=build, seed=seed)
     failed = tuple(f"{gate.name}: {gate.finding}" for gate in judged if not gate.passed)
     change = None
     if override or not failed:
@@ -312,7 +327,7 @@ def promote(
             at=clock(),
             failed_gates=failed,
         )
-        registry.put_champion(model_name, change, instead_of=champion)
+        change = registry.put_champion(model_name, change, instead_of=champion)
     return Promotion(
         model_name=model_name,
         version=version,
@@ -329,7 +344,7 @@ def roll_back(
     """Put the champion before the present one back in its place; no gate stands in the way.
 
     Raises TrainingError without a name or a reason, where no earlier champion is in the history, or where
-    it reads features that this code does not compute; ChampionHasChangedError if another was faster.
+    the service could not use it; ChampionHasChangedError if another was faster.
     """
     if not by.strip() or not reason.strip():
         raise TrainingError("a rollback needs --by NAME and --reason TEXT, which are kept in the history")
@@ -339,31 +354,31 @@ def roll_back(
         raise TrainingError(f"the history of {model_name} has no earlier champion to go back to")
     registry.refuse_unless_served(model_name, earlier)
     change = ChampionChange(version=earlier, kind=ChangeKind.ROLLED_BACK, by=by, reason=reason, at=now)
-    registry.put_champion(model_name, change, instead_of=version_now(changes))
-    return change
+    return registry.put_champion(model_name, change, instead_of=version_now(changes))
 
 
-def _pair(
-    registry: ModelRegistry, model_name: str, version: str, champion: str | None, scratch: Path
-) -> tuple[_Registered | None, _Registered]:
-    """The champion, None where none reads the features of today, and the challenger."""
+def _pair(registry: ModelRegistry, model_name: str, version: str, champion: str | None) -> _Pair:
+    """What is compared. A champion that the service cannot use has decided about nobody: it is left out."""
     registry.refuse_unless_served(model_name, version)
-    challenger = _registered(registry, model_name, version, scratch / "challenger")
-    served = registry.champion_feature_set_version(model_name) == FEATURE_SETS[model_name].version
-    if champion is None or not served:
-        return None, challenger
-    return _registered(registry, model_name, champion, scratch / "champion"), challenger
+    challenger = _registered(registry, model_name, version)
+    if champion is None:
+        return _Pair(
+            champion=None, challenger=challenger, no_champion=TrainingError(f"{model_name} has none")
+        )
+    not_served = registry.why_champion_is_not_served(model_name)
+    if not_served is not None:
+        return _Pair(champion=None, challenger=challenger, no_champion=not_served)
+    return _Pair(champion=_registered(registry, model_name, champion), challenger=challenger)
 
 
-def _registered(registry: ModelRegistry, model_name: str, version: str, destination: Path) -> _Registered:
-    destination.mkdir()
-    folder = registry.model_folder(model_name, version, destination)
-    document = json.loads((folder / "model.json").read_text())
+def _registered(registry: ModelRegistry, model_name: str, version: str) -> _Registered:
+    files = registry.verified_files(model_name, version)
+    document = files.document()
     return _Registered(
         version=version,
-        folder=folder,
-        model=read_model(document, folder),
-        features=tuple(document["features"]),
+        files=files,
+        model=read_model(files),
+        features=tuple(column.name for column in columns_from(document["features"])),
         trained_until_ms=_trained_until_ms(document, model_name, version),
     )
 
@@ -391,12 +406,11 @@ def _build(progress: Progress) -> FeatureBuilder:
 def _evidence(
     model_name: str,
     directory: Path,
-    champion: _Registered | None,
-    challenger: _Registered,
+    pair: _Pair,
     *,
     build: FeatureBuilder,
 ) -> _Evidence:
-    starts_ms = max(model.trained_until_ms for model in (champion, challenger) if model is not None)
+    starts_ms = max(model.trained_until_ms for model in pair.models)
     decisions, label = _labelled(model_name, directory)
     later = decisions.as_of_ms >= starts_ms
     decisions, label = decisions.where(later), label[later]
@@ -413,8 +427,8 @@ def _evidence(
         decisions=decisions,
         label=label,
         values=values,
-        champion=None if champion is None else champion.model.probability(values),
-        challenger=challenger.model.probability(values),
+        champion=None if pair.champion is None else pair.champion.model.probability(values),
+        challenger=pair.challenger.model.probability(values),
     )
 
 
@@ -444,8 +458,7 @@ def _labelled(model_name: str, directory: Path) -> tuple[Decisions, NDArray[np.i
 def _comparison(
     model_name: str,
     directory: Path,
-    champion: _Registered | None,
-    challenger: _Registered,
+    pair: _Pair,
     evidence: _Evidence,
     *,
     seed: int,
@@ -453,9 +466,9 @@ def _comparison(
     customers = evidence.decisions.customer_id
     before = after = index = changed = None
     if evidence.champion is not None:
-        pair = (evidence.label, evidence.challenger, evidence.champion, customers)
-        before = auc_difference(*pair, seed=seed)
-        after = average_precision_difference(*pair, seed=seed)
+        both = (evidence.label, evidence.challenger, evidence.champion, customers)
+        before = auc_difference(*both, seed=seed)
+        after = average_precision_difference(*both, seed=seed)
         index = population_stability_index(evidence.champion, evidence.challenger)
         changed = changed_decisions(evidence.label, evidence.champion, evidence.challenger)
     return Comparison(
@@ -464,13 +477,14 @@ def _comparison(
         first_decision=iso_instant(int(evidence.decisions.as_of_ms[0]))[:10],
         last_decision=iso_instant(int(evidence.decisions.as_of_ms[-1]))[:10],
         champion=None
-        if champion is None or evidence.champion is None
-        else _judged(champion, evidence.champion, evidence, seed),
-        challenger=_judged(challenger, evidence.challenger, evidence, seed),
+        if pair.champion is None or evidence.champion is None
+        else _judged(pair.champion, evidence.champion, evidence, seed),
+        challenger=_judged(pair.challenger, evidence.challenger, evidence, seed),
         auc_difference=before,
         average_precision_difference=after,
         score_stability_index=index,
         changed=changed,
+        no_champion=None if pair.no_champion is None else str(pair.no_champion),
     )
 
 
@@ -512,8 +526,7 @@ def changed_decisions(
 def _judge(
     model_name: str,
     directory: Path,
-    champion: _Registered | None,
-    challenger: _Registered,
+    pair: _Pair,
     evidence: _Evidence,
     comparison: Comparison,
     load_scorer: ScorerLoader,
@@ -525,10 +538,11 @@ def _judge(
     is_fraud = feature_set.purpose is Purpose.FRAUD
     evaluation = comparison.challenger.evaluation
     ratio = None
-    served = load_scorer(challenger.folder, challenger.version)
-    if champion is not None:
+    challenger = pair.challenger
+    served = load_scorer(challenger.files, challenger.version)
+    if pair.champion is not None:
         ratio = single_row_time_ratio(
-            load_scorer(champion.folder, champion.version),
+            load_scorer(pair.champion.files, pair.champion.version),
             served,
             evidence.values[np.random.default_rng(seed).integers(0, len(evidence.values), TIMED_ROWS)],
         )

@@ -3,8 +3,9 @@
 import hashlib
 import logging
 import os
+import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -18,8 +19,23 @@ from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
 
+from features.alias_lines import (
+    CHAMPIONS_FOLDER,
+    SHADOWS_FOLDER,
+    LineDamagedError,
+    recorded_fingerprints,
+)
 from features.feature_sets import FEATURE_SETS
-from training.alias_history import Change, HistoryWriter, version_now
+from features.model_files import (
+    FilesFingerprint,
+    ModelFiles,
+    RecordedFingerprint,
+    is_gone,
+    not_as_registered,
+    registered_without_hash,
+    what_differs,
+)
+from training.alias_history import Change, HistoryDamagedError, HistoryWriter, version_now
 from training.champion_history import ChampionChange, ChampionHistory, ChangeKind
 from training.errors import TrainingError
 from training.shadow_history import ShadowChange, ShadowChangeKind, ShadowHistory
@@ -31,6 +47,18 @@ MOVED_ELSEWHERE = "the alias was moved without bonitas, some time before this wa
 
 class ChampionHasChangedError(TrainingError):
     """Another champion was put in place since this change was prepared."""
+
+
+class VersionNotServedError(TrainingError):
+    """The service could not use this version; the message says why and what to do."""
+
+
+class VersionOutdatedError(VersionNotServedError):
+    """An earlier release made the version: its features are computed no more, or nobody kept its hash."""
+
+
+class VersionChangedError(VersionNotServedError):
+    """The files of the version are not those that were registered; the message names them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,8 +83,8 @@ class ModelRegistry:
         self._client = MlflowClient(tracking_uri=tracking_uri, registry_uri=tracking_uri)
         self._tracking_uri = tracking_uri
         self._artifact_root = artifact_root
-        self._history = ChampionHistory(artifact_root / "champions")
-        self._shadows = ShadowHistory(artifact_root / "shadows")
+        self._history = ChampionHistory(artifact_root / CHAMPIONS_FOLDER)
+        self._shadows = ShadowHistory(artifact_root / SHADOWS_FOLDER)
 
     def champion_version(self, model_name: str) -> str | None:
         """The version under the alias `champion`, None if there is none."""
@@ -74,31 +102,92 @@ class ModelRegistry:
                 return None
             raise
 
-    def champion_feature_set_version(self, model_name: str) -> str | None:
-        """The feature set that the champion reads, None if there is no champion."""
-        version = self.champion_version(model_name)
-        return None if version is None else self.feature_set_version(model_name, version)
-
     def feature_set_version(self, model_name: str, version: str) -> str:
         """The feature set that a version reads.
 
         Raises TrainingError, naming the versions there are, if there is no such version.
         """
+        return str(self._version(model_name, version).tags.get("feature_set_version"))
+
+    def _version(self, model_name: str, version: str) -> Any:
         known = self.versions(model_name)
         if version not in known:
             raise TrainingError(
                 f"{model_name} has no version {version}; registered: {', '.join(known) or 'none'}"
             )
-        return str(self._client.get_model_version(model_name, version).tags.get("feature_set_version"))
+        return self._client.get_model_version(model_name, version)
 
     def refuse_unless_served(self, model_name: str, version: str) -> None:
-        """Raise TrainingError for a version that is not there, or whose features are computed no more."""
+        """Raise VersionNotServedError for a version that the service would not use.
+
+        VersionOutdatedError: its features are computed no more, or an older release kept no hash of its
+        files. VersionChangedError: its files are not those that were registered. Raises TrainingError if
+        there is no such version.
+        """
         read, computed = self.feature_set_version(model_name, version), FEATURE_SETS[model_name].version
         if read != computed:
-            raise TrainingError(
+            raise VersionOutdatedError(
                 f"version {version} of {model_name} reads version {read} of its features, this code computes "
-                f"{computed}: the service could not use it; train a new version"
+                f"{computed}: the service could not use it; train a new version: "
+                f"bonitas train {model_name} DIR"
             )
+        if self._vouched_fingerprint(model_name, version) is None:
+            raise VersionOutdatedError(registered_without_hash(model_name, version))
+
+    def why_champion_is_not_served(self, model_name: str) -> VersionNotServedError | None:
+        """Why the champion decides about nobody; None where it does, or where there is none."""
+        version = self.champion_version(model_name)
+        if version is None:
+            return None
+        try:
+            self.refuse_unless_served(model_name, version)
+        except VersionNotServedError as problem:
+            return problem
+        return None
+
+    def verified_files(self, model_name: str, version: str) -> ModelFiles:
+        """The files of a version, read once and compared with every hash that was kept of them.
+
+        A version that was registered before hashes were kept passes. Raises VersionChangedError naming the
+        files that differ, HistoryDamagedError, and TrainingError where the folder cannot be read or there is
+        no such version.
+        """
+        return self._verified(model_name, version)[0]
+
+    def _vouched_fingerprint(self, model_name: str, version: str) -> FilesFingerprint | None:
+        """Of the files as they are now, which are those registered; None where no hash of them was kept."""
+        files, recorded = self._verified(model_name, version)
+        return files.fingerprint if recorded else None
+
+    def _verified(self, model_name: str, version: str) -> tuple[ModelFiles, tuple[RecordedFingerprint, ...]]:
+        recorded = self._recorded(model_name, version)
+        source = str(self._version(model_name, version).source)
+        if is_gone(source):
+            raise VersionChangedError(not_as_registered(model_name, version, "its folder is gone", source))
+        try:
+            with tempfile.TemporaryDirectory() as scratch:
+                mlflow.set_tracking_uri(self._tracking_uri)
+                folder = mlflow.artifacts.download_artifacts(source, dst_path=scratch)
+                files = ModelFiles.read(Path(folder))
+        except (MlflowException, OSError) as problem:
+            raise TrainingError(
+                f"{model_name} {version}: its folder {source} cannot be read: {problem}"
+            ) from problem
+        difference = what_differs(files, recorded)
+        if difference is not None:
+            raise VersionChangedError(not_as_registered(model_name, version, difference, source))
+        return files, recorded
+
+    def _recorded(self, model_name: str, version: str) -> tuple[RecordedFingerprint, ...]:
+        """What the registry and the histories keep of a version's files, the registry's first."""
+        by_registry = FilesFingerprint.from_tags(self._version(model_name, version).tags)
+        try:
+            by_histories = recorded_fingerprints(self._artifact_root, model_name, version)
+        except LineDamagedError as damaged:
+            raise HistoryDamagedError(str(damaged)) from damaged
+        if by_registry is None:
+            return by_histories
+        return (RecordedFingerprint(fingerprint=by_registry, said_by="the registry"), *by_histories)
 
     def trained_until_ms(self, model_name: str, version: str) -> int | None:
         """Up to when rows were trained on, in ms since 1970 UTC; None for a version that does not say."""
@@ -119,11 +208,14 @@ class ModelRegistry:
             self._catch_up(history, model_name, now)
             return history.changes
 
-    def put_champion(self, model_name: str, change: ChampionChange, *, instead_of: str | None) -> None:
-        """Move the alias and write it into the history, as one change at a time.
+    def put_champion(
+        self, model_name: str, change: ChampionChange, *, instead_of: str | None
+    ) -> ChampionChange:
+        """Move the alias and write it into the history, as one change at a time; the change as written.
 
         instead_of: the champion that the caller knows. Raises ChampionHasChangedError if it is another
-        by now, HistoryDamagedError, and TrainingError where this registry is not the history's.
+        by now, VersionChangedError for a version whose files are not those that were registered,
+        HistoryDamagedError, and TrainingError where this registry is not the history's.
         """
         with self._history.writing(model_name) as history:
             self._catch_up(history, model_name, change.at)
@@ -133,12 +225,17 @@ class ModelRegistry:
                     f"the champion of {model_name} is version {found} by now, not {instead_of}: "
                     "compare with that one and try again"
                 )
-            self._move(history, model_name, change)
+            return self._move(history, model_name, change)
 
-    def _move(self, history: HistoryWriter[ChampionChange], model_name: str, change: ChampionChange) -> None:
+    def _move(
+        self, history: HistoryWriter[ChampionChange], model_name: str, change: ChampionChange
+    ) -> ChampionChange:
+        if change.version is not None:
+            change = replace(change, files=self._vouched_fingerprint(model_name, change.version))
         history.announce(change)
         self._client.set_registered_model_alias(model_name, CHAMPION, change.version)
         history.settle(took_effect=True)
+        return change
 
     def _catch_up(
         self,
@@ -155,9 +252,22 @@ class ModelRegistry:
             history,
             version,
             lambda version: ChampionChange(
-                version=version, kind=ChangeKind.FOUND, by="unknown", reason=MOVED_ELSEWHERE, at=now
+                version=version,
+                kind=ChangeKind.FOUND,
+                by="unknown",
+                reason=MOVED_ELSEWHERE,
+                at=now,
+                files=self._found_fingerprint(model_name, version),
             ),
         )
+
+    def _found_fingerprint(self, model_name: str, version: str | None) -> FilesFingerprint | None:
+        """What was kept of a version that was put in place by other means; its files were not looked at.
+
+        The history's own word goes before the registry's, whose tags whoever moved the alias could edit.
+        """
+        recorded = () if version is None else self._recorded(model_name, version)
+        return recorded[-1].fingerprint if recorded else None
 
     def _refuse_another_registry(
         self, history: HistoryWriter[Change], model_name: str, version: str | None
@@ -190,11 +300,12 @@ class ModelRegistry:
             self._catch_up_with_shadow(history, model_name, now)
             return history.changes
 
-    def put_shadow(self, model_name: str, change: ShadowChange, *, begin: Callable[[], None]) -> None:
+    def put_shadow(self, model_name: str, change: ShadowChange, *, begin: Callable[[], None]) -> ShadowChange:
         """Move the alias `shadow` and write it into the history; `begin` is called before it moves.
 
-        Raises TrainingError for the champion, for what is the shadow already and where this registry is not
-        the history's, and HistoryDamagedError.
+        Returns the change as written. Raises TrainingError for the champion, for what is the shadow already
+        and where this registry is not the history's, VersionChangedError for a version whose files are not
+        those that were registered, and HistoryDamagedError.
         """
         with self._shadows.writing(model_name) as history:
             self._catch_up_with_shadow(history, model_name, change.at)
@@ -207,10 +318,13 @@ class ModelRegistry:
                     f"version {change.version} is the shadow of {model_name} already; to start it anew, "
                     f"first run bonitas shadow stop {model_name}"
                 )
+            if change.version is not None:
+                change = replace(change, files=self._vouched_fingerprint(model_name, change.version))
             history.announce(change)
             begin()
             self._client.set_registered_model_alias(model_name, SHADOW, change.version)
             history.settle(took_effect=True)
+            return change
 
     def remove_shadow(self, model_name: str, change: ShadowChange) -> None:
         """Take the alias `shadow` away and write it into the history.
@@ -235,7 +349,12 @@ class ModelRegistry:
             history,
             version,
             lambda version: ShadowChange(
-                version=version, kind=ShadowChangeKind.FOUND, by="unknown", reason=MOVED_ELSEWHERE, at=now
+                version=version,
+                kind=ShadowChangeKind.FOUND,
+                by="unknown",
+                reason=MOVED_ELSEWHERE,
+                at=now,
+                files=self._found_fingerprint(model_name, version),
             ),
         )
 
@@ -252,9 +371,12 @@ class ModelRegistry:
     ) -> RegisteredVersion:
         """Log a run with the files of `folder` (its `model/` is the model) and register the model.
 
-        The version becomes champion if it may and there is none yet, or only one that reads another
-        feature set than this code computes: such a champion can decide about nobody.
+        The fingerprint of all files in the folder's `model` is kept as tags of the version and in the history
+        of champions. The version becomes champion if it may and there is none yet, or only one that the
+        service cannot use (it reads another feature set than this one, has no hash, or its files were
+        changed): such a champion decides about nobody.
         """
+        files = ModelFiles.read(folder / "model").fingerprint
         run = self._client.create_run(self._experiment_id(model_name), run_name=tags.get("data_fingerprint"))
         run_id = run.info.run_id
         self._client.log_batch(
@@ -268,9 +390,14 @@ class ModelRegistry:
         if not self._client.search_registered_models(f"name = '{model_name}'"):
             self._client.create_registered_model(model_name)
         source = f"{self._client.get_run(run_id).info.artifact_uri}/model"
-        version = self._client.create_model_version(model_name, source, run_id, tags=tags).version
+        version = self._client.create_model_version(
+            model_name, source, run_id, tags={**tags, **files.to_tags()}
+        ).version
+        now = datetime.fromtimestamp(now_ms / 1000, UTC)
+        with self._history.writing(model_name) as history:
+            history.note_registered(str(version), files, now)
         becomes_champion = may_become_champion and self._put_first_champion(
-            model_name, str(version), tags.get("feature_set_version"), now_ms
+            model_name, str(version), tags.get("feature_set_version"), now
         )
         return RegisteredVersion(
             model_name=model_name,
@@ -280,32 +407,33 @@ class ModelRegistry:
         )
 
     def _put_first_champion(
-        self, model_name: str, version: str, feature_set_version: str | None, now_ms: int
+        self, model_name: str, version: str, feature_set_version: str | None, now: datetime
     ) -> bool:
-        now = datetime.fromtimestamp(now_ms / 1000, UTC)
         with self._history.writing(model_name) as history:
             # Whoever trains into a new registry means it, though the history is of an older one.
             self._catch_up(history, model_name, now, may_be_another_registry=True)
             found = version_now(history.changes)
-            if found is not None and self.champion_feature_set_version(model_name) == feature_set_version:
-                return False
+            reason = "the first version that passed every gate"
+            if found is not None:
+                why = self._why_replaced(model_name, found, feature_set_version)
+                if why is None:
+                    return False
+                reason = f"passed every gate, and version {found} {why}"
             change = ChampionChange(
-                version=version,
-                kind=ChangeKind.TRAINED,
-                by="bonitas train",
-                reason="the first version that passed every gate"
-                if found is None
-                else f"passed every gate, and version {found} reads features that are computed no more",
-                at=now,
+                version=version, kind=ChangeKind.TRAINED, by="bonitas train", reason=reason, at=now
             )
             self._move(history, model_name, change)
         return True
 
-    def model_folder(self, model_name: str, version: str, destination: Path) -> Path:
-        """Bring the files of a version into a local folder and say where they are."""
-        found = self._client.get_model_version(model_name, version)
-        mlflow.set_tracking_uri(self._tracking_uri)
-        return Path(mlflow.artifacts.download_artifacts(found.source, dst_path=str(destination)))
+    def _why_replaced(self, model_name: str, version: str, feature_set_version: str | None) -> str | None:
+        """Why a champion gives way to any good version that reads this feature set; None where it stays."""
+        if self.feature_set_version(model_name, version) != feature_set_version:
+            return "reads features that are computed no more"
+        try:
+            vouched = self._vouched_fingerprint(model_name, version)
+        except VersionChangedError:
+            return "is not what was registered"
+        return "has no hash of its files" if vouched is None else None
 
     def run_file(
         self, model_name: str, version: str | None, name: str, destination: Path

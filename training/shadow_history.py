@@ -10,7 +10,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from training.alias_history import AliasHistory
+from features.model_files import FilesFingerprint
+from training.alias_history import AliasHistory, files_from_json, files_to_json, iso_milliseconds
 
 
 class ShadowChangeKind(enum.Enum):
@@ -28,6 +29,7 @@ class ShadowChange:
 
     version: None from when there is no shadow. at: UTC.
     answers_from: decisions made from then on get the shadow's answer; None where it was not started by us.
+    files: what the version's files were; None where no version stands there, or where nobody kept it.
     """
 
     version: str | None
@@ -36,6 +38,7 @@ class ShadowChange:
     reason: str
     at: datetime
     answers_from: datetime | None = None
+    files: FilesFingerprint | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The change as JSON values."""
@@ -44,10 +47,9 @@ class ShadowChange:
             "kind": self.kind.value,
             "by": self.by,
             "reason": self.reason,
-            "at": self.at.isoformat(timespec="milliseconds"),
-            "answers_from": None
-            if self.answers_from is None
-            else self.answers_from.isoformat(timespec="milliseconds"),
+            "at": iso_milliseconds(self.at),
+            "answers_from": None if self.answers_from is None else iso_milliseconds(self.answers_from),
+            **files_to_json(self.files),
         }
 
 
@@ -67,4 +69,5 @@ def _change(document: dict[str, Any]) -> ShadowChange:
         reason=document["reason"],
         at=datetime.fromisoformat(document["at"]),
         answers_from=None if answers_from is None else datetime.fromisoformat(answers_from),
+        files=files_from_json(document),
     )

@@ -23,7 +23,7 @@ def start_shadow(
 
     answers_from: decisions made from then on get its answer. begin: tells those who will answer, before
     the alias moves. Raises TrainingError without a name or a reason, for a version that there is not, that
-    reads features which this code does not compute, that is champion or is the shadow already.
+    the service could not use, that is champion or is the shadow already.
     """
     _require_name_and_reason(by, reason)
     registry.refuse_unless_served(model_name, version)
@@ -35,8 +35,7 @@ def start_shadow(
         at=now,
         answers_from=answers_from,
     )
-    registry.put_shadow(model_name, change, begin=begin)
-    return change
+    return registry.put_shadow(model_name, change, begin=begin)
 
 
 def stop_shadow(

@@ -66,7 +66,10 @@ class _Console:
         self._scope = RequestScope(
             door=StoreDoor(url),
             watch=ModelWatch(
-                ModelRegistry(url), "invoice-eligibility", poll_seconds=60.0, on_change=lambda: None
+                ModelRegistry(url, file.parent),
+                "invoice-eligibility",
+                poll_seconds=60.0,
+                on_change=lambda: None,
             ),
             policy_in_force=PolicyInForce(policy=PolicyFile.read(None).policy),
         )

@@ -16,12 +16,13 @@ from serving.console.console_app import console_app
 from serving.console.page_request import ConsoleRoute
 from serving.console.sign_in import add_user
 from serving.domain.console_user import ConsoleRole
-from serving.model_watch import ModelRegistry, ModelWatch
+from serving.model_watch import ModelWatch
 from serving.policy_activation import PolicyFile, active_policy
 from serving.policy_watch import PolicyInForce
 from serving.request_scope import RequestScope, StoreDoor
 from serving.store_access import StoreAccess
 from tests.builders import ms
+from tests.serving.shadow_desk import KnownModels
 
 START = ms("2026-06-01T10:00:00")
 MINUTE = 60_000
@@ -53,7 +54,7 @@ class ConsoleServer:
         self.scope = RequestScope(
             door=door,
             watch=ModelWatch(
-                ModelRegistry("sqlite:///nowhere.db"),
+                KnownModels(),
                 "invoice-eligibility",
                 poll_seconds=60.0,
                 on_change=lambda: None,

@@ -7,6 +7,7 @@ from typing import Any
 
 from data_contracts.ledger_contracts import CONTRACTS
 from features.feature_sets import INVOICE_ELIGIBILITY, FeatureSet
+from features.model_columns import columns_of
 from serving.checkout_scoring import score
 from serving.domain.policy import Policy, parse_policy
 from serving.model_watch import CHAMPION, SHADOW, ModelRegistry, ModelWatch
@@ -19,6 +20,7 @@ from serving.scorer import (
     ChampionModel,
     ModelNotUsableError,
     RawModel,
+    ReplayModel,
     Scorecard,
     ScorecardFeature,
     ScoreScale,
@@ -70,6 +72,9 @@ def a_model(
         name=feature_set.name,
         version=version,
         feature_set=feature_set,
+        feature_set_name=feature_set.name,
+        feature_set_version=feature_set.version,
+        columns=columns_of(feature_set.features),
         raw_model=raw_model or a_scorecard(feature_set, -5.0, late_payment_days_sum_730d=4.0),
         calibration=Calibration(raw_log_odds=(-9.0, 9.0), log_odds=(-9.0, 9.0)),
         scale=ScoreScale(),
@@ -102,7 +107,7 @@ class KnownModels(ModelRegistry):
     """A registry in memory."""
 
     def __init__(self, *models: ChampionModel) -> None:
-        super().__init__("sqlite:///not-asked.db")
+        super().__init__("sqlite:///not-asked.db", Path("not-asked"))
         self.models = {model.version: model for model in models}
         self.aliases: dict[str, str] = {}
 
@@ -113,6 +118,9 @@ class KnownModels(ModelRegistry):
         if version not in self.models:
             raise ModelNotUsableError(f"{model_name} {version} cannot be read")
         return self.models[version]
+
+    def load_for_replay(self, model_name: str, version: str) -> ReplayModel:
+        return self.load(model_name, version)
 
 
 @dataclass

@@ -41,7 +41,7 @@ from serving.merchant_form.form_body import EnteredAnswer, FormUnreadable, parse
 from serving.merchant_form.form_language import page_language, preferred_language
 from serving.merchant_form.form_pages import SECURITY_HEADERS, form_page
 from serving.merchant_form.form_view import form_view
-from serving.model_watch import ModelRegistry, ModelWatch
+from serving.model_watch import ModelWatch
 from serving.policy_activation import POLICY_FILE, PolicyFile
 from serving.policy_watch import PolicyInForce
 from serving.request_scope import RequestScope, StoreDoor
@@ -65,6 +65,7 @@ from serving.store.tables import metadata
 from serving.store_access import StoreAccess
 from tests.builders import DAY, Row, a_merchant
 from tests.serving.case_desk import HOUR, START, CaseDesk
+from tests.serving.shadow_desk import KnownModels
 
 FORM = "application/x-www-form-urlencoded"
 HOST = "pay.example"
@@ -154,7 +155,7 @@ def a_site(database_url: str, store: Store, *, merchant: Row | None = None, **or
     desk.order("1", **order)
     scope = RequestScope(
         door=StoreDoor(database_url),
-        watch=ModelWatch(ModelRegistry("unused"), "credit", poll_seconds=60, on_change=lambda: None),
+        watch=ModelWatch(KnownModels(), "credit", poll_seconds=60, on_change=lambda: None),
         policy_in_force=PolicyInForce(policy=PolicyFile.read(None).policy),
         public_url=f"https://{HOST}",
         now_ms=lambda: desk.now,

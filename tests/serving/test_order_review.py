@@ -12,6 +12,7 @@ import pytest
 from data_contracts.ledger_contracts import CONTRACTS
 from features.decisions import Decisions
 from features.feature_sets import ORDER_RISK
+from features.model_columns import columns_of
 from features.offline import build_features
 from serving.case_review import (
     Step,
@@ -63,6 +64,9 @@ def a_model(suspicious: str = "device_customer_count_ever", above: float = 1.0) 
         name="order-risk",
         version="7",
         feature_set=ORDER_RISK,
+        feature_set_name=ORDER_RISK.name,
+        feature_set_version=ORDER_RISK.version,
+        columns=columns_of(ORDER_RISK.features),
         raw_model=Scorecard(intercept=-5.0, features=features),
         calibration=Calibration(raw_log_odds=(-9.0, 9.0), log_odds=(-9.0, 9.0)),
         scale=ScoreScale(),

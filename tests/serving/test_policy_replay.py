@@ -12,6 +12,7 @@ import pytest
 from data_contracts.orders import ORDERS
 from data_contracts.parquet_ledger import has_table, read_table
 from data_contracts.simulation.portfolio import simulate_portfolio
+from features.model_files import ModelFiles
 from features.online import CREDIT_CONTRACTS
 from serving.checkout_judgement import inputs_at, judge
 from serving.domain.decision import Outcome
@@ -36,7 +37,9 @@ def book(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def a_model(folder: Path, kind: str) -> ChampionModel:
-    return load_model(write_model(folder, a_model_document(kind)), name="invoice-eligibility", version="1")
+    return load_model(
+        ModelFiles.read(write_model(folder, a_model_document(kind))), name="invoice-eligibility", version="1"
+    )
 
 
 def rows_of_every_customer(folder: Path) -> dict[str, dict[str, list[dict[str, Any]]]]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import httpx
 import pytest
 
-from serving.model_watch import ModelRegistry, ModelWatch
+from serving.model_watch import ModelWatch
 from serving.observability import JsonLines
 from serving.policy_activation import PolicyFile, activate, active_policy, history, roll_back
 from serving.policy_watch import LOG, PolicyInForce, PolicyWatch
@@ -22,6 +22,7 @@ from serving.store_access import StoreAccess
 from tests.builders import ms
 from tests.serving.http.conftest import order_body
 from tests.serving.policy_versions import a_policy_file, a_policy_of_newer_code
+from tests.serving.shadow_desk import KnownModels
 
 NOW = ms("2026-06-01")
 
@@ -118,7 +119,7 @@ def test_a_request_that_began_under_a_policy_ends_under_it(database_url: str, st
     watch = looked(store)
     access = StoreAccess()
     door = StoreDoor(database_url)
-    models = ModelWatch(ModelRegistry("unused"), "credit", poll_seconds=60, on_change=lambda: None)
+    models = ModelWatch(KnownModels(), "credit", poll_seconds=60, on_change=lambda: None)
     access.start(
         RequestScope(door=door, watch=models, policy_in_force=watch.in_force),
         threads=2 if database_url.startswith("postgresql") else 0,
@@ -301,7 +302,7 @@ def test_a_checkout_without_a_policy_in_force_is_told_that_and_not_that_the_stor
     watch = looked(store)
     access = StoreAccess()
     door = StoreDoor(database_url)
-    models = ModelWatch(ModelRegistry("unused"), "credit", poll_seconds=60, on_change=lambda: None)
+    models = ModelWatch(KnownModels(), "credit", poll_seconds=60, on_change=lambda: None)
     scope = RequestScope(door=door, watch=models, policy_in_force=watch.in_force, now_ms=lambda: NOW)
     access.start(
         scope,

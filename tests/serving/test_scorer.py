@@ -6,11 +6,16 @@ import numpy as np
 import pytest
 
 from features.feature_sets import INVOICE_ELIGIBILITY
+from features.model_files import ModelFiles
 from serving.fast_booster import FastBooster
-from serving.scorer import ModelNotUsableError, load_model
-from tests.serving.http.conftest import a_booster_text, a_model_document, write_model
+from serving.scorer import ChampionModel, ModelNotUsableError, load_model
+from tests.serving.http.conftest import Row, a_booster_text, a_model_document, write_model
 
 WIDTH = len(INVOICE_ELIGIBILITY.names)
+
+
+def loaded(folder: Path, document: Row) -> ChampionModel:
+    return load_model(ModelFiles.read(write_model(folder, document)), name="m", version="1")
 
 
 def rows(count: int) -> list[list[float]]:
@@ -49,7 +54,7 @@ def test_threads_share_a_booster() -> None:
 
 @pytest.mark.parametrize("kind", ["lightgbm", "scorecard"])
 def test_contributions_add_up_to_the_raw_score(kind: str, tmp_path: Path) -> None:
-    model = load_model(write_model(tmp_path, a_model_document(kind)), name="m", version="1")
+    model = loaded(tmp_path, a_model_document(kind))
     for row in rows(10):
         whole = model.raw_model.contributions(row)
         assert sum(whole) == pytest.approx(model.score(row).raw_log_odds, abs=1e-9)
@@ -57,7 +62,9 @@ def test_contributions_add_up_to_the_raw_score(kind: str, tmp_path: Path) -> Non
 
 
 def test_a_scorecard_adds_the_steps_below_a_value(tmp_path: Path) -> None:
-    model = load_model(write_model(tmp_path, a_model_document("scorecard")), name="m", version="1")
+    model = load_model(
+        ModelFiles.read(write_model(tmp_path, a_model_document("scorecard"))), name="m", version="1"
+    )
     place = INVOICE_ELIGIBILITY.names.index("late_payment_days_sum_730d")
     for value, raw in ((0.0, -2.5), (0.5, 0.5), (2.0, 0.5), (3.0, 1.5), (math.nan, -2.25)):
         row = [0.0] * WIDTH
@@ -66,7 +73,9 @@ def test_a_scorecard_adds_the_steps_below_a_value(tmp_path: Path) -> None:
 
 
 def test_a_worse_raw_score_never_gives_more_points(tmp_path: Path) -> None:
-    model = load_model(write_model(tmp_path, a_model_document("scorecard")), name="m", version="1")
+    model = load_model(
+        ModelFiles.read(write_model(tmp_path, a_model_document("scorecard"))), name="m", version="1"
+    )
     place = INVOICE_ELIGIBILITY.names.index("late_payment_days_sum_730d")
     scores = []
     for value in (0.0, 1.0, 3.0):
@@ -81,9 +90,13 @@ def test_a_worse_raw_score_never_gives_more_points(tmp_path: Path) -> None:
     ("changes", "reason"),
     [
         ({"format": 2}, "format 2"),
-        ({"feature_set": {"name": "invoice-eligibility", "version": "older"}}, "promote a new version"),
+        (
+            {"feature_set": {"name": "invoice-eligibility", "version": "older"}},
+            "bonitas train m DIR",
+        ),
         ({"feature_set": {"name": "unheard", "version": "1"}}, "unheard"),
-        ({"features": ["other"]}, "columns"),
+        ({"features": ["other"]}, "nothing is known of its feature other"),
+        ({"features": ["account_age_days_max"]}, "its columns are not those"),
         ({"kind": "oracle"}, "oracle"),
         ({"calibration": {"raw_log_odds": [], "log_odds": []}}, "calibration"),
     ],
@@ -91,13 +104,13 @@ def test_a_worse_raw_score_never_gives_more_points(tmp_path: Path) -> None:
 def test_a_model_that_cannot_serve_says_why(changes: dict[str, object], reason: str, tmp_path: Path) -> None:
     document = a_model_document("scorecard") | changes
     with pytest.raises(ModelNotUsableError, match=reason):
-        load_model(write_model(tmp_path, document), name="m", version="1")
+        loaded(tmp_path, document)
 
 
 def test_a_missing_or_broken_model_folder_says_why(tmp_path: Path) -> None:
     with pytest.raises(ModelNotUsableError, match=r"model\.json"):
-        load_model(tmp_path, name="m", version="1")
+        load_model(ModelFiles.read(tmp_path), name="m", version="1")
     write_model(tmp_path, a_model_document())
     (tmp_path / "booster.txt").write_text("no model")
     with pytest.raises(ModelNotUsableError):
-        load_model(tmp_path, name="m", version="1")
+        load_model(ModelFiles.read(tmp_path), name="m", version="1")

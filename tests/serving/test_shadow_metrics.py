@@ -3,7 +3,7 @@
 import asyncio
 import threading
 
-from serving.model_watch import ModelRegistry, ModelWatch
+from serving.model_watch import ModelWatch
 from serving.policy_activation import POLICY_FILE, PolicyFile
 from serving.policy_watch import PolicyInForce
 from serving.request_scope import RequestScope, StoreDoor
@@ -12,6 +12,7 @@ from serving.store.errors import StoreUnavailable
 from serving.store.shadow_decisions import Subject, begin_shadow
 from serving.store.store import Store
 from serving.store_access import StoreAccess
+from tests.serving.shadow_desk import KnownModels
 
 
 class WatchedDoor(StoreDoor):
@@ -32,7 +33,7 @@ class WatchedDoor(StoreDoor):
 def metrics_through(door: StoreDoor) -> tuple[bytes, int]:
     """The figures, and the thread of the event loop."""
     access = StoreAccess()
-    models = ModelWatch(ModelRegistry("unused"), "credit", poll_seconds=60, on_change=lambda: None)
+    models = ModelWatch(KnownModels(), "credit", poll_seconds=60, on_change=lambda: None)
     policy = PolicyInForce(policy=PolicyFile.read(POLICY_FILE).policy)
     access.start(RequestScope(door=door, watch=models, policy_in_force=policy), threads=1)
 

@@ -9,7 +9,6 @@ import pytest
 from data_contracts.progress import no_progress
 from data_contracts.simulation.portfolio import simulate_portfolio
 from training.invoice_eligibility import TrainingResult, train
-from training.registry import ModelRegistry
 
 
 @dataclass(frozen=True)
@@ -37,11 +36,3 @@ def trained(small_book: Path, tmp_path_factory: pytest.TempPathFactory) -> Train
     uri = f"sqlite:///{home / 'mlflow.db'}"
     result = train(small_book, tracking_uri=uri, artifact_root=home / "artifacts", seed=1)
     return TrainedBook(small_book, uri, home / "artifacts", result)
-
-
-@pytest.fixture(scope="session")
-def empty_mlflow_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A registry's database after its migrations, which take seconds."""
-    home = tmp_path_factory.mktemp("empty")
-    ModelRegistry(f"sqlite:///{home / 'mlflow.db'}", home / "artifacts").versions("any-model")
-    return home / "mlflow.db"

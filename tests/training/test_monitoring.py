@@ -274,6 +274,19 @@ def test_one_feature_that_differs_offline_raises_the_alarm_and_is_named() -> Non
     assert "dec_1, account_age_days_max: 1.0 logged, 2.0 rebuilt" in check.finding
 
 
+def test_decisions_of_another_revision_are_counted_and_not_rebuilt() -> None:
+    log = a_log(np.array([9 * MONTH]), np.array(["approved"]), np.array(["c"]))
+    for compared, finding in (
+        (200, "200 decisions rebuilt, every feature the same to the bit; 1,234 left out, they read another"),
+        (0, "no decision was rebuilt; 1,234 left out, they read another version of the features"),
+    ):
+        others = FeatureComparison(model="m", compared=compared, not_comparable=1_234, differences=())
+        checks = judged(live_checks(a_record(log, comparisons=(others,)), month(9))[1])
+        (check,) = [one for one in checks if one.section is Section.CONSISTENCY]
+        assert check.finding.startswith(finding)
+        assert (check.level, check.is_judged) == (Level.QUIET, compared > 0)
+
+
 def test_refused_events_raise_the_alarm_when_they_become_many() -> None:
     events = {
         "orders": RowCounts(refused_before=2, accepted_before=6000, refused=40, accepted=1000),

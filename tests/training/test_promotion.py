@@ -7,11 +7,13 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlparse
 
 import numpy as np
 import pyarrow as pa
 import pytest
 from click.testing import CliRunner
+from mlflow import MlflowClient
 
 import bonitas
 from data_contracts.credit_inquiries import CREDIT_INQUIRIES
@@ -21,6 +23,7 @@ from features.decisions import Decisions
 from features.declarations import Direction
 from features.feature_sets import INVOICE_ELIGIBILITY, ORDER_RISK, FeatureSet
 from features.instants import DAY_MS, Float64Array
+from features.model_files import ModelFiles
 from features.offline import build_features
 from serving.scorer import load_model
 from training.calibration import fit_calibration
@@ -63,8 +66,8 @@ def clock() -> datetime:
     return NOON
 
 
-def load_scorer(folder: Path, version: str) -> Callable[[Any], object]:
-    return load_model(folder, name="any", version=version).score
+def load_scorer(files: ModelFiles, version: str) -> Callable[[Any], object]:
+    return load_model(files, name="any", version=version).score
 
 
 def fitted(book: Path, split: OutOfTimeSplit) -> CalibratedModel:
@@ -304,15 +307,35 @@ def test_an_override_needs_a_name_and_a_reason_and_keeps_both_with_the_failed_ga
     assert "calibration" in failed_gates(attempt)
 
 
+def test_a_sound_version_replaces_a_champion_whose_files_were_changed_without_comparing_them(
+    workshop: Workshop,
+) -> None:
+    version = workshop.add(workshop.sound)
+    uri = f"sqlite:///{workshop.home / 'mlflow.db'}"
+    source = MlflowClient(tracking_uri=uri, registry_uri=uri).get_model_version(MODEL, "1").source
+    file = Path(urlparse(source).path) / "model.json"
+    content = file.read_bytes()
+    file.write_bytes(content.replace(b"600.0", b"900.0"))
+    try:
+        attempt = workshop.promote(version)
+    finally:
+        file.write_bytes(content)
+    assert attempt.change is not None
+    assert attempt.comparison.champion is None
+    assert "no champion to compare with: invoice-eligibility 1 is not what was registered" in (
+        attempt.comparison.to_text()
+    )
+
+
 def test_a_promotion_judged_against_a_champion_that_was_replaced_meanwhile_is_refused(
     workshop: Workshop,
 ) -> None:
     mine, other = workshop.add(workshop.sound), workshop.add(workshop.sound)
 
-    def while_another_promotes(folder: Path, version: str) -> Callable[[Any], object]:
+    def while_another_promotes(files: ModelFiles, version: str) -> Callable[[Any], object]:
         if workshop.registry.champion_version(MODEL) == "1":
             assert workshop.promote(other, by="Bob").change is not None
-        return load_scorer(folder, version)
+        return load_scorer(files, version)
 
     with pytest.raises(ChampionHasChangedError, match=f"is version {other} by now, not 1"):
         workshop.promote(mine, load_scorer=while_another_promotes)

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from features.feature_sets import INVOICE_ELIGIBILITY
+from features.model_files import ModelFiles
 from features.offline import build_features
 from features.online import features_at
 from serving.scorer import ChampionModel, load_model
@@ -73,7 +74,7 @@ def served(
         typical=np.zeros(len(INVOICE_ELIGIBILITY.features)),
         facts={},
     )
-    return load_model(folder, name="invoice-eligibility", version="1")
+    return load_model(ModelFiles.read(folder), name="invoice-eligibility", version="1")
 
 
 def worse_histories(history: History, as_of: int, data: Any) -> list[History]:

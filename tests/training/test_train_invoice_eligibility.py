@@ -1,6 +1,5 @@
 """A whole training run on a small book, and what is registered by it."""
 
-import json
 from datetime import date
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from data_contracts.parquet_ledger import read_table
 from data_contracts.progress import no_progress
 from data_contracts.simulation.portfolio import simulate_portfolio
 from features.feature_sets import INVOICE_ELIGIBILITY
+from features.model_files import ModelFiles
 from features.offline import build_features
 from serving.scorer import load_model
 from tests.builders import write_ledger
@@ -35,10 +35,9 @@ def test_the_first_good_version_becomes_champion_and_the_second_stays_a_challeng
     assert again.evaluations == trained.result.evaluations
 
 
-def test_the_registered_files_explain_the_model(trained, tmp_path: Path) -> None:
+def test_the_registered_files_explain_the_model(trained) -> None:
     registry = ModelRegistry(trained.tracking_uri, trained.artifact_root)
-    folder = registry.model_folder("invoice-eligibility", "1", tmp_path)
-    document = json.loads((folder / "model.json").read_text())
+    document = registry.verified_files("invoice-eligibility", "1").document()
     assert document["feature_set"]["version"] == INVOICE_ELIGIBILITY.version
     assert document["data_fingerprint"] == data_fingerprint(trained.book)
     run_folder = next(trained.artifact_root.rglob("model_card.md")).parent
@@ -54,10 +53,9 @@ def test_the_registered_files_explain_the_model(trained, tmp_path: Path) -> None
         assert part in card
 
 
-def test_a_registered_model_holds_no_pickle_and_no_class_of_ours(trained, tmp_path: Path) -> None:
+def test_a_registered_model_holds_no_pickle_and_no_class_of_ours(trained) -> None:
     registry = ModelRegistry(trained.tracking_uri, trained.artifact_root)
-    folder = registry.model_folder("invoice-eligibility", "1", tmp_path)
-    assert {file.suffix for file in folder.rglob("*") if file.is_file()} <= {".json", ".txt"}
+    assert set(registry.verified_files("invoice-eligibility", "1").contents) <= {"model.json", "booster.txt"}
 
 
 @pytest.mark.parametrize("kind", ["lightgbm", "scorecard"])
@@ -76,7 +74,7 @@ def test_the_service_scores_what_training_measured_bit_for_bit(trained, tmp_path
     calibration = fit_calibration(estimator.raw_log_odds(values[late]), label[late])
     model = CalibratedModel(estimator=estimator, calibration=calibration)
     write_model(tmp_path, model, INVOICE_ELIGIBILITY, typical=np.median(values, axis=0), facts={})
-    served = load_model(tmp_path, name="invoice-eligibility", version="1")
+    served = load_model(ModelFiles.read(tmp_path), name="invoice-eligibility", version="1")
     raw = estimator.raw_log_odds(values[:300])
     log_odds = calibration.log_odds_of(raw)
     contributions = estimator.contributions(values[:300])

@@ -17,6 +17,7 @@ from features.decisions import Decisions
 from features.declarations import Purpose
 from features.feature_sets import FEATURE_SETS, INVOICE_ELIGIBILITY, ORDER_RISK
 from features.instants import Float64Array
+from features.model_files import ModelFiles
 from features.offline import build_features
 from features.order_risk_offline import change_decisions
 from serving.scorer import ChampionModel, load_model
@@ -48,10 +49,10 @@ class RiskBook:
         """Where the files of the run lie."""
         return next(self.artifact_root.rglob("model_card.md")).parent
 
-    def registered(self, destination: Path) -> Path:
-        """The model folder as the registry hands it out."""
+    def registered(self) -> ModelFiles:
+        """The model's files as the registry hands them out."""
         registry = ModelRegistry(self.tracking_uri, self.artifact_root)
-        return registry.model_folder("order-risk", self.result.version, destination)
+        return registry.verified_files("order-risk", self.result.version)
 
 
 def run(book: Path, home: Path) -> OrderRiskResult:
@@ -119,7 +120,7 @@ def test_the_book_holds_enough_fraud_for_its_figures_to_mean_something(split: Ri
 def test_the_registered_model_gives_the_trainers_probabilities_to_the_bit(
     risk_book: RiskBook, values_at_approval: Float64Array, tmp_path: Path
 ) -> None:
-    served = load_model(risk_book.registered(tmp_path), name="order-risk", version="1")
+    served = load_model(risk_book.registered(), name="order-risk", version="1")
     trained = risk_book.candidates[risk_book.result.winner]
     rows = values_at_approval[:1000]
     raw = trained.estimator.raw_log_odds(rows)
@@ -134,7 +135,7 @@ def test_either_candidate_is_served_as_it_was_trained(
 ) -> None:
     trained = risk_book.candidates[kind]
     write_model(tmp_path, trained, ORDER_RISK, typical=np.median(values_at_approval, axis=0), facts={})
-    served = load_model(tmp_path, name="order-risk", version="1")
+    served = load_model(ModelFiles.read(tmp_path), name="order-risk", version="1")
     rows = values_at_approval[:300]
     raw, parts = trained.estimator.raw_log_odds(rows), trained.estimator.contributions(rows)
     assert [served.score(row.tolist()).raw_log_odds for row in rows] == raw.tolist()
@@ -148,7 +149,7 @@ def test_either_candidate_is_served_as_it_was_trained(
 def test_the_figures_are_those_of_the_registered_model(
     risk_book: RiskBook, split: RiskSplit, values_at_approval: Float64Array, tmp_path: Path
 ) -> None:
-    served = load_model(risk_book.registered(tmp_path), name="order-risk", version="1")
+    served = load_model(risk_book.registered(), name="order-risk", version="1")
     probability = served_probabilities(served, values_at_approval)
     known = split.test.label >= 0
     winner = risk_book.result.winner
@@ -172,17 +173,18 @@ def test_the_figures_are_those_of_the_registered_model(
 def test_it_reads_no_credit_feature_and_the_credit_model_reads_none_of_fraud(
     risk_book: RiskBook, tmp_path: Path
 ) -> None:
-    document = json.loads((risk_book.registered(tmp_path) / "model.json").read_text())
+    document = risk_book.registered().document()
     assert document["feature_set"] == {"name": "order-risk", "version": ORDER_RISK.version}
     purpose_of = {
         feature.name: feature.purpose
         for feature_set in FEATURE_SETS.values()
         for feature in feature_set.features
     }
-    assert {purpose_of[name] for name in document["features"]} == {Purpose.FRAUD}
+    names = [feature["name"] for feature in document["features"]]
+    assert {purpose_of[name] for name in names} == {Purpose.FRAUD}
     # A credit model is served only with exactly these columns.
     assert {purpose_of[name] for name in INVOICE_ELIGIBILITY.names} == {Purpose.CREDIT}
-    assert not set(document["features"]) & set(INVOICE_ELIGIBILITY.names)
+    assert not set(names) & set(INVOICE_ELIGIBILITY.names)
 
 
 @pytest.mark.parametrize("kind", ["lightgbm", "scorecard"])
@@ -248,12 +250,12 @@ def test_it_is_fitted_on_orders_at_approval_and_at_changes_before_the_test_perio
 def test_the_registered_model_holds_no_pickle_and_no_class_of_ours(
     risk_book: RiskBook, tmp_path: Path
 ) -> None:
-    folder = risk_book.registered(tmp_path)
-    document = json.loads((folder / "model.json").read_text())
-    names = {file.name for file in folder.rglob("*") if file.is_file()}
+    files = risk_book.registered()
+    document = files.document()
+    names = set(files.contents)
     if risk_book.result.winner == "lightgbm":
         assert names == {"model.json", "booster.txt"}
-        assert (folder / "booster.txt").read_text().startswith("tree\n")
+        assert files.text("booster.txt").startswith("tree\n")
     else:
         assert names == {"model.json"}
         assert math.isfinite(document["scorecard"]["intercept"])
@@ -263,7 +265,7 @@ def test_the_registered_model_holds_no_pickle_and_no_class_of_ours(
 
 
 def test_the_registered_files_say_what_the_model_was_trained_on(risk_book: RiskBook, tmp_path: Path) -> None:
-    document = json.loads((risk_book.registered(tmp_path) / "model.json").read_text())
+    document = risk_book.registered().document()
     winner = risk_book.result.winner
     assert document["data_fingerprint"] == data_fingerprint(risk_book.book)
     assert document["kind"] == winner
@@ -308,11 +310,8 @@ def test_the_same_seed_gives_the_same_model_and_evaluations_again(
     assert again.average_precision_difference == risk_book.result.average_precision_difference
     assert (again.winner, again.gates) == (risk_book.result.winner, risk_book.result.gates)
     registry = ModelRegistry(f"sqlite:///{tmp_path / 'mlflow.db'}", tmp_path / "artifacts")
-    folders = (
-        risk_book.registered(tmp_path / "first"),
-        registry.model_folder("order-risk", again.version, tmp_path / "second"),
-    )
-    one, other = (json.loads((folder / "model.json").read_text()) for folder in folders)
+    one = risk_book.registered().document()
+    other = registry.verified_files("order-risk", again.version).document()
     assert {**one, "trained_at": None} == {**other, "trained_at": None}
 
 

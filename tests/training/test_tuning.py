@@ -1,6 +1,5 @@
 """Hyper-parameters chosen inside the training period, the same ones every time."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -174,12 +173,11 @@ def test_without_time_every_row_is_judged_once() -> None:
 def registered(result: TrainingResult, home: Path) -> tuple[dict[str, Any], bytes]:
     """The model's document without what differs by the hour, and its booster's text."""
     registry = ModelRegistry(f"sqlite:///{home / 'mlflow.db'}", home / "artifacts")
-    folder = registry.model_folder(result.model_name, result.version, home / f"v{result.version}")
-    document = json.loads((folder / "model.json").read_text())
+    files = registry.verified_files(result.model_name, result.version)
+    document = files.document()
     for name in ("trained_at", "data_fingerprint"):
         del document[name]
-    booster = folder / "booster.txt"
-    return document, booster.read_bytes() if booster.exists() else b""
+    return document, files.contents.get("booster.txt", b"")
 
 
 def trained_in(book: Path, home: Path, **asked: Any) -> TrainingResult:
@@ -223,9 +221,7 @@ def test_a_day_before_anything_matured_is_refused(small_book: Path, tmp_path: Pa
         trained_in(small_book, tmp_path, as_of_ms=DAY)
 
 
-def test_a_registered_model_reads_back_as_it_was(trained: Any, tmp_path: Path) -> None:
+def test_a_registered_model_reads_back_as_it_was(trained: Any) -> None:
     registry = ModelRegistry(trained.tracking_uri, trained.artifact_root)
-    folder = registry.model_folder("invoice-eligibility", "1", tmp_path)
-    document = json.loads((folder / "model.json").read_text())
-    model = read_model(document, folder)
-    assert model.kind == document["kind"] == trained.result.winner
+    files = registry.verified_files("invoice-eligibility", "1")
+    assert read_model(files).kind == files.document()["kind"] == trained.result.winner

@@ -367,10 +367,15 @@ def contract_candidate(
 
 
 def consistency_candidate(
-    model: str, *, compared: int, differences: Sequence[tuple[str, str, float, float]]
+    model: str,
+    *,
+    compared: int,
+    not_comparable: int,
+    differences: Sequence[tuple[str, str, float, float]],
 ) -> Candidate:
     """Features as they were logged online against the same rebuilt offline: any difference is an alarm.
 
+    not_comparable: decisions of another version of the features, which were left out.
     differences: decision or screening id, feature, logged value, rebuilt value.
     """
     if differences:
@@ -380,8 +385,12 @@ def consistency_candidate(
             f"{decisions:,} of {compared:,} decisions differ, in {len({one[1] for one in differences})} "
             f"features; the first: {decision}, {feature}: {logged!r} logged, {rebuilt!r} rebuilt"
         )
-    else:
+    elif compared:
         finding = f"{compared:,} decisions rebuilt, every feature the same to the bit"
+    else:
+        finding = "no decision was rebuilt"
+    if not_comparable:
+        finding += f"; {not_comparable:,} left out, they read another version of the features"
     return Candidate(
         section=Section.CONSISTENCY,
         model=model,

@@ -1,7 +1,5 @@
 """One champion in a window of time: its features and score, what it promises, and what came true."""
 
-import json
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -173,13 +171,12 @@ def watch_model(
             candidates=[unwatched_candidate(model, f"{note}; is BONITAS_HOME right?", Level.NOTICE)],
         )
     feature_set = FEATURE_SETS[model]
-    if registry.feature_set_version(model, version) != feature_set.version:
-        note = f"champion {version} reads features that are computed no more: train a new one"
+    not_served = registry.why_champion_is_not_served(model)
+    if not_served is not None:
+        note = f"champion {version} decides about nobody: {not_served}"
         return Watched(
             watch=ModelWatch(model=model, version=version, note=note),
-            candidates=[
-                unwatched_candidate(model, f"{note}; until then it decides about nobody", Level.ALARM)
-            ],
+            candidates=[unwatched_candidate(model, note, Level.ALARM)],
         )
     changes = [
         champion_candidate(model, change)
@@ -187,10 +184,8 @@ def watch_model(
         if period.window_from_ms <= round(change.at.timestamp() * 1000) < period.window_until_ms
     ]
     trained_until_ms = registry.trained_until_ms(model, version)
-    with tempfile.TemporaryDirectory() as scratch:
-        folder = registry.model_folder(model, version, Path(scratch))
-        document = json.loads((folder / "model.json").read_text())
-        scored = _scored(directory, model, period, read_model(document, folder), progress)
+    champion = read_model(registry.verified_files(model, version))
+    scored = _scored(directory, model, period, champion, progress)
     is_eligibility = model == INVOICE_ELIGIBILITY.name
     found = watch_scored(
         scored,

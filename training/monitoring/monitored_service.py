@@ -121,9 +121,14 @@ def live_checks(live: LiveRecord, period: Period) -> tuple[Drift | None, list[Ca
     # A wave of fraud meets one merchant at a time, so merchants are the unit here.
     candidates += _rate("release rate", verdicts.is_released, verdicts.at_ms, verdicts.merchant_id, period)
     candidates += [
-        consistency_candidate(found.model, compared=found.compared, differences=found.differences)
+        consistency_candidate(
+            found.model,
+            compared=found.compared,
+            not_comparable=found.not_comparable,
+            differences=found.differences,
+        )
         for found in live.comparisons
-        if found.compared
+        if found.compared or found.not_comparable
     ]
     return reasons, candidates
 

@@ -104,6 +104,12 @@ class MonitoringReport:
                     lines.append(f"    next: {check.next_step}")
         lines.append(f"  live decisions: {self.live_note}")
         lines += [f"  {watch.model}: {watch.note}" for watch in self.models]
+        lines += [
+            f"  {one.model}: {one.not_comparable:,} decisions read another version of the features and were "
+            "not rebuilt"
+            for one in self.comparisons
+            if one.not_comparable
+        ]
         return "\n".join(lines)
 
 

@@ -2,7 +2,7 @@
 
 import json
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from features.feature_sets import INVOICE_ELIGIBILITY
+from features.model_files import ModelFiles
 from serving.server import RunningServer, running_server
 from serving.settings import Settings
 from serving.store.api_keys import create_key
@@ -85,7 +86,9 @@ def write_model(directory: Path, document: Row) -> Path:
     return directory
 
 
-def register_champion(settings: Settings, model_directory: Path) -> str:
+def register_champion(
+    settings: Settings, model_directory: Path, *, before_it_is_champion: Callable[[], object] = lambda: None
+) -> str:
     from mlflow import MlflowClient
     from mlflow.exceptions import MlflowException
 
@@ -94,7 +97,12 @@ def register_champion(settings: Settings, model_directory: Path) -> str:
         client.create_registered_model(settings.model_name)
     except MlflowException:
         assert client.get_registered_model(settings.model_name)
-    version = client.create_model_version(settings.model_name, source=model_directory.as_uri()).version
+    version = client.create_model_version(
+        settings.model_name,
+        source=model_directory.as_uri(),
+        tags=ModelFiles.read(model_directory).fingerprint.to_tags(),
+    ).version
+    before_it_is_champion()
     client.set_registered_model_alias(settings.model_name, "champion", version)
     return str(version)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
+from features.model_files import ModelFiles
 from serving.model_watch import ModelRegistry
 from serving.replay import replay
 from serving.scorer import load_model
@@ -81,7 +82,7 @@ def swapping_shop(tmp_path: Path) -> Iterator[SwappingShop]:
         assert logged is not None
         assert logged.features is not None
         points = {
-            version: load_model(folder, name=settings.model_name, version=version)
+            version: load_model(ModelFiles.read(folder), name=settings.model_name, version=version)
             .score(list(logged.features))
             .points
             for version, folder in zip(versions, folders, strict=True)
@@ -130,7 +131,7 @@ def test_fifty_swaps_under_load_fail_no_request_and_every_decision_names_the_mod
         assert answer["score"] == points[answer["model"]["version"]], answer
     store = open_store(shop.settings.database_url)
     try:
-        registry = ModelRegistry(shop.settings.mlflow_uri)
+        registry = ModelRegistry(shop.settings.mlflow_uri, shop.settings.artifact_root)
         for answer in answers[:: max(1, len(answers) // 20)]:
             assert replay(store, registry, answer["decision_id"]).is_identical
     finally:

@@ -105,7 +105,7 @@ def test_twenty_policies_under_load_fail_no_request_and_each_explains_the_decisi
         later = iter(versions)
         assert all(version in later for version in seen), seen
         assert len(seen) > SWAPS // 2, "the load ran across the swaps"
-    registry = ModelRegistry(shop.settings.mlflow_uri)
+    registry = ModelRegistry(shop.settings.mlflow_uri, shop.settings.artifact_root)
     replayed = {answer["policy_version"]: answer["decision_id"] for answer in answers}
     assert len(replayed) > SWAPS // 4
     for decision_id in replayed.values():

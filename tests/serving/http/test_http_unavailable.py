@@ -1,4 +1,5 @@
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -46,13 +47,34 @@ def test_without_a_model_nobody_is_judged_but_a_minor_is_declined_until_a_champi
     unusable = a_model_document("scorecard", feature_set={"name": "invoice-eligibility", "version": "old"})
     register_champion(bare_shop.settings, write_model(tmp_path / "old", unusable))
     assert bare_shop.score("o-a", "adult")["outcome"] == "unavailable"
-    register_champion(bare_shop.settings, write_model(tmp_path / "new", a_model_document("scorecard")))
-    for _ in range(200):
-        approved = bare_shop.post("/v1/score", order_body("o-a", "adult"), Idempotency_Key="k").json()
-        if approved["outcome"] != "unavailable":
-            break
+
+    right = a_model_document("scorecard")
+    file = write_model(tmp_path / "new", right) / "model.json"
+    register_champion(bare_shop.settings, file.parent, before_it_is_champion=lambda: file.write_text("{}"))
+    eventually(lambda: '"model_file_differs"' in (bare_shop.settings.home / "server.log").read_text())
+    for number in range(3):
+        refused = bare_shop.score(f"o-{number}", "adult")
+        assert (refused["outcome"], refused["reasons"][0]["code"]) == ("unavailable", "no_model")
+    assert 'bonitas_model_not_usable{model="invoice-eligibility"} 1.0' in metrics(bare_shop)
+    assert 'bonitas_model_not_usable{model="order-risk"} 1.0' in metrics(bare_shop)
+    write_model(file.parent, right)
+    eventually(lambda: bare_shop.score("o-again", "adult")["outcome"] != "unavailable")
+    approved = bare_shop.post("/v1/score", order_body("o-a", "adult"), Idempotency_Key="k").json()
     assert approved["outcome"] == "approved"
     assert approved["model"]["version"] == "2"
+    assert 'bonitas_model_not_usable{model="invoice-eligibility"} 0.0' in metrics(bare_shop)
+
+
+def metrics(shop: Shop) -> str:
+    return shop.client.get("/metrics").text
+
+
+def eventually(found: Callable[[], bool]) -> None:
+    """Until it is so; what never happens fails the test."""
+    deadline = time.monotonic() + 60
+    while not found():
+        assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(0.1)
 
 
 def test_without_a_store_the_answer_is_unavailable_and_other_endpoints_say_so(tmp_path: Path) -> None:

@@ -22,12 +22,16 @@ def test_a_decision_comes_out_again_bit_for_bit_also_after_the_ledger_has_grown(
     ids.append(shop.score("o-r3", "replayed-minor")["decision_id"])
     ids.append(shop.score("o-r4", "nobody-knows-me")["decision_id"])
     store = open_store(shop.settings.database_url)
+    registry = ModelRegistry(shop.settings.mlflow_uri, shop.settings.artifact_root)
     try:
         for decision_id in ids:
-            result = replay(store, ModelRegistry(shop.settings.mlflow_uri), decision_id)
+            result = replay(
+                store, ModelRegistry(shop.settings.mlflow_uri, shop.settings.artifact_root), decision_id
+            )
             assert result.is_identical, result.to_json()
             assert result.answered == result.recomputed
+            assert result.to_json()["ledger_compared"] is True
         with pytest.raises(UnknownDecision):
-            replay(store, ModelRegistry(shop.settings.mlflow_uri), "none")
+            replay(store, registry, "none")
     finally:
         store.close()
