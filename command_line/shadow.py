@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from command_line.clock import midnight_ms
-from command_line.state import migrated, model_registry, opened_store, read_settings
+from command_line.state import migrated, model_registry, opened_store, read_settings, served_models
 from command_line.terminal import MODELS, CommandFailed, json_option, print_result, progress_bars
 
 if TYPE_CHECKING:
@@ -46,10 +46,9 @@ def start_shadow(model: str, version: str, by: str, reason: str, backfill_days: 
 
     Nobody sees its answers but `bonitas shadow report`. The champion cannot be its own shadow.
     """
-    from serving.model_watch import ModelRegistry as ServedModels
     from serving.model_watch import RegistryUnreachableError
     from serving.scorer import ModelNotUsableError
-    from serving.store.shadow_decisions import begin_shadow
+    from serving.store.shadow_decisions import begin_shadow, made_since
     from training import shadowing
 
     settings = read_settings()
@@ -59,7 +58,7 @@ def start_shadow(model: str, version: str, by: str, reason: str, backfill_days: 
     with model_registry() as registry, opened_store() as store:
 
         def begin() -> None:
-            ServedModels(settings.mlflow_uri).load(model, version)
+            served_models().load(model, version)
             with store.writing(f"shadow-{model}") as tx:
                 begin_shadow(
                     tx,
@@ -82,14 +81,27 @@ def start_shadow(model: str, version: str, by: str, reason: str, backfill_days: 
             )
         except (ModelNotUsableError, RegistryUnreachableError) as problem:
             raise CommandFailed(str(problem)) from problem
-    print_result(
-        {"model": model, "change": change.to_json()},
-        as_json,
-        lambda: click.echo(
+        with store.reading() as tx:
+            others = made_since(
+                tx,
+                question_of(model).subject,
+                model_name=model,
+                model_version=version,
+                feature_set_version=registry.feature_set_version(model, version),
+                after=question_of(model).subject.first_id_at(int(answers_from.timestamp() * 1000)),
+            ).other_features
+
+    def render() -> None:
+        click.echo(
             f"version {version} of {model} is the shadow now; it answers for decisions from "
             f"{answers_from:%Y-%m-%d %H:%M:%S}Z on"
-        ),
-    )
+        )
+        if others:
+            click.echo(
+                f"but not for {others:,} of them, which were made with another version of the features"
+            )
+
+    print_result({"model": model, "change": change.to_json(), "other_features": others}, as_json, render)
 
 
 def question_of(model: str) -> "Question":
@@ -200,7 +212,7 @@ def report_shadow(
     """
     from features.feature_sets import FEATURE_SETS
     from serving.shadow.report import shadow_report
-    from serving.store.shadow_decisions import made_since, progress_of
+    from serving.store.shadow_decisions import answered_feature_set, made_since, progress_of
     from training.stability import population_stability_index
 
     now = datetime.now(UTC)
@@ -223,13 +235,15 @@ def report_shadow(
             if since is not None:
                 since_ms = midnight_ms(since)
             after = question.subject.first_id_at(since_ms)
+            # What the version reads, not what this release computes: it may be a shadow of last year.
+            reads = answered_feature_set(tx, question.subject, model, version) or FEATURE_SETS[model].version
             made, made_since_start = (
                 made_since(
                     tx,
                     question.subject,
                     model_name=model,
                     model_version=version,
-                    feature_set_version=FEATURE_SETS[model].version,
+                    feature_set_version=reads,
                     after=question.subject.first_id_at(from_ms),
                 )
                 for from_ms in (since_ms, max(since_ms, known.answers_from_ms))

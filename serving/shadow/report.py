@@ -151,8 +151,9 @@ class ShadowReport:
 
     since_ms: decisions made from then on; until_ms: the newest that both answered, None where there is none.
     made: decisions of the window; not_comparable: made by the challenger itself, or without features that it
-    could score; before_start: made before the shadow began and never to be answered; waiting: not answered
-    yet; failed: the challenger failed. The others are compared.
+    could score; other_features: those of them that were made with another version of the features;
+    before_start: made before the shadow began and never to be answered; waiting: not answered yet;
+    failed: the challenger failed. The others are compared.
     differing: the newest decisions with different outcomes.
     """
 
@@ -164,6 +165,7 @@ class ShadowReport:
     until_ms: int | None
     made: int
     not_comparable: int
+    other_features: int
     before_start: int
     waiting: int
     failed: int
@@ -197,6 +199,8 @@ class ShadowReport:
             f"{self.made:,} made: {self.compared:,} compared, {self.waiting:,} wait for an answer, "
             f"{self.failed:,} where the challenger failed, {self.not_comparable:,} that it cannot answer"
         )
+        if self.other_features:
+            counts += f" ({self.other_features:,} of them were made with another version of the features)"
         if self.before_start:
             counts += f", {self.before_start:,} made before the shadow began"
         lines = [head, self.conclusion, "", counts]
@@ -339,6 +343,7 @@ def shadow_report(
         until_ms=compared[-1].as_of_ms if compared else None,
         made=made.made,
         not_comparable=made.not_comparable,
+        other_features=made.other_features,
         before_start=max(made.comparable - made_since_start.comparable - answered_before, 0),
         waiting=max(made_since_start.comparable - answered_since_start, 0),
         failed=len(answers) - len(compared),

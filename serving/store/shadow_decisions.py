@@ -371,11 +371,16 @@ def _shadow_decision(model_name: str, model_version: str, row: Sequence[Any]) ->
 
 @dataclass(frozen=True, kw_only=True)
 class MadeInWindow:
-    """Decisions or screenings of a window. own: made by the version itself; no_features: nothing to score."""
+    """Decisions or screenings of a window.
+
+    own: made by the version itself. no_features: nothing that it could score; other_features: those of them
+    that were made with another version of the features than it reads.
+    """
 
     made: int
     own: int
     no_features: int
+    other_features: int = 0
 
     @property
     def not_comparable(self) -> int:
@@ -388,6 +393,24 @@ class MadeInWindow:
         return self.made - self.not_comparable
 
 
+_MADE_IN = {Subject.DECISION: ("decisions", "decision_id"), Subject.SCREENING: ("screenings", "screening_id")}
+"""Table and key of what a challenger answers for."""
+
+
+def answered_feature_set(
+    tx: Transaction, subject: Subject, model_name: str, model_version: str
+) -> str | None:
+    """The version of the features that a challenger reads, by what it answered; None where it has not."""
+    table, key = _MADE_IN[subject]
+    rows = tx.execute(
+        f"SELECT made.feature_set_version FROM shadow_decisions AS given JOIN {table} AS made "  # noqa: S608 - constants
+        f"ON made.{key} = given.subject_id WHERE given.model_name = ? AND given.model_version = ? "
+        "ORDER BY given.subject_id DESC LIMIT 1",
+        (model_name, model_version),
+    )
+    return None if not rows or rows[0][0] is None else str(rows[0][0])
+
+
 def made_since(
     tx: Transaction,
     subject: Subject,
@@ -398,16 +421,23 @@ def made_since(
     after: str,
 ) -> MadeInWindow:
     """How many decisions or screenings there are beyond an id, and which a version cannot answer."""
-    table, key = {
-        Subject.DECISION: ("decisions", "decision_id"),
-        Subject.SCREENING: ("screenings", "screening_id"),
-    }[subject]
+    table, key = _MADE_IN[subject]
     rows = tx.execute(
         "SELECT count(*), "  # noqa: S608 - constants
         "coalesce(sum(CASE WHEN model_name = ? AND model_version = ? THEN 1 ELSE 0 END), 0), "
         "coalesce(sum(CASE WHEN model_name = ? AND feature_set_version = ? AND features IS NOT NULL "
-        f"THEN 0 ELSE 1 END), 0) FROM {table} WHERE {key} > ?",
-        (model_name, model_version, model_name, feature_set_version, after),
+        "THEN 0 ELSE 1 END), 0), "
+        "coalesce(sum(CASE WHEN model_name = ? AND feature_set_version <> ? AND features IS NOT NULL "
+        f"THEN 1 ELSE 0 END), 0) FROM {table} WHERE {key} > ?",
+        (
+            model_name,
+            model_version,
+            model_name,
+            feature_set_version,
+            model_name,
+            feature_set_version,
+            after,
+        ),
     )
-    made, own, no_features = (int(value) for value in rows[0])
-    return MadeInWindow(made=made, own=own, no_features=no_features)
+    made, own, no_features, other_features = (int(value) for value in rows[0])
+    return MadeInWindow(made=made, own=own, no_features=no_features, other_features=other_features)

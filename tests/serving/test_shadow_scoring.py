@@ -22,6 +22,7 @@ from serving.store.decision_log import append_decision, decision_of
 from serving.store.migrate import migrate
 from serving.store.shadow_decisions import (
     Subject,
+    answered_feature_set,
     begin_shadow,
     made_since,
     progress_of,
@@ -193,7 +194,9 @@ def test_what_the_challenger_decided_itself_or_cannot_score_is_left_out(desk: Sh
             feature_set_version=FEATURES,
             after=Subject.DECISION.first_id_at(START),
         )
-    assert (window.made, window.own, window.no_features) == (4, 1, 2)
+        read = answered_feature_set(tx, Subject.DECISION, MODEL, "2")
+    assert (window.made, window.own, window.no_features, window.other_features) == (4, 1, 2, 1)
+    assert read == FEATURES
 
 
 def test_a_challenger_that_crashes_is_counted_and_logged_once_and_the_next_decision_is_answered(
