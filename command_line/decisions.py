@@ -4,7 +4,7 @@ import sys
 
 import click
 
-from command_line.state import opened_store, read_settings
+from command_line.state import opened_store, served_models
 from command_line.terminal import CommandFailed, json_option, print_result
 
 
@@ -32,15 +32,19 @@ def show_decision(decision_id: str) -> None:
 @click.argument("decision_id")
 @json_option
 def replay_decision(decision_id: str, as_json: bool) -> None:
-    """Recompute a decision from what was stored; exit status 1 unless it comes out bit for bit the same."""
+    """Recompute a decision from what was stored; exit status 1 unless it comes out bit for bit the same.
+
+    The stored features are judged again whichever release computed them. What the ledger gives for that
+    moment is compared only where this release computes features as that one did; else the answer says so.
+    """
     from serving.domain.errors import UnknownDecision
-    from serving.model_watch import ModelRegistry, RegistryUnreachableError
+    from serving.model_watch import RegistryUnreachableError
     from serving.replay import replay
     from serving.scorer import ModelNotUsableError
 
     try:
         with opened_store() as store:
-            result = replay(store, ModelRegistry(read_settings().mlflow_uri), decision_id)
+            result = replay(store, served_models(), decision_id)
     except (UnknownDecision, ModelNotUsableError, RegistryUnreachableError) as problem:
         raise CommandFailed(str(problem)) from problem
 
@@ -53,6 +57,8 @@ def replay_decision(decision_id: str, as_json: bool) -> None:
             )
         for name in (*result.differences, *result.ledger_differences):
             click.echo(f"differs: {name}")
+        if result.ledger_not_compared is not None:
+            click.echo(result.ledger_not_compared)
 
     print_result(result.to_json(), as_json, render)
     if not result.is_identical:

@@ -9,6 +9,7 @@ import msgspec
 
 from data_contracts.customers import CUSTOMERS
 from data_contracts.row_check import rfc3339
+from features import feature_sets
 from features.feature_sets import FeatureSet
 from features.instants import DAY_MS
 from features.invoice_state import InvoiceState
@@ -30,7 +31,7 @@ from serving.domain.decision import (
 )
 from serving.domain.policy import Policy
 from serving.domain.reasons import MAXIMUM_REASONS, reason_text, recourse_text
-from serving.scorer import ChampionModel
+from serving.scorer import ReplayModel
 
 SCORE_GROUP = "score"
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -60,11 +61,12 @@ class DecisionInputs:
     features: tuple[float, ...]
 
     def to_record(self) -> dict[str, Any]:
-        """All but the features, as JSON values for the decision log."""
+        """All but the features, and the revision that derived them, as JSON values for the decision log."""
         return {
             "order": dict(self.order_row),
             "applicant": msgspec.to_builtins(self.applicant),
             "standing": msgspec.to_builtins(self.standing),
+            "engine_revision": feature_sets.ENGINE_REVISION,
         }
 
     @classmethod
@@ -179,7 +181,7 @@ def _address(row: Mapping[str, Any], group: str) -> Address:
 
 def judge(
     inputs: DecisionInputs,
-    model: ChampionModel | None,
+    model: ReplayModel | None,
     policy: Policy,
     *,
     as_of_ms: int,
@@ -187,6 +189,7 @@ def judge(
 ) -> Judgement:
     """Score and decide; a pure function of its arguments.
 
+    model: the one in force, or the one that made a decision which is replayed; it reads the inputs' features.
     technical_reason: why there is no model, where there is none.
     """
     order = order_of(inputs.order_row)
@@ -211,17 +214,17 @@ def judge(
     return Judgement(decision=decision, raw_log_odds=scored.raw_log_odds)
 
 
-def _contributions(model: ChampionModel, values: Sequence[float]) -> tuple[FeatureContribution, ...]:
+def _contributions(model: ReplayModel, values: Sequence[float]) -> tuple[FeatureContribution, ...]:
     return tuple(
         FeatureContribution(
-            feature=feature.name,
-            reason_code=feature.reason_code,
-            group=feature.group.value,
+            feature=column.name,
+            reason_code=column.reason_code,
+            group=column.group,
             value=value,
             contribution=contribution,
         )
-        for feature, value, contribution in zip(
-            model.feature_set.features, values, model.contributions(values), strict=True
+        for column, value, contribution in zip(
+            model.columns, values, model.contributions(values), strict=True
         )
     )
 

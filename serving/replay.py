@@ -1,16 +1,22 @@
-"""Recomputes a decision from what was stored, bit for bit, and its features from the ledger."""
+"""Recomputes a decision from what was stored, bit for bit, and its features from the ledger.
+
+The stored features are judged again whichever release computed them, because a model folder says what its
+columns mean. Computed anew from the ledger they are only where this release computes them the same way: under
+another feature set or revision of the engine a difference would say nothing about the decision.
+"""
 
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from features.feature_sets import FEATURE_SETS
+from features import feature_sets
+from features.feature_sets import FeatureSet
 from serving.checkout_judgement import DecisionInputs, answer_to_checkout, inputs_at, judge
 from serving.domain.errors import UnknownDecision
 from serving.domain.policy import parse_policy
 from serving.model_watch import ModelRegistry
-from serving.scorer import ChampionModel
+from serving.scorer import ModelNotUsableError, ReplayModel
 from serving.store.decision_log import LoggedDecision, decision_of
 from serving.store.ledger import credit_rows
 from serving.store.policies import policy_text
@@ -24,6 +30,7 @@ class ReplayResult:
     answered: the answer as it was given; recomputed: as it comes out now.
     differences: names of the answer's fields, and of the raw score, that are not the same.
     ledger_differences: features, or `applicant` or `standing`, that the ledger as of then gives otherwise.
+    ledger_not_compared: why the ledger was not asked, in a sentence; None where it was.
     """
 
     decision_id: str
@@ -31,10 +38,11 @@ class ReplayResult:
     recomputed: dict[str, Any]
     differences: tuple[str, ...]
     ledger_differences: tuple[str, ...]
+    ledger_not_compared: str | None
 
     @property
     def is_identical(self) -> bool:
-        """Whether everything came out the same, bit for bit."""
+        """Whether everything that was compared came out the same, bit for bit."""
         return not self.differences and not self.ledger_differences
 
     def to_json(self) -> dict[str, Any]:
@@ -43,6 +51,8 @@ class ReplayResult:
             "decision_id": self.decision_id,
             "identical": self.is_identical,
             "differences": list(self.differences),
+            "ledger_compared": self.ledger_not_compared is None,
+            "ledger_not_compared_because": self.ledger_not_compared,
             "ledger_differences": list(self.ledger_differences),
             "answered": self.answered,
             "recomputed": self.recomputed,
@@ -53,7 +63,7 @@ def replay(store: Store, registry: ModelRegistry, decision_id: str) -> ReplayRes
     """Decide again from the stored inputs, with the model and the policy of that time.
 
     Raises UnknownDecision, StoreUnavailable, and ModelNotUsableError or RegistryUnreachableError when
-    the model's version cannot be had any more.
+    the model's version cannot be had any more, or is not what was registered.
     """
     with store.reading() as tx:
         logged = decision_of(tx, decision_id)
@@ -82,41 +92,74 @@ def replay(store: Store, registry: ModelRegistry, decision_id: str) -> ReplayRes
     differences = [name for name in {**answered, **recomputed} if answered.get(name) != recomputed.get(name)]
     if judgement.raw_log_odds != record["raw_log_odds"]:
         differences.append("raw_log_odds")
-    from_ledger = inputs_at(
-        rows,
-        inputs.order_row,
-        reserved_cents=inputs.standing.reserved_cents,
-        as_of_ms=logged.as_of_ms,
-        feature_set=None if model is None else model.feature_set,
-    )
+    not_compared = _why_ledger_says_nothing(logged)
+    ledger_differences: tuple[str, ...] = ()
+    if not_compared is None:
+        feature_set = None if model is None else feature_sets.FEATURE_SETS[model.feature_set_name]
+        from_ledger = inputs_at(
+            rows,
+            inputs.order_row,
+            reserved_cents=inputs.standing.reserved_cents,
+            as_of_ms=logged.as_of_ms,
+            feature_set=feature_set,
+        )
+        ledger_differences = _ledger_differences(inputs, from_ledger, feature_set)
     return ReplayResult(
         decision_id=decision_id,
         answered=answered,
         recomputed=recomputed,
         differences=tuple(differences),
-        ledger_differences=_ledger_differences(inputs, from_ledger, model),
+        ledger_differences=ledger_differences,
+        ledger_not_compared=not_compared,
     )
 
 
-def _model(registry: ModelRegistry, logged: LoggedDecision) -> ChampionModel | None:
+def _model(registry: ModelRegistry, logged: LoggedDecision) -> ReplayModel | None:
     if logged.model_name is None or logged.model_version is None:
         return None
-    return registry.load(logged.model_name, logged.model_version)
+    model = registry.load_for_replay(logged.model_name, logged.model_version)
+    stored = (logged.feature_set_version, len(logged.features or ()))
+    if stored != (model.feature_set_version, len(model.columns)):
+        raise ModelNotUsableError(
+            f"decision {logged.decision_id} has {stored[1]} features of feature set {stored[0]}, "
+            f"{model.name} {model.version} reads {len(model.columns)} of {model.feature_set_version}"
+        )
+    return model
+
+
+def _why_ledger_says_nothing(logged: LoggedDecision) -> str | None:
+    """Why the ledger cannot be compared with; None where this release computes what it computed then."""
+    if logged.feature_set_version is not None:
+        computed = {feature_set.version for feature_set in feature_sets.FEATURE_SETS.values()}
+        if logged.feature_set_version in computed:
+            return None
+        then = f"feature set {logged.feature_set_version}"
+    else:
+        # Without a model the log has no feature set, but invoices and account were derived all the same.
+        revision = logged.record.get("engine_revision")
+        if revision == feature_sets.ENGINE_REVISION:
+            return None
+        then = (
+            "an earlier revision of the feature engine" if revision is None else f"engine revision {revision}"
+        )
+    return (
+        f"The decision was made under {then}, which this release does not compute: what was stored was "
+        "judged again, and the ledger was not compared."
+    )
 
 
 def _ledger_differences(
-    stored: DecisionInputs, from_ledger: DecisionInputs, model: ChampionModel | None
+    stored: DecisionInputs, from_ledger: DecisionInputs, feature_set: FeatureSet | None
 ) -> tuple[str, ...]:
     differences = []
     if stored.applicant != from_ledger.applicant:
         differences.append("applicant")
     if stored.standing != from_ledger.standing:
         differences.append("standing")
-    if model is not None:
-        names = FEATURE_SETS[model.feature_set.name].names
+    if feature_set is not None:
         differences += [
             name
-            for name, then, now in zip(names, stored.features, from_ledger.features, strict=True)
+            for name, then, now in zip(feature_set.names, stored.features, from_ledger.features, strict=True)
             if _bits([then]) != _bits([now])
         ]
     return tuple(differences)

@@ -15,8 +15,8 @@ from starlette.responses import Response
 
 from data_contracts.customers import CUSTOMERS
 from data_contracts.orders import ORDERS
-from features.declarations import Feature
 from features.feature_sets import FEATURE_SETS
+from features.model_columns import ModelColumn, columns_of
 from serving.console.locale_forms import Locale
 from serving.console.page_request import ConsoleRoute, PageRequest
 from serving.console.slow_reads import read_beside
@@ -27,7 +27,7 @@ from serving.domain.reasons import FALLBACK_LANGUAGE, LANGUAGES
 from serving.flow_overview import start_of
 from serving.model_watch import ModelRegistry, RegistryUnreachableError
 from serving.replay import ReplayResult, replay
-from serving.scorer import ChampionModel, ModelNotUsableError
+from serving.scorer import ModelNotUsableError, ReplayModel
 from serving.store.decision_log import LoggedDecision, decision_of
 from serving.store.decision_search import DecisionFilter, find_decisions
 
@@ -137,11 +137,15 @@ class ShownDifference:
 
 @dataclass(frozen=True, kw_only=True)
 class ShownReplay:
-    """What came of a replay. problem: why there is none, None where there is one."""
+    """What came of a replay. problem: why there is none, None where there is one.
+
+    ledger_not_compared: why the ledger was not asked, None where it was.
+    """
 
     is_identical: bool
     differences: tuple[ShownDifference, ...] = ()
     ledger_differences: tuple[str, ...] = ()
+    ledger_not_compared: str | None = None
     problem: str | None = None
 
 
@@ -336,44 +340,45 @@ async def _features(page: PageRequest, logged: LoggedDecision) -> ShownFeatures:
     """The features by name, with what was usual among customers who paid when the model was trained."""
     if logged.features is None or logged.model_name is None or logged.model_version is None:
         return ShownFeatures(features=(), remark="No model took part in this decision.")
-    declared = next(
+    columns = next(
         (
-            feature_set.features
+            columns_of(feature_set.features)
             for feature_set in FEATURE_SETS.values()
             if feature_set.version == logged.feature_set_version
         ),
         None,
     )
-    if declared is None:
-        remark = (
-            f"Feature set {logged.feature_set_version} is older than this release, which does not know the "
-            "names of its features; their values are shown in their order."
-        )
-        unnamed = tuple(_unnamed(place, value) for place, value in enumerate(logged.features, 1))
-        return ShownFeatures(features=unnamed, remark=remark)
+    remarks = []
+    if columns is None:
+        remarks.append(f"Feature set {logged.feature_set_version} is not the one that this release computes.")
     usual: Mapping[str, float | None] = {}
-    remark_on_usual = None
     try:
-        usual = (await _model(page, logged.model_name, logged.model_version)).typical_values
+        model = await _model(page, logged.model_name, logged.model_version)
     except ModelNotUsableError as problem:
-        remark_on_usual = f"What is usual is not known: {problem}"
+        remarks.append(f"What is usual is not known: {problem}")
     except RegistryUnreachableError:
-        remark_on_usual = "What is usual is not known: the model registry cannot be reached now."
-    features = tuple(
-        _shown_feature(feature, value, usual.get(feature.name))
-        for feature, value in zip(declared, logged.features, strict=True)
-    )
-    return ShownFeatures(features=features, remark=remark_on_usual)
+        remarks.append("What is usual is not known: the model registry cannot be reached now.")
+    else:
+        usual, columns = model.typical_values, model.columns
+    if columns is None or len(columns) != len(logged.features):
+        remarks.append("The names of its features are not known; their values are shown in their order.")
+        features = tuple(_unnamed(place, value) for place, value in enumerate(logged.features, 1))
+    else:
+        features = tuple(
+            _shown_feature(column, value, usual.get(column.name))
+            for column, value in zip(columns, logged.features, strict=True)
+        )
+    return ShownFeatures(features=features, remark=" ".join(remarks) or None)
 
 
-def _shown_feature(feature: Feature, value: float, usual: float | None) -> ShownFeature:
+def _shown_feature(column: ModelColumn, value: float, usual: float | None) -> ShownFeature:
     return ShownFeature(
-        name=feature.name,
-        description=feature.description,
-        unit=feature.unit,
-        group=feature.group.value,
+        name=column.name,
+        description=column.description,
+        unit=column.unit,
+        group=column.group,
         value=None if math.isnan(value) else value,
-        missing_means=feature.missing_means,
+        missing_means=column.missing_means,
         usual=usual,
     )
 
@@ -390,8 +395,8 @@ def _unnamed(place: int, value: float) -> ShownFeature:
     )
 
 
-async def _model(page: PageRequest, name: str, version: str) -> ChampionModel:
-    """A model's version: the one in force, or from the registry. Raises as `ModelRegistry.load`."""
+async def _model(page: PageRequest, name: str, version: str) -> ReplayModel:
+    """A model's version: the one in force, or from the registry. Raises as `load_for_replay`."""
     in_force = page.scope.model.model
     if in_force is not None and (in_force.name, in_force.version) == (name, version):
         return in_force
@@ -400,9 +405,9 @@ async def _model(page: PageRequest, name: str, version: str) -> ChampionModel:
 
 
 @lru_cache(maxsize=4)
-def _earlier_model(registry: ModelRegistry, name: str, version: str) -> ChampionModel:
+def _earlier_model(registry: ModelRegistry, name: str, version: str) -> ReplayModel:
     """A version never changes, so one reading serves all who look at its decisions."""
-    return registry.load(name, version)
+    return registry.load_for_replay(name, version)
 
 
 def _replayed(result: ReplayResult, logged: LoggedDecision, sees_all: bool) -> ShownReplay:
@@ -421,6 +426,7 @@ def _replayed(result: ReplayResult, logged: LoggedDecision, sees_all: bool) -> S
             for name in result.differences
         ),
         ledger_differences=result.ledger_differences,
+        ledger_not_compared=result.ledger_not_compared,
     )
 
 

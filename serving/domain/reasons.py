@@ -15,27 +15,36 @@ FALLBACK_LANGUAGE = "en"
 
 Values = Mapping[str, float]
 
+
+def _value(values: Values, default: float, *names: str) -> float:
+    """The value of the first of these features that the row has: releases name the same thing differently."""
+    return next((values[name] for name in names if name in values), default)
+
+
 _STANDS_ON: Mapping[str, Callable[[Values], bool]] = MappingProxyType(
     {
         "late_payments": lambda v: (
-            v.get("late_payment_days_sum_730d", v.get("late_payment_count_730d", 1)) > 0
-            or v.get("reminder_count_365d", 0) > 0
+            _value(v, 1, "late_payment_days_sum_730d", "late_payment_count_730d") > 0
+            or _value(v, 0, "reminder_count_365d") > 0
         ),
-        "open_overdue": lambda v: v.get("overdue_invoice_count_last", 1) > 0,
-        "unpaid_balances": lambda v: v.get("outstanding_cents_last", 1) > 0,
-        "many_credit_inquiries": lambda v: v.get("credit_inquiry_count_365d", 1) > 0,
-        "high_utilisation": lambda v: v.get("limit_utilisation_ratio_mean_185d", 1) > 0,
+        "open_overdue": lambda v: _value(v, 1, "overdue_invoice_count_last") > 0,
+        "unpaid_balances": lambda v: _value(v, 1, "outstanding_cents_last") > 0,
+        "many_credit_inquiries": lambda v: _value(v, 1, "credit_inquiry_count_365d") > 0,
+        "high_utilisation": lambda v: _value(v, 1, "limit_utilisation_ratio_mean_185d") > 0,
         "arrears_elsewhere": lambda v: (
-            v.get("statement_past_due_over_0d_count_185d", 1) > 0
-            or v.get("account_days_past_due_sum_last", 0) > 0
+            _value(v, 1, "statement_past_due_over_0d_count_185d") > 0
+            or _value(v, 0, "account_days_past_due_sum_last") > 0
         ),
-        "low_repayment": lambda v: v.get("statement_paid_ratio_185d", 0) < 1,
+        "low_repayment": lambda v: _value(v, 0, "statement_paid_ratio_185d") < 1,
         "frequent_instalments": lambda v: (
-            v.get("open_instalment_count_last", 1) > 0 or v.get("instalment_opened_count_365d", 0) > 0
+            _value(v, 1, "open_instalment_count_last") > 0 or _value(v, 0, "instalment_opened_count_365d") > 0
         ),
     }
 )
-"""What must be true of a customer before a reason may be named; a feature set without the feature passes."""
+"""What must be true of a customer before a reason may be named; a feature set without the feature passes.
+
+A feature that is renamed gets its new name beside the old one: decisions of earlier releases are replayed.
+"""
 
 
 def adverse_reasons(assessment: CreditAssessment, standing: AccountStanding) -> list[Reason]:

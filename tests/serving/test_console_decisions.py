@@ -1,6 +1,8 @@
 """The pages Decisions and Overview, through HTTP and a real sign-in: what they show, to whom, and how."""
 
+import json
 import re
+import shutil
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
@@ -11,6 +13,7 @@ from urllib.parse import unquote
 
 import pytest
 
+from features.model_files import ModelFiles
 from serving.checkout_scoring import score
 from serving.console import decision_page, overview_page
 from serving.domain.console_user import ConsoleRole
@@ -19,7 +22,13 @@ from serving.domain.reasons import REASON_CODES, RECOURSE_CODES, reason_text, re
 from serving.flow_overview import MEANINGS
 from serving.model_watch import ModelRegistry, ModelWatch, RegistryUnreachableError
 from serving.order_body import OrderBody
-from serving.scorer import ChampionModel, load_model
+from serving.scorer import (
+    ChampionModel,
+    ModelNotUsableError,
+    ReplayModel,
+    load_model,
+    load_replay_model,
+)
 from serving.store.api_keys import Caller, Role
 from serving.store.decision_log import decision_of
 from serving.store.store import Store
@@ -48,7 +57,7 @@ class OneModel(ModelRegistry):
     """A registry that knows one version of one model, and counts how often it was read."""
 
     def __init__(self, folder: Path) -> None:
-        super().__init__("sqlite:///not-asked.db")
+        super().__init__("sqlite:///not-asked.db", folder)
         self.folder = folder
         self.is_reachable = True
         self.loaded = 0
@@ -60,7 +69,19 @@ class OneModel(ModelRegistry):
         if not self.is_reachable:
             raise RegistryUnreachableError("away")
         self.loaded += 1
-        return load_model(self.folder, name=model_name, version=version)
+        return load_model(self.files(), name=model_name, version=version)
+
+    def load_for_replay(self, model_name: str, version: str) -> ReplayModel:
+        if not self.is_reachable:
+            raise RegistryUnreachableError("away")
+        self.loaded += 1
+        return load_replay_model(self.files(), name=model_name, version=version)
+
+    def files(self) -> ModelFiles:
+        try:
+            return ModelFiles.read(self.folder)
+        except OSError as problem:
+            raise ModelNotUsableError(str(problem)) from problem
 
 
 class Console:
@@ -367,6 +388,35 @@ def test_a_replay_names_exactly_what_differs(console: Console) -> None:
     assert "degraded_before" in page.text
     assert "applicant" in page.text
     assert "bit for bit" not in page.text
+
+
+def test_a_decision_of_another_release_is_shown_by_name_and_replayed_without_the_ledger(
+    console: Console, model_folder: Path, tmp_path: Path
+) -> None:
+    console.late_payer("late")
+    decision_id = console.decided("o1", "late")
+    document = json.loads((model_folder / "model.json").read_text())
+    document["feature_set"]["version"] = "of-old"
+    console.registry.folder = write_model(tmp_path / "older", document)
+    with console.store.writing("test") as tx:
+        tx.execute("UPDATE decisions SET feature_set_version = 'of-old', model_version = '0'")
+        tx.execute("UPDATE decisions SET record = replace(record, ?, ?)", ('"version":"1"', '"version":"0"'))
+        tx.execute("UPDATE ledger_events SET body = replace(body, '1977-07-17', '1977-07-18')")
+    browser = console.signed_in()
+    page = shown(browser, f"/decisions/{decision_id}")
+    assert "Feature set of-old is not the one that this release computes." in page.text
+    assert document["features"][0] in page.text
+    page = Page(browser.post(f"/decisions/{decision_id}/replay").text)
+    page.check()
+    assert "identical" in page.text
+    assert "ledger not compared" in page.text
+    assert "The decision was made under feature set of-old, which this release does not compute" in page.text
+    assert "the ledger as of then gives the same inputs" not in page.text
+    shutil.rmtree(console.registry.folder)
+    decision_page._earlier_model.cache_clear()
+    page = shown(browser, f"/decisions/{decision_id}")
+    assert "The names of its features are not known; their values are shown in their order." in page.text
+    assert "feature 1" in page.text
 
 
 def test_a_replay_without_the_registry_says_so(console: Console) -> None:
