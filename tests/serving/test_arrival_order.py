@@ -80,7 +80,7 @@ FACTS: tuple[tuple[str, Row], ...] = (
         ),
     ),
 )
-"""One customer's life. No two states of one thing began at one instant, and all rules between rows are kept."""
+"""One customer's life: no two states of one thing began at one instant, and every rule is kept."""
 
 
 @pytest.fixture(scope="module")
