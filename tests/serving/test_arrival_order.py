@@ -12,7 +12,6 @@ from data_contracts.ledger_contracts import CONTRACTS
 from features.feature_sets import INVOICE_ELIGIBILITY
 from serving.checkout_judgement import DecisionInputs, inputs_at
 from serving.store.ledger import AppendStatus, append, credit_rows, entity_of, held_count
-from serving.store.migrate import migrate
 from serving.store.store import Store, open_store
 from tests.builders import (
     DAY,
@@ -83,17 +82,9 @@ FACTS: tuple[tuple[str, Row], ...] = (
 """One customer's life: no two states of one thing began at one instant, and every rule is kept."""
 
 
-@pytest.fixture(scope="module")
-def template(tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    """An empty, migrated store, as bytes: copying is quicker than migrating."""
-    file = tmp_path_factory.mktemp("empty") / "bonitas.db"
-    migrate(f"sqlite:///{file}")
-    return file.read_bytes()
-
-
-def opened(folder: Path, template: bytes) -> Iterator[Store]:
+def opened(folder: Path, empty_sqlite: bytes) -> Iterator[Store]:
     file = folder / "bonitas.db"
-    file.write_bytes(template)
+    file.write_bytes(empty_sqlite)
     store = open_store(f"sqlite:///{file}")
     yield store
     store.close()
@@ -122,12 +113,12 @@ def all_arrive(store: Store, facts: list[tuple[str, Row]]) -> DecisionInputs:
 @examples(5_000)
 @given(arrivals=st.permutations(FACTS))
 def test_in_whatever_order_facts_arrive_the_checkout_sees_the_same_in_the_end(
-    tmp_path_factory: pytest.TempPathFactory, template: bytes, arrivals: list[tuple[str, Row]]
+    tmp_path_factory: pytest.TempPathFactory, empty_sqlite: bytes, arrivals: list[tuple[str, Row]]
 ) -> None:
     folder = tmp_path_factory.mktemp("arrivals")
-    for store in opened(folder, template):
+    for store in opened(folder, empty_sqlite):
         as_they_happened = all_arrive(store, list(FACTS))
-    for store in opened(folder, template):
+    for store in opened(folder, empty_sqlite):
         assert all_arrive(store, list(arrivals)) == as_they_happened
     applicant: Any = as_they_happened.applicant
     assert (applicant.identity_status, applicant.phone_confirmed) == ("verified", False)
