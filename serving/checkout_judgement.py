@@ -16,6 +16,7 @@ from features.invoice_state import InvoiceState
 from features.online import LedgerRows, features_at, invoice_states, visible_rows
 from features.settlement_terms import USUAL_TERMS
 from serving.domain.checkout_decision import alternatives, decide
+from serving.domain.credit_limit import without_limit_growth
 from serving.domain.decision import (
     AccountStanding,
     Address,
@@ -27,6 +28,7 @@ from serving.domain.decision import (
     Outcome,
     OverdueInvoice,
     Reason,
+    RepaidInvoice,
     TechnicalFailure,
 )
 from serving.domain.policy import Policy
@@ -132,10 +134,21 @@ def _standing(states: Mapping[str, InvoiceState], reserved_cents: int, as_of_ms:
     outstanding_cents = 0
     paid_invoice_count = 0
     overdue: list[OverdueInvoice] = []
+    repaid: list[RepaidInvoice] = []
     for invoice_id, state in sorted(states.items()):
         outstanding_cents += state.outstanding_cents
         if state.paid_at is not None and not state.cancelled:
             paid_invoice_count += 1
+            # What is still owed of an invoice that counts as paid was not repaid.
+            repaid_cents = state.net_amount_cents - state.outstanding_cents
+            if repaid_cents > 0:
+                repaid.append(
+                    RepaidInvoice(
+                        repaid_cents=repaid_cents,
+                        days_since_paid=(as_of_ms - state.paid_at) // DAY_MS,
+                        on_time=state.paid_on_time,
+                    )
+                )
         if state.is_overdue(as_of_ms):
             overdue.append(
                 OverdueInvoice(
@@ -150,6 +163,7 @@ def _standing(states: Mapping[str, InvoiceState], reserved_cents: int, as_of_ms:
         reserved_cents=reserved_cents,
         overdue_invoices=tuple(overdue),
         paid_invoice_count=paid_invoice_count,
+        repaid_invoices=tuple(repaid),
     )
 
 
@@ -214,6 +228,29 @@ def judge(
     return Judgement(decision=decision, raw_log_odds=scored.raw_log_odds)
 
 
+def decided_without_limit_growth(
+    inputs: DecisionInputs, decision: Decision, policy: Policy, *, as_of_ms: int
+) -> Decision:
+    """What the same score would have led to without the policy's [limit_growth].
+
+    decision: the answer under the policy. Without a score nothing depends on limits: it stays as it is.
+    A refusal by score names no contributions.
+    """
+    if decision.score is None or decision.probability_of_default is None:
+        return decision
+    assessment = CreditAssessment(
+        probability_of_default=decision.probability_of_default, score=decision.score
+    )
+    return decide(
+        order_of(inputs.order_row),
+        inputs.applicant,
+        inputs.standing,
+        assessment,
+        without_limit_growth(policy),
+        as_of=moment(as_of_ms),
+    )
+
+
 def _contributions(model: ReplayModel, values: Sequence[float]) -> tuple[FeatureContribution, ...]:
     return tuple(
         FeatureContribution(
@@ -237,6 +274,7 @@ def unavailable(order_row: Mapping[str, Any], policy: Policy, failure: Technical
         probability_of_default=None,
         limit_cents=None,
         available_cents=None,
+        limit_basis=None,
         reasons=(Reason(code=failure.code, group="technical"),),
         failed_rules=(),
         alternatives=alternatives(order_of(order_row), None, (), policy),
@@ -268,6 +306,7 @@ def answer_to_checkout(
         "probability_of_default": decision.probability_of_default,
         "limit_cents": decision.limit_cents,
         "available_cents": decision.available_cents,
+        "limit_basis": None if decision.limit_basis is None else decision.limit_basis.value,
         "reasons": [
             {
                 "code": reason.code,

@@ -5,7 +5,7 @@ from typing import Any
 from data_contracts.json_schema import json_schema
 from data_contracts.ledger_contracts import ALL_CONTRACTS
 from serving.case_review import Step
-from serving.domain.decision import Outcome
+from serving.domain.decision import LimitBasis, Outcome
 from serving.domain.investigation import Finding, InvestigationState, Trigger
 from serving.domain.policy import ALTERNATIVE_NAMES
 from serving.domain.stop_request import (
@@ -52,6 +52,11 @@ def _decision_schema() -> dict[str, Any]:
             "probability_of_default": {"type": ["number", "null"], "minimum": 0, "maximum": 1},
             "limit_cents": _CENTS_OR_NULL,
             "available_cents": _CENTS_OR_NULL,
+            "limit_basis": {
+                "enum": [*(basis.value for basis in LimitBasis), None],
+                "description": "what bounds the limit; null where none was computed, or where the policy's "
+                "limits do not grow with what was repaid",
+            },
             "reasons": {**_list(_object({**rule, "text": _TEXT})), "maxItems": 4},
             "failed_rules": _list(_object(rule)),
             "alternatives": _list({"enum": sorted(ALTERNATIVE_NAMES)}),

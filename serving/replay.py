@@ -7,7 +7,7 @@ another feature set or revision of the engine a difference would say nothing abo
 
 import struct
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from features import feature_sets
@@ -103,6 +103,9 @@ def replay(store: Store, registry: ModelRegistry, decision_id: str) -> ReplayRes
             as_of_ms=logged.as_of_ms,
             feature_set=feature_set,
         )
+        if "repaid_invoices" not in record["standing"]:
+            # A decision from before limits grew with them did not keep them.
+            from_ledger = replace(from_ledger, standing=replace(from_ledger.standing, repaid_invoices=()))
         ledger_differences = _ledger_differences(inputs, from_ledger, feature_set)
     return ReplayResult(
         decision_id=decision_id,

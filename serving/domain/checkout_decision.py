@@ -3,6 +3,7 @@
 from dataclasses import replace
 from datetime import UTC, date, datetime
 
+from serving.domain.credit_limit import CreditLimit, credit_limit, cut_off
 from serving.domain.decision import (
     AccountStanding,
     Applicant,
@@ -18,10 +19,11 @@ from serving.domain.decision import (
 from serving.domain.policy import AlternativePolicy, Policy
 from serving.domain.policy_rules import RuleInput, failed_rules, residence_of
 from serving.domain.reasons import MAXIMUM_REASONS, adverse_reasons
-from serving.domain.recourse import Case, recourse_of
+from serving.domain.recourse import CREDIT_LIMIT, SCORE_TOO_LOW, Case, recourse_of
 
-CREDIT_LIMIT = "credit_limit"
-SCORE_TOO_LOW = "score_below_cut_off"
+LIMIT_GROWS = "limit_grows_with_repayment"
+"""The reason for a refusal that only the growth of the limit causes; the failed rule is the limit all the
+same."""
 
 
 def local_date(as_of: datetime, applicant: Applicant | None, policy: Policy) -> date:
@@ -49,15 +51,20 @@ def decide(
     decision = _decide_without_recourse(order, applicant, standing, assessment, policy, as_of)
     if decision.outcome is not Outcome.DECLINED:
         return decision
+
+    def judged(case: Case, taken_as_mended: frozenset[str]) -> Decision:
+        return _decide_without_recourse(
+            case.order,
+            case.applicant,
+            case.standing,
+            assessment,
+            policy,
+            as_of,
+            taken_as_mended=taken_as_mended,
+        )
+
     case = Case(order=order, applicant=applicant, standing=standing)
-    steps, mended = recourse_of(decision.failed_rules, case, policy, as_of)
-    if mended is None:
-        return replace(decision, recourse=steps)
-    better = _decide_without_recourse(
-        mended.order, mended.applicant, mended.standing, assessment, policy, as_of, details_are_plausible=True
-    )
-    is_sufficient = better.outcome is Outcome.APPROVED
-    return replace(decision, recourse=tuple(replace(step, sufficient=is_sufficient) for step in steps))
+    return replace(decision, recourse=recourse_of(decision, case, judged, policy, as_of))
 
 
 def _decide_without_recourse(
@@ -68,12 +75,12 @@ def _decide_without_recourse(
     policy: Policy,
     as_of: datetime,
     *,
-    details_are_plausible: bool = False,
+    taken_as_mended: frozenset[str] = frozenset(),
 ) -> Decision:
     """The decision itself.
 
-    details_are_plausible: take the order's details as corrected; what they will then say, only the
-        customer knows.
+    taken_as_mended: codes of knock-out rules to leave out, because only the customer or time can say what
+        holds once they are mended.
     """
     known_standing = standing if isinstance(standing, AccountStanding) else None
     known_assessment = assessment if isinstance(assessment, CreditAssessment) else None
@@ -87,32 +94,32 @@ def _decide_without_recourse(
             local_date=local_date(as_of, applicant, policy),
         )
     )
-    if details_are_plausible:
-        failures = tuple(failure for failure in failures if failure.code != "implausible_detail")
+    if taken_as_mended:
+        failures = tuple(failure for failure in failures if failure.code not in taken_as_mended)
     technical = next((part for part in (standing, assessment) if isinstance(part, TechnicalFailure)), None)
-    limit_cents = available_cents = None
+    limit: CreditLimit | None = None
+    available_cents: int | None = None
     if known_standing is not None and known_assessment is not None:
-        limit_cents = credit_limit_cents(known_assessment.score, known_standing.paid_invoice_count, policy)
-        available_cents = max(limit_cents - known_standing.exposure_cents, 0)
+        limit = credit_limit(known_assessment.score, known_standing, policy)
+        available_cents = max(limit.cents - known_standing.exposure_cents, 0)
     reasons = most_decisive(failures, MAXIMUM_REASONS)
     if failures:
         outcome = Outcome.DECLINED
-    elif technical is not None or known_standing is None or known_assessment is None:
+    elif technical is not None or known_standing is None or known_assessment is None or limit is None:
         outcome = Outcome.UNAVAILABLE
         code = technical.code if technical is not None else "service_incomplete"
         reasons = (Reason(code=code, group="technical"),)
     else:
-        failures, reasons = _judge_credit(
-            order, known_standing, known_assessment, policy, available_cents or 0
-        )
+        failures, reasons = _judge_credit(order, known_standing, known_assessment, policy, limit)
         outcome = Outcome.DECLINED if failures else Outcome.APPROVED
     score = known_assessment.score if known_assessment else None
     return Decision(
         outcome=outcome,
         score=score,
         probability_of_default=known_assessment.probability_of_default if known_assessment else None,
-        limit_cents=limit_cents,
+        limit_cents=None if limit is None else limit.cents,
         available_cents=available_cents,
+        limit_basis=None if limit is None else limit.basis,
         reasons=reasons,
         failed_rules=failures,
         alternatives=(() if outcome is Outcome.APPROVED else alternatives(order, score, failures, policy)),
@@ -127,41 +134,35 @@ def _judge_credit(
     standing: AccountStanding,
     assessment: CreditAssessment,
     policy: Policy,
-    available_cents: int,
+    limit: CreditLimit,
 ) -> tuple[tuple[RuleFailure, ...], tuple[Reason, ...]]:
     """Score and limit, once no knock-out rule failed."""
     failures: list[RuleFailure] = []
     reasons: list[Reason] = []
-    if assessment.score < cut_off(standing.paid_invoice_count, policy):
+    if assessment.score < cut_off(standing, policy):
         failures.append(RuleFailure(code=SCORE_TOO_LOW, group="score", field=None))
         reasons += adverse_reasons(assessment, standing)
-    if order.amount_cents > available_cents:
+    total_cents = standing.exposure_cents + order.amount_cents
+    if total_cents > limit.cents:
+        available_cents = max(limit.cents - standing.exposure_cents, 0)
         data = (("available_cents", available_cents), ("currency", order.currency))
         over = RuleFailure(code=CREDIT_LIMIT, group="limit", field="/amount_cents", data=data)
         failures.append(over)
         if len(reasons) < MAXIMUM_REASONS:
-            reasons.append(Reason(code=over.code, group=over.group, field=over.field, data=over.data))
+            reasons.append(_limit_reason(over, total_cents, policy, limit))
     return tuple(failures), tuple(reasons)
 
 
-def cut_off(paid_invoice_count: int, policy: Policy) -> int:
-    """The score that is needed for invoice."""
-    is_known = paid_invoice_count >= policy.known_paid_invoices
-    return policy.cut_off_known if is_known else policy.cut_off_stranger
-
-
-def credit_limit_cents(score: int, paid_invoice_count: int, policy: Policy) -> int:
-    """The customer's limit by score band and history; 0 below the first band."""
-    limit = 0
-    for band in policy.limits:
-        if score >= band.from_points:
-            if paid_invoice_count >= policy.established_paid_invoices:
-                limit = band.established_cents
-            elif paid_invoice_count >= policy.known_paid_invoices:
-                limit = band.known_cents
-            else:
-                limit = band.stranger_cents
-    return limit
+def _limit_reason(over: RuleFailure, total_cents: int, policy: Policy, limit: CreditLimit) -> Reason:
+    growth = policy.limit_growth
+    if growth is None or total_cents > limit.without_growth_cents:
+        return Reason(code=over.code, group=over.group, field=over.field, data=over.data)
+    return Reason(
+        code=LIMIT_GROWS,
+        group=over.group,
+        field=over.field,
+        data=(*over.data, ("counts_after_days", growth.counts_after_days)),
+    )
 
 
 def alternatives(

@@ -18,6 +18,17 @@ class Outcome(enum.Enum):
     UNAVAILABLE = "unavailable"
 
 
+class LimitBasis(enum.Enum):
+    """The closed list of what a credit limit rests on: of all that bounds it, what was tightest."""
+
+    FIRST_ORDERS = "first_orders"
+    """What the score grants to whoever has not repaid enough for more."""
+    SCORE_AND_HISTORY = "score_and_history"
+    """The amount of the score band for a customer who is known or established."""
+    LARGEST_INVOICE_PAID = "largest_invoice_paid"
+    SUM_REPAID = "sum_repaid"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Address:
     """A postal address as checkout sent it; None where it was left out."""
@@ -68,17 +79,33 @@ class OverdueInvoice:
     paused: bool
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RepaidInvoice:
+    """An invoice that was paid in full, with money and not only with credit notes.
+
+    repaid_cents: the money that stayed with us, so at most the invoice after its credit notes.
+    days_since_paid: whole days since it was paid in full. on_time: whether that was in time.
+    """
+
+    repaid_cents: int
+    days_since_paid: int
+    on_time: bool
+
+
 @dataclass(frozen=True, kw_only=True)
 class AccountStanding:
-    """What the customer owes us now, and how often they paid. Amounts in minor units.
+    """What the customer owes us now, and what they paid. Amounts in minor units.
 
     reserved_cents: other orders that were approved and are not yet invoiced.
+    paid_invoice_count: invoices paid in full, each once, however small and however fresh.
+    repaid_invoices: what a limit grows with; empty in the records of decisions that did not keep them.
     """
 
     outstanding_cents: int
     reserved_cents: int
     overdue_invoices: tuple[OverdueInvoice, ...]
     paid_invoice_count: int
+    repaid_invoices: tuple[RepaidInvoice, ...] = ()
 
     @property
     def exposure_cents(self) -> int:
@@ -154,6 +181,8 @@ class Decision:
 
     limit_cents, available_cents: None when no limit was computed. available_cents is what is left of
         the limit before this order.
+    limit_basis: None when no limit was computed, and under a policy whose limits do not grow with what was
+        repaid.
     failed_rules: every rule that failed; reasons: at most four, the most decisive first.
     degraded: the answer was given without everything that normally takes part in it.
     """
@@ -163,6 +192,7 @@ class Decision:
     probability_of_default: float | None
     limit_cents: int | None
     available_cents: int | None
+    limit_basis: LimitBasis | None
     reasons: tuple[Reason, ...]
     failed_rules: tuple[RuleFailure, ...]
     alternatives: tuple[str, ...]

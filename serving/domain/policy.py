@@ -44,6 +44,23 @@ class LimitBand:
 
 
 @dataclass(frozen=True, kw_only=True)
+class LimitGrowthPolicy:
+    """How a credit limit grows with what was repaid; see `credit_limit.credit_limit`.
+
+    counts_after_days: an invoice counts so many whole days after it was paid in full.
+    counted_from_cents: a paid invoice makes a customer known or established once for each time that this
+        amount goes into it; below it, not at all.
+    largest_paid_multiple_percent: the limit in per cent of the largest invoice that was paid on time.
+    repaid_multiple_percent: the limit in per cent of all that was repaid, late or not.
+    """
+
+    counts_after_days: int
+    counted_from_cents: int
+    largest_paid_multiple_percent: int
+    repaid_multiple_percent: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class AlternativePolicy:
     """Another way to pay, and when it is offered."""
 
@@ -95,6 +112,7 @@ class ProviderPolicy:
 class Policy:
     """One version of the policy. Amounts in minor units of the residence country's currency.
 
+    limit_growth: None for a policy whose limits go by score and number of paid invoices alone.
     costs: None for a policy that does not say them, as those before costs were part of it; a backtest
         under it has no amounts of margin and loss.
     """
@@ -113,6 +131,7 @@ class Policy:
     known_paid_invoices: int
     established_paid_invoices: int
     limits: tuple[LimitBand, ...]
+    limit_growth: LimitGrowthPolicy | None
     countries: Mapping[str, CountryPolicy]
     alternatives: tuple[AlternativePolicy, ...]
     order_risk: OrderRiskPolicy
@@ -166,6 +185,9 @@ class _Reader:
             known_paid_invoices=self._number(history, "known_paid_invoices", "history.", 1, 1000),
             established_paid_invoices=self._number(history, "established_paid_invoices", "history.", 1, 1000),
             limits=tuple(self._limit(entry, i) for i, entry in enumerate(self._tables(top, "limits"))),
+            limit_growth=(
+                self._limit_growth(self._table(top, "limit_growth", "")) if "limit_growth" in top else None
+            ),
             countries=self._countries(self._table(top, "countries", "")),
             alternatives=tuple(
                 self._alternative(entry, i) for i, entry in enumerate(self._tables(top, "alternatives"))
@@ -292,6 +314,19 @@ class _Reader:
         )
         self._refuse_rest(entry, prefix)
         return band
+
+    def _limit_growth(self, entry: dict[str, Any]) -> LimitGrowthPolicy:
+        prefix = "limit_growth."
+        read = LimitGrowthPolicy(
+            counts_after_days=self._number(entry, "counts_after_days", prefix, 0, 3650),
+            counted_from_cents=self._number(entry, "counted_from_cents", prefix, 1, 10**9),
+            largest_paid_multiple_percent=self._number(
+                entry, "largest_paid_multiple_percent", prefix, 0, 100_000
+            ),
+            repaid_multiple_percent=self._number(entry, "repaid_multiple_percent", prefix, 0, 100_000),
+        )
+        self._refuse_rest(entry, prefix)
+        return read
 
     def _countries(self, entries: dict[str, Any]) -> dict[str, CountryPolicy]:
         countries = {}

@@ -128,6 +128,13 @@ _TEXTS: Mapping[str, Mapping[str, str]] = MappingProxyType(
             "en": "The order is above the available limit of {available_cents}.",
             "de": "Die Bestellung übersteigt den verfügbaren Rahmen von {available_cents}.",
         },
+        "limit_grows_with_repayment": {
+            "en": "The limit grows with what was repaid: {available_cents} is available now. "
+            "An invoice counts {counts_after_days} days after it was paid.",
+            "de": "Der Rahmen wächst mit dem, was zurückgezahlt wurde: "
+            "Verfügbar sind jetzt {available_cents}. "
+            "Eine Rechnung zählt {counts_after_days} Tage nach ihrer Bezahlung.",
+        },
         "late_payments": {
             "en": "Invoices were paid late in the past.",
             "de": "Rechnungen wurden in der Vergangenheit verspätet bezahlt.",

@@ -1,6 +1,6 @@
-"""What would change the answer: for each failed rule the step that mends it, and the case once mended."""
+"""What would change the answer: for each failed rule the step that mends it, tried out by judging again."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from types import MappingProxyType
@@ -8,12 +8,19 @@ from types import MappingProxyType
 from serving.domain.decision import (
     AccountStanding,
     Applicant,
+    Decision,
     Order,
+    Outcome,
     Recourse,
     RuleFailure,
     TechnicalFailure,
 )
 from serving.domain.policy import Policy
+
+CREDIT_LIMIT = "credit_limit"
+SCORE_TOO_LOW = "score_below_cut_off"
+STAY_UNDER_AMOUNT = "stay_under_amount"
+REACH_AMOUNT = "reach_amount"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +58,7 @@ def _invoice_settled(given: _Situation) -> Case:
         return given.case
     invoice_id = dict(given.failure.data)["invoice_id"]
     left = tuple(invoice for invoice in standing.overdue_invoices if invoice.invoice_id != invoice_id)
-    outstanding = standing.outstanding_cents - given.whole_number("outstanding_cents")
+    outstanding = max(standing.outstanding_cents - given.whole_number("outstanding_cents"), 0)
     return replace(
         given.case, standing=replace(standing, overdue_invoices=left, outstanding_cents=outstanding)
     )
@@ -85,17 +92,24 @@ def _amount_raised(given: _Situation) -> Case:
     return given.with_order(amount_cents=given.policy.minimum_order_cents)
 
 
-def _amount_within_limit(given: _Situation) -> Case:
-    return given.with_order(amount_cents=given.whole_number("available_cents"))
+def _amount_within_limit(given: _Situation) -> Case | None:
+    available_cents = given.whole_number("available_cents")
+    if available_cents < given.policy.minimum_order_cents:
+        return None
+    return given.with_order(amount_cents=available_cents)
 
 
-def _as_it_is(given: _Situation) -> Case:
-    return given.case
+Mend = Callable[[_Situation], Case | None]
+"""How the case looks once a step is taken; None where the step does not exist in this situation."""
 
+TAKEN_AS_MENDED: Mapping[str, str] = MappingProxyType({"implausible_detail": "correct_field"})
+"""Rules whose step cannot be tried out, because only the customer knows what the field will say."""
+TAKES_TIME: Mapping[str, str] = MappingProxyType(
+    {"under_age": "wait_for_age", "customer_unknown": "open_account"}
+)
+"""Rules whose step nobody can take today: what suffices with it cannot be said."""
 
-Mend = Callable[[_Situation], Case]
-
-_STEPS: Mapping[str, tuple[str, Mend | None]] = MappingProxyType(
+_MENDS: Mapping[str, tuple[str, Mend]] = MappingProxyType(
     {
         "open_arrears": ("settle_invoice", _invoice_settled),
         "identity_not_verified": ("verify_identity", _identity_verified),
@@ -104,35 +118,73 @@ _STEPS: Mapping[str, tuple[str, Mend | None]] = MappingProxyType(
         "phone_not_confirmed": ("confirm_phone", _phone_confirmed),
         "personal_data_not_current": ("confirm_personal_data", _personal_data_confirmed),
         "other_currency": ("order_in_currency", _in_currency),
-        "amount_too_large": ("stay_under_amount", _amount_lowered),
-        "amount_too_small": ("reach_amount", _amount_raised),
-        "credit_limit": ("stay_under_amount", _amount_within_limit),
-        "implausible_detail": ("correct_field", _as_it_is),
-        "under_age": ("wait_for_age", None),
-        "customer_unknown": ("open_account", None),
+        "amount_too_large": (STAY_UNDER_AMOUNT, _amount_lowered),
+        "amount_too_small": (REACH_AMOUNT, _amount_raised),
+        CREDIT_LIMIT: (STAY_UNDER_AMOUNT, _amount_within_limit),
     }
 )
-"""The step for each failed rule, and how the case looks once it is taken; None when time must pass."""
+"""The step for each failed rule that can be mended today, and how the case looks once it is taken."""
 
 
 def recourse_of(
-    failures: Sequence[RuleFailure], case: Case, policy: Policy, as_of: datetime
-) -> tuple[tuple[Recourse, ...], Case | None]:
-    """The steps that mend the failures, and the case once all are taken.
+    declined: Decision,
+    case: Case,
+    judged: Callable[[Case, frozenset[str]], Decision],
+    policy: Policy,
+    as_of: datetime,
+) -> tuple[Recourse, ...]:
+    """The steps that mend a refusal, each `sufficient` where all of them together lead to an approval.
 
-    The case is None where a failure has no step, or one that cannot be tried out today.
+    The mended case is judged again, and what fails only then is mended too, until nothing more changes. So
+    an order over 5,000.01 with 299.00 available is told to stay at or below 299.00, not 5,000.00: of several
+    amounts the smallest is named. No amount is named where none helps: less than the smallest order is
+    available, or something other than the score still refuses the mended case.
+
+    judged: decides a case, leaving out the knock-out rules with the given codes.
     """
-    steps: list[Recourse] = []
-    mended: Case | None = case
-    for failure in failures:
-        is_limit_used_up = failure.code == "credit_limit" and not dict(failure.data)["available_cents"]
-        code, mend = _STEPS.get(failure.code, (None, None))
-        if code is None or is_limit_used_up:
-            mended = None
-            continue
-        steps.append(Recourse(code=code, field=failure.field, data=failure.data))
-        if mend is None:
-            mended = None
-        elif mended is not None:
-            mended = mend(_Situation(case=mended, failure=failure, policy=policy, as_of=as_of))
-    return tuple(steps), mended
+    steps: dict[tuple[object, ...], Recourse] = {}
+    taken_as_mended: set[str] = set()
+    can_suffice = True
+    decision = declined
+    while decision.failed_rules:
+        before = case, set(taken_as_mended)
+        for failure in decision.failed_rules:
+            code, mended = _mended(_Situation(case=case, failure=failure, policy=policy, as_of=as_of))
+            if code is None:
+                can_suffice = False
+                continue
+            if mended is None:
+                taken_as_mended.add(failure.code)
+                can_suffice &= failure.code not in TAKES_TIME
+            else:
+                case = mended
+            # An amount that was named before was larger: the later one stands for both.
+            is_amount = code == STAY_UNDER_AMOUNT
+            steps[(code,) if is_amount else (code, failure.field, failure.data)] = Recourse(
+                code=code, field=failure.field, data=failure.data
+            )
+        if before == (case, taken_as_mended):
+            break
+        decision = judged(case, frozenset(taken_as_mended))
+    is_approved = decision.outcome is Outcome.APPROVED
+    only_score_refuses = {failure.code for failure in decision.failed_rules} == {SCORE_TOO_LOW}
+    return tuple(
+        replace(step, sufficient=is_approved and can_suffice)
+        for step in steps.values()
+        if is_approved or only_score_refuses or step.code not in {STAY_UNDER_AMOUNT, REACH_AMOUNT}
+    )
+
+
+def _mended(given: _Situation) -> tuple[str | None, Case | None]:
+    """The step for a failure, None where there is none; and the case once it is taken, None where that
+    cannot be tried out.
+    """
+    code = TAKEN_AS_MENDED.get(given.failure.code) or TAKES_TIME.get(given.failure.code)
+    if code is not None:
+        return code, None
+    step = _MENDS.get(given.failure.code)
+    if step is None:
+        return None, None
+    code, mend = step
+    case = mend(given)
+    return (None, None) if case is None else (code, case)

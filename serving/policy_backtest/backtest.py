@@ -108,6 +108,27 @@ class Difference:
 
 
 @dataclass(frozen=True, kw_only=True)
+class LimitGrowthEffect:
+    """What a policy's [limit_growth] does to its own approvals, beside the same policy without it; paired.
+
+    declined, approved: orders that only the section declines, or lets in. lost: the declined ones as a share
+        of what the policy would approve without it, None where that is nothing.
+    approval_rate: the difference.
+    realised_net, expected_net: the difference, None without costs.
+    """
+
+    policy_version: str
+    declined: int
+    declined_cents: int
+    approved: int
+    approved_cents: int
+    lost: Rate | None
+    approval_rate: Rate
+    realised_net: Amount | None
+    expected_net: Amount | None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Example:
     """One order that is decided otherwise. rules: that failed under the policy that declines it."""
 
@@ -165,6 +186,7 @@ class SegmentChange:
 class Backtest:
     """All of it. costs_of: the version of the policy whose costs were used for both; None without costs.
 
+    limit_growth: of the new policy, or of the old one where only that has the section; None without any.
     segments: by standing, country, merchant (those that change most) and score band. curves: of the new
         policy, by group; cut_offs_before: (group, cut-off) of the old one.
     """
@@ -183,6 +205,7 @@ class Backtest:
     before: PolicyFigures
     after: PolicyFigures
     difference: Difference
+    limit_growth: LimitGrowthEffect | None
     newly_declined: Change
     newly_approved: Change
     segments: dict[str, tuple[SegmentChange, ...]]
@@ -224,15 +247,22 @@ def backtest(
     only_before = before.approved & ~after.approved
     only_after = after.approved & ~before.approved
     columns: Columns = {"orders": np.ones(len(orders))}
-    for prefix, mask in (
-        ("before", before.approved),
-        ("after", after.approved),
-        ("declined", only_before),
-        ("approved", only_after),
-    ):
+    growing = next((policy for policy in (after, before) if policy.policy.limit_growth is not None), None)
+    masks = {
+        "before": before.approved,
+        "after": after.approved,
+        "declined": only_before,
+        "approved": only_after,
+    }
+    if growing is not None:
+        masks["grown"] = growing.approved
+        masks["ungrown"] = growing.approved_without_growth
+        masks["growth_declined"] = growing.approved_without_growth & ~growing.approved
+    for prefix, mask in masks.items():
         columns |= _columns(prefix, mask, orders, evidence, worth, reject_factors)
     totals = bootstrap.totals(columns)
-    standing = _standing(orders, before.policy)
+    # How well each customer was known at the order, by the older policy's numbers.
+    standing = before.familiarity
     return Backtest(
         model=model,
         orders=len(orders),
@@ -248,6 +278,9 @@ def backtest(
         before=_policy_figures("before", before, totals, evidence, orders, has_costs=costs is not None),
         after=_policy_figures("after", after, totals, evidence, orders, has_costs=costs is not None),
         difference=_difference(totals, has_costs=costs is not None),
+        limit_growth=(
+            None if growing is None else _limit_growth(growing, totals, orders, has_costs=costs is not None)
+        ),
         newly_declined=_change("declined", only_before, after, totals, orders, evidence, standing, costs),
         newly_approved=_change("approved", only_after, before, totals, orders, evidence, standing, costs),
         segments=_segments(orders, standing, before.approved, after.approved),
@@ -393,6 +426,31 @@ def _difference(totals: Totals, *, has_costs: bool) -> Difference:
     )
 
 
+def _limit_growth(
+    growing: PolicyDecisions, totals: Totals, orders: ReplayedOrders, *, has_costs: bool
+) -> LimitGrowthEffect:
+    approval = totals.rate_difference(("grown_orders", "orders"), ("ungrown_orders", "orders"))
+    if approval is None:
+        raise ValueError("there are no orders")
+    declined = growing.approved_without_growth & ~growing.approved
+    approved = growing.approved & ~growing.approved_without_growth
+
+    def amount(name: str) -> Amount | None:
+        return totals.amount(f"grown_{name}", f"ungrown_{name}") if has_costs else None
+
+    return LimitGrowthEffect(
+        policy_version=growing.policy.version,
+        declined=int(declined.sum()),
+        declined_cents=int(orders.amount_cents[declined].sum()),
+        approved=int(approved.sum()),
+        approved_cents=int(orders.amount_cents[approved].sum()),
+        lost=totals.rate("growth_declined_orders", "ungrown_orders"),
+        approval_rate=approval,
+        realised_net=amount("realised_net"),
+        expected_net=amount("expected_net"),
+    )
+
+
 def _change(
     prefix: str,
     mask: BoolArray,
@@ -441,16 +499,6 @@ def _change(
             for place in first.tolist()
         ),
     )
-
-
-def _standing(orders: ReplayedOrders, policy: Policy) -> NDArray[np.object_]:
-    """How well each customer was known at the order, by the older policy's numbers."""
-    paid = orders.paid_invoice_count
-    return np.where(
-        paid >= policy.established_paid_invoices,
-        "established",
-        np.where(paid >= policy.known_paid_invoices, "known", "stranger"),
-    ).astype(object)
 
 
 def _segments(

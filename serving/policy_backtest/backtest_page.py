@@ -79,6 +79,21 @@ takes them to be {{ "%g"|format(r.reject_factors[0]) }} to {{ "%g"|format(r.reje
 likely not to be paid as the model says, bounds take none to all of them not to be paid. Confirmed fraud is
 counted, and no part of these amounts.</p>
 
+{% if r.limit_growth %}{% set g = r.limit_growth %}<h2>Growth of limits with what was repaid</h2>
+<p class="soft">The section [limit_growth] of {{ g.policy_version }} alone: the same policy beside itself
+without it, on the same orders.</p>
+<div class="wide"><table><thead><tr><th scope="col">figure</th>
+<th scope="col" class="number">with the section, less without</th></tr></thead><tbody>
+<tr><th scope="row">declined by it alone</th><td class="number">{{ "{:,}".format(g.declined) }} orders,
+{{ r.currency }} {{ "{:,.0f}".format(g.declined_cents / 100) }}</td></tr>
+<tr><th scope="row">of the approvals</th><td class="number">{{ rate(g.lost) }}</td></tr>
+<tr><th scope="row">approved by it alone</th><td class="number">{{ "{:,}".format(g.approved) }} orders,
+{{ r.currency }} {{ "{:,.0f}".format(g.approved_cents / 100) }}</td></tr>
+<tr><th scope="row">approval rate</th><td class="number">{{ rate(g.approval_rate, signed=True) }}</td></tr>
+<tr><th scope="row">net, realised</th><td class="number">{{ amount(g.realised_net, signed=True) }}</td></tr>
+<tr><th scope="row">net, expected of young invoices</th>
+<td class="number">{{ amount(g.expected_net, signed=True) }}</td></tr></tbody></table></div>{% endif %}
+
 {% if r.curves %}<h2>Other cut-offs</h2>
 <p class="soft">All else as in {{ r.after.policy_version }}. Dotted: the cut-off before; dashed: after. Grey:
 too few outcomes are known there to say anything.</p>

@@ -1,7 +1,7 @@
 """A backtest and a proposal in lines for a person at a terminal."""
 
 from serving.customer_bootstrap import Amount, Rate
-from serving.policy_backtest.backtest import Backtest, Change, PolicyFigures, Span
+from serving.policy_backtest.backtest import Backtest, Change, LimitGrowthEffect, PolicyFigures, Span
 from serving.policy_backtest.cut_off_proposal import CutOffProposal
 from serving.policy_backtest.review_capacity import FlagProposal
 
@@ -105,6 +105,7 @@ def backtest_text(result: Backtest) -> str:
         f"  all, inferred       {span_text(change.net_inferred, signed=True)}",
         f"  all, bounds         {span_text(change.net_bounds, signed=True)}",
         "",
+        *_limit_growth_lines(result.limit_growth, result.currency),
         *_change_lines("newly declined", result.newly_declined, result.currency),
         "",
         *_change_lines("newly approved", result.newly_approved, result.currency),
@@ -163,6 +164,23 @@ def _policy_lines(title: str, figures: PolicyFigures) -> list[str]:
             f"{span_text(figures.net_bounds)} bounds"
         )
     return lines
+
+
+def _limit_growth_lines(effect: LimitGrowthEffect | None, currency: str) -> list[str]:
+    if effect is None:
+        return []
+    return [
+        f"[limit_growth] of {effect.policy_version}, beside the same policy without it",
+        (
+            f"  declined by it alone {effect.declined:,} orders, {currency} "
+            f"{effect.declined_cents / 100:,.0f}: {rate_text(effect.lost)} of the approvals"
+        ),
+        (f"  approved by it alone {effect.approved:,} orders, {currency} {effect.approved_cents / 100:,.0f}"),
+        f"  approval rate       {rate_text(effect.approval_rate, signed=True)}",
+        f"  realised net        {amount_text(effect.realised_net, signed=True)}",
+        f"  expected net        {amount_text(effect.expected_net, signed=True)} (invoices too young)",
+        "",
+    ]
 
 
 def _change_lines(title: str, change: Change, currency: str) -> list[str]:

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from features.instants import Float64Array, Int64Array
 from serving.customer_bootstrap import Amount, CustomerBootstrap, Rate, Totals
-from serving.domain.checkout_decision import SCORE_TOO_LOW
+from serving.domain.credit_limit import Familiarity
 from serving.domain.policy import Policy
+from serving.domain.recourse import SCORE_TOO_LOW
 from serving.policy_backtest.order_evidence import KNOWN, REALISED, Evidence, OrderEvidence, OrderWorth
 from serving.policy_backtest.policy_replay import PolicyDecisions, ReplayedOrders
 
@@ -92,10 +93,10 @@ class SumsByCutOff:
         }
 
 
-def group_of(orders: ReplayedOrders, policy: Policy) -> dict[str, BoolArray]:
+def group_of(decided: PolicyDecisions) -> dict[str, BoolArray]:
     """The orders to which each of the two cut-offs applies."""
-    is_known = orders.paid_invoice_count >= policy.known_paid_invoices
-    return {"stranger": ~is_known, "known": is_known}
+    is_stranger = np.asarray(decided.familiarity == Familiarity.STRANGER.value, dtype=bool)
+    return {"stranger": is_stranger, "known": ~is_stranger}
 
 
 def cut_off_of(policy: Policy, group: str) -> int:
@@ -111,7 +112,7 @@ def eligible_but_for_score(decided: PolicyDecisions) -> BoolArray:
 def approved_at(orders: ReplayedOrders, decided: PolicyDecisions, policy: Policy) -> BoolArray:
     """Which orders are approved under `policy`, which differs from the replayed one in its cut-offs only."""
     needed = np.zeros(len(orders), dtype=np.int64)
-    for name, mask in group_of(orders, policy).items():
+    for name, mask in group_of(decided).items():
         needed[mask] = cut_off_of(policy, name)
     return eligible_but_for_score(decided) & (orders.score >= needed)
 
@@ -149,7 +150,7 @@ def sums_by_cut_off(
 ) -> dict[str, SumsByCutOff]:
     """The sums of every cut-off from 0 to 1,000, for both groups. net_cents: shape (n_orders,)."""
     eligible = eligible_but_for_score(decided)
-    groups = group_of(orders, decided.policy)
+    groups = group_of(decided)
     columns = {
         "orders": np.ones(len(orders)),
         "known": evidence.is_one_of(*KNOWN).astype(np.float64),
@@ -218,7 +219,7 @@ def cut_off_curves(
     sums = sums_by_cut_off(orders, decided, evidence, net, bootstrap)
     eligible = eligible_but_for_score(decided)
     curves = []
-    for name, mask in group_of(orders, decided.policy).items():
+    for name, mask in group_of(decided).items():
         own = mask & eligible
         if not own.any():
             continue

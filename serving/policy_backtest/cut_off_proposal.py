@@ -151,9 +151,7 @@ def propose_cut_offs(
         net += (worth.fee_cents - worth.loss_low_cents - worth.handling_cents) * unknown
     bootstrap = CustomerBootstrap(orders.customer_id, seed=seed, rounds=rounds)
     sums = sums_by_cut_off(orders, decided, evidence, net, bootstrap)
-    eligible = {
-        name: mask & eligible_but_for_score(decided) for name, mask in group_of(orders, policy).items()
-    }
+    eligible = {name: mask & eligible_but_for_score(decided) for name, mask in group_of(decided).items()}
     known_from = {name: evidence_from(orders.score[mask], counts[mask]) for name, mask in eligible.items()}
     if factor is None and all(found is None for found in known_from.values()):
         raise NoProposalError(

@@ -30,7 +30,14 @@ from features.decisions import Decisions
 from features.instants import DAY_MS, Float64Array, Int64Array
 from features.offline import build_features
 from features.supersession import milliseconds
-from serving.checkout_judgement import DecisionInputs, inputs_at, judge, moment
+from serving.checkout_judgement import (
+    DecisionInputs,
+    decided_without_limit_growth,
+    inputs_at,
+    judge,
+    moment,
+)
+from serving.domain.credit_limit import Familiarity, familiarity
 from serving.domain.decision import Decision, Outcome
 from serving.domain.policy import Policy
 from serving.scorer import ChampionModel
@@ -71,7 +78,7 @@ class ReplayedOrders:
     """The orders that were decided again, by customer and time. All shapes (n_orders,).
 
     country: of the applicant's residence, "none" where none is known. score: points of the model.
-    paid_invoice_count: as known at the order. selected_from: how many orders there were to choose from.
+    selected_from: how many orders there were to choose from.
     """
 
     order_id: NDArray[np.object_]
@@ -82,7 +89,6 @@ class ReplayedOrders:
     amount_cents: Int64Array
     score: Int64Array
     probability_of_default: Float64Array
-    paid_invoice_count: Int64Array
     currency: str
     selected_from: int
 
@@ -94,12 +100,16 @@ class ReplayedOrders:
 class PolicyDecisions:
     """What one policy decides about the replayed orders, in their order.
 
-    approved: shape (n_orders,). failed_rules: codes of the rules that failed, each once. reasons: codes of
-        the main reasons.
+    approved: shape (n_orders,). approved_without_growth: what the policy would approve without its
+        [limit_growth]; `approved` where it has none.
+    familiarity: of each customer at the order, by the policy's numbers: values of Familiarity.
+    failed_rules: codes of the rules that failed, each once. reasons: codes of the main reasons.
     """
 
     policy: Policy
     approved: NDArray[np.bool_]
+    approved_without_growth: NDArray[np.bool_]
+    familiarity: NDArray[np.object_]
     failed_rules: tuple[tuple[str, ...], ...]
     reasons: tuple[tuple[str, ...], ...]
 
@@ -132,13 +142,13 @@ def replay_orders(
         as_of_ms=as_of_ms,
     )
     features = build_features(directory, decisions, model.feature_set, progress).values
-    facts: list[tuple[int, float, int, str]] = []
-    judged: list[list[Decision]] = [[] for _ in policies]
+    facts: list[tuple[int, float, str]] = []
+    judged: list[list[_Judged]] = [[] for _ in policies]
     step = f"decide {len(decisions):,} orders again"
     for inputs, moment_ms in _inputs(directory, table, features):
         for policy, answers in zip(policies, judged, strict=True):
-            answers.append(judge(inputs, model, policy, as_of_ms=moment_ms).decision)
-        decision = judged[0][-1]
+            answers.append(_judged(inputs, model, policy, moment_ms))
+        decision = judged[0][-1].decision
         if decision.score is None or decision.probability_of_default is None:
             raise AssertionError("a decision with a model has a score")
         country = inputs.applicant.residence_country if inputs.applicant else None
@@ -146,7 +156,6 @@ def replay_orders(
             (
                 decision.score,
                 decision.probability_of_default,
-                inputs.standing.paid_invoice_count,
                 country or NO_RESIDENCE,
             )
         )
@@ -157,29 +166,56 @@ def replay_orders(
             order_id=decisions.decision_id,
             customer_id=customer_id,
             merchant_id=table["merchant_id"].to_numpy(zero_copy_only=False),
-            country=np.array([fact[3] for fact in facts], dtype=object),
+            country=np.array([fact[2] for fact in facts], dtype=object),
             as_of_ms=as_of_ms,
             amount_cents=table["amount_cents"].to_numpy().astype(np.int64),
             score=np.array([fact[0] for fact in facts], dtype=np.int64),
             probability_of_default=np.array([fact[1] for fact in facts], dtype=np.float64),
-            paid_invoice_count=np.array([fact[2] for fact in facts], dtype=np.int64),
             currency=str(table["currency"][0].as_py()),
             selected_from=selected_from,
         ),
         decisions=tuple(
             PolicyDecisions(
                 policy=policy,
-                approved=np.array([answer.outcome is Outcome.APPROVED for answer in answers], dtype=bool),
+                approved=np.array([answer.is_approved for answer in answers], dtype=bool),
+                approved_without_growth=np.array(
+                    [answer.is_approved_without_growth for answer in answers], dtype=bool
+                ),
+                familiarity=np.array([answer.familiarity.value for answer in answers], dtype=object),
                 failed_rules=tuple(
-                    tuple(dict.fromkeys(failure.code for failure in answer.failed_rules))
+                    tuple(dict.fromkeys(failure.code for failure in answer.decision.failed_rules))
                     for answer in answers
                 ),
                 reasons=tuple(
-                    tuple(dict.fromkeys(reason.code for reason in answer.reasons)) for answer in answers
+                    tuple(dict.fromkeys(reason.code for reason in answer.decision.reasons))
+                    for answer in answers
                 ),
             )
             for policy, answers in zip(policies, judged, strict=True)
         ),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Judged:
+    decision: Decision
+    familiarity: Familiarity
+    is_approved_without_growth: bool
+
+    @property
+    def is_approved(self) -> bool:
+        return self.decision.outcome is Outcome.APPROVED
+
+
+def _judged(inputs: DecisionInputs, model: ChampionModel, policy: Policy, as_of_ms: int) -> _Judged:
+    decision = judge(inputs, model, policy, as_of_ms=as_of_ms).decision
+    without_growth = decision
+    if policy.limit_growth is not None:
+        without_growth = decided_without_limit_growth(inputs, decision, policy, as_of_ms=as_of_ms)
+    return _Judged(
+        decision=decision,
+        familiarity=familiarity(inputs.standing, policy),
+        is_approved_without_growth=without_growth.outcome is Outcome.APPROVED,
     )
 
 

@@ -15,6 +15,17 @@ def a_policy_text(version: str, **numbers: int) -> str:
     return "\n".join(lines) + "\n"
 
 
+def a_policy_text_without(table: str, version: str) -> str:
+    """The shipped policy without one of its tables, as before it had that one."""
+    lines, keep = [], True
+    for line in a_policy_text(version).splitlines(keepends=True):
+        if line.startswith("["):
+            keep = line.strip() != f"[{table}]"
+        if keep:
+            lines.append(line)
+    return "".join(lines)
+
+
 def a_policy_file(version: str, *, is_own: bool = True, **numbers: int) -> PolicyFile:
     text = a_policy_text(version, **numbers)
     return PolicyFile(

@@ -19,7 +19,10 @@ START = ms("2026-01-01")
 
 @dataclass(frozen=True, kw_only=True)
 class PlantedOrder:
-    """label: 1 not paid, 0 paid, None too young. owed: None where it was never invoiced."""
+    """label: 1 not paid, 0 paid, None too young. owed: None where it was never invoiced.
+
+    exceeds_growth: whether a policy with [limit_growth] finds the order above the limit.
+    """
 
     score: int
     amount: int = 10_000
@@ -31,18 +34,26 @@ class PlantedOrder:
     customer: str | None = None
     probability: float = 0.1
     rules: tuple[str, ...] = ()
+    exceeds_growth: bool = False
 
 
 def decided(orders: list[PlantedOrder], policy: Policy) -> PolicyDecisions:
     """What the policy's cut-offs decide where no other rule failed."""
-    failed = []
+    failed, without_growth, familiarity = [], [], []
     for order in orders:
         is_known = order.paid_before >= policy.known_paid_invoices
         needed = policy.cut_off_known if is_known else policy.cut_off_stranger
-        failed.append(order.rules or (("score_below_cut_off",) if order.score < needed else ()))
+        rules = order.rules or (("score_below_cut_off",) if order.score < needed else ())
+        without_growth.append(not rules)
+        is_above = policy.limit_growth is not None and order.exceeds_growth and not order.rules
+        failed.append((*rules, "credit_limit") if is_above else rules)
+        is_established = order.paid_before >= policy.established_paid_invoices
+        familiarity.append("established" if is_established else "known" if is_known else "stranger")
     return PolicyDecisions(
         policy=policy,
         approved=np.array([not rules for rules in failed], dtype=bool),
+        approved_without_growth=np.array(without_growth, dtype=bool),
+        familiarity=np.array(familiarity, dtype=object),
         failed_rules=tuple(failed),
         reasons=tuple(failed),
     )
@@ -62,7 +73,6 @@ def replayed(orders: list[PlantedOrder], *policies: Policy) -> Replay:
             amount_cents=np.array([order.amount for order in orders], dtype=np.int64),
             score=np.array([order.score for order in orders], dtype=np.int64),
             probability_of_default=np.array([order.probability for order in orders]),
-            paid_invoice_count=np.array([order.paid_before for order in orders], dtype=np.int64),
             currency="EUR",
             selected_from=size,
         ),

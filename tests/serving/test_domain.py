@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from features.feature_sets import INVOICE_ELIGIBILITY
 from serving.domain import policy_rules
-from serving.domain.checkout_decision import credit_limit_cents, cut_off, decide
+from serving.domain.checkout_decision import decide
+from serving.domain.credit_limit import credit_limit, cut_off
 from serving.domain.decision import (
     AccountStanding,
     Address,
@@ -24,6 +25,7 @@ from serving.domain.decision import (
     OverdueInvoice,
     Reason,
     Recourse,
+    RepaidInvoice,
     TechnicalFailure,
 )
 from serving.domain.errors import PolicyInvalid
@@ -69,7 +71,13 @@ APPLICANT = Applicant(
     phone_confirmed=True,
     personal_data_confirmed_at=AS_OF - timedelta(days=100),
 )
-STANDING = AccountStanding(outstanding_cents=0, reserved_cents=0, overdue_invoices=(), paid_invoice_count=6)
+STANDING = AccountStanding(
+    outstanding_cents=0,
+    reserved_cents=0,
+    overdue_invoices=(),
+    paid_invoice_count=6,
+    repaid_invoices=(RepaidInvoice(repaid_cents=50_000, days_since_paid=60, on_time=True),) * 6,
+)
 GOOD = CreditAssessment(probability_of_default=0.01, score=650)
 NO_MODEL = TechnicalFailure(code="no_model", detail="no champion")
 NO_STORE = TechnicalFailure(code="no_store", detail="cannot be read")
@@ -138,7 +146,7 @@ def test_arrears_up_to_the_tolerance_do_not_block() -> None:
 
 
 def test_exactly_the_limit_passes_and_one_cent_more_does_not() -> None:
-    limit = credit_limit_cents(GOOD.score, STANDING.paid_invoice_count, POLICY)
+    limit = credit_limit(GOOD.score, STANDING, POLICY).cents
     standing = replace(STANDING, outstanding_cents=60_000, reserved_cents=30_000)
     exact = replace(ORDER, amount_cents=limit - 90_000)
     assert decided(order=exact, standing=standing).outcome is Outcome.APPROVED
@@ -266,6 +274,49 @@ def test_settling_the_overdue_invoice_is_offered_only_as_sufficient_where_it_is(
     assert not decided(standing=overdue(False), assessment=low).recourse[0].sufficient
 
 
+def with_available(cents: int) -> AccountStanding:
+    limit = credit_limit(GOOD.score, STANDING, POLICY).cents
+    return replace(STANDING, outstanding_cents=limit - cents)
+
+
+@pytest.mark.parametrize(
+    ("amount", "available", "named"),
+    [
+        # The smaller of two amounts is named, which is found only once the larger one is kept.
+        (POLICY.maximum_order_cents + 1, 29_900, [("stay_under_amount", 29_900)]),
+        (30_000, 29_900, [("stay_under_amount", 29_900)]),
+        # Less than the smallest order is available: no amount leads anywhere.
+        (POLICY.maximum_order_cents + 1, POLICY.minimum_order_cents - 1, []),
+        (POLICY.minimum_order_cents - 1, POLICY.minimum_order_cents - 1, []),
+        (POLICY.minimum_order_cents - 1, 29_900, [("reach_amount", POLICY.minimum_order_cents)]),
+    ],
+)
+def test_the_amount_that_is_named_is_one_that_suffices(
+    amount: int, available: int, named: list[tuple[str, int]]
+) -> None:
+    decision = decided(order=replace(ORDER, amount_cents=amount), standing=with_available(available))
+    assert [(step.code, amount_of(step)) for step in decision.recourse] == named
+    assert all(step.sufficient for step in decision.recourse)
+
+
+def test_what_fails_only_once_the_arrears_are_settled_is_named_with_them() -> None:
+    standing = replace(overdue(False, 5_000), outstanding_cents=with_available(100).outstanding_cents)
+    order = replace(ORDER, amount_cents=20_000, currency="SEK")
+    steps = decided(order=order, standing=standing).recourse
+    assert [(step.code, step.sufficient) for step in steps] == [
+        ("settle_invoice", True),
+        ("order_in_currency", True),
+        ("stay_under_amount", True),
+    ]
+    assert recourse_text(steps[2], "en") == "Stay at or below EUR 51.00."
+
+
+def amount_of(step: Recourse) -> int:
+    amounts = [value for name, value in step.data if name.endswith("_cents")]
+    assert len(amounts) == 1
+    return int(amounts[0])
+
+
 def contribution(feature: str, value: float, added: float) -> FeatureContribution:
     declared = next(f for f in INVOICE_ELIGIBILITY.features if f.name == feature)
     return FeatureContribution(
@@ -323,6 +374,7 @@ DATA = (
     ("minimum_order_cents", 100),
     ("maximum_order_cents", 5_000_00),
     ("available_cents", 99),
+    ("counts_after_days", 14),
 )
 
 
@@ -340,8 +392,8 @@ def test_every_code_has_words_in_every_language_and_english_for_the_rest(languag
 
 standings = st.builds(
     AccountStanding,
-    outstanding_cents=st.integers(0, 400_000),
-    reserved_cents=st.integers(0, 100_000),
+    outstanding_cents=st.one_of(st.integers(0, 400_000), st.integers(0, 100_000)),
+    reserved_cents=st.one_of(st.just(0), st.integers(0, 100_000)),
     overdue_invoices=st.lists(
         st.builds(
             OverdueInvoice,
@@ -351,8 +403,18 @@ standings = st.builds(
             paused=st.booleans(),
         ),
         max_size=2,
+        unique_by=lambda invoice: invoice.invoice_id,
     ).map(tuple),
     paid_invoice_count=st.integers(0, 10),
+    repaid_invoices=st.lists(
+        st.builds(
+            RepaidInvoice,
+            repaid_cents=st.integers(1, 200_000),
+            days_since_paid=st.integers(0, 60),
+            on_time=st.booleans(),
+        ),
+        max_size=6,
+    ).map(tuple),
 )
 scores = st.integers(100, 999)
 applicants = st.builds(
@@ -368,8 +430,9 @@ applicants = st.builds(
 orders = st.builds(
     replace,
     st.just(ORDER),
-    amount_cents=st.integers(1, 700_000),
+    amount_cents=st.one_of(st.integers(1, 700_000), st.integers(1, 200)),
     currency=st.sampled_from(["EUR", "EUR", "SEK"]),
+    delivery=st.sampled_from([ADDRESS, ADDRESS, replace(ADDRESS, house_number=None)]),
 )
 assessments = st.one_of(
     st.just(NO_MODEL), scores.map(lambda s: CreditAssessment(probability_of_default=0.1, score=s))
@@ -406,6 +469,77 @@ def test_deciding_is_total_and_fails_closed(
             assert TechnicalFailure in {type(standing), type(assessment)}
 
 
+Inputs = tuple[Order, Applicant | None, AccountStanding | TechnicalFailure]
+
+
+def taken(step: Recourse, inputs: Inputs) -> Inputs:
+    """What the inputs are once a step is taken, from the words of the answer alone."""
+    order, applicant, standing = inputs
+    data = dict(step.data)
+    match step.code:
+        case "settle_invoice":
+            assert isinstance(standing, AccountStanding)
+            left = [one for one in standing.overdue_invoices if one.invoice_id != data["invoice_id"]]
+            outstanding = max(standing.outstanding_cents - int(data["outstanding_cents"]), 0)
+            standing = replace(standing, overdue_invoices=tuple(left), outstanding_cents=outstanding)
+        case "stay_under_amount":
+            order = replace(order, amount_cents=min(order.amount_cents, amount_of(step)))
+        case "reach_amount":
+            order = replace(order, amount_cents=max(order.amount_cents, amount_of(step)))
+        case "order_in_currency":
+            order = replace(order, currency=str(data["currency"]))
+        case "correct_field":
+            order = replace(order, delivery=ADDRESS)
+        case "open_account":
+            applicant = APPLICANT
+        case "wait_for_age":
+            assert applicant is not None
+            applicant = replace(applicant, birth_date=APPLICANT.birth_date)
+        case "verify_identity":
+            assert applicant is not None
+            applicant = replace(
+                applicant, identity_status="verified", identity_document_expires_on=date(2030, 1, 1)
+            )
+        case "confirm_email" | "confirm_phone":
+            assert applicant is not None
+            applicant = replace(applicant, **{f"{step.code.removeprefix('confirm_')}_confirmed": True})
+        case "confirm_personal_data":
+            assert applicant is not None
+            applicant = replace(applicant, personal_data_confirmed_at=AS_OF)
+        case _:
+            raise AssertionError(step.code)
+    return order, applicant, standing
+
+
+@settings(max_examples=400)
+@given(
+    orders,
+    st.one_of(st.none(), applicants, st.just(APPLICANT), st.just(APPLICANT)),
+    st.one_of(standings, standings, standings, st.just(NO_STORE)),
+    assessments,
+)
+def test_steps_called_sufficient_suffice_and_an_amount_is_named_only_where_it_helps(
+    order: Order,
+    applicant: Applicant | None,
+    standing: AccountStanding | TechnicalFailure,
+    assessment: CreditAssessment | TechnicalFailure,
+) -> None:
+    decision = decided(order, applicant, standing, assessment)
+    named = [step.code for step in decision.recourse]
+    assert named.count("stay_under_amount") + named.count("reach_amount") <= 1
+    inputs: Inputs = (order, applicant, standing)
+    for step in decision.recourse:
+        inputs = taken(step, inputs)
+    mended = decided(*inputs, assessment)
+    can_be_taken_today = not {"open_account", "wait_for_age"} & set(named)
+    if named:
+        is_sufficient = mended.outcome is Outcome.APPROVED and can_be_taken_today
+        assert {step.sufficient for step in decision.recourse} == {is_sufficient}
+    if {"stay_under_amount", "reach_amount"} & set(named):
+        assert codes(mended) in ([], ["score_below_cut_off"])
+        assert mended.outcome is not Outcome.UNAVAILABLE
+
+
 @given(standings, st.integers(1, 300_000), scores, st.integers(0, 899), st.integers(0, 100_000))
 def test_a_lower_score_or_more_exposure_never_turns_a_refusal_into_an_approval(
     standing: AccountStanding, amount: int, score: int, lower: int, more: int
@@ -421,10 +555,11 @@ def test_a_lower_score_or_more_exposure_never_turns_a_refusal_into_an_approval(
 
 
 def test_strangers_meet_their_own_cut_off_and_limit() -> None:
-    assert cut_off(0, POLICY) == POLICY.cut_off_stranger
-    assert cut_off(POLICY.known_paid_invoices, POLICY) == POLICY.cut_off_known
-    assert credit_limit_cents(650, 0, POLICY) < credit_limit_cents(650, 1, POLICY)
-    assert credit_limit_cents(POLICY.limits[0].from_points - 1, 9, POLICY) == 0
+    stranger = replace(STANDING, paid_invoice_count=0, repaid_invoices=())
+    assert cut_off(stranger, POLICY) == POLICY.cut_off_stranger
+    assert cut_off(STANDING, POLICY) == POLICY.cut_off_known
+    assert credit_limit(650, stranger, POLICY).cents < credit_limit(650, STANDING, POLICY).cents
+    assert credit_limit(POLICY.limits[0].from_points - 1, STANDING, POLICY).cents == 0
 
 
 @pytest.mark.parametrize(
@@ -435,6 +570,8 @@ def test_strangers_meet_their_own_cut_off_and_limit() -> None:
         ("invoice_term_days = 14", "", "invoice_term_days: is missing"),
         ("invoice_term_days = 14", "invoice_term_days = 14\nfancy = 1", "fancy: is no field of a policy"),
         ("from_points = 560", "from_points = 400", "ascending order"),
+        ("counts_after_days = 14", "", "limit_growth.counts_after_days: is missing"),
+        ("counted_from_cents = 2_000", "counted_from_cents = 0", "counted_from_cents: must be from 1"),
         ("stranger_cents = 25_000", "stranger_cents = 1", "must not fall with a better score"),
         ('name = "wallet"', 'name = "barter"', "alternatives[4].name"),
         ('time_zone = "Europe/Berlin"', 'time_zone = "Mars/Base"', "countries.DE.time_zone"),

@@ -133,6 +133,35 @@ def test_the_same_policy_changes_nothing() -> None:
     assert result.difference.net_bounds == result.difference.net_inferred == Span(low=nothing, high=nothing)
 
 
+def test_what_the_growth_of_limits_costs_is_said_beside_the_same_policy_without_it() -> None:
+    book = [replace(order, exceeds_growth=place in {5, 6, 10, 11}) for place, order in enumerate(BOOK)]
+    without = replace(POLICY, limit_growth=None)
+    result = a_backtest(book, old=without, new=POLICY)
+    effect = result.limit_growth
+    assert effect is not None
+    # Of four orders above the limit one is declined for its arrears anyway.
+    assert (effect.declined, effect.declined_cents, effect.approved) == (3, 30_000, 0)
+    assert (effect.declined, effect.declined_cents) == (
+        result.newly_declined.orders,
+        result.newly_declined.amount_cents,
+    )
+    assert effect.approval_rate == result.difference.approval_rate
+    assert effect.lost is not None
+    assert effect.lost.value == 3 / 9
+    assert effect.realised_net == result.difference.realised_net
+    assert effect.expected_net == result.difference.expected_net
+    assert result.to_json()["limit_growth"]["declined"] == 3
+    text, page = backtest_text(result), backtest_page(result)
+    assert "declined by it alone 3 orders, EUR 300: 33.33 %" in text
+    assert "declined by it alone" in page
+    assert "3 orders" in page
+    # Both policies with the section: the new one's is spoken of; none with it: nothing is.
+    assert a_backtest(book, old=POLICY, new=NEW).limit_growth is not None
+    none = a_backtest(book, old=without, new=replace(NEW, limit_growth=None))
+    assert none.limit_growth is None
+    assert "limit_growth" not in backtest_text(none) + backtest_page(none)
+
+
 def test_without_costs_there_are_counts_and_no_amounts() -> None:
     result = a_backtest(BOOK, old=replace(POLICY, costs=None), new=replace(NEW, costs=None))
     assert (result.costs, result.before.realised, result.difference.net_bounds) == (None, None, None)

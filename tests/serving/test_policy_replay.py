@@ -15,6 +15,7 @@ from data_contracts.simulation.portfolio import simulate_portfolio
 from features.model_files import ModelFiles
 from features.online import CREDIT_CONTRACTS
 from serving.checkout_judgement import inputs_at, judge
+from serving.domain.credit_limit import familiarity, without_limit_growth
 from serving.domain.decision import Outcome
 from serving.domain.policy import parse_policy
 from serving.policy_activation import POLICY_FILE
@@ -80,7 +81,10 @@ def test_a_replay_gives_the_bits_of_the_checkout(
             assert replay.orders.score[place] == decision.score
             assert replay.orders.probability_of_default[place] == decision.probability_of_default
             seen |= set(decided.failed_rules[place]) | {decision.outcome}
-        assert replay.orders.paid_invoice_count[place] == inputs.standing.paid_invoice_count
+            ungrown = without_limit_growth(decided.policy)
+            judged = judge(inputs, model, ungrown, as_of_ms=row["occurred_at"]).decision
+            assert bool(decided.approved_without_growth[place]) is (judged.outcome is Outcome.APPROVED)
+            assert decided.familiarity[place] == familiarity(inputs.standing, decided.policy).value
     assert {Outcome.APPROVED, Outcome.DECLINED, "score_below_cut_off"} <= seen
 
 

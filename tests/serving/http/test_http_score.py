@@ -15,6 +15,7 @@ WHOLE_ANSWER = {
     "probability_of_default",
     "limit_cents",
     "available_cents",
+    "limit_basis",
     "reasons",
     "failed_rules",
     "alternatives",

@@ -1,11 +1,17 @@
+import json
+
 import pytest
 
 from serving.domain.errors import UnknownDecision
+from serving.domain.policy import parse_policy
 from serving.model_watch import ModelRegistry
 from serving.replay import replay
+from serving.store.decision_log import decision_of
+from serving.store.policies import keep_policy
 from serving.store.store import now_ms, open_store
 from tests.builders import DAY, a_payment, an_invoice, an_order
 from tests.serving.http.conftest import Shop, as_event
+from tests.serving.policy_versions import a_policy_text_without
 
 
 def test_a_decision_comes_out_again_bit_for_bit_also_after_the_ledger_has_grown(shop: Shop) -> None:
@@ -33,5 +39,43 @@ def test_a_decision_comes_out_again_bit_for_bit_also_after_the_ledger_has_grown(
             assert result.to_json()["ledger_compared"] is True
         with pytest.raises(UnknownDecision):
             replay(store, registry, "none")
+    finally:
+        store.close()
+
+
+def test_a_decision_from_before_limits_grew_with_what_was_repaid_comes_out_as_it_was(shop: Shop) -> None:
+    shop.customer("replayed-old")
+    at = now_ms() - 100 * DAY
+    ids = {"amount_cents": 100, "order_id": "o-old1"}
+    shop.events(
+        as_event("orders", an_order("o-old1", "replayed-old", at=at, amount_cents=100, vat_cents=16)),
+        as_event("invoices", an_invoice("i-old1", "replayed-old", at=at, **ids)),
+        as_event("invoice_payments", a_payment("i-old1", "replayed-old", at=at + DAY, amount_cents=100)),
+    )
+    answer = shop.score("o-old2", "replayed-old")
+    text = a_policy_text_without("limit_growth", "before-growth")
+    old = parse_policy(text)
+    band = [band for band in old.limits if answer["score"] >= band.from_points][-1]
+    assert (answer["limit_basis"], answer["limit_cents"]) == ("first_orders", band.stranger_cents)
+    store = open_store(shop.settings.database_url)
+    try:
+        with store.writing("policies") as tx:
+            keep_policy(tx, version=old.version, content=text, now_ms=now_ms())
+            logged = decision_of(tx, answer["decision_id"])
+            assert logged is not None
+            # As the earlier code kept it: one paid invoice of 1.00 made a customer known.
+            record = logged.record
+            del record["standing"]["repaid_invoices"], record["answer"]["limit_basis"]
+            record["answer"] |= {
+                "policy_version": old.version,
+                "limit_cents": band.known_cents,
+                "available_cents": band.known_cents,
+            }
+            tx.execute(
+                "UPDATE decisions SET policy_version = ?, record = ? WHERE decision_id = ?",
+                (old.version, json.dumps(record), answer["decision_id"]),
+            )
+        result = replay(store, ModelRegistry(shop.settings.mlflow_uri), answer["decision_id"])
+        assert result.is_identical, result.to_json()
     finally:
         store.close()
