@@ -94,6 +94,22 @@ CUSTOMERS = Contract(
             missing_means="no document was checked",
         ),
         Column(
+            name="identity_document_hmac",
+            type=ColumnType.STRING,
+            description=(
+                "keyed HMAC-SHA-256 of the number of the identity document, as 64 hex digits, made by the "
+                "sender under a key of its own: two accounts with the same one are one person's, who shares "
+                "arrears and limit; two with different ones are two people's; never a feature"
+            ),
+            nullable=True,
+            missing_means=(
+                "the sender does not pass it on: name, birth date and residence say whose account it is"
+            ),
+            pattern=r"[0-9a-fA-F]{64}",
+            max_length=64,
+            personal=True,
+        ),
+        Column(
             name="email_confirmed_at",
             type=ColumnType.TIMESTAMP,
             description="when the e-mail address was confirmed",

@@ -99,13 +99,18 @@ def _as_arrow(values: Any, arrow_type: pa.DataType) -> pa.Array:
 def read_table(directory: Path, contract: Contract, columns: Sequence[str] | None = None) -> pa.Table:
     """Read the rows of one contract, with the contract's types, in file order.
 
+    A nullable column that a file does not have is null there: the file is older than the column.
     Raises NoSuchLedgerTable if the folder holds none.
     """
     if not has_table(directory, contract):
         raise NoSuchLedgerTable(f"{table_folder(directory, contract)} holds no {contract.name}")
     names = list(columns) if columns is not None else [column.name for column in contract.columns]
     schema = arrow_schema(contract)
-    table = pads.dataset(table_folder(directory, contract), format="parquet").to_table(columns=names)
+    dataset = pads.dataset(table_folder(directory, contract), format="parquet")
+    absent = [name for name in names if name not in dataset.schema.names and schema.field(name).nullable]
+    if absent:
+        dataset = dataset.replace_schema(pa.schema([*dataset.schema, *map(schema.field, absent)]))
+    table = dataset.to_table(columns=names)
     return table.cast(pa.schema([schema.field(name) for name in names]))
 
 

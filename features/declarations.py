@@ -310,6 +310,7 @@ PROTECTED_SOURCES = frozenset(
         "age_years",
         "education",
         "marriage",
+        "identity_document_hmac",
     }
 )
 """Protected attributes and plain proxies: no credit feature may be named after or read one of them."""

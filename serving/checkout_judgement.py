@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
@@ -33,9 +34,11 @@ from serving.domain.decision import (
 )
 from serving.domain.policy import Policy
 from serving.domain.reasons import MAXIMUM_REASONS, reason_text, recourse_text
+from serving.domain.same_person import other_accounts as other_accounts_of_person
 from serving.scorer import ReplayModel
 
 SCORE_GROUP = "score"
+NO_OTHER_ACCOUNTS: Mapping[str, LedgerRows] = MappingProxyType({})
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -54,13 +57,16 @@ class DecisionInputs:
 
     order_row: columns of the orders contract, without the envelope.
     applicant: None for a customer whom the ledger does not know.
-    features: in the order of the model's feature set; empty when there was no model.
+    standing: of the person, so of this account and of the person's others together.
+    features: of this account, in the order of the model's feature set; empty when there was no model.
+    other_accounts: customer_ids of the person's other accounts.
     """
 
     order_row: Mapping[str, Any]
     applicant: Applicant | None
     standing: AccountStanding
     features: tuple[float, ...]
+    other_accounts: tuple[str, ...] = ()
 
     def to_record(self) -> dict[str, Any]:
         """All but the features, and the revision that derived them, as JSON values for the decision log."""
@@ -68,6 +74,7 @@ class DecisionInputs:
             "order": dict(self.order_row),
             "applicant": msgspec.to_builtins(self.applicant),
             "standing": msgspec.to_builtins(self.standing),
+            "other_accounts": list(self.other_accounts),
             "engine_revision": feature_sets.ENGINE_REVISION,
         }
 
@@ -79,6 +86,8 @@ class DecisionInputs:
             applicant=msgspec.convert(record["applicant"], Applicant | None),
             standing=msgspec.convert(record["standing"], AccountStanding),
             features=features or (),
+            # Decisions from before accounts of one person were found rest on one account alone.
+            other_accounts=tuple(record.get("other_accounts", ())),
         )
 
 
@@ -97,19 +106,40 @@ def inputs_at(
     reserved_cents: int,
     as_of_ms: int,
     feature_set: FeatureSet | None,
+    other_accounts: Mapping[str, LedgerRows] = NO_OTHER_ACCOUNTS,
 ) -> DecisionInputs:
     """What a decision at `as_of_ms` sees in one customer's ledger rows.
 
-    reserved_cents: the customer's other approved orders that are not yet invoiced.
+    reserved_cents: the person's other approved orders that are not yet invoiced.
     feature_set: of the model in force, None when there is none.
+    other_accounts: the rows of the person's other accounts by customer_id: what they owe and what they
+        repaid counts as well; applicant and features are those of this account.
     """
     states = invoice_states(rows, as_of_ms, USUAL_TERMS)
+    of_person = states
+    for other_rows in other_accounts.values():
+        of_person = {**of_person, **invoice_states(other_rows, as_of_ms, USUAL_TERMS)}
     return DecisionInputs(
         order_row=order_row,
         applicant=_applicant(rows, as_of_ms),
-        standing=_standing(states, reserved_cents, as_of_ms),
+        standing=_standing(of_person, reserved_cents, as_of_ms),
         features=() if feature_set is None else tuple(features_at(rows, as_of_ms, feature_set, states)),
+        other_accounts=tuple(sorted(other_accounts)),
     )
+
+
+def rows_of_other_accounts(
+    rows: LedgerRows, candidate_rows: Mapping[str, LedgerRows], as_of_ms: int
+) -> dict[str, LedgerRows]:
+    """The rows of those candidates that are accounts of the same person at `as_of_ms`, by customer_id."""
+    if not candidate_rows:
+        return {}
+    found = other_accounts_of_person(
+        rows.get(CUSTOMERS.name, ()),
+        {customer_id: of_one.get(CUSTOMERS.name, ()) for customer_id, of_one in candidate_rows.items()},
+        as_of_ms,
+    )
+    return {customer_id: candidate_rows[customer_id] for customer_id in found}
 
 
 def _applicant(rows: LedgerRows, as_of_ms: int) -> Applicant | None:
@@ -142,13 +172,8 @@ def _standing(states: Mapping[str, InvoiceState], reserved_cents: int, as_of_ms:
             # What is still owed of an invoice that counts as paid was not repaid.
             repaid_cents = state.net_amount_cents - state.outstanding_cents
             if repaid_cents > 0:
-                repaid.append(
-                    RepaidInvoice(
-                        repaid_cents=repaid_cents,
-                        days_since_paid=(as_of_ms - state.paid_at) // DAY_MS,
-                        on_time=state.paid_on_time,
-                    )
-                )
+                days_since_paid = (as_of_ms - state.paid_at) // DAY_MS
+                repaid.append(RepaidInvoice(repaid_cents, days_since_paid, state.paid_on_time))
         if state.is_overdue(as_of_ms):
             overdue.append(
                 OverdueInvoice(

@@ -2,12 +2,13 @@
 
 import logging
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from data_contracts.customers import CUSTOMERS
 from data_contracts.orders import ORDERS
+from features.online import LedgerRows
 from features.supersession import latest_of
 from serving.checkout_judgement import (
     DecisionInputs,
@@ -15,6 +16,7 @@ from serving.checkout_judgement import (
     answer_to_checkout,
     inputs_at,
     judge,
+    rows_of_other_accounts,
     unavailable,
 )
 from serving.domain.decision import Outcome, TechnicalFailure
@@ -29,8 +31,14 @@ from serving.request_scope import RequestScope
 from serving.store.api_keys import Caller
 from serving.store.decision_log import LoggedDecision, append_decision, decisions_about
 from serving.store.errors import StoreUnavailable
-from serving.store.ledger import AppendStatus, append_decided_order, credit_rows, next_as_of_ms
+from serving.store.ledger import (
+    AppendStatus,
+    append_decided_order,
+    credit_rows,
+    next_common_as_of_ms,
+)
 from serving.store.outbox import LINK_ORDER, append_message
+from serving.store.person_accounts import candidate_accounts
 from serving.store.reservations import (
     Reservation,
     ReservationState,
@@ -54,6 +62,14 @@ class CheckoutAnswer:
     replayed: bool = False
 
 
+class _MoreAccountsToLock(Exception):
+    """Rolls back what was begun without the locks of all accounts that may be the person's."""
+
+    def __init__(self, candidates: Iterable[str]) -> None:
+        super().__init__()
+        self.candidates = frozenset(candidates)
+
+
 class _NothingKept(Exception):
     """Rolls back what was begun for an answer that leaves no trace."""
 
@@ -72,6 +88,8 @@ def score(
 ) -> CheckoutAnswer:
     """Decide an order and reserve its amount.
 
+    What other accounts of the person owe counts, so their locks are held too: all are taken in one order,
+    and where a look shows more of them than were locked, the whole begins again with these.
     Raises StoreUnavailable, IdempotencyConflict, OrderAlreadyConfirmed, OrderAlreadyClosed,
     OrderOfAnotherCustomer, and ProblemError for a merchant that nobody knows. `unavailable` is an
     answer that leaves no trace.
@@ -81,40 +99,48 @@ def score(
     request = ""
     if idempotency_key is not None:
         request = fingerprint("POST /v1/score", {"order": row, "language": order.language})
-    try:
-        with scope.store.writing(customer_id, f"order-{order_id}") as tx:
-            earlier = earlier_answer(tx, caller=caller, key=idempotency_key, request=request)
-            if earlier is not None:
-                return CheckoutAnswer(document=earlier, replayed=True)
-            answer = _decide_and_keep(scope, tx, order, accepted_language)
-            remember_answer(
-                tx,
-                answer,
-                caller=caller,
-                key=idempotency_key,
-                request=request,
-                now_ms=scope.now_ms(),
-            )
-    except _NothingKept as nothing:
-        answer = nothing.answer
-    return CheckoutAnswer(document=answer)
+    locked = frozenset({customer_id})
+    while True:
+        try:
+            with scope.store.writing(*locked, f"order-{order_id}") as tx:
+                earlier = earlier_answer(tx, caller=caller, key=idempotency_key, request=request)
+                if earlier is not None:
+                    return CheckoutAnswer(document=earlier, replayed=True)
+                answer = _decide_and_keep(scope, tx, order, accepted_language, locked=locked)
+                remember_answer(
+                    tx,
+                    answer,
+                    caller=caller,
+                    key=idempotency_key,
+                    request=request,
+                    now_ms=scope.now_ms(),
+                )
+        except _MoreAccountsToLock as more:
+            locked |= more.candidates
+        except _NothingKept as nothing:
+            return CheckoutAnswer(document=nothing.answer)
+        else:
+            return CheckoutAnswer(document=answer)
 
 
 def _decide_and_keep(
-    scope: RequestScope, tx: Transaction, order: OrderBody, accepted_language: str | None
+    scope: RequestScope,
+    tx: Transaction,
+    order: OrderBody,
+    accepted_language: str | None,
+    *,
+    locked: frozenset[str],
 ) -> dict[str, Any]:
     row = order.row
     model = scope.model
     corrects = _row_to_correct(tx, row)
-    as_of_ms = next_as_of_ms(tx, row["customer_id"], scope.now_ms())
+    candidates = candidate_accounts(tx, row["customer_id"])
+    if not locked.issuperset(candidates):
+        raise _MoreAccountsToLock(candidates)
+    as_of_ms = next_common_as_of_ms(tx, row["customer_id"], candidates, scope.now_ms())
     rows = credit_rows(tx, row["customer_id"])
-    inputs = inputs_at(
-        rows,
-        row,
-        reserved_cents=reserved_cents(tx, row["customer_id"], as_of_ms, excluding_order_id=row["order_id"]),
-        as_of_ms=as_of_ms,
-        feature_set=None if model.model is None else model.model.feature_set,
-    )
+    candidate_rows = {customer_id: credit_rows(tx, customer_id) for customer_id in candidates}
+    inputs = _inputs(tx, row, rows, candidate_rows, model=model, as_of_ms=as_of_ms)
     judgement = _judged(scope, inputs, model, as_of_ms)
     outcome = judgement.decision.outcome
     language = _language(order, accepted_language, rows)
@@ -169,6 +195,33 @@ def _decide_and_keep(
     if outcome is not Outcome.APPROVED and corrects is not None:
         release(tx, customer_id=row["customer_id"], order_id=row["order_id"], now_ms=as_of_ms)
     return answer
+
+
+def _inputs(
+    tx: Transaction,
+    row: Mapping[str, Any],
+    rows: LedgerRows,
+    candidate_rows: Mapping[str, LedgerRows],
+    *,
+    model: ModelInForce,
+    as_of_ms: int,
+) -> DecisionInputs:
+    """What the decision rests on. candidate_rows: of the accounts that may be the same person's."""
+    others = rows_of_other_accounts(rows, candidate_rows, as_of_ms)
+    return inputs_at(
+        rows,
+        row,
+        reserved_cents=reserved_cents(
+            tx,
+            row["customer_id"],
+            as_of_ms,
+            excluding_order_id=row["order_id"],
+            other_accounts=tuple(others),
+        ),
+        as_of_ms=as_of_ms,
+        feature_set=None if model.model is None else model.model.feature_set,
+        other_accounts=others,
+    )
 
 
 def _new_decision_id(as_of_ms: int) -> str:
@@ -241,18 +294,22 @@ def precheck(scope: RequestScope, order: OrderBody, *, accepted_language: str | 
     model = scope.model
     with scope.store.reading() as tx:
         rows = credit_rows(tx, row["customer_id"])
+        candidate_rows = {
+            customer_id: credit_rows(tx, customer_id)
+            for customer_id in candidate_accounts(tx, row["customer_id"])
+        }
         now_ms = scope.now_ms()
-        newest_ms = max((known["recorded_at"] for kind in rows.values() for known in kind), default=0)
-        as_of_ms = max(now_ms, newest_ms + 1)
-        inputs = inputs_at(
-            rows,
-            row,
-            reserved_cents=reserved_cents(
-                tx, row["customer_id"], as_of_ms, excluding_order_id=row["order_id"]
+        newest_ms = max(
+            (
+                known["recorded_at"]
+                for of_account in (rows, *candidate_rows.values())
+                for kind in of_account.values()
+                for known in kind
             ),
-            as_of_ms=as_of_ms,
-            feature_set=None if model.model is None else model.model.feature_set,
+            default=0,
         )
+        as_of_ms = max(now_ms, newest_ms + 1)
+        inputs = _inputs(tx, row, rows, candidate_rows, model=model, as_of_ms=as_of_ms)
     return answer_to_checkout(
         _judged(scope, inputs, model, as_of_ms).decision,
         decision_id=None,

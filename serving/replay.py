@@ -71,6 +71,10 @@ def replay(store: Store, registry: ModelRegistry, decision_id: str) -> ReplayRes
             raise UnknownDecision(f"there is no decision {decision_id}")
         text = policy_text(tx, logged.policy_version)
         rows = credit_rows(tx, logged.customer_id)
+        other_rows = {
+            customer_id: credit_rows(tx, customer_id)
+            for customer_id in logged.record.get("other_accounts", ())
+        }
     if text is None:
         raise UnknownDecision(f"policy {logged.policy_version} of decision {decision_id} was not kept")
     policy = parse_policy(text)
@@ -102,6 +106,7 @@ def replay(store: Store, registry: ModelRegistry, decision_id: str) -> ReplayRes
             reserved_cents=inputs.standing.reserved_cents,
             as_of_ms=logged.as_of_ms,
             feature_set=feature_set,
+            other_accounts=other_rows,
         )
         if "repaid_invoices" not in record["standing"]:
             # A decision from before limits grew with them did not keep them.

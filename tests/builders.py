@@ -1,5 +1,7 @@
 """Valid ledger rows by default; a test names only what matters. Instants are ms since 1970 UTC."""
 
+import hashlib
+import hmac
 from collections.abc import Iterable, Mapping
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -36,6 +38,11 @@ def a_row(contract: str, event_id: str, occurred_at: int, recorded_at: int | Non
     return row
 
 
+def a_document_hmac(name: str) -> str:
+    """What a sender makes of the number of an identity document, one for each name."""
+    return hmac.new(b"a key of the sender's", name.encode(), hashlib.sha256).hexdigest()
+
+
 def a_customer(
     customer_id: str = "c1",
     *,
@@ -44,6 +51,7 @@ def a_customer(
     recorded_at: int | None = None,
     **more: Any,
 ) -> Row:
+    """A customer of whom only the id is their own, and the identity document."""
     columns: Row = {
         "registered_at": at,
         "given_name": "Erika",
@@ -59,6 +67,7 @@ def a_customer(
         "language": "de",
         "identity_status": "verified",
         "identity_document_expires_on": "2035-01-31",
+        "identity_document_hmac": a_document_hmac(customer_id),
         "email_confirmed_at": at,
         "phone_confirmed_at": at,
         "personal_data_confirmed_at": at,

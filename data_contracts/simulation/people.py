@@ -1,5 +1,6 @@
 """The customers: registration, verification, residence, and who lives with whom."""
 
+import hmac
 from dataclasses import dataclass
 from typing import Any
 
@@ -277,6 +278,8 @@ _EMAIL_DOMAINS = ("post.example", "mail.example", "briefkasten.example", "netz.e
 _LANGUAGES = ("de", "de", "nl", "fi", "en")
 _ASCII = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "ß": "ss", "Ä": "Ae", "Ö": "Oe", "Ü": "Ue"})
 
+_DOCUMENT_KEY = b"the key of a simulated sender"
+
 HONEST, RING, FRESH, MISUSE = 0, 1, 2, 3
 """What an account was opened for; MISUSE is opened in a victim's name."""
 
@@ -529,6 +532,9 @@ def customer_rows(random: np.random.Generator, calendar: BookCalendar, people: P
             ("unverified", "pending", "verified"), np.where(is_verified, 2, pending[customer])
         ),
         "identity_document_expires_on": dates(np.where(is_verified, expires, -1)),
+        "identity_document_hmac": chosen(
+            _document_hmacs(2 * len(people)), customer + len(people) * has_renewed, missing=~is_verified
+        ),
         "email_confirmed_at": where_present(email_confirmed),
         "phone_confirmed_at": where_present(
             np.where(is_verified, people.verified[customer] - 5 * MINUTE_MS, -1)
@@ -537,6 +543,11 @@ def customer_rows(random: np.random.Generator, calendar: BookCalendar, people: P
         "occurred_at": occurred,
         "recorded_at": recorded,
     }
+
+
+def _document_hmacs(documents: int) -> tuple[str, ...]:
+    """What the sender of a book makes of the numbers of so many identity documents."""
+    return tuple(hmac.digest(_DOCUMENT_KEY, b"%d" % number, "sha256").hex() for number in range(documents))
 
 
 def customer_ids(customer: Positions) -> Any:

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from datetime import UTC, date, datetime
 
-from serving.domain.credit_limit import CreditLimit, credit_limit, cut_off
+from serving.domain.credit_limit import CreditTerms, credit_terms
 from serving.domain.decision import (
     AccountStanding,
     Applicant,
@@ -97,29 +97,29 @@ def _decide_without_recourse(
     if taken_as_mended:
         failures = tuple(failure for failure in failures if failure.code not in taken_as_mended)
     technical = next((part for part in (standing, assessment) if isinstance(part, TechnicalFailure)), None)
-    limit: CreditLimit | None = None
+    terms: CreditTerms | None = None
     available_cents: int | None = None
     if known_standing is not None and known_assessment is not None:
-        limit = credit_limit(known_assessment.score, known_standing, policy)
-        available_cents = max(limit.cents - known_standing.exposure_cents, 0)
+        terms = credit_terms(known_assessment.score, known_standing, policy)
+        available_cents = max(terms.limit_cents - known_standing.exposure_cents, 0)
     reasons = most_decisive(failures, MAXIMUM_REASONS)
     if failures:
         outcome = Outcome.DECLINED
-    elif technical is not None or known_standing is None or known_assessment is None or limit is None:
+    elif technical is not None or known_standing is None or known_assessment is None or terms is None:
         outcome = Outcome.UNAVAILABLE
         code = technical.code if technical is not None else "service_incomplete"
         reasons = (Reason(code=code, group="technical"),)
     else:
-        failures, reasons = _judge_credit(order, known_standing, known_assessment, policy, limit)
+        failures, reasons = _judge_credit(order, known_standing, known_assessment, policy, terms)
         outcome = Outcome.DECLINED if failures else Outcome.APPROVED
     score = known_assessment.score if known_assessment else None
     return Decision(
         outcome=outcome,
         score=score,
         probability_of_default=known_assessment.probability_of_default if known_assessment else None,
-        limit_cents=None if limit is None else limit.cents,
+        limit_cents=None if terms is None else terms.limit_cents,
         available_cents=available_cents,
-        limit_basis=None if limit is None else limit.basis,
+        limit_basis=None if terms is None else terms.limit_basis,
         reasons=reasons,
         failed_rules=failures,
         alternatives=(() if outcome is Outcome.APPROVED else alternatives(order, score, failures, policy)),
@@ -134,28 +134,28 @@ def _judge_credit(
     standing: AccountStanding,
     assessment: CreditAssessment,
     policy: Policy,
-    limit: CreditLimit,
+    terms: CreditTerms,
 ) -> tuple[tuple[RuleFailure, ...], tuple[Reason, ...]]:
     """Score and limit, once no knock-out rule failed."""
     failures: list[RuleFailure] = []
     reasons: list[Reason] = []
-    if assessment.score < cut_off(standing, policy):
+    if assessment.score < terms.cut_off:
         failures.append(RuleFailure(code=SCORE_TOO_LOW, group="score", field=None))
         reasons += adverse_reasons(assessment, standing)
     total_cents = standing.exposure_cents + order.amount_cents
-    if total_cents > limit.cents:
-        available_cents = max(limit.cents - standing.exposure_cents, 0)
+    if total_cents > terms.limit_cents:
+        available_cents = max(terms.limit_cents - standing.exposure_cents, 0)
         data = (("available_cents", available_cents), ("currency", order.currency))
         over = RuleFailure(code=CREDIT_LIMIT, group="limit", field="/amount_cents", data=data)
         failures.append(over)
         if len(reasons) < MAXIMUM_REASONS:
-            reasons.append(_limit_reason(over, total_cents, policy, limit))
+            reasons.append(_limit_reason(over, total_cents, policy, terms))
     return tuple(failures), tuple(reasons)
 
 
-def _limit_reason(over: RuleFailure, total_cents: int, policy: Policy, limit: CreditLimit) -> Reason:
+def _limit_reason(over: RuleFailure, total_cents: int, policy: Policy, terms: CreditTerms) -> Reason:
     growth = policy.limit_growth
-    if growth is None or total_cents > limit.without_growth_cents:
+    if growth is None or total_cents > terms.limit_without_growth_cents:
         return Reason(code=over.code, group=over.group, field=over.field, data=over.data)
     return Reason(
         code=LIMIT_GROWS,

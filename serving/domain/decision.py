@@ -8,6 +8,7 @@ import enum
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
+from typing import NamedTuple
 
 
 class Outcome(enum.Enum):
@@ -79,9 +80,10 @@ class OverdueInvoice:
     paused: bool
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class RepaidInvoice:
+class RepaidInvoice(NamedTuple):
     """An invoice that was paid in full, with money and not only with credit notes.
+
+    A tuple, because every decision makes one for each invoice and keeps it.
 
     repaid_cents: the money that stayed with us, so at most the invoice after its credit notes.
     days_since_paid: whole days since it was paid in full. on_time: whether that was in time.

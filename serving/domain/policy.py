@@ -45,7 +45,7 @@ class LimitBand:
 
 @dataclass(frozen=True, kw_only=True)
 class LimitGrowthPolicy:
-    """How a credit limit grows with what was repaid; see `credit_limit.credit_limit`.
+    """How a credit limit grows with what was repaid; see `credit_limit.credit_terms`.
 
     counts_after_days: an invoice counts so many whole days after it was paid in full.
     counted_from_cents: a paid invoice makes a customer known or established once for each time that this

@@ -196,10 +196,11 @@ PHONE = re.compile(r"\+?[0-9][0-9 ()/\-]{5,20}")
 def implausible_details(given: RuleInput) -> list[RuleFailure]:
     """A name, address or contact that cannot be right; each says which field."""
     order = given.order
-    wrong = [
-        *_wrong_in_address("/delivery", order.delivery, given.policy),
-        *_wrong_in_address("/billing", order.billing, given.policy),
-    ]
+    in_delivery = _wrong_in_address(order.delivery, given.policy)
+    # Mostly both are the same address, which is then judged once.
+    is_same = order.billing == order.delivery
+    in_billing = in_delivery if is_same else _wrong_in_address(order.billing, given.policy)
+    wrong = [f"/delivery/{name}" for name in in_delivery] + [f"/billing/{name}" for name in in_billing]
     if not EMAIL.fullmatch(order.contact_email):
         wrong.append("/contact/email")
     if order.contact_phone is not None and not PHONE.fullmatch(order.contact_phone):
@@ -207,22 +208,22 @@ def implausible_details(given: RuleInput) -> list[RuleFailure]:
     return [RuleFailure(code="implausible_detail", group="order_details", field=field) for field in wrong]
 
 
-def _wrong_in_address(prefix: str, address: Address, policy: Policy) -> list[str]:
+def _wrong_in_address(address: Address, policy: Policy) -> list[str]:
     wrong = []
     is_full_name = len(address.name.split()) >= 2
     if not is_full_name or not NAME_CHARACTERS.fullmatch(address.name) or _is_placeholder(address.name):
-        wrong.append(f"{prefix}/name")
+        wrong.append("name")
     if not STREET_CHARACTERS.fullmatch(address.street) or _is_placeholder(address.street):
-        wrong.append(f"{prefix}/street")
+        wrong.append("street")
     if address.house_number is None or not HOUSE_NUMBER_CHARACTERS.fullmatch(address.house_number):
-        wrong.append(f"{prefix}/house_number")
+        wrong.append("house_number")
     country = policy.countries.get(address.country)
     if country is None:
-        wrong.append(f"{prefix}/country")
+        wrong.append("country")
     elif not re.fullmatch(country.postal_code_pattern, address.postal_code):
-        wrong.append(f"{prefix}/postal_code")
+        wrong.append("postal_code")
     if not CITY_CHARACTERS.fullmatch(address.city) or _is_placeholder(address.city):
-        wrong.append(f"{prefix}/city")
+        wrong.append("city")
     return wrong
 
 

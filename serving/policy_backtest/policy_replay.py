@@ -36,13 +36,17 @@ from serving.checkout_judgement import (
     inputs_at,
     judge,
     moment,
+    rows_of_other_accounts,
 )
-from serving.domain.credit_limit import Familiarity, familiarity
+from serving.domain.credit_limit import Familiarity, credit_terms
 from serving.domain.decision import Decision, Outcome
 from serving.domain.policy import Policy
+from serving.domain.same_person import person_keys
 from serving.scorer import ChampionModel
+from serving.store.person_accounts import ACCOUNTS_MAXIMUM
 
 CUSTOMERS_PER_BLOCK = 2_000
+ROWS_PER_BLOCK = 10_000
 NO_RESIDENCE = "none"
 STANDING_CONTRACTS: tuple[Contract, ...] = (
     CUSTOMERS,
@@ -209,12 +213,14 @@ class _Judged:
 
 def _judged(inputs: DecisionInputs, model: ChampionModel, policy: Policy, as_of_ms: int) -> _Judged:
     decision = judge(inputs, model, policy, as_of_ms=as_of_ms).decision
+    if decision.score is None:
+        raise AssertionError("a decision with a model has a score")
     without_growth = decision
     if policy.limit_growth is not None:
         without_growth = decided_without_limit_growth(inputs, decision, policy, as_of_ms=as_of_ms)
     return _Judged(
         decision=decision,
-        familiarity=familiarity(inputs.standing, policy),
+        familiarity=credit_terms(decision.score, inputs.standing, policy).familiarity,
         is_approved_without_growth=without_growth.outcome is Outcome.APPROVED,
     )
 
@@ -252,25 +258,62 @@ def _inputs(directory: Path, table: pa.Table, features: Float64Array) -> Iterato
     """What each order's decision rests on and its moment, order by order; `table` is sorted by customer."""
     ids = table["customer_id"].to_numpy(zero_copy_only=False).astype(str)
     customers, first_order = np.unique(ids, return_index=True)
-    standing = {
-        contract: _by_customer(read_table(directory, contract), customers)
-        for contract in STANDING_CONTRACTS
-        if has_table(directory, contract)
-    }
+    candidates = _candidate_accounts(directory, set(customers.tolist()))
+    others = np.unique(np.array([other for found in candidates.values() for other in found], dtype=str))
+    standing, standing_of_others = {}, {}
+    for contract in STANDING_CONTRACTS:
+        if has_table(directory, contract):
+            rows = read_table(directory, contract)
+            standing[contract] = _by_customer(rows, customers)
+            if len(others):
+                standing_of_others[contract] = _by_customer(rows, others)
+    rows_of_others = _rows_by_customer(standing_of_others, 0, len(others))
     for start in range(0, len(customers), CUSTOMERS_PER_BLOCK):
         stop = min(start + CUSTOMERS_PER_BLOCK, len(customers))
         rows_of = _rows_by_customer(standing, start, stop)
         low = int(first_order[start])
         high = int(first_order[stop]) if stop < len(customers) else table.num_rows
         for place, row in enumerate(ledger_rows(ORDERS, table.slice(low, high - low)), start=low):
+            own_rows = rows_of.get(row["customer_id"], {})
+            candidate_rows = {
+                other: rows_of_others.get(other, {}) for other in candidates.get(row["customer_id"], ())
+            }
             inputs = inputs_at(
-                rows_of.get(row["customer_id"], {}),
+                own_rows,
                 row,
                 reserved_cents=0,
                 as_of_ms=row["occurred_at"],
                 feature_set=None,
+                other_accounts=rows_of_other_accounts(own_rows, candidate_rows, row["occurred_at"]),
             )
             yield replace(inputs, features=tuple(features[place].tolist())), row["occurred_at"]
+
+
+def _candidate_accounts(directory: Path, wanted: set[str]) -> dict[str, list[str]]:
+    """The other accounts that share a person's key with a wanted customer, by customer_id.
+
+    Raises NothingToReplayError where one key is shared by more accounts than anybody has.
+    """
+    first: dict[str, str] = {}
+    shared: dict[str, set[str]] = {}
+    if has_table(directory, CUSTOMERS):
+        table = read_table(directory, CUSTOMERS)
+        for start in range(0, table.num_rows, ROWS_PER_BLOCK):
+            for row in ledger_rows(CUSTOMERS, table.slice(start, ROWS_PER_BLOCK)):
+                for key in person_keys(row):
+                    customer_id = row["customer_id"]
+                    if first.setdefault(key, customer_id) != customer_id:
+                        shared.setdefault(key, {first[key]}).add(customer_id)
+    found: defaultdict[str, set[str]] = defaultdict(set)
+    for accounts in shared.values():
+        for customer_id in accounts & wanted:
+            found[customer_id] |= accounts - {customer_id}
+            if len(found[customer_id]) >= ACCOUNTS_MAXIMUM:
+                raise NothingToReplayError(
+                    f"customer {customer_id} shares a document, or name, birth date and residence, with "
+                    f"{len(found[customer_id]):,} accounts: nobody has so many"
+                )
+    return {customer_id: sorted(others) for customer_id, others in found.items()}
 
 
 @dataclass(frozen=True, kw_only=True)

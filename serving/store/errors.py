@@ -9,6 +9,10 @@ class StoreUnavailable(StoreError):
     """The database cannot be reached, read or written right now."""
 
 
+class TooManyAccountsOfOnePerson(StoreUnavailable):
+    """What is known of a person cannot be read, because far too many accounts would be theirs."""
+
+
 class StoreNotMigrated(StoreError):
     """The database's tables are older or newer than this code; the message says what to do."""
 

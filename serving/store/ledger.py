@@ -76,6 +76,19 @@ def next_as_of_ms(tx: Transaction, customer_id: str, now_ms: int) -> int:
     return int(rows[0][0])
 
 
+def next_common_as_of_ms(tx: Transaction, customer_id: str, candidates: Sequence[str], now_ms: int) -> int:
+    """The moment of a decision that looks at several accounts: after every row of theirs that is recorded
+    already, and before every one that comes.
+    """
+    as_of_ms = next_as_of_ms(tx, customer_id, now_ms)
+    for candidate in candidates:
+        as_of_ms = next_as_of_ms(tx, candidate, as_of_ms)
+    # Whose clock stood still while the others' moved on is set as well.
+    for earlier in (customer_id, *candidates)[: len(candidates)]:
+        next_as_of_ms(tx, earlier, as_of_ms)
+    return as_of_ms
+
+
 def _next_recorded_at_ms(tx: Transaction, entity_id: str, now_ms: int) -> int:
     """The moment of a record: now, but never before a decision that did not see it."""
     rows = tx.execute(

@@ -1,6 +1,7 @@
 """Exposure that is not invoiced yet: what approved orders hold of a customer's limit."""
 
 import enum
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from serving.store.errors import ReservationConflict
@@ -38,12 +39,23 @@ class Reservation:
         )
 
 
-def reserved_cents(tx: Transaction, customer_id: str, now_ms: int, *, excluding_order_id: str) -> int:
-    """What the customer's other approved orders hold now."""
+def reserved_cents(
+    tx: Transaction,
+    customer_id: str,
+    now_ms: int,
+    *,
+    excluding_order_id: str,
+    other_accounts: Sequence[str] = (),
+) -> int:
+    """What the customer's other approved orders hold now, and all approved orders of the person's other
+    accounts.
+    """
+    marks = "".join(", ?" for _ in other_accounts)
     rows = tx.execute(
-        "SELECT coalesce(sum(amount_cents), 0) FROM reservations WHERE customer_id = ? "
-        "AND state IN ('reserved', 'confirmed') AND expires_at_ms > ? AND order_id <> ?",
-        (customer_id, now_ms, excluding_order_id),
+        "SELECT coalesce(sum(amount_cents), 0) FROM reservations "  # noqa: S608 - placeholders only
+        f"WHERE customer_id IN (?{marks}) AND state IN ('reserved', 'confirmed') AND expires_at_ms > ? "
+        "AND NOT (customer_id = ? AND order_id = ?)",
+        (customer_id, *other_accounts, now_ms, customer_id, excluding_order_id),
     )
     return int(rows[0][0])
 

@@ -72,6 +72,21 @@ customer_clocks = Table(
     sqlite_with_rowid=False,
 )
 
+person_keys = Table(
+    "person_keys",
+    metadata,
+    # Derived from the ledger's customers, and only ever added to: finds accounts that may be one person's.
+    Column(
+        "person_key",
+        Text,
+        primary_key=True,
+        comment="hash of a document, or of name, birth date and residence",
+    ),
+    Column("customer_id", Text, primary_key=True),
+    sqlite_with_rowid=False,
+)
+Index("person_keys_by_customer", person_keys.c.customer_id)
+
 decisions = Table(
     "decisions",
     metadata,

@@ -204,7 +204,7 @@ def test_no_protected_attribute_leaves_a_trace(book, tmp_path):
         if has_table(book, contract):
             assert read_table(book, contract).equals(read_table(tmp_path, contract))
     customers = read_table(book, CUSTOMERS)
-    constant = set(customers.column_names) - {"event_id", "customer_id", "email"}
+    constant = set(customers.column_names) - {"event_id", "customer_id", "email", "identity_document_hmac"}
     assert all(len(set(customers[name].to_pylist())) == 1 for name in constant)
 
 

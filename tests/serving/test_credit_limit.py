@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from serving.checkout_judgement import inputs_at
 from serving.domain.checkout_decision import decide
-from serving.domain.credit_limit import CreditLimit, Familiarity, credit_limit, cut_off, familiarity
+from serving.domain.credit_limit import CreditTerms, Familiarity, credit_terms
 from serving.domain.credit_limit import without_limit_growth as without_growth
 from serving.domain.decision import AccountStanding, LimitBasis, Outcome, RepaidInvoice
 from serving.domain.policy import LimitGrowthPolicy, parse_policy
@@ -63,8 +63,8 @@ def many(count: int, cents: int, **more: int) -> list[Row]:
     return [row for number in range(count) for row in paid(number, cents, **more)]
 
 
-def limit_of(*rows: Row) -> CreditLimit:
-    return credit_limit(SCORE, standing_of(*rows), POLICY)
+def terms_of(*rows: Row) -> CreditTerms:
+    return credit_terms(SCORE, standing_of(*rows), POLICY)
 
 
 BIG = paid(1, 40_000)
@@ -113,8 +113,8 @@ PAID_BACK: Any = {"kind": "refund", "reason": "overpayment"}
     ],
 )
 def test_what_farms_no_limit_leaves_that_of_a_stranger(rows: list[Row]) -> None:
-    limit = limit_of(*rows)
-    assert (limit.cents, limit.basis) == (BAND.stranger_cents, LimitBasis.FIRST_ORDERS)
+    terms = terms_of(*rows)
+    assert (terms.limit_cents, terms.limit_basis) == (BAND.stranger_cents, LimitBasis.FIRST_ORDERS)
 
 
 @pytest.mark.parametrize(
@@ -142,25 +142,23 @@ def test_what_farms_no_limit_leaves_that_of_a_stranger(rows: list[Row]) -> None:
 def test_a_limit_is_the_smallest_of_what_bounds_it_and_says_which(
     rows: list[Row], cents: int, basis: LimitBasis
 ) -> None:
-    limit = limit_of(*rows)
-    assert (limit.cents, limit.basis) == (cents, basis)
+    terms = terms_of(*rows)
+    assert (terms.limit_cents, terms.limit_basis) == (cents, basis)
 
 
 def test_tiny_invoices_leave_the_cut_off_of_a_stranger_and_number_counts_by_amount() -> None:
-    assert cut_off(standing_of(*many(5, 1_999)), POLICY) == POLICY.cut_off_stranger
-    assert cut_off(standing_of(*paid(1, 2_000)), POLICY) == POLICY.cut_off_known
-    assert familiarity(standing_of(*paid(1, 9_999)), POLICY) is Familiarity.KNOWN
-    assert familiarity(standing_of(*paid(1, 10_000)), POLICY) is Familiarity.ESTABLISHED
+    assert terms_of(*many(5, 1_999)).cut_off == POLICY.cut_off_stranger
+    assert terms_of(*paid(1, 2_000)).cut_off == POLICY.cut_off_known
+    assert terms_of(*paid(1, 9_999)).familiarity is Familiarity.KNOWN
+    assert terms_of(*paid(1, 10_000)).familiarity is Familiarity.ESTABLISHED
 
 
 def test_without_the_section_a_limit_goes_by_score_and_number_as_it_did() -> None:
     old = without_growth(POLICY)
     for count, cents in ((0, BAND.stranger_cents), (1, BAND.known_cents), (5, BAND.established_cents)):
-        standing = standing_of(*many(count, 100, days_ago=1))
-        assert credit_limit(SCORE, standing, old) == CreditLimit(
-            cents=cents, basis=None, without_growth_cents=cents
-        )
-    assert cut_off(standing_of(*many(1, 100, days_ago=1)), old) == old.cut_off_known
+        terms = credit_terms(SCORE, standing_of(*many(count, 100, days_ago=1)), old)
+        assert (terms.limit_cents, terms.limit_basis) == (cents, None)
+        assert terms.cut_off == (old.cut_off_known if count else old.cut_off_stranger)
 
 
 def test_a_refusal_that_only_the_growth_of_the_limit_causes_says_so() -> None:
@@ -237,7 +235,9 @@ def test_more_repaid_never_lowers_a_limit(
     rows = rows_of(drawn)
     invoice_id = f"i{which % len(drawn)}"
     more = a_payment(invoice_id, at=NOW - days_ago * DAY - 1, amount_cents=cents, event_id="payment-more")
-    assert limit_of(*rows, more).cents >= limit_of(*rows).cents
+    before, after = terms_of(*rows), terms_of(*rows, more)
+    assert after.limit_cents >= before.limit_cents
+    assert after.cut_off <= before.cut_off
 
 
 @given(invoices, st.data())
@@ -251,11 +251,11 @@ def test_a_repayment_that_is_taken_back_never_raises_a_limit(drawn: list[Invoice
         amount_cents=data.draw(st.integers(1, 60_000)),
         event_id="adjustment-taken-back",
     )
-    before = limit_of(*rows).cents
-    assert limit_of(*rows, taken_back).cents <= before
+    before = terms_of(*rows).limit_cents
+    assert terms_of(*rows, taken_back).limit_cents <= before
     if payments:
         gone = data.draw(st.sampled_from(payments))
-        assert limit_of(*(row for row in rows if row is not gone)).cents <= before
+        assert terms_of(*(row for row in rows if row is not gone)).limit_cents <= before
 
 
 repaid_invoices = st.lists(
@@ -285,16 +285,20 @@ def test_the_same_sum_split_into_tinier_invoices_never_gives_a_higher_limit_nor_
     for one in whole:
         cuts = sorted(data.draw(st.lists(st.integers(0, one.repaid_cents), max_size=6)))
         ends = zip([0, *cuts], [*cuts, one.repaid_cents], strict=True)
-        split += [replace(one, repaid_cents=high - low) for low, high in ends if high > low]
+        split += [one._replace(repaid_cents=high - low) for low, high in ends if high > low]
     unsplit, tinier = (
-        AccountStanding(
-            outstanding_cents=0,
-            reserved_cents=0,
-            overdue_invoices=(),
-            paid_invoice_count=len(repaid),
-            repaid_invoices=tuple(repaid),
+        credit_terms(
+            score,
+            AccountStanding(
+                outstanding_cents=0,
+                reserved_cents=0,
+                overdue_invoices=(),
+                paid_invoice_count=len(repaid),
+                repaid_invoices=tuple(repaid),
+            ),
+            policy,
         )
         for repaid in (whole, split)
     )
-    assert credit_limit(score, tinier, policy).cents <= credit_limit(score, unsplit, policy).cents
-    assert cut_off(tinier, policy) >= cut_off(unsplit, policy)
+    assert tinier.limit_cents <= unsplit.limit_cents
+    assert tinier.cut_off >= unsplit.cut_off

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from features.feature_sets import INVOICE_ELIGIBILITY
 from serving.domain import policy_rules
 from serving.domain.checkout_decision import decide
-from serving.domain.credit_limit import credit_limit, cut_off
+from serving.domain.credit_limit import credit_terms
 from serving.domain.decision import (
     AccountStanding,
     Address,
@@ -146,7 +146,7 @@ def test_arrears_up_to_the_tolerance_do_not_block() -> None:
 
 
 def test_exactly_the_limit_passes_and_one_cent_more_does_not() -> None:
-    limit = credit_limit(GOOD.score, STANDING, POLICY).cents
+    limit = credit_terms(GOOD.score, STANDING, POLICY).limit_cents
     standing = replace(STANDING, outstanding_cents=60_000, reserved_cents=30_000)
     exact = replace(ORDER, amount_cents=limit - 90_000)
     assert decided(order=exact, standing=standing).outcome is Outcome.APPROVED
@@ -275,7 +275,7 @@ def test_settling_the_overdue_invoice_is_offered_only_as_sufficient_where_it_is(
 
 
 def with_available(cents: int) -> AccountStanding:
-    limit = credit_limit(GOOD.score, STANDING, POLICY).cents
+    limit = credit_terms(GOOD.score, STANDING, POLICY).limit_cents
     return replace(STANDING, outstanding_cents=limit - cents)
 
 
@@ -491,7 +491,8 @@ def taken(step: Recourse, inputs: Inputs) -> Inputs:
         case "correct_field":
             order = replace(order, delivery=ADDRESS)
         case "open_account":
-            applicant = APPLICANT
+            # In which country and currency the account will be, nobody knows yet.
+            applicant, order = APPLICANT, replace(order, currency="EUR")
         case "wait_for_age":
             assert applicant is not None
             applicant = replace(applicant, birth_date=APPLICANT.birth_date)
@@ -555,11 +556,12 @@ def test_a_lower_score_or_more_exposure_never_turns_a_refusal_into_an_approval(
 
 
 def test_strangers_meet_their_own_cut_off_and_limit() -> None:
-    stranger = replace(STANDING, paid_invoice_count=0, repaid_invoices=())
-    assert cut_off(stranger, POLICY) == POLICY.cut_off_stranger
-    assert cut_off(STANDING, POLICY) == POLICY.cut_off_known
-    assert credit_limit(650, stranger, POLICY).cents < credit_limit(650, STANDING, POLICY).cents
-    assert credit_limit(POLICY.limits[0].from_points - 1, STANDING, POLICY).cents == 0
+    stranger = credit_terms(650, replace(STANDING, paid_invoice_count=0, repaid_invoices=()), POLICY)
+    established = credit_terms(650, STANDING, POLICY)
+    assert stranger.cut_off == POLICY.cut_off_stranger
+    assert established.cut_off == POLICY.cut_off_known
+    assert stranger.limit_cents < established.limit_cents
+    assert credit_terms(POLICY.limits[0].from_points - 1, STANDING, POLICY).limit_cents == 0
 
 
 @pytest.mark.parametrize(

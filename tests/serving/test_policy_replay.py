@@ -7,15 +7,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
+from data_contracts.customers import CUSTOMERS
 from data_contracts.orders import ORDERS
-from data_contracts.parquet_ledger import has_table, read_table
+from data_contracts.parquet_ledger import has_table, read_table, write_table
 from data_contracts.simulation.portfolio import simulate_portfolio
 from features.model_files import ModelFiles
 from features.online import CREDIT_CONTRACTS
-from serving.checkout_judgement import inputs_at, judge
-from serving.domain.credit_limit import familiarity, without_limit_growth
+from serving.checkout_judgement import inputs_at, judge, rows_of_other_accounts
+from serving.domain.credit_limit import credit_terms, without_limit_growth
 from serving.domain.decision import Outcome
 from serving.domain.policy import parse_policy
 from serving.policy_activation import POLICY_FILE
@@ -23,7 +25,7 @@ from serving.policy_backtest import policy_replay
 from serving.policy_backtest.policy_replay import NothingToReplayError, OrderSelection, replay_orders
 from serving.scorer import ChampionModel, load_model
 from serving.store.loading import ledger_rows
-from tests.builders import a_customer, a_merchant, an_order, ms, write_ledger
+from tests.builders import a_customer, a_document_hmac, a_merchant, an_order, ms, write_ledger
 from tests.serving.http.conftest import a_model_document, write_model
 
 POLICY = parse_policy(POLICY_FILE.read_text())
@@ -34,7 +36,24 @@ STRICT = replace(POLICY, version="strict", cut_off_stranger=700, cut_off_known=6
 def book(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("replayed")
     simulate_portfolio(folder, customers=400, months=10, seed=8, ends_on=date(2026, 6, 1))
+    customers = read_table(folder, CUSTOMERS)
+    # Of every five customers the first three are one person, once their document was checked.
+    documents = [
+        document
+        if document is None or int(customer[4:]) % 5 > 2
+        else a_document_hmac(other_account(customer, 0))
+        for customer, document in zip(
+            customers["customer_id"].to_pylist(), customers["identity_document_hmac"].to_pylist(), strict=True
+        )
+    ]
+    place = customers.column_names.index("identity_document_hmac")
+    write_table(folder, CUSTOMERS, customers.set_column(place, "identity_document_hmac", pa.array(documents)))
     return folder
+
+
+def other_account(customer_id: str, place: int) -> str:
+    """The account at a place among the five that `customer_id` is one of."""
+    return f"cus-{int(customer_id[4:]) // 5 * 5 + place:06d}"
 
 
 def a_model(folder: Path, kind: str) -> ChampionModel:
@@ -64,15 +83,21 @@ def test_a_replay_gives_the_bits_of_the_checkout(
     order_rows = {row["order_id"]: row for row in ledger_rows(ORDERS, read_table(book, ORDERS))}
     assert len(replay.orders) == 150
     seen = set()
+    with_others = 0
     for place, order_id in enumerate(replay.orders.order_id.tolist()):
         row = order_rows[order_id]
+        own = rows.get(row["customer_id"], {})
+        accounts = {other_account(row["customer_id"], place) for place in range(5)} - {row["customer_id"]}
+        found = rows_of_other_accounts(own, {one: rows.get(one, {}) for one in accounts}, row["occurred_at"])
         inputs = inputs_at(
-            rows.get(row["customer_id"], {}),
+            own,
             row,
             reserved_cents=0,
             as_of_ms=row["occurred_at"],
             feature_set=model.feature_set,
+            other_accounts=found,
         )
+        with_others += bool(found)
         for decided in replay.decisions:
             decision = judge(inputs, model, decided.policy, as_of_ms=row["occurred_at"]).decision
             assert bool(decided.approved[place]) is (decision.outcome is Outcome.APPROVED)
@@ -84,8 +109,10 @@ def test_a_replay_gives_the_bits_of_the_checkout(
             ungrown = without_limit_growth(decided.policy)
             judged = judge(inputs, model, ungrown, as_of_ms=row["occurred_at"]).decision
             assert bool(decided.approved_without_growth[place]) is (judged.outcome is Outcome.APPROVED)
-            assert decided.familiarity[place] == familiarity(inputs.standing, decided.policy).value
-    assert {Outcome.APPROVED, Outcome.DECLINED, "score_below_cut_off"} <= seen
+            terms = credit_terms(int(replay.orders.score[place]), inputs.standing, decided.policy)
+            assert decided.familiarity[place] == terms.familiarity.value
+    assert {Outcome.APPROVED, Outcome.DECLINED, "score_below_cut_off", "open_arrears"} <= seen
+    assert with_others > 20
 
 
 def test_a_period_is_half_open_and_a_sample_is_drawn_by_its_seed(tmp_path: Path) -> None:

@@ -1,0 +1,82 @@
+"""Two accounts of one person at a running service: one limit, the same arrears, no word of the other."""
+
+import json
+
+from serving.model_watch import ModelRegistry
+from serving.replay import replay
+from serving.store.decision_log import decision_of
+from serving.store.store import now_ms, open_store
+from tests.builders import DAY, a_document_hmac, a_payment, an_invoice, an_order
+from tests.serving.http.conftest import Row, Shop, as_event, order_body
+
+NO_DOCUMENT: Row = {"identity_document_hmac": None}
+
+
+def precheck(shop: Shop, customer_id: str, **changes: object) -> Row:
+    answer = shop.post("/v1/precheck", order_body(f"o-pre-{customer_id}", customer_id, **changes))
+    assert answer.status_code == 200, answer.text
+    document: Row = answer.json()
+    return document
+
+
+def an_overdue_invoice(shop: Shop, customer_id: str, invoice_id: str) -> None:
+    at = now_ms() - 60 * DAY
+    order_id = f"o-{invoice_id}"
+    shop.events(
+        as_event("orders", an_order(order_id, customer_id, at=at)),
+        as_event("invoices", an_invoice(invoice_id, customer_id, at=at, order_id=order_id)),
+    )
+
+
+def test_who_owes_and_opens_a_new_account_has_the_arrears_there_too(shop: Shop) -> None:
+    shop.customer("debtor", given_name="Dora", **NO_DOCUMENT)
+    an_overdue_invoice(shop, "debtor", "i-debtor")
+    # Another spelling, and only the new account's document was checked.
+    shop.customer("debtor-again", given_name="DORA", residence_street="Heidestr.", family_name="Muster-Mann")
+    refused = shop.score("o-debtor-again", "debtor-again")
+    assert refused["outcome"] == "declined"
+    assert [reason["code"] for reason in refused["reasons"]] == ["open_arrears"]
+    assert "i-debtor" in refused["reasons"][0]["text"]
+    assert [(step["code"], step["sufficient"]) for step in refused["recourse"]] == [("settle_invoice", True)]
+    assert precheck(shop, "debtor-again")["outcome"] == "declined"
+    # The answer, by whatever way it is asked for, names no other account.
+    for document in (refused, shop.get(f"/v1/decisions/{refused['decision_id']}").json()):
+        named = json.dumps(document).replace("debtor-again", "").replace("i-debtor", "")
+        assert "debtor" not in named
+    at = now_ms() - DAY
+    shop.events(as_event("invoice_payments", a_payment("i-debtor", "debtor", at=at)))
+    assert shop.score("o-debtor-again", "debtor-again")["outcome"] == "approved"
+    # The son of the same name at the same address owes nothing.
+    shop.customer("debtors-son", given_name="Dora", birth_date="2001-01-01", **NO_DOCUMENT)
+    assert precheck(shop, "debtors-son")["available_cents"] > precheck(shop, "debtor")["available_cents"]
+
+
+def test_accounts_of_one_person_have_one_limit_between_them_and_each_decision_replays(shop: Shop) -> None:
+    document = {"identity_document_hmac": a_document_hmac("twice")}
+    shop.customer("twice-1", **document)
+    first = shop.score("o-twice-1", "twice-1", amount_cents=9_000)
+    shop.customer("twice-2", **document)
+    second = shop.score("o-twice-2", "twice-2", amount_cents=4_000)
+    assert (first["outcome"], second["outcome"]) == ("approved", "approved")
+    assert second["limit_cents"] == first["limit_cents"]
+    assert second["available_cents"] == first["available_cents"] - 9_000
+    assert precheck(shop, "twice-1")["available_cents"] == second["available_cents"] - 4_000
+    # The order itself is left out when it is scored again, and what the other account holds is not.
+    assert shop.score("o-twice-1", "twice-1", amount_cents=1_000)["available_cents"] == (
+        first["available_cents"] - 4_000
+    )
+    # A decision sees the other account as it was then, whatever comes later.
+    an_overdue_invoice(shop, "twice-2", "i-twice")
+    third = shop.score("o-twice-3", "twice-1")
+    assert third["outcome"] == "declined"
+    store = open_store(shop.settings.database_url)
+    try:
+        for answer, others in ((first, []), (second, ["twice-1"]), (third, ["twice-2"])):
+            with store.reading() as tx:
+                logged = decision_of(tx, answer["decision_id"])
+            assert logged is not None
+            assert logged.record["other_accounts"] == others
+            result = replay(store, ModelRegistry(shop.settings.mlflow_uri), answer["decision_id"])
+            assert result.is_identical, result.to_json()
+    finally:
+        store.close()
