@@ -16,7 +16,12 @@ from features.instants import DAY_MS
 from features.invoice_state import InvoiceState
 from features.online import LedgerRows, features_at, invoice_states, visible_rows
 from features.settlement_terms import USUAL_TERMS
-from serving.domain.checkout_decision import alternatives, decide
+from serving.domain.checkout_decision import (
+    FIRST_JUDGEMENT_REVISION,
+    JUDGEMENT_REVISION,
+    alternatives,
+    decide,
+)
 from serving.domain.credit_limit import without_limit_growth
 from serving.domain.decision import (
     AccountStanding,
@@ -60,6 +65,7 @@ class DecisionInputs:
     standing: of the person, so of this account and of the person's others together.
     features: of this account, in the order of the model's feature set; empty when there was no model.
     other_accounts: customer_ids of the person's other accounts.
+    revision: of the judgement that the answer came from.
     """
 
     order_row: Mapping[str, Any]
@@ -67,6 +73,7 @@ class DecisionInputs:
     standing: AccountStanding
     features: tuple[float, ...]
     other_accounts: tuple[str, ...] = ()
+    revision: int = JUDGEMENT_REVISION
 
     def to_record(self) -> dict[str, Any]:
         """All but the features, and the revision that derived them, as JSON values for the decision log."""
@@ -75,6 +82,7 @@ class DecisionInputs:
             "applicant": msgspec.to_builtins(self.applicant),
             "standing": msgspec.to_builtins(self.standing),
             "other_accounts": list(self.other_accounts),
+            "judgement_revision": self.revision,
             "engine_revision": feature_sets.ENGINE_REVISION,
         }
 
@@ -88,6 +96,7 @@ class DecisionInputs:
             features=features or (),
             # Decisions from before accounts of one person were found rest on one account alone.
             other_accounts=tuple(record.get("other_accounts", ())),
+            revision=record.get("judgement_revision", FIRST_JUDGEMENT_REVISION),
         )
 
 
@@ -233,15 +242,24 @@ def judge(
     """
     order = order_of(inputs.order_row)
     as_of = moment(as_of_ms)
+
+    def decided(assessment: CreditAssessment | TechnicalFailure) -> Decision:
+        return decide(
+            order,
+            inputs.applicant,
+            inputs.standing,
+            assessment,
+            policy,
+            as_of=as_of,
+            revision=inputs.revision,
+        )
+
     if model is None:
         missing = TechnicalFailure(code="no_model", detail=technical_reason or "no model is in force")
-        return Judgement(
-            decision=decide(order, inputs.applicant, inputs.standing, missing, policy, as_of=as_of),
-            raw_log_odds=None,
-        )
+        return Judgement(decision=decided(missing), raw_log_odds=None)
     scored = model.score(inputs.features)
     assessment = CreditAssessment(probability_of_default=scored.probability_of_default, score=scored.points)
-    decision = decide(order, inputs.applicant, inputs.standing, assessment, policy, as_of=as_of)
+    decision = decided(assessment)
     if any(failure.group == SCORE_GROUP for failure in decision.failed_rules):
         # Contributions cost many times the score itself, so only a refusal by score pays for them.
         explained = CreditAssessment(
@@ -249,7 +267,7 @@ def judge(
             score=scored.points,
             contributions=_contributions(model, inputs.features),
         )
-        decision = decide(order, inputs.applicant, inputs.standing, explained, policy, as_of=as_of)
+        decision = decided(explained)
     return Judgement(decision=decision, raw_log_odds=scored.raw_log_odds)
 
 

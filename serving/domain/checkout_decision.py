@@ -19,8 +19,12 @@ from serving.domain.decision import (
 from serving.domain.policy import AlternativePolicy, Policy
 from serving.domain.policy_rules import RuleInput, failed_rules, residence_of
 from serving.domain.reasons import MAXIMUM_REASONS, adverse_reasons
-from serving.domain.recourse import CREDIT_LIMIT, SCORE_TOO_LOW, Case, recourse_of
+from serving.domain.recourse import CREDIT_LIMIT, SCORE_TOO_LOW, Case, first_recourse_of, recourse_of
 
+JUDGEMENT_REVISION = 2
+"""Raised whenever the same inputs come to another answer under the same policy. A decision keeps the revision
+that it was made under, and a replay judges under that one. 2: a mended order is judged again."""
+FIRST_JUDGEMENT_REVISION = 1
 LIMIT_GROWS = "limit_grows_with_repayment"
 """The reason for a refusal that only the growth of the limit causes; the failed rule is the limit all the
 same."""
@@ -40,13 +44,14 @@ def decide(
     policy: Policy,
     *,
     as_of: datetime,
+    revision: int = JUDGEMENT_REVISION,
 ) -> Decision:
     """Decide one order.
 
     applicant: None when the customer is unknown to us.
     standing, assessment: a TechnicalFailure where history or model cannot be had; the answer is then
         `declined` if a knock-out rule failed all the same, else `unavailable`.
-    as_of: the moment of decision, aware UTC.
+    as_of: the moment of decision, aware UTC. revision: of the judgement; an earlier one for replays alone.
     """
     decision = _decide_without_recourse(order, applicant, standing, assessment, policy, as_of)
     if decision.outcome is not Outcome.DECLINED:
@@ -64,7 +69,8 @@ def decide(
         )
 
     case = Case(order=order, applicant=applicant, standing=standing)
-    return replace(decision, recourse=recourse_of(decision, case, judged, policy, as_of))
+    named = first_recourse_of if revision == FIRST_JUDGEMENT_REVISION else recourse_of
+    return replace(decision, recourse=named(decision, case, judged, policy, as_of))
 
 
 def _decide_without_recourse(

@@ -175,6 +175,43 @@ def recourse_of(
     )
 
 
+def first_recourse_of(
+    declined: Decision,
+    case: Case,
+    judged: Callable[[Case, frozenset[str]], Decision],
+    policy: Policy,
+    as_of: datetime,
+) -> tuple[Recourse, ...]:
+    """The steps as the first judgement revision named them: what failed at first is mended, and no more.
+
+    Only for replays of decisions from then.
+    """
+    steps: list[Recourse] = []
+    mended: Case | None = case
+    for failure in declined.failed_rules:
+        situation = _Situation(case=mended or case, failure=failure, policy=policy, as_of=as_of)
+        is_limit = failure.code == CREDIT_LIMIT
+        if is_limit and not situation.whole_number("available_cents"):
+            mended = None
+            continue
+        code, better = _mended(situation)
+        if is_limit:
+            code = STAY_UNDER_AMOUNT
+            better = situation.with_order(amount_cents=situation.whole_number("available_cents"))
+        if code is None:
+            mended = None
+            continue
+        steps.append(Recourse(code=code, field=failure.field, data=failure.data))
+        if failure.code in TAKES_TIME:
+            mended = None
+        elif mended is not None and better is not None:
+            mended = better
+    is_sufficient = mended is not None and (
+        judged(mended, frozenset(TAKEN_AS_MENDED)).outcome is Outcome.APPROVED
+    )
+    return tuple(replace(step, sufficient=is_sufficient) for step in steps)
+
+
 def _mended(given: _Situation) -> tuple[str | None, Case | None]:
     """The step for a failure, None where there is none; and the case once it is taken, None where that
     cannot be tried out.

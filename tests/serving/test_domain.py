@@ -299,6 +299,23 @@ def test_the_amount_that_is_named_is_one_that_suffices(
     assert all(step.sufficient for step in decision.recourse)
 
 
+@pytest.mark.parametrize(
+    ("amount", "available", "named"),
+    [
+        (POLICY.maximum_order_cents + 1, 29_900, [(POLICY.maximum_order_cents, False)]),
+        (30_000, 29_900, [(29_900, True)]),
+        (30_000, POLICY.minimum_order_cents - 1, [(POLICY.minimum_order_cents - 1, False)]),
+        (30_000, 0, []),
+    ],
+)
+def test_a_decision_of_the_first_judgement_revision_comes_out_with_the_steps_that_it_named(
+    amount: int, available: int, named: list[tuple[int, bool]]
+) -> None:
+    order = replace(ORDER, amount_cents=amount)
+    first = decide(order, APPLICANT, with_available(available), GOOD, POLICY, as_of=AS_OF, revision=1)
+    assert [(amount_of(step), step.sufficient) for step in first.recourse] == named
+
+
 def test_what_fails_only_once_the_arrears_are_settled_is_named_with_them() -> None:
     standing = replace(overdue(False, 5_000), outstanding_cents=with_available(100).outstanding_cents)
     order = replace(ORDER, amount_cents=20_000, currency="SEK")
