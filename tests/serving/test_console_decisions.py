@@ -32,7 +32,7 @@ from serving.scorer import (
 from serving.store.api_keys import Caller, Role
 from serving.store.decision_log import decision_of
 from serving.store.store import Store
-from tests.builders import DAY, Row, a_customer, a_merchant, a_payment, an_invoice, an_order
+from tests.builders import DAY, Row, a_customer, a_document_hmac, a_merchant, a_payment, an_invoice, an_order
 from tests.serving.console_browser import START, Browser, ConsoleServer
 from tests.serving.http.conftest import a_model_document, write_model
 
@@ -302,6 +302,7 @@ def test_a_day_that_is_none_is_told(console: Console) -> None:
 
 def test_a_decision_shows_all_that_it_rested_on(console: Console) -> None:
     console.late_payer("late")
+    console.customer("account-beside", identity_document_hmac=a_document_hmac("late"))
     decision_id = console.decided("o1", "late")
     with console.store.reading() as tx:
         logged = decision_of(tx, decision_id)
@@ -317,6 +318,8 @@ def test_a_decision_shows_all_that_it_rested_on(console: Console) -> None:
     assert answer["reasons"]
     assert all(rule["code"] in page.text for rule in answer["failed_rules"])
     assert all(name.replace("_", " ") in page.text for name in answer["alternatives"])
+    assert "account-beside" in page.text
+    assert answer["limit_basis"].replace("_", " ") in page.text
     assert logged.policy_version in page.text
     assert "invoice-eligibility 1" in page.text
     assert BIRTH_DATE in page.text
