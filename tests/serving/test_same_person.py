@@ -14,7 +14,7 @@ from serving.domain.checkout_decision import decide
 from serving.domain.decision import Outcome
 from serving.domain.same_person import other_accounts, person_traces
 from serving.store.errors import TooManyAccountsOfOnePerson
-from serving.store.ledger import credit_rows
+from serving.store.ledger import credit_rows, next_common_as_of_ms
 from serving.store.loading import load_folder
 from serving.store.migrate import alembic_config, migrate, sqlalchemy_url
 from serving.store.person_accounts import ACCOUNTS_MAXIMUM, candidate_accounts
@@ -280,6 +280,20 @@ def test_reservations_of_the_persons_other_accounts_count_and_only_the_own_order
     with store.reading() as tx:
         assert reserved_cents(tx, "c2", NOW, excluding_order_id="o1", other_accounts=("c1",)) == 1_200
         assert reserved_cents(tx, "c1", NOW, excluding_order_id="o1", other_accounts=("c2",)) == 200
+
+
+def test_a_decision_lies_after_all_that_is_recorded_of_each_account_and_before_all_that_comes(
+    store: Store,
+) -> None:
+    accounts = ("c1", "c2", "c3")
+    for place, account in enumerate(accounts):
+        append_row(store, "customers", an_account(account), NOW + 100 * (3 - place))
+    with store.writing(*accounts) as tx:
+        as_of = next_common_as_of_ms(tx, "c3", ["c1", "c2"], NOW)
+    assert as_of == NOW + 301
+    for account in accounts:
+        again = an_account(account, event_id=f"again-{account}", at=AT + DAY)
+        assert append_row(store, "customers", again, NOW).recorded_at_ms >= as_of
 
 
 def test_a_key_that_more_accounts_share_than_anybody_has_is_no_person(tmp_path: Path) -> None:
