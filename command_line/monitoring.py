@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from command_line.clock import midnight_ms
-from command_line.state import model_registry, opened_store, read_settings
+from command_line.state import model_registry, opened_store, policy_in_force, read_settings
 from command_line.terminal import (
     MODELS,
     CommandFailed,
@@ -135,9 +135,10 @@ def _live_record(
     from training.monitoring.monitored_folder import RowCounts
     from training.monitoring.monitored_service import FeatureComparison, LiveRecord, LoggedDecisions, Verdicts
 
+    terms = policy_in_force()[0].settlement_terms
     record = read_record(
         store,
-        [FEATURE_SETS[model] for model in models],
+        [FEATURE_SETS[model].under(terms) for model in models],
         reference_from_ms=period.reference_from_ms,
         window_from_ms=period.window_from_ms,
         window_until_ms=period.window_until_ms,

@@ -1,13 +1,24 @@
 """`bonitas policy`: check policy files, put them in force, show and roll back their history."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from command_line.clock import now_ms
 from command_line.policy_backtests import backtest_policy, propose_policy
-from command_line.state import migrated, policy_store, read_policy, read_settings
+from command_line.state import (
+    migrated,
+    policy_in_force,
+    policy_store,
+    read_policy,
+    read_settings,
+    tell_of_champions,
+)
 from command_line.terminal import json_option, print_result, require_writable, write_text
+
+if TYPE_CHECKING:
+    from serving.domain.policy import Policy
 
 policy_file_argument = click.argument(
     "file", type=click.Path(exists=True, dir_okay=False, path_type=Path), metavar="POLICY.toml"
@@ -45,6 +56,9 @@ def check_policy(file: Path) -> None:
 def activate_policy(file: Path, by: str, reason: str, as_json: bool) -> None:
     """Put a policy file in force; running services and workers take it over by themselves, within seconds.
 
+    Where its materiality or grace is another one, checkouts are answered `unavailable` until a model that was
+    trained under it is promoted: train one first (bonitas train MODEL DIR --policy POLICY.toml).
+
     A version stands for one text for ever: a changed file needs a version of its own. Fails where the version
     is in force already, or where somebody else changed the policy at the same time.
     """
@@ -52,13 +66,21 @@ def activate_policy(file: Path, by: str, reason: str, as_json: bool) -> None:
 
     read = read_policy(file)
     migrated(read_settings())
+    before = policy_in_force()[0]
     with policy_store() as store:
         activation = activate(store, read, by=by, reason=reason, clock=now_ms)
+    _tell_of_other_terms(before)
     print_result(
         {"activation": activation.to_json()},
         as_json,
         lambda: click.echo(f"policy {activation.version} is in force, by {activation.by}"),
     )
+
+
+def _tell_of_other_terms(before: "Policy") -> None:
+    """Say whether the champion can still decide, where the policy says otherwise when an invoice is paid."""
+    if policy_in_force()[0].settlement_terms != before.settlement_terms:
+        tell_of_champions(read_settings())
 
 
 @policy.command("history")
@@ -101,8 +123,10 @@ def roll_back_policy(by: str, reason: str, as_json: bool) -> None:
     """Put the policy before the present one back in force, at once; once more goes a step further."""
     from serving.policy_activation import roll_back
 
+    before = policy_in_force()[0]
     with policy_store() as store:
         activation = roll_back(store, by=by, reason=reason, clock=now_ms)
+    _tell_of_other_terms(before)
     print_result(
         {"activation": activation.to_json()},
         as_json,

@@ -11,10 +11,8 @@ import click
 from command_line.clock import midnight_ms
 from command_line.state import (
     model_registry,
-    policy_file,
-    policy_store,
+    policy_in_force,
     read_policy,
-    read_settings,
     served_models,
 )
 from command_line.terminal import (
@@ -30,6 +28,7 @@ from command_line.terminal import (
 
 if TYPE_CHECKING:
     from data_contracts.progress import Progress
+    from features.settlement_terms import SettlementTerms
     from serving.domain.policy import Policy
     from serving.policy_backtest.order_evidence import OrderOutcomes
     from serving.policy_backtest.policy_replay import OrderSelection, Replay
@@ -60,31 +59,6 @@ def _replaying() -> Iterator[None]:
         raise CommandFailed(str(problem)) from problem
 
 
-def _policy_in_force() -> "tuple[Policy, str]":
-    """The policy in force and its text: the store's, or the file's where no store had one yet."""
-    from serving.domain.policy import parse_policy
-    from serving.policy_activation import history as policy_history
-    from serving.policy_activation import kept_text
-    from serving.store.errors import StoreNotMigrated, StoreUnavailable
-    from serving.store.store import open_store
-
-    settings = read_settings()
-    try:
-        open_store(settings.database_url).close()
-    except StoreNotMigrated:
-        pass
-    except StoreUnavailable as problem:
-        raise CommandFailed(str(problem)) from problem
-    else:
-        with policy_store() as store:
-            if policy_history(store):
-                text = kept_text(store, None)[1]
-                return parse_policy(text), text
-    file = policy_file(settings)
-    click.echo(f"no policy was put in force in a store yet: {file.path} stands for it", err=True)
-    return file.policy, file.text
-
-
 def _model_to_replay(model_name: str, version: str | None) -> "tuple[ChampionModel, int | None]":
     """A registered version, by default the champion, and until when it was trained."""
     with model_registry() as registry:
@@ -97,12 +71,12 @@ def _model_to_replay(model_name: str, version: str | None) -> "tuple[ChampionMod
         return served_models().load(model_name, wanted), trained_until_ms
 
 
-def _known_outcomes(directory: Path, cut_off_ms: int) -> "OrderOutcomes":
+def _known_outcomes(directory: Path, cut_off_ms: int, terms: "SettlementTerms") -> "OrderOutcomes":
     """Training's labels and amounts as the plain data that serving's replay takes."""
     from serving.policy_backtest.order_evidence import OrderOutcomes
     from training.realised_outcomes import realised_outcomes
 
-    found = realised_outcomes(directory, cut_off_ms)
+    found = realised_outcomes(directory, cut_off_ms, terms)
     return OrderOutcomes(
         order_id=found.order_id,
         label=found.label,
@@ -193,14 +167,14 @@ def backtest_policy(
     if report is not None:
         require_writable(report)
     new = read_policy(file).policy
-    old = read_policy(against).policy if against is not None else _policy_in_force()[0]
+    old = read_policy(against).policy if against is not None else policy_in_force()[0]
     model, trained_until_ms = _model_to_replay(MODELS[0], model_version)
     with _replaying(), progress_bars() as progress:
         replay = replay_orders(directory, model, [old, new], _selection(since, until, sample, seed), progress)
         end_ms = ledger_end_ms(directory)
         result = backtest(
             replay,
-            _known_outcomes(directory, end_ms),
+            _known_outcomes(directory, end_ms, model.terms),
             model=f"{model.name} {model.version}",
             outcomes_until_ms=end_ms,
             trained_until_ms=trained_until_ms,
@@ -280,7 +254,7 @@ def propose_policy(
         file = read_policy(base)
         present, text = file.policy, file.text
     else:
-        present, text = _policy_in_force()
+        present, text = policy_in_force()
     if new_version == present.version:
         raise CommandFailed(f"--version {new_version} is the present policy: give the new one its own")
     if out is not None:
@@ -288,7 +262,7 @@ def propose_policy(
     model, trained_until_ms = _model_to_replay(MODELS[0], model_version)
     with _replaying(), progress_bars() as progress:
         replay = replay_orders(directory, model, [present], _selection(since, until, sample, seed), progress)
-        outcomes = _known_outcomes(directory, ledger_end_ms(directory))
+        outcomes = _known_outcomes(directory, ledger_end_ms(directory), model.terms)
         proposal = propose_cut_offs(
             replay,
             outcomes,

@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING
 import click
 
 from command_line.clock import midnight_ms
-from command_line.state import migrated, model_registry, opened_store, read_settings, served_models
+from command_line.state import (
+    migrated,
+    model_registry,
+    opened_store,
+    policy_in_force,
+    read_settings,
+    served_models,
+)
 from command_line.terminal import MODELS, CommandFailed, json_option, print_result, progress_bars
 
 if TYPE_CHECKING:
@@ -56,9 +63,12 @@ def start_shadow(model: str, version: str, by: str, reason: str, backfill_days: 
     now = datetime.now(UTC)
     answers_from = now - timedelta(days=backfill_days)
     with model_registry() as registry, opened_store() as store:
+        try:
+            reads = served_models().load(model, version).version_under_terms
+        except (ModelNotUsableError, RegistryUnreachableError) as problem:
+            raise CommandFailed(str(problem)) from problem
 
         def begin() -> None:
-            served_models().load(model, version)
             with store.writing(f"shadow-{model}") as tx:
                 begin_shadow(
                     tx,
@@ -68,26 +78,23 @@ def start_shadow(model: str, version: str, by: str, reason: str, backfill_days: 
                     answers_from_ms=int(answers_from.timestamp() * 1000),
                 )
 
-        try:
-            change = shadowing.start_shadow(
-                model,
-                version,
-                registry=registry,
-                by=by,
-                reason=reason,
-                now=now,
-                answers_from=answers_from,
-                begin=begin,
-            )
-        except (ModelNotUsableError, RegistryUnreachableError) as problem:
-            raise CommandFailed(str(problem)) from problem
+        change = shadowing.start_shadow(
+            model,
+            version,
+            registry=registry,
+            by=by,
+            reason=reason,
+            now=now,
+            answers_from=answers_from,
+            begin=begin,
+        )
         with store.reading() as tx:
             others = made_since(
                 tx,
                 question_of(model).subject,
                 model_name=model,
                 model_version=version,
-                feature_set_version=registry.feature_set_version(model, version),
+                feature_set_version=reads,
                 after=question_of(model).subject.first_id_at(int(answers_from.timestamp() * 1000)),
             ).other_features
 
@@ -292,6 +299,7 @@ def _known_labels(
     from training.labels import LABEL_HORIZON_DAYS, order_labels
     from training.order_risk_labels import UNLABELLED, order_risk_labels
 
+    terms = policy_in_force()[0].settlement_terms
     now_ms = int(now.timestamp() * 1000)
     # No younger order has an outcome, so nothing is read while a shadow is young.
     old_ms = now_ms - LABEL_HORIZON_DAYS * DAY_MS
@@ -303,9 +311,9 @@ def _known_labels(
                 store, Path(scratch), customers[start : start + CUSTOMERS_PER_EXPORT]
             ):
                 found = (
-                    order_risk_labels(Path(scratch), now_ms)
+                    order_risk_labels(Path(scratch), now_ms, terms)
                     if model == "order-risk"
-                    else order_labels(Path(scratch), now_ms)
+                    else order_labels(Path(scratch), now_ms, terms)
                 )
                 labels |= {
                     order_id: label

@@ -15,6 +15,7 @@ from serving.settings import DEFAULT_PUBLIC_URL, Settings, SettingsInvalid
 
 if TYPE_CHECKING:
     from serving.case_scope import CaseScope
+    from serving.domain.policy import Policy
     from serving.model_watch import ModelRegistry as ServedModels
     from serving.policy_activation import PolicyFile
     from serving.store.store import Store
@@ -108,6 +109,31 @@ def policy_store() -> Iterator["Store"]:
             raise CommandFailed(str(problem)) from problem
 
 
+def policy_in_force() -> "tuple[Policy, str]":
+    """The policy in force and its text: the store's, or the file's where no store had one yet."""
+    from serving.domain.policy import parse_policy
+    from serving.policy_activation import history as policy_history
+    from serving.policy_activation import kept_text
+    from serving.store.errors import StoreNotMigrated, StoreUnavailable
+    from serving.store.store import open_store
+
+    settings = read_settings()
+    try:
+        open_store(settings.database_url).close()
+    except StoreNotMigrated:
+        pass
+    except StoreUnavailable as problem:
+        raise CommandFailed(str(problem)) from problem
+    else:
+        with policy_store() as store:
+            if policy_history(store):
+                text = kept_text(store, None)[1]
+                return parse_policy(text), text
+    file = policy_file(settings)
+    click.echo(f"no policy was put in force in a store yet: {file.path} stands for it", err=True)
+    return file.policy, file.text
+
+
 def tell_of_policy(file: "PolicyFile") -> None:
     """Put the file in force where the store has no policy yet, and say on stderr which one is."""
     from serving.policy_activation import active_policy, notice_about_file
@@ -127,8 +153,10 @@ def tell_of_champions(settings: Settings) -> None:
     """
     from serving.champion_notice import champion_notices
 
+    policy = policy_in_force()[0]
+
     def tell() -> None:
-        for notice in champion_notices(settings, served_models()):
+        for notice in champion_notices(settings, served_models(), policy):
             click.echo(notice, err=True)
 
     telling = threading.Thread(target=tell, daemon=True)

@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING
 import click
 
 from command_line.clock import midnight_ms, today
-from command_line.state import later_decisions_folder, model_registry, read_settings
+from command_line.state import (
+    later_decisions_folder,
+    model_registry,
+    policy_in_force,
+    read_policy,
+    read_settings,
+)
 from command_line.terminal import (
     MODELS,
     CommandFailed,
@@ -46,6 +52,13 @@ if TYPE_CHECKING:
 )
 @click.option("--seed", default=0, show_default=True, help="The same data and seed give the same model.")
 @click.option(
+    "--policy",
+    "policy_path",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="POLICY.toml",
+    help="Whose materiality and grace say when an invoice is paid and late.  [default: the policy in force]",
+)
+@click.option(
     "--orders-per-day",
     type=click.IntRange(min=1),
     default=5,
@@ -59,6 +72,7 @@ def train(
     as_of: datetime | None,
     tuning_trials: int,
     seed: int,
+    policy_path: Path | None,
     orders_per_day: int,
     as_json: bool,
 ) -> None:
@@ -76,6 +90,7 @@ def train(
     if as_of is not None and as_of.date() > today():
         raise CommandFailed(f"--as-of {as_of:%Y-%m-%d} lies in the future: nothing was recorded by then")
     as_of_ms = None if as_of is None else midnight_ms(as_of)
+    policy = policy_in_force()[0] if policy_path is None else read_policy(policy_path).policy
     result: TrainingResult | OrderRiskResult
     try:
         with progress_bars() as progress:
@@ -90,6 +105,7 @@ def train(
                     as_of_ms=as_of_ms,
                     tuning_trials=tuning_trials,
                     orders_per_day=orders_per_day,
+                    terms=policy.settlement_terms,
                     progress=progress,
                 )
             else:
@@ -102,6 +118,7 @@ def train(
                     seed=seed,
                     as_of_ms=as_of_ms,
                     tuning_trials=tuning_trials,
+                    terms=policy.settlement_terms,
                     progress=progress,
                 )
     except (TrainingError, NoDecisionsError) as problem:

@@ -22,6 +22,7 @@ from command_line.state import (
     migrated,
     opened_store,
     policy_file,
+    policy_in_force,
     read_settings,
     tell_of_policy,
 )
@@ -170,7 +171,11 @@ def _prepare_champions(settings: Settings, book: Path) -> bool:
             raise CommandFailed(f"{not_served}\n(DIR of this home is {book})")
         if not_served is not None:
             click.echo(f"the champion of {model} is of an earlier release: it is trained anew", err=True)
-    where: dict[str, Any] = {"tracking_uri": settings.mlflow_uri, "artifact_root": settings.artifact_root}
+    where: dict[str, Any] = {
+        "tracking_uri": settings.mlflow_uri,
+        "artifact_root": settings.artifact_root,
+        "terms": policy_in_force()[0].settlement_terms,
+    }
     if not is_served[INVOICE_ELIGIBILITY.name]:
         try:
             with progress_bars() as progress:

@@ -14,7 +14,6 @@ from features.declarations import (
     FACT_COLUMNS,
     PROTECTED_SOURCES,
     Direction,
-    FactKind,
     Feature,
     Measure,
     Purpose,
@@ -81,8 +80,16 @@ class FeatureSet:
         return tuple(feature.name for feature in self.features)
 
     @cached_property
+    def version_under_terms(self) -> str:
+        """The version, with the terms where they are not the usual: what decisions name."""
+        return version_under_terms(self.version, self.terms)
+
+    @cached_property
     def version(self) -> str:
-        """A fingerprint of everything that decides a feature's value; a model serves only under its own."""
+        """A fingerprint of all in the code that decides a feature's value; a model serves only under its own.
+
+        The terms are policy, and a model keeps them beside it.
+        """
         text = "\n".join(
             repr(
                 (
@@ -99,12 +106,20 @@ class FeatureSet:
         )
         kinds = {measure.fact for feature in self.features for measure in feature.measures()}
         columns = repr(sorted((kind.value, FACT_COLUMNS[kind]) for kind in kinds))
-        terms = f"\n{self.terms}" if FactKind.INVOICE in kinds else ""
-        return hashlib.sha256(f"{ENGINE_REVISION}\n{columns}\n{text}{terms}".encode()).hexdigest()[:12]
+        return hashlib.sha256(f"{ENGINE_REVISION}\n{columns}\n{text}".encode()).hexdigest()[:12]
 
     def distinct_measures(self) -> tuple[Measure, ...]:
         """Every measure that the features need, each once, in order of first use."""
         return tuple(dict.fromkeys(measure for feature in self.features for measure in feature.measures()))
+
+
+def version_under_terms(version: str, terms: SettlementTerms) -> str:
+    """A feature set's version with the terms, where they are not the usual.
+
+    >>> version_under_terms("0123456789ab", SettlementTerms(materiality_cents=300, grace_days=5))
+    '0123456789ab-300c-5d'
+    """
+    return version if terms == USUAL_TERMS else f"{version}-{terms.materiality_cents}c-{terms.grace_days}d"
 
 
 def columns_of(measure: Measure) -> tuple[str, ...]:

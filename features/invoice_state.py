@@ -81,11 +81,6 @@ class InvoiceState:
             and (self.due_at == NEVER or self.lateness_ms <= self.late_from - self.due_at)
         )
 
-    @property
-    def paid_on_time(self) -> bool:
-        """Whether the invoice was paid in full, and not late."""
-        return self.paid_at is not None and self.lateness_ms is not None and self.lateness_ms <= 0
-
     def lateness_at(self, as_of_ms: int) -> int:
         """Time since the due date at an instant, paused time left out; at most 0 when nothing is late."""
         if self.cancelled or self.due_at == NEVER:

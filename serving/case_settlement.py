@@ -18,7 +18,7 @@ from data_contracts.row_check import rfc3339
 from features.instants import DAY_MS
 from features.invoice_state import InvoiceState
 from features.online import invoice_states, visible_rows
-from features.settlement_terms import USUAL_TERMS
+from features.settlement_terms import SettlementTerms
 from serving.case_scope import CaseScope
 from serving.domain.errors import UnknownOrder
 from serving.domain.liability import (
@@ -116,7 +116,7 @@ def outcome_prefix(case_id: str) -> str:
     return f"outcome-{case_id}-"
 
 
-def order_record(tx: Transaction, stored: StoredCase, now_ms: int) -> OrderRecord:
+def order_record(tx: Transaction, stored: StoredCase, now_ms: int, terms: SettlementTerms) -> OrderRecord:
     """What the ledger says about the order of a case. Raises UnknownOrder where it does not hold it."""
     order_id = stored.case.order_id
     rows = settlement_rows(tx, stored.case.customer_id)
@@ -140,7 +140,7 @@ def order_record(tx: Transaction, stored: StoredCase, now_ms: int) -> OrderRecor
         outcomes=tuple(outcomes),
         own_outcomes=tuple(row for row in mine[ORDER_OUTCOMES.name] if row["event_id"].startswith(prefix)),
         is_disputed=has_open_dispute or any(row["kind"] == DECIDED_FOR_CUSTOMER for row in outcomes),
-        invoices=tuple(invoice_states(mine, as_of_ms, USUAL_TERMS).values()),
+        invoices=tuple(invoice_states(mine, as_of_ms, terms).values()),
         now_ms=now_ms,
     )
 
@@ -183,7 +183,7 @@ def risk_facts(tx: Transaction, policy: Policy, stored: StoredCase, now_ms: int)
 
     Raises FactsInvalid, UnknownOrder.
     """
-    return _facts(tx, policy, stored, order_record(tx, stored, now_ms))
+    return _facts(tx, policy, stored, order_record(tx, stored, now_ms, policy.settlement_terms))
 
 
 def _facts(tx: Transaction, policy: Policy, stored: StoredCase, record: OrderRecord) -> RiskFacts:
@@ -217,7 +217,8 @@ def settle(tx: Transaction, scope: CaseScope, case_id: str) -> bool:
     tx.lock(f"case-{case_id}")
     stored = known_case(tx, case_id)
     now_ms = scope.now_ms()
-    judged = _judge(tx, scope.policy, stored, order_record(tx, stored, now_ms))
+    record = order_record(tx, stored, now_ms, scope.policy.settlement_terms)
+    judged = _judge(tx, scope.policy, stored, record)
     posted = postings_of_case(tx, case_id)
     standing = _standing_lines(posted)
     demanded = _demanded_lines(judged.lines)
@@ -308,7 +309,7 @@ def liability_document(tx: Transaction, scope: CaseScope, case_id: str) -> dict[
     """
     stored = known_case(tx, case_id)
     posted = postings_of_case(tx, case_id)
-    record = order_record(tx, stored, scope.now_ms())
+    record = order_record(tx, stored, scope.now_ms(), scope.policy.settlement_terms)
     document: dict[str, Any] = {
         "bearer": None,
         "reasons": [],

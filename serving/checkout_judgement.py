@@ -15,7 +15,7 @@ from features.feature_sets import FeatureSet
 from features.instants import DAY_MS
 from features.invoice_state import InvoiceState
 from features.online import LedgerRows, features_at, invoice_states, visible_rows
-from features.settlement_terms import USUAL_TERMS
+from features.settlement_terms import SettlementTerms
 from serving.domain.checkout_decision import (
     FIRST_JUDGEMENT_REVISION,
     JUDGEMENT_REVISION,
@@ -115,19 +115,20 @@ def inputs_at(
     reserved_cents: int,
     as_of_ms: int,
     feature_set: FeatureSet | None,
+    terms: SettlementTerms,
     other_accounts: Mapping[str, LedgerRows] = NO_OTHER_ACCOUNTS,
 ) -> DecisionInputs:
     """What a decision at `as_of_ms` sees in one customer's ledger rows.
 
     reserved_cents: the person's other approved orders that are not yet invoiced.
-    feature_set: of the model in force, None when there is none.
+    feature_set: of the model in force, None when there is none. terms: the policy's, and the model's.
     other_accounts: the rows of the person's other accounts by customer_id: what they owe and what they
         repaid counts as well; applicant and features are those of this account.
     """
-    states = invoice_states(rows, as_of_ms, USUAL_TERMS)
+    states = invoice_states(rows, as_of_ms, terms)
     of_person = states
     for other_rows in other_accounts.values():
-        of_person = {**of_person, **invoice_states(other_rows, as_of_ms, USUAL_TERMS)}
+        of_person = {**of_person, **invoice_states(other_rows, as_of_ms, terms)}
     return DecisionInputs(
         order_row=order_row,
         applicant=_applicant(rows, as_of_ms),
@@ -176,13 +177,11 @@ def _standing(states: Mapping[str, InvoiceState], reserved_cents: int, as_of_ms:
     repaid: list[RepaidInvoice] = []
     for invoice_id, state in sorted(states.items()):
         outstanding_cents += state.outstanding_cents
-        if state.paid_at is not None and not state.cancelled:
+        # Also what is too small to be owed: how much counts, the policy says.
+        if state.paid_at is not None and not state.cancelled and state.received_cents > 0:
             paid_invoice_count += 1
-            # What is still owed of an invoice that counts as paid was not repaid.
-            repaid_cents = state.net_amount_cents - state.outstanding_cents
-            if repaid_cents > 0:
-                days_since_paid = (as_of_ms - state.paid_at) // DAY_MS
-                repaid.append(RepaidInvoice(repaid_cents, days_since_paid, state.paid_on_time))
+            days_since_paid = (as_of_ms - state.paid_at) // DAY_MS
+            repaid.append(RepaidInvoice(state.received_cents, days_since_paid, state.is_paid_on_time))
         if state.is_overdue(as_of_ms):
             overdue.append(
                 OverdueInvoice(

@@ -9,6 +9,7 @@ from typing import Any
 from data_contracts.customers import CUSTOMERS
 from data_contracts.orders import ORDERS
 from features.online import LedgerRows
+from features.settlement_terms import SettlementTerms
 from features.supersession import latest_of
 from serving.checkout_judgement import (
     DecisionInputs,
@@ -140,7 +141,15 @@ def _decide_and_keep(
     as_of_ms = next_common_as_of_ms(tx, row["customer_id"], candidates, scope.now_ms())
     rows = credit_rows(tx, row["customer_id"])
     candidate_rows = {customer_id: credit_rows(tx, customer_id) for customer_id in candidates}
-    inputs = _inputs(tx, row, rows, candidate_rows, model=model, as_of_ms=as_of_ms)
+    inputs = _inputs(
+        tx,
+        row,
+        rows,
+        candidate_rows,
+        model=model,
+        as_of_ms=as_of_ms,
+        terms=scope.policy.settlement_terms,
+    )
     judgement = _judged(scope, inputs, model, as_of_ms)
     outcome = judgement.decision.outcome
     language = _language(order, accepted_language, rows)
@@ -169,7 +178,7 @@ def _decide_and_keep(
             as_of_ms=as_of_ms,
             model_name=None if model.model is None else model.model.name,
             model_version=None if model.model is None else model.model.version,
-            feature_set_version=None if model.model is None else model.model.feature_set.version,
+            feature_set_version=None if model.model is None else model.model.version_under_terms,
             policy_version=scope.policy.version,
             features=None if model.model is None else inputs.features,
             record={
@@ -205,6 +214,7 @@ def _inputs(
     *,
     model: ModelInForce,
     as_of_ms: int,
+    terms: SettlementTerms,
 ) -> DecisionInputs:
     """What the decision rests on. candidate_rows: of the accounts that may be the same person's."""
     others = rows_of_other_accounts(rows, candidate_rows, as_of_ms)
@@ -220,6 +230,7 @@ def _inputs(
         ),
         as_of_ms=as_of_ms,
         feature_set=None if model.model is None else model.model.feature_set,
+        terms=terms,
         other_accounts=others,
     )
 
@@ -309,7 +320,15 @@ def precheck(scope: RequestScope, order: OrderBody, *, accepted_language: str | 
             default=0,
         )
         as_of_ms = max(now_ms, newest_ms + 1)
-        inputs = _inputs(tx, row, rows, candidate_rows, model=model, as_of_ms=as_of_ms)
+        inputs = _inputs(
+            tx,
+            row,
+            rows,
+            candidate_rows,
+            model=model,
+            as_of_ms=as_of_ms,
+            terms=scope.policy.settlement_terms,
+        )
     return answer_to_checkout(
         _judged(scope, inputs, model, as_of_ms).decision,
         decision_id=None,

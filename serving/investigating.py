@@ -167,7 +167,7 @@ def record_outcome(
     # The same order as in every intake: nobody who holds a customer waits for a case.
     tx.lock(case.customer_id)
     now_ms = scope.now_ms()
-    record = order_record(tx, known_case(tx, case.case_id), now_ms)
+    record = order_record(tx, known_case(tx, case.case_id), now_ms, scope.policy.settlement_terms)
     own_ids = {row["event_id"] for row in record.own_outcomes}
     standing = [row for row in record.outcomes if row["event_id"] in own_ids]
     is_nothing_to_take_back = kind is OrderOutcomeKind.FINDING_WITHDRAWN and not standing
@@ -261,7 +261,7 @@ def _check(tx: Transaction, scope: CaseScope, case_id: str, message: WaitingMess
     stored = known_case(tx, case_id)
     now_ms = scope.now_ms()
     try:
-        record = order_record(tx, stored, now_ms)
+        record = order_record(tx, stored, now_ms, scope.policy.settlement_terms)
     except UnknownOrder:
         # Without its order nothing can be judged, now or later: the message must not come again and again.
         LOG.exception("case_without_order", extra={"case_id": case_id})
@@ -269,7 +269,7 @@ def _check(tx: Transaction, scope: CaseScope, case_id: str, message: WaitingMess
     if message.payload["why"] == VERDICT and not _is_concluded(tx, stored.case):
         label_release(tx, scope, stored.case)
         label_stop_in_effect(tx, scope, stored.case)
-        record = order_record(tx, stored, now_ms)
+        record = order_record(tx, stored, now_ms, scope.policy.settlement_terms)
     for trigger in _triggers(stored, record, scope.policy.investigation.unpaid_days):
         _trigger(tx, scope, case_id, trigger, by=SYSTEM, detail={"why": message.payload["why"]})
     if message.payload["why"] == WATCH:

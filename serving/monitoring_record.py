@@ -165,7 +165,12 @@ def _rebuilt(
     is_credit = feature_set.purpose is Purpose.CREDIT
     read_log = checkout_features if is_credit else screening_features
     log = read_log(
-        store, from_ms, until_ms, feature_set_version=feature_set.version, sample=sample, seed=seed
+        store,
+        from_ms,
+        until_ms,
+        feature_set_version=feature_set.version_under_terms,
+        sample=sample,
+        seed=seed,
     )
     if not log.logged:
         return RebuiltFeatures(

@@ -96,16 +96,19 @@ def replay(store: Store, registry: ModelRegistry, decision_id: str) -> ReplayRes
     differences = [name for name in {**answered, **recomputed} if answered.get(name) != recomputed.get(name)]
     if judgement.raw_log_odds != record["raw_log_odds"]:
         differences.append("raw_log_odds")
-    not_compared = _why_ledger_says_nothing(logged)
+    not_compared = _why_ledger_says_nothing(logged, model)
     ledger_differences: tuple[str, ...] = ()
     if not_compared is None:
-        feature_set = None if model is None else feature_sets.FEATURE_SETS[model.feature_set_name]
+        feature_set = (
+            None if model is None else feature_sets.FEATURE_SETS[model.feature_set_name].under(model.terms)
+        )
         from_ledger = inputs_at(
             rows,
             inputs.order_row,
             reserved_cents=inputs.standing.reserved_cents,
             as_of_ms=logged.as_of_ms,
             feature_set=feature_set,
+            terms=policy.settlement_terms,
             other_accounts=other_rows,
         )
         if "repaid_invoices" not in record["standing"]:
@@ -127,19 +130,19 @@ def _model(registry: ModelRegistry, logged: LoggedDecision) -> ReplayModel | Non
         return None
     model = registry.load_for_replay(logged.model_name, logged.model_version)
     stored = (logged.feature_set_version, len(logged.features or ()))
-    if stored != (model.feature_set_version, len(model.columns)):
+    if stored != (model.version_under_terms, len(model.columns)):
         raise ModelNotUsableError(
             f"decision {logged.decision_id} has {stored[1]} features of feature set {stored[0]}, "
-            f"{model.name} {model.version} reads {len(model.columns)} of {model.feature_set_version}"
+            f"{model.name} {model.version} reads {len(model.columns)} of {model.version_under_terms}"
         )
     return model
 
 
-def _why_ledger_says_nothing(logged: LoggedDecision) -> str | None:
+def _why_ledger_says_nothing(logged: LoggedDecision, model: ReplayModel | None) -> str | None:
     """Why the ledger cannot be compared with; None where this release computes what it computed then."""
-    if logged.feature_set_version is not None:
+    if model is not None:
         computed = {feature_set.version for feature_set in feature_sets.FEATURE_SETS.values()}
-        if logged.feature_set_version in computed:
+        if model.feature_set_version in computed:
             return None
         then = f"feature set {logged.feature_set_version}"
     else:

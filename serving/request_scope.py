@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from features.feature_sets import FeatureSet
 from serving.authentication import Authentication
 from serving.case_scope import CaseScope
+from serving.champion_notice import other_terms
 from serving.domain.policy import Policy
 from serving.model_watch import ModelInForce, ModelWatch
 from serving.policy_watch import PolicyInForce
@@ -82,8 +83,12 @@ class RequestScope:
 
     @property
     def model(self) -> ModelInForce:
-        """The champion now, or why there is none."""
-        return self.watch.in_force
+        """The champion now, or why there is none; none that learned other terms than the policy's."""
+        in_force = self.watch.in_force
+        if in_force.model is None or self.policy_in_force.technical_reason is not None:
+            return in_force
+        problem = other_terms(in_force.model, self.policy_in_force.policy)
+        return in_force if problem is None else ModelInForce(model=None, technical_reason=problem)
 
     @property
     def policy(self) -> Policy:

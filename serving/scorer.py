@@ -17,9 +17,10 @@ from typing import Any, Protocol
 
 import lightgbm
 
-from features.feature_sets import FEATURE_SETS, FeatureSet
+from features.feature_sets import FEATURE_SETS, FeatureSet, version_under_terms
 from features.model_columns import ModelColumn, columns_from
 from features.model_files import MODEL_FILE, ModelFiles
+from features.settlement_terms import USUAL_TERMS, SettlementTerms, terms_of_model
 from serving.fast_booster import FastBooster
 
 FORMAT = 1
@@ -164,6 +165,7 @@ class ReplayModel:
     Never changes, so threads may share it. It can serve nothing: see `ChampionModel`.
     feature_set_name, feature_set_version: what it was trained on. columns: what it reads, in order.
     typical_values: the median of each feature among customers who paid, None where it was missing.
+    terms: when an invoice counted as paid and as late, for the features and the labels that it learned from.
     """
 
     name: str
@@ -175,6 +177,12 @@ class ReplayModel:
     calibration: Calibration
     scale: ScoreScale
     typical_values: Mapping[str, float | None]
+    terms: SettlementTerms = USUAL_TERMS
+
+    @property
+    def version_under_terms(self) -> str:
+        """Of the feature set, with the terms: what the decisions of this model name."""
+        return version_under_terms(self.feature_set_version, self.terms)
 
     @property
     def feature_names(self) -> tuple[str, ...]:
@@ -217,7 +225,8 @@ def load_model(files: ModelFiles, *, name: str, version: str) -> ChampionModel:
     if model.feature_names != feature_set.names:
         raise ModelNotUsableError(f"{name} {version}: its columns are not those of {feature_set.name}")
     return ChampionModel(
-        **{field.name: getattr(model, field.name) for field in fields(model)}, feature_set=feature_set
+        **{field.name: getattr(model, field.name) for field in fields(model)},
+        feature_set=feature_set.under(model.terms),
     )
 
 
@@ -256,6 +265,7 @@ def _from_document(document: Any, files: ModelFiles, *, name: str, version: str)
             key: None if value is None else float(value)
             for key, value in document.get("typical_values", {}).items()
         },
+        terms=terms_of_model(document),
     )
 
 

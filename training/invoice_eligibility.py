@@ -16,6 +16,7 @@ from features.decisions import LABELS_FILE, Decisions, order_decisions
 from features.feature_sets import INVOICE_ELIGIBILITY, FeatureSet
 from features.instants import Float64Array
 from features.offline import build_features
+from features.settlement_terms import USUAL_TERMS, SettlementTerms
 from training.candidates import (
     AS_USUAL,
     HyperParameters,
@@ -134,6 +135,7 @@ def train(
     seed: int = 0,
     as_of_ms: int | None = None,
     tuning_trials: int = 0,
+    terms: SettlementTerms = USUAL_TERMS,
     progress: Progress = no_progress,
 ) -> TrainingResult:
     """Train on a ledger folder and register the better candidate.
@@ -141,10 +143,11 @@ def train(
     A folder with labels of its own (labels.parquet, protocol.toml) is judged by stratified folds; any
     other by a split in time with a gap of the label horizon. as_of_ms: only what was recorded before it
     is seen. tuning_trials: hyper-parameters are chosen by so many trials for each candidate, inside the
-    training decisions; 0 takes the usual ones. The first version that passes every gate becomes
-    `@champion`. Raises TrainingError where the data do not suffice.
+    training decisions; 0 takes the usual ones. terms: when an invoice counts as paid and as late, for
+    features and labels: the policy's under which the model is to decide. The first version that passes
+    every gate becomes `@champion`. Raises TrainingError where the data do not suffice.
     """
-    feature_set = INVOICE_ELIGIBILITY
+    feature_set = INVOICE_ELIGIBILITY.under(terms)
     request = TrainingRequest(
         directory=directory,
         tracking_uri=tracking_uri,
@@ -152,6 +155,7 @@ def train(
         seed=seed,
         as_of_ms=as_of_ms,
         tuning_trials=tuning_trials,
+        terms=terms,
     )
     if (directory / LABELS_FILE).exists():
         candidates = _by_folds(request, feature_set, progress)
@@ -255,7 +259,7 @@ def train(
 def _by_time(request: TrainingRequest, feature_set: FeatureSet, progress: Progress) -> _Candidates:
     progress(STEP, done=0, total=5)
     directory, seed = request.directory, request.seed
-    split = out_of_time_split(directory, request.as_of_ms)
+    split = out_of_time_split(directory, request.as_of_ms, request.terms)
     progress(STEP, done=1, total=5)
     decisions = split.training.decisions
     values = build_features(directory, decisions, feature_set, progress).values
@@ -265,7 +269,7 @@ def _by_time(request: TrainingRequest, feature_set: FeatureSet, progress: Progre
     tuned = None
     if request.tuning_trials:
         places = time_ordered_folds(
-            decisions, label, lambda at_ms: order_labels(directory, at_ms).by_decision()
+            decisions, label, lambda at_ms: order_labels(directory, at_ms, request.terms).by_decision()
         )
         tuned = _tuned(request, feature_set, values, label, places, progress)
     chosen = tuned.chosen if tuned else AS_USUAL

@@ -61,6 +61,7 @@ def write_model(
         "model_name": feature_set.name,
         "kind": model.kind,
         "feature_set": {"name": feature_set.name, "version": feature_set.version},
+        "settlement_terms": feature_set.terms.to_json(),
         # Whole, so that its decisions can be judged and explained when the declarations are no more.
         "features": [column.to_json() for column in columns_of(feature_set.features)],
         "calibration": asdict(model.calibration),

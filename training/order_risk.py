@@ -20,6 +20,7 @@ from features.feature_sets import ORDER_RISK
 from features.instants import Float64Array, Int64Array
 from features.offline import build_features
 from features.order_risk_offline import approval_decisions, change_decisions
+from features.settlement_terms import USUAL_TERMS, SettlementTerms
 from training.candidates import AS_USUAL, fit_candidate, fit_candidates
 from training.capacity import CapacityFigures, at_daily_capacity
 from training.errors import TrainingError
@@ -121,13 +122,16 @@ def train(
     as_of_ms: int | None = None,
     tuning_trials: int = 0,
     orders_per_day: int = DEFAULT_CAPACITY_PER_DAY,
+    terms: SettlementTerms = USUAL_TERMS,
     progress: Progress = no_progress,
 ) -> OrderRiskResult:
     """Train on a ledger folder and register the better candidate.
 
     as_of_ms: only what was recorded before it is seen. tuning_trials: hyper-parameters are chosen by so
     many trials for each candidate, inside the training orders; 0 takes the usual ones. orders_per_day: how
-    many orders the team can review a day. The first version that passes every gate becomes `@champion`.
+    many orders the team can review a day. terms: by which an invoice of a label counts as paid. The
+    first version that passes every gate becomes `@champion`.
+
     Raises TrainingError where the data do not suffice.
     """
     feature_set = ORDER_RISK
@@ -138,9 +142,10 @@ def train(
         seed=seed,
         as_of_ms=as_of_ms,
         tuning_trials=tuning_trials,
+        terms=terms,
     )
     progress(STEP, done=0, total=5)
-    split = delayed_split(directory, as_of_ms)
+    split = delayed_split(directory, as_of_ms, terms)
     progress(STEP, done=1, total=5)
     training = _with_changes(directory, split)
     values = build_features(directory, training.decisions, feature_set, progress).values
@@ -285,7 +290,7 @@ def _tuned(
     places = time_ordered_folds(
         training.decisions,
         training.label,
-        lambda at_ms: order_risk_labels(request.directory, at_ms).by_decision(),
+        lambda at_ms: order_risk_labels(request.directory, at_ms, request.terms).by_decision(),
     )
     return tune(
         tuning_folds(values, training.label, places),

@@ -24,6 +24,7 @@ from data_contracts.order_outcomes import FRAUD_OUTCOMES, ORDER_OUTCOMES
 from features.decisions import Decisions
 from features.instants import DAY_MS
 from features.order_risk_offline import approval_decisions
+from features.settlement_terms import USUAL_TERMS, SettlementTerms
 from features.supersession import milliseconds
 from training.errors import TrainingError
 from training.labels import seen_until_ms, standing_table, states_by_order
@@ -81,7 +82,7 @@ class RiskSplit:
     everything: OrderLabels
 
 
-def order_risk_labels(directory: Path, cut_off_ms: int) -> OrderLabels:
+def order_risk_labels(directory: Path, cut_off_ms: int, terms: SettlementTerms = USUAL_TERMS) -> OrderLabels:
     """Every order older than the label delay, with its label as known at the cut-off."""
     decisions = approval_decisions(directory)
     old_enough = decisions.as_of_ms + LABEL_DELAY_DAYS * DAY_MS < cut_off_ms
@@ -90,7 +91,7 @@ def order_risk_labels(directory: Path, cut_off_ms: int) -> OrderLabels:
     kinds: defaultdict[str, set[str]] = defaultdict(set)
     for order_id, kind in zip(outcomes["order_id"].to_pylist(), outcomes["kind"].to_pylist(), strict=True):
         kinds[order_id].add(kind)
-    states = states_by_order(directory, cut_off_ms)
+    states = states_by_order(directory, cut_off_ms, terms)
     label = np.full(len(decisions), UNLABELLED, dtype=np.int8)
     for place, order_id in enumerate(decisions.decision_id.tolist()):
         found = kinds.get(order_id, set())
@@ -120,13 +121,16 @@ def fraud_known_at_ms(directory: Path, cut_off_ms: int) -> dict[str, int]:
     return known_at
 
 
-def delayed_split(directory: Path, as_of_ms: int | None = None) -> RiskSplit:
+def delayed_split(
+    directory: Path, as_of_ms: int | None = None, terms: SettlementTerms = USUAL_TERMS
+) -> RiskSplit:
     """Split a ledger folder by time, with a gap of the label delay before the test period.
 
-    as_of_ms: what was recorded from then on is not seen; by default the whole folder is.
+    as_of_ms: what was recorded from then on is not seen; by default the whole folder is. terms: by which an
+    invoice counts as paid.
     Raises TrainingError where either side has too little confirmed fraud.
     """
-    everything = order_risk_labels(directory, seen_until_ms(directory, as_of_ms))
+    everything = order_risk_labels(directory, seen_until_ms(directory, as_of_ms), terms)
     if len(everything) == 0:
         raise TrainingError(
             f"no order is older than {LABEL_DELAY_DAYS} days; simulate or export a longer period, or "
@@ -134,7 +138,7 @@ def delayed_split(directory: Path, as_of_ms: int | None = None) -> RiskSplit:
         )
     test_starts_ms = int(np.quantile(everything.decisions.as_of_ms, 1 - TEST_SHARE, method="lower"))
     test = everything.where(everything.decisions.as_of_ms >= test_starts_ms)
-    training = order_risk_labels(directory, test_starts_ms)
+    training = order_risk_labels(directory, test_starts_ms, terms)
     training = training.where(training.is_known)
     for part, labels in (("training", training), ("test", test)):
         frauds = int((labels.label == 1).sum())

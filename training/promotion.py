@@ -18,11 +18,12 @@ from numpy.typing import NDArray
 from data_contracts.progress import Progress, no_progress
 from features.decisions import LABELS_FILE, Decisions
 from features.declarations import Purpose
-from features.feature_sets import FEATURE_SETS
+from features.feature_sets import FEATURE_SETS, FeatureSet
 from features.instants import Float64Array
 from features.model_columns import columns_from
 from features.model_files import ModelFiles
 from features.offline import build_features
+from features.settlement_terms import terms_of_model
 from training import gates, order_risk
 from training.alias_history import version_now
 from training.champion_history import ChampionChange, ChangeKind, version_before
@@ -218,6 +219,7 @@ class Promotion:
 @dataclass(frozen=True, kw_only=True)
 class _Registered:
     version: str
+    feature_set: FeatureSet
     files: ModelFiles
     model: CalibratedModel
     features: tuple[str, ...]
@@ -276,7 +278,7 @@ def compare(
     pair = _pair(registry, model_name, version, champion)
     if isinstance(pair.no_champion, VersionChangedError):
         raise pair.no_champion
-    evidence = _evidence(model_name, directory, pair, build=_build(progress))
+    evidence = _evidence(directory, pair, build=_build(progress))
     return _comparison(model_name, directory, pair, evidence, seed=seed)
 
 
@@ -313,9 +315,9 @@ def promote(
         raise TrainingError(f"version {version} of {model_name} is champion already")
     build = build or _build(progress)
     pair = _pair(registry, model_name, version, champion)
-    evidence = _evidence(model_name, directory, pair, build=build)
+    evidence = _evidence(directory, pair, build=build)
     comparison = _comparison(model_name, directory, pair, evidence, seed=seed)
-    judged = _judge(model_name, directory, pair, evidence, comparison, load_scorer, build=build, seed=seed)
+    judged = _judge(directory, pair, evidence, comparison, load_scorer, build=build, seed=seed)
     failed = tuple(f"{gate.name}: {gate.finding}" for gate in judged if not gate.passed)
     change = None
     if override or not failed:
@@ -368,7 +370,15 @@ def _pair(registry: ModelRegistry, model_name: str, version: str, champion: str 
     not_served = registry.why_champion_is_not_served(model_name)
     if not_served is not None:
         return _Pair(champion=None, challenger=challenger, no_champion=not_served)
-    return _Pair(champion=_registered(registry, model_name, champion), challenger=challenger)
+    in_force = _registered(registry, model_name, champion)
+    if in_force.feature_set.terms != challenger.feature_set.terms:
+        other = TrainingError(
+            f"champion {champion} learned from other terms of settlement (an invoice is "
+            f"{in_force.feature_set.terms.in_words()}) than version {version} "
+            f"({challenger.feature_set.terms.in_words()}): they answer different questions"
+        )
+        return _Pair(champion=None, challenger=challenger, no_champion=other)
+    return _Pair(champion=in_force, challenger=challenger)
 
 
 def _registered(registry: ModelRegistry, model_name: str, version: str) -> _Registered:
@@ -376,6 +386,7 @@ def _registered(registry: ModelRegistry, model_name: str, version: str) -> _Regi
     document = files.document()
     return _Registered(
         version=version,
+        feature_set=FEATURE_SETS[model_name].under(terms_of_model(document)),
         files=files,
         model=read_model(files),
         features=tuple(column.name for column in columns_from(document["features"])),
@@ -404,14 +415,14 @@ def _build(progress: Progress) -> FeatureBuilder:
 
 
 def _evidence(
-    model_name: str,
     directory: Path,
     pair: _Pair,
     *,
     build: FeatureBuilder,
 ) -> _Evidence:
     starts_ms = max(model.trained_until_ms for model in pair.models)
-    decisions, label = _labelled(model_name, directory)
+    feature_set = pair.challenger.feature_set
+    decisions, label = _labelled(feature_set, directory)
     later = decisions.as_of_ms >= starts_ms
     decisions, label = decisions.where(later), label[later]
     bads = int(label.sum())
@@ -421,7 +432,6 @@ def _evidence(
             f"on, when both models had been trained; at least {MINIMUM_BADS} of each kind are needed: use a "
             "folder that goes on for longer"
         )
-    feature_set = FEATURE_SETS[model_name]
     values = build(directory, decisions, feature_set)
     return _Evidence(
         decisions=decisions,
@@ -432,16 +442,16 @@ def _evidence(
     )
 
 
-def _labelled(model_name: str, directory: Path) -> tuple[Decisions, NDArray[np.int8]]:
+def _labelled(feature_set: FeatureSet, directory: Path) -> tuple[Decisions, NDArray[np.int8]]:
     """All labelled decisions of a folder, oldest first."""
-    if FEATURE_SETS[model_name].purpose is Purpose.FRAUD:
-        orders = order_risk_labels(directory, ledger_end_ms(directory))
+    if feature_set.purpose is Purpose.FRAUD:
+        orders = order_risk_labels(directory, ledger_end_ms(directory), feature_set.terms)
         decisions, label = orders.decisions.where(orders.is_known), orders.label[orders.is_known]
     else:
         labels = (
             file_labels(directory)
             if (directory / LABELS_FILE).exists()
-            else order_labels(directory, ledger_end_ms(directory))
+            else order_labels(directory, ledger_end_ms(directory), feature_set.terms)
         )
         decisions, label = labels.decisions, labels.label
     order = np.argsort(decisions.as_of_ms, kind="stable")
@@ -524,7 +534,6 @@ def changed_decisions(
 
 
 def _judge(
-    model_name: str,
     directory: Path,
     pair: _Pair,
     evidence: _Evidence,
@@ -534,7 +543,7 @@ def _judge(
     build: FeatureBuilder,
     seed: int,
 ) -> tuple[Gate, ...]:
-    feature_set = FEATURE_SETS[model_name]
+    feature_set = pair.challenger.feature_set
     is_fraud = feature_set.purpose is Purpose.FRAUD
     evaluation = comparison.challenger.evaluation
     ratio = None

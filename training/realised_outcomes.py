@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from data_contracts.order_outcomes import FRAUD_OUTCOMES, ORDER_OUTCOMES
 from features.instants import Int64Array
+from features.settlement_terms import USUAL_TERMS, SettlementTerms
 from training.labels import invoices_by_order, order_labels, standing_table
 
 UNLABELLED = -1
@@ -30,13 +31,15 @@ class RealisedOutcomes:
     lost_cents: Int64Array
 
 
-def realised_outcomes(directory: Path, cut_off_ms: int) -> RealisedOutcomes:
+def realised_outcomes(
+    directory: Path, cut_off_ms: int, terms: SettlementTerms = USUAL_TERMS
+) -> RealisedOutcomes:
     """The outcomes of the orders of a ledger folder as they were known at the cut-off.
 
     Raises NoDecisionsError if the folder holds no orders.
     """
-    invoices = invoices_by_order(directory, cut_off_ms)
-    label_of = order_labels(directory, cut_off_ms).by_decision()
+    invoices = invoices_by_order(directory, cut_off_ms, terms)
+    label_of = order_labels(directory, cut_off_ms, terms).by_decision()
     findings = standing_table(directory, ORDER_OUTCOMES, ["order_id", "kind"], cut_off_ms)
     fraud = {
         order_id

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from data_contracts.progress import Progress, no_progress
 from features.instants import Float64Array
+from features.settlement_terms import USUAL_TERMS, SettlementTerms
 from training.candidates import HyperParameters
 from training.model_artifact import write_model
 from training.registry import ModelRegistry, RegisteredVersion, data_fingerprint, flat_metrics, iso_instant
@@ -24,7 +25,8 @@ class TrainingRequest:
     """What a person asks of a training run.
 
     seed: of everything that is drawn. as_of_ms: only rows recorded before it are seen, None for all.
-    tuning_trials: for each candidate, 0 for the usual hyper-parameters.
+    tuning_trials: for each candidate, 0 for the usual hyper-parameters. terms: when an invoice counts as paid
+    and as late, for features and labels.
     """
 
     directory: Path
@@ -33,12 +35,14 @@ class TrainingRequest:
     seed: int
     as_of_ms: int | None
     tuning_trials: int
+    terms: SettlementTerms = USUAL_TERMS
 
     def facts(self) -> dict[str, Any]:
         """What the model says of its making."""
         return {
             "as_of": None if self.as_of_ms is None else iso_instant(self.as_of_ms),
             "tuning_trials": self.tuning_trials,
+            "settlement_terms": self.terms.to_json(),
             "data_fingerprint": data_fingerprint(self.directory),
             "trained_at": datetime.now(UTC).isoformat(timespec="seconds"),
             "seed": self.seed,

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from sklearn.model_selection import StratifiedKFold
 
 from features.decisions import Decisions
+from features.settlement_terms import USUAL_TERMS, SettlementTerms
 from training.errors import TrainingError
 from training.labels import Labels, order_labels, seen_until_ms
 
@@ -49,15 +50,18 @@ class FoldPlaces:
     later: NDArray[np.intp]
 
 
-def out_of_time_split(directory: Path, as_of_ms: int | None = None) -> OutOfTimeSplit:
+def out_of_time_split(
+    directory: Path, as_of_ms: int | None = None, terms: SettlementTerms = USUAL_TERMS
+) -> OutOfTimeSplit:
     """Split a ledger folder by time.
 
-    as_of_ms: what was recorded from then on is not seen; by default the whole folder is.
+    as_of_ms: what was recorded from then on is not seen; by default the whole folder is. terms: by which
+    an invoice of a label counts as paid.
     The test period is the last quarter of the matured decisions. Training sees only what was recorded
     before that period began, labels included: as a label takes its horizon to be known, that is the gap.
     Raises TrainingError where either side has too few bad orders.
     """
-    matured = order_labels(directory, seen_until_ms(directory, as_of_ms))
+    matured = order_labels(directory, seen_until_ms(directory, as_of_ms), terms)
     if len(matured) == 0:
         raise TrainingError(
             "no order has matured: an invoice must have been due for more than 60 days; "
@@ -65,7 +69,7 @@ def out_of_time_split(directory: Path, as_of_ms: int | None = None) -> OutOfTime
         )
     test_starts_ms = int(np.quantile(matured.decisions.as_of_ms, 1 - TEST_SHARE, method="lower"))
     test = matured.where(matured.decisions.as_of_ms >= test_starts_ms)
-    training = order_labels(directory, test_starts_ms)
+    training = order_labels(directory, test_starts_ms, terms)
     for part, labels in (("training", training), ("test", test)):
         bads = int(labels.label.sum())
         if bads < MINIMUM_BADS or bads == len(labels):

@@ -345,7 +345,7 @@ async def _features(page: PageRequest, logged: LoggedDecision) -> ShownFeatures:
         (
             columns_of(feature_set.features)
             for feature_set in FEATURE_SETS.values()
-            if feature_set.version == logged.feature_set_version
+            if (logged.feature_set_version or "").split("-")[0] == feature_set.version
         ),
         None,
     )

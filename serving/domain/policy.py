@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from features.settlement_terms import USUAL_TERMS, SettlementTerms
 from serving.domain.errors import PolicyInvalid
 from serving.domain.investigation import InvestigationPolicy
 from serving.domain.review_case import ReviewPolicy
@@ -16,6 +17,9 @@ from serving.domain.stop_request import StopRequestPolicy
 ALTERNATIVE_NAMES = frozenset(
     {"pay_now_bank_transfer", "pay_now_direct_debit", "card", "instalments", "wallet", "prepayment"}
 )
+
+
+EARLIER_NAME_OF_MATERIALITY = "arrears_tolerance_cents"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,7 +124,8 @@ class Policy:
     version: str
     minimum_age_years: int
     personal_data_valid_days: int
-    arrears_tolerance_cents: int
+    materiality_cents: int
+    grace_days: int
     minimum_order_cents: int
     maximum_order_cents: int
     invoice_term_days: int
@@ -140,6 +145,11 @@ class Policy:
     investigation: InvestigationPolicy
     provider: ProviderPolicy
     costs: CostPolicy | None
+
+    @property
+    def settlement_terms(self) -> SettlementTerms:
+        """When an invoice counts as paid and as late, in arrears, features and labels."""
+        return SettlementTerms(materiality_cents=self.materiality_cents, grace_days=self.grace_days)
 
 
 def parse_policy(text: str) -> Policy:
@@ -174,7 +184,10 @@ class _Reader:
             version=self._text(top, "version", ""),
             minimum_age_years=self._number(top, "minimum_age_years", "", 18, 99),
             personal_data_valid_days=self._number(top, "personal_data_valid_days", "", 1, 10_000),
-            arrears_tolerance_cents=self._number(top, "arrears_tolerance_cents", "", 0, 1_000_000),
+            materiality_cents=self._materiality_cents(top),
+            grace_days=(
+                self._number(top, "grace_days", "", 0, 30) if "grace_days" in top else USUAL_TERMS.grace_days
+            ),
             minimum_order_cents=self._number(top, "minimum_order_cents", "", 1, 10**9),
             maximum_order_cents=self._number(top, "maximum_order_cents", "", 1, 10**9),
             invoice_term_days=self._number(top, "invoice_term_days", "", 1, 365),
@@ -226,6 +239,11 @@ class _Reader:
                 self.mistakes.append(
                     f"limits from {band.from_points}: must not fall as the customer is better known"
                 )
+
+    def _materiality_cents(self, top: dict[str, Any]) -> int:
+        """Under its name, or under the one that it had before features and labels kept to it too."""
+        name = "materiality_cents" if "materiality_cents" in top else EARLIER_NAME_OF_MATERIALITY
+        return self._number(top, name, "", 0, 1_000_000)
 
     def _order_risk(self, entry: dict[str, Any]) -> OrderRiskPolicy:
         prefix = "order_risk."

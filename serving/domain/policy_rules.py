@@ -157,7 +157,7 @@ def open_arrears(given: RuleInput) -> list[RuleFailure]:
             ),
         )
         for invoice in given.standing.overdue_invoices
-        if not invoice.paused and invoice.outstanding_cents > given.policy.arrears_tolerance_cents
+        if not invoice.paused and invoice.outstanding_cents > given.policy.materiality_cents
     ]
 
 

@@ -29,7 +29,9 @@ from data_contracts.progress import Progress, no_progress
 from features.decisions import Decisions
 from features.instants import DAY_MS, Float64Array, Int64Array
 from features.offline import build_features
+from features.settlement_terms import SettlementTerms
 from features.supersession import milliseconds
+from serving.champion_notice import other_terms
 from serving.checkout_judgement import (
     DecisionInputs,
     decided_without_limit_growth,
@@ -135,8 +137,13 @@ def replay_orders(
 ) -> Replay:
     """Decide the selected orders of a ledger folder under each policy.
 
-    Raises NothingToReplayError where there are none, or amounts of several currencies.
+    Raises NothingToReplayError where there are none, amounts of several currencies, or a policy under which
+    the model could not decide.
     """
+    for policy in policies:
+        problem = other_terms(model, policy)
+        if problem is not None:
+            raise NothingToReplayError(problem)
     table, selected_from = _selected(directory, selection)
     customer_id = table["customer_id"].to_numpy(zero_copy_only=False)
     as_of_ms = milliseconds(table["occurred_at"])
@@ -149,7 +156,7 @@ def replay_orders(
     facts: list[tuple[int, float, str]] = []
     judged: list[list[_Judged]] = [[] for _ in policies]
     step = f"decide {len(decisions):,} orders again"
-    for inputs, moment_ms in _inputs(directory, table, features):
+    for inputs, moment_ms in _inputs(directory, table, features, model.terms):
         for policy, answers in zip(policies, judged, strict=True):
             answers.append(_judged(inputs, model, policy, moment_ms))
         decision = judged[0][-1].decision
@@ -254,7 +261,9 @@ def _selected(directory: Path, selection: OrderSelection) -> tuple[pa.Table, int
     return table, selected_from
 
 
-def _inputs(directory: Path, table: pa.Table, features: Float64Array) -> Iterator[tuple[DecisionInputs, int]]:
+def _inputs(
+    directory: Path, table: pa.Table, features: Float64Array, terms: SettlementTerms
+) -> Iterator[tuple[DecisionInputs, int]]:
     """What each order's decision rests on and its moment, order by order; `table` is sorted by customer."""
     ids = table["customer_id"].to_numpy(zero_copy_only=False).astype(str)
     customers, first_order = np.unique(ids, return_index=True)
@@ -284,6 +293,7 @@ def _inputs(directory: Path, table: pa.Table, features: Float64Array) -> Iterato
                 reserved_cents=0,
                 as_of_ms=row["occurred_at"],
                 feature_set=None,
+                terms=terms,
                 other_accounts=rows_of_other_accounts(own_rows, candidate_rows, row["occurred_at"]),
             )
             yield replace(inputs, features=tuple(features[place].tolist())), row["occurred_at"]

@@ -185,7 +185,7 @@ def _one(scope: ShadowScope, kind: "_Kind[_Asked]", asked: _Asked, model: Champi
 
 def _decisions(tx: Transaction, progress: ShadowProgress, model: ChampionModel) -> Sequence[LoggedDecision]:
     ids = waiting_decisions(
-        tx, progress, feature_set_version=model.feature_set.version, limit=ANSWERS_PER_WRITE
+        tx, progress, feature_set_version=model.version_under_terms, limit=ANSWERS_PER_WRITE
     )
     found = (decision_of(tx, decision_id) for decision_id in ids)
     return [decision for decision in found if decision is not None]
@@ -255,7 +255,7 @@ _CHECKOUTS: _Kind[LoggedDecision] = _Kind(
 
 def _screenings(tx: Transaction, progress: ShadowProgress, model: ChampionModel) -> Sequence[_OpenScreening]:
     found = waiting_screenings(
-        tx, progress, feature_set_version=model.feature_set.version, limit=ANSWERS_PER_WRITE
+        tx, progress, feature_set_version=model.version_under_terms, limit=ANSWERS_PER_WRITE
     )
     return [_with_order(tx, screening) for screening in found]
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from data_contracts.ledger_contracts import CONTRACTS
 from features.feature_sets import INVOICE_ELIGIBILITY
+from features.settlement_terms import USUAL_TERMS
 from serving.checkout_judgement import DecisionInputs, inputs_at
 from serving.store.ledger import AppendStatus, append, credit_rows, entity_of, held_count
 from serving.store.store import Store, open_store
@@ -94,7 +95,9 @@ def seen_by_the_checkout(store: Store) -> DecisionInputs:
     with store.reading() as tx:
         rows = credit_rows(tx, "c1")
     order = {name: value for name, value in an_order("o9", at=NOW).items() if value is not None}
-    return inputs_at(rows, order, reserved_cents=0, as_of_ms=NOW + DAY, feature_set=INVOICE_ELIGIBILITY)
+    return inputs_at(
+        rows, order, reserved_cents=0, as_of_ms=NOW + DAY, feature_set=INVOICE_ELIGIBILITY, terms=USUAL_TERMS
+    )
 
 
 def all_arrive(store: Store, facts: list[tuple[str, Row]]) -> DecisionInputs:

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from features.settlement_terms import USUAL_TERMS
 from serving.checkout_judgement import inputs_at
 from serving.domain.checkout_decision import decide
 from serving.domain.credit_limit import CreditTerms, Familiarity, credit_terms
@@ -40,7 +41,9 @@ def standing_of(*rows: Row) -> AccountStanding:
         contract = {"payment": "invoice_payments", "adjustment": "invoice_adjustments"}.get(kind, "invoices")
         by_contract.setdefault(contract, []).append(row)
     order = an_order(at=NOW)
-    return inputs_at(by_contract, order, reserved_cents=0, as_of_ms=NOW, feature_set=None).standing
+    return inputs_at(
+        by_contract, order, reserved_cents=0, as_of_ms=NOW, feature_set=None, terms=USUAL_TERMS
+    ).standing
 
 
 def paid(number: int, cents: int, *, days_ago: int = 30, late_days: int = -7) -> list[Row]:

@@ -140,7 +140,7 @@ def test_an_overdue_paused_invoice_does_not_block_and_an_unpaused_one_does() -> 
 
 
 def test_arrears_up_to_the_tolerance_do_not_block() -> None:
-    tolerance = POLICY.arrears_tolerance_cents
+    tolerance = POLICY.materiality_cents
     assert decided(standing=overdue(False, tolerance)).outcome is Outcome.APPROVED
     assert codes(decided(standing=overdue(False, tolerance + 1))) == ["open_arrears"]
 

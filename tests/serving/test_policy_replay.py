@@ -16,6 +16,7 @@ from data_contracts.parquet_ledger import has_table, read_table, write_table
 from data_contracts.simulation.portfolio import simulate_portfolio
 from features.model_files import ModelFiles
 from features.online import CREDIT_CONTRACTS
+from features.settlement_terms import USUAL_TERMS
 from serving.checkout_judgement import inputs_at, judge, rows_of_other_accounts
 from serving.domain.credit_limit import credit_terms, without_limit_growth
 from serving.domain.decision import Outcome
@@ -95,6 +96,7 @@ def test_a_replay_gives_the_bits_of_the_checkout(
             reserved_cents=0,
             as_of_ms=row["occurred_at"],
             feature_set=model.feature_set,
+            terms=USUAL_TERMS,
             other_accounts=found,
         )
         with_others += bool(found)

@@ -9,6 +9,7 @@ import pytest
 from alembic import command
 from sqlalchemy import create_engine, inspect
 
+from features.settlement_terms import USUAL_TERMS
 from serving.checkout_judgement import DecisionInputs, inputs_at, order_of
 from serving.domain.checkout_decision import decide
 from serving.domain.decision import Outcome
@@ -145,7 +146,13 @@ def decided_with(others: Mapping[str, Sequence[Row]], *, reserved: int = 0, cent
     own = rows.pop("c1")
     order = an_order(at=NOW, amount_cents=cents)
     inputs = inputs_at(
-        own, order, reserved_cents=reserved, as_of_ms=NOW, feature_set=None, other_accounts=rows
+        own,
+        order,
+        reserved_cents=reserved,
+        as_of_ms=NOW,
+        feature_set=None,
+        terms=USUAL_TERMS,
+        other_accounts=rows,
     )
     return inputs, decide(order_of(order), inputs.applicant, inputs.standing, GOOD, POLICY, as_of=AS_OF)
 

@@ -15,11 +15,12 @@ from data_contracts.parquet_ledger import read_table
 from data_contracts.progress import Progress
 from features.decisions import Decisions, order_decisions
 from features.declarations import FACT_ENTITY, EntityKind, Feature
-from features.feature_sets import FEATURE_SETS, INVOICE_ELIGIBILITY
+from features.feature_sets import FEATURE_SETS, INVOICE_ELIGIBILITY, FeatureSet
 from features.instants import DAY_MS, Float64Array, Int64Array
 from features.offline import build_features
 from features.order_links import ip_prefix
 from features.order_risk_offline import approval_decisions
+from features.settlement_terms import terms_of_model
 from training.drift import LEAST_DECISIONS, Drift, binned_numbers, drift
 from training.evaluation import Interval
 from training.gates import MEAN_PROBABILITY_FACTOR
@@ -184,8 +185,10 @@ def watch_model(
         if period.window_from_ms <= round(change.at.timestamp() * 1000) < period.window_until_ms
     ]
     trained_until_ms = registry.trained_until_ms(model, version)
-    champion = read_model(registry.verified_files(model, version))
-    scored = _scored(directory, model, period, champion, progress)
+    files = registry.verified_files(model, version)
+    champion = read_model(files)
+    feature_set = feature_set.under(terms_of_model(files.document()))
+    scored = _scored(directory, feature_set, period, champion, progress)
     is_eligibility = model == INVOICE_ELIGIBILITY.name
     found = watch_scored(
         scored,
@@ -210,10 +213,10 @@ def watch_model(
 
 
 def _scored(
-    directory: Path, model: str, period: Period, champion: CalibratedModel, progress: Progress
+    directory: Path, feature_set: FeatureSet, period: Period, champion: CalibratedModel, progress: Progress
 ) -> ScoredDecisions:
     """The decisions of a year, or since the reference began, with all that is known at the window's end."""
-    is_eligibility = model == INVOICE_ELIGIBILITY.name
+    is_eligibility = feature_set.name == INVOICE_ELIGIBILITY.name
     decisions = order_decisions(directory) if is_eligibility else approval_decisions(directory)
     starts_ms = min(period.reference_from_ms, period.window_until_ms - TREND_DAYS * DAY_MS)
     decisions = decisions.where(
@@ -221,10 +224,10 @@ def _scored(
     )
     known_then = were_recorded_before(directory, decisions.decision_id, period.window_until_ms)
     decisions = decisions.where(known_then)
-    values = build_features(directory, decisions, FEATURE_SETS[model], progress).values
+    values = build_features(directory, decisions, feature_set, progress).values
     label_of: dict[str, tuple[int, int]] = {}
     if is_eligibility:
-        labels = order_labels(directory, period.window_until_ms)
+        labels = order_labels(directory, period.window_until_ms, feature_set.terms)
         known = zip(
             labels.decisions.decision_id.tolist(),
             labels.label.tolist(),
@@ -232,7 +235,7 @@ def _scored(
             strict=True,
         )
     else:
-        found = order_risk_labels(directory, period.window_until_ms)
+        found = order_risk_labels(directory, period.window_until_ms, feature_set.terms)
         found = found.where(found.is_known)
         # A finding counts only once the order is old enough for findings of either kind.
         matured = found.decisions.as_of_ms + LABEL_DELAY_DAYS * DAY_MS
