@@ -19,6 +19,7 @@ from command_line.terminal import (
     print_result,
     progress_bars,
 )
+from data_contracts.contract import DEFAULT_CLOCK_TOLERANCE_MS, MAXIMUM_CLOCK_TOLERANCE_MS
 
 
 @click.group()
@@ -79,8 +80,17 @@ def _print_validation(result: Any) -> None:
     type=click.Path(file_okay=False, path_type=Path),
     help="Folder for validation_report.html and validation.json.  [default: DIR/validation]",
 )
+@click.option(
+    "--clock-tolerance-seconds",
+    default=DEFAULT_CLOCK_TOLERANCE_MS // 1000,
+    show_default=True,
+    type=click.IntRange(0, MAXIMUM_CLOCK_TOLERANCE_MS // 1000),
+    help="How far the clocks of two machines may be apart.",
+)
 @json_option
-def validate(directory: Path, report_directory: Path | None, as_json: bool) -> None:
+def validate(
+    directory: Path, report_directory: Path | None, clock_tolerance_seconds: int, as_json: bool
+) -> None:
     """Check every row of a ledger folder; move bad ones to DIR/quarantine with the reason.
 
     Exit status 1 when anything was quarantined.
@@ -94,6 +104,7 @@ def validate(directory: Path, report_directory: Path | None, as_json: bool) -> N
                 report_directory=report_directory or directory / "validation",
                 progress=progress,
                 now=datetime.now(UTC),
+                clock_tolerance_ms=clock_tolerance_seconds * 1000,
             )
     except (UnreadableLedgerFile, FileNotFoundError) as problem:
         raise CommandFailed(str(problem)) from problem

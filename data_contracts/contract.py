@@ -38,6 +38,8 @@ class Column:
     reference: the row of another contract that must exist.
     past: an instant that has passed when the row is recorded.
     personal: personal data under the GDPR: never logged, erased on request.
+    past: an instant that has passed when the row is recorded; a sender's clock may be ahead by the
+        tolerance between clocks, and the row then counts from when it was recorded.
     """
 
     name: str
@@ -54,10 +56,30 @@ class Column:
     reference: Reference | None = None
     past: bool = False
     personal: bool = False
+    past: bool = False
 
     def __post_init__(self) -> None:
         if self.nullable and self.missing_means is None:
             raise ValueError(f"column {self.name}: a nullable column says what missing means")
+        if self.past and self.type is not ColumnType.TIMESTAMP:
+            raise ValueError(f"column {self.name}: only an instant can have passed")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Passed:
+    """Row rule: the instant in `column` lies before `recorded_at`, or after it by the tolerance at most."""
+
+    column: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class PassedDate:
+    """Row rule: the date in `column` is not after that of `recorded_at` in the zone farthest ahead.
+
+    A row recorded at 2026-10-02T10:00Z may carry 2026-10-03, which has begun at UTC+14, and no later date.
+    """
+
+    column: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,7 +115,14 @@ class RequiredWhen:
     equals: str
 
 
-RowRule = NotBefore | After | NotAbove | RequiredWhen
+RowRule = Passed | PassedDate | NotBefore | After | NotAbove | RequiredWhen
+
+DEFAULT_CLOCK_TOLERANCE_MS = 300_000
+MAXIMUM_CLOCK_TOLERANCE_MS = 3_600_000
+"""How far two machines' clocks may be apart, by default and at most; the policy in force says how far."""
+
+FARTHEST_ZONE_AHEAD_MS = 14 * 3_600_000
+"""Of the zones on earth, UTC+14 is the first to begin a day."""
 
 IDENTIFIER_PATTERN = r"[A-Za-z0-9][A-Za-z0-9._:-]*"
 COUNTRY_PATTERN = r"[A-Z]{2}"
@@ -234,7 +263,8 @@ class Contract:
             if name not in names:
                 raise ValueError(f"contract {self.name} has no column {name}")
         object.__setattr__(self, "columns", columns)
-        rules = (NotBefore(later="recorded_at", earlier="occurred_at"), *self.own_row_rules)
+        passed = (Passed(column=column.name) for column in columns if column.past)
+        rules = (*passed, *self.own_row_rules)
         object.__setattr__(self, "row_rules", rules)
 
     def column(self, name: str) -> Column:

@@ -40,6 +40,7 @@ CREDIT_ACCOUNTS = Contract(
             past=True,
             nullable=True,
             missing_means="the account is open",
+            past=True,
         ),
         currency(),
     ),

@@ -5,6 +5,7 @@ from data_contracts.contract import (
     Column,
     ColumnType,
     Contract,
+    PassedDate,
     identifier,
 )
 
@@ -117,6 +118,7 @@ CUSTOMERS = Contract(
             past=True,
             nullable=True,
             missing_means="not confirmed",
+            past=True,
         ),
         Column(
             name="phone_confirmed_at",
@@ -126,6 +128,7 @@ CUSTOMERS = Contract(
             past=True,
             nullable=True,
             missing_means="not confirmed",
+            past=True,
         ),
         Column(
             name="personal_data_confirmed_at",
@@ -135,6 +138,8 @@ CUSTOMERS = Contract(
             past=True,
             nullable=True,
             missing_means="never confirmed",
+            past=True,
         ),
     ),
+    own_row_rules=(PassedDate(column="birth_date"),),
 )

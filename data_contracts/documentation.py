@@ -3,7 +3,17 @@
 from collections.abc import Sequence
 from typing import assert_never
 
-from data_contracts.contract import After, Column, Contract, NotAbove, NotBefore, RequiredWhen, RowRule
+from data_contracts.contract import (
+    After,
+    Column,
+    Contract,
+    NotAbove,
+    NotBefore,
+    Passed,
+    PassedDate,
+    RequiredWhen,
+    RowRule,
+)
 from data_contracts.ledger_contracts import ALL_CONTRACTS
 
 
@@ -58,6 +68,10 @@ def _values(column: Column) -> str:
 
 def _sentence(rule: RowRule) -> str:
     match rule:
+        case Passed(column=column):
+            return f"`{column}` does not lie after `recorded_at`, but for the tolerance between clocks"
+        case PassedDate(column=column):
+            return f"`{column}` is not after the date of `recorded_at` in the zone farthest ahead, UTC+14"
         case NotBefore(later=later, earlier=earlier):
             return f"`{later}` does not lie before `{earlier}`"
         case After(later=later, earlier=earlier):

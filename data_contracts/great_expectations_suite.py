@@ -16,7 +16,19 @@ from typing import TYPE_CHECKING, Any, NamedTuple, assert_never
 
 import numpy as np
 
-from data_contracts.contract import After, Column, ColumnType, Contract, NotAbove, NotBefore, RequiredWhen
+from data_contracts.contract import (
+    DEFAULT_CLOCK_TOLERANCE_MS,
+    FARTHEST_ZONE_AHEAD_MS,
+    After,
+    Column,
+    ColumnType,
+    Contract,
+    NotAbove,
+    NotBefore,
+    Passed,
+    PassedDate,
+    RequiredWhen,
+)
 from data_contracts.row_check import (
     CONTROL_CHARACTER_CLASS,
     EARLIEST_DATE,
@@ -35,6 +47,12 @@ if TYPE_CHECKING:
 
 WRONG_KIND = "wrong kind"
 MALFORMED = "malformed"
+
+LATEST_INSTANT = "recorded_at + tolerance between clocks"
+LATEST_DAY = "day of recorded_at in the zone farthest ahead"
+"""Columns that a frame gets for the rules about what has passed: expectations compare columns, not sums."""
+
+_DAY_MS = 86_400_000
 
 _DTYPES = {
     ColumnType.STRING: "str",
@@ -100,7 +118,7 @@ def value_suite(contract: Contract, unknown_columns: Sequence[str] = ()) -> Any:
         expectation for column in contract.columns for expectation in _column_expectations(column)
     ]
     expectations += _unknown_column_expectations(unknown_columns)
-    expectations += [expectation for _, expectation in _row_expectations(contract)]
+    expectations += [rule.expectation for rule in _row_expectations(contract)]
     return gx.ExpectationSuite(name=f"{contract.name}.values", expectations=expectations)
 
 
@@ -208,39 +226,55 @@ def _unknown_column_expectations(unknown_columns: Iterable[str]) -> list[Any]:
     ]
 
 
-def _row_expectations(contract: Contract) -> list[tuple[tuple[str, str], Any]]:
+class _RowExpectation(NamedTuple):
+    """The expectation of a row rule.
+
+    blamed: the column at whose door a violation is laid.
+    reads: the columns that the frame needs for it.
+    """
+
+    blamed: str
+    reads: tuple[str, ...]
+    expectation: Any
+
+
+def _row_expectations(contract: Contract) -> list[_RowExpectation]:
     import great_expectations.expectations as gxe  # noqa: PLC0415 takes seconds
     from great_expectations.expectations.row_conditions import Column as ConditionColumn  # noqa: PLC0415
 
-    expectations: list[tuple[tuple[str, str], Any]] = []
+    def greater(larger: str, smaller: str, meta: dict[str, str], *, or_equal: bool = True) -> Any:
+        return gxe.ExpectColumnPairValuesAToBeGreaterThanB(
+            column_A=larger,
+            column_B=smaller,
+            or_equal=or_equal,
+            ignore_row_if="either_value_is_missing",
+            meta=meta,
+        )
+
+    expectations: list[_RowExpectation] = []
     for row_rule in contract.row_rules:
         parts = row_rule_parts(row_rule)
         meta = _meta(parts.column, parts.rule)
+        reads = (parts.column, parts.other_column)
         expectation: Any
         match row_rule:
-            case NotBefore(later=greater, earlier=less) | NotAbove(smaller=less, larger=greater):
-                expectation = gxe.ExpectColumnPairValuesAToBeGreaterThanB(
-                    column_A=greater,
-                    column_B=less,
-                    or_equal=True,
-                    ignore_row_if="either_value_is_missing",
-                    meta=meta,
-                )
+            case Passed(column=column):
+                reads = (column, LATEST_INSTANT)
+                expectation = greater(LATEST_INSTANT, column, meta)
+            case PassedDate(column=column):
+                reads = (column, LATEST_DAY)
+                expectation = greater(LATEST_DAY, column, meta)
+            case NotBefore(later=larger, earlier=smaller) | NotAbove(smaller=smaller, larger=larger):
+                expectation = greater(larger, smaller, meta)
             case After(later=later, earlier=earlier):
-                expectation = gxe.ExpectColumnPairValuesAToBeGreaterThanB(
-                    column_A=later,
-                    column_B=earlier,
-                    or_equal=False,
-                    ignore_row_if="either_value_is_missing",
-                    meta=meta,
-                )
+                expectation = greater(later, earlier, meta, or_equal=False)
             case RequiredWhen(column=column, when_column=when_column, equals=equals):
                 expectation = gxe.ExpectColumnValuesToNotBeNull(
                     column=column, row_condition=ConditionColumn(when_column) == equals, meta=meta
                 )
             case _:
                 assert_never(row_rule)
-        expectations.append(((parts.column, parts.other_column), expectation))
+        expectations.append(_RowExpectation(parts.column, reads, expectation))
     return expectations
 
 
@@ -259,13 +293,16 @@ def frame_of_rows(contract: Contract, rows: Sequence[Mapping[str, object]]) -> "
     )
 
 
-def judge_frame(contract: Contract, frame: "pd.DataFrame") -> list[BrokenCell]:
+def judge_frame(
+    contract: Contract, frame: "pd.DataFrame", *, clock_tolerance_ms: int = DEFAULT_CLOCK_TOLERANCE_MS
+) -> list[BrokenCell]:
     """Every rule that a row of the frame breaks, one per row and column at most, in row order.
 
     frame: any columns; one of dtype object holds values in ledger row form. Any other has the dtype that
         the contract's type has here: str, Int64 or int64, boolean or bool; instants are integers in
         milliseconds and dates integers in days since 1970. A declared column that it lacks counts as
         all null.
+    clock_tolerance_ms: how far a sender's clock may be ahead of `recorded_at`.
     Raises ExpectationCouldNotRun if Great Expectations fails.
     """
     import pandas as pd  # noqa: PLC0415 the serving worker has none
@@ -290,13 +327,15 @@ def judge_frame(contract: Contract, frame: "pd.DataFrame") -> list[BrokenCell]:
             note(rows, name, rule)
     # Row rules look only at values that keep their own rules; others count as absent.
     row_expectations = _row_expectations(contract)
-    for name in {name for names, _ in row_expectations for name in names}:
+    for name in {name for rule in row_expectations for name in rule.reads} | {"recorded_at"}:
         wrong = [row for row, column_name in first if column_name == name]
         if wrong:
             typed[name] = typed[name].mask(np.isin(np.arange(len(typed)), wrong))
-    for names, expectation in row_expectations:
-        for rule, rows in _unexpected(typed[list(names)], [expectation]):
-            note(rows, names[0], rule)
+    typed[LATEST_INSTANT] = typed["recorded_at"] + clock_tolerance_ms
+    typed[LATEST_DAY] = (typed["recorded_at"] + FARTHEST_ZONE_AHEAD_MS) // _DAY_MS
+    for blamed, reads, expectation in row_expectations:
+        for rule, rows in _unexpected(typed[list(reads)], [expectation]):
+            note(rows, blamed, rule)
     return sorted(
         (BrokenCell(row, column_name, rule) for (row, column_name), rule in first.items()),
         key=lambda cell: (cell.row, cell.column),

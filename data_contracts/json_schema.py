@@ -2,7 +2,17 @@
 
 from typing import Any, assert_never
 
-from data_contracts.contract import Column, ColumnType, Contract, NotAbove, NotBefore, RequiredWhen
+from data_contracts.contract import (
+    After,
+    Column,
+    ColumnType,
+    Contract,
+    NotAbove,
+    NotBefore,
+    Passed,
+    PassedDate,
+    RequiredWhen,
+)
 from data_contracts.row_check import (
     CONTROL_CHARACTER_CLASS,
     DATE_PATTERN,
@@ -62,13 +72,24 @@ def inexpressible_rules(contract: Contract) -> tuple[str, ...]:
         rules.append("A date must exist, and lie in the years 1900 to 9999.")
     rules.append("Text must be valid Unicode: a lone surrogate is refused.")
     for rule in contract.row_rules:
-        if isinstance(rule, RequiredWhen):
-            continue
-        if isinstance(rule, NotAbove):
-            rules.append(f"`{rule.smaller}` must not exceed `{rule.larger}`.")
-        else:
-            word = "must not lie before" if isinstance(rule, NotBefore) else "must lie after"
-            rules.append(f"`{rule.later}` {word} `{rule.earlier}`.")
+        match rule:
+            case Passed(column=column):
+                rules.append(
+                    f"`{column}` must not lie in the future, but for the tolerance between clocks (5 minutes "
+                    "unless the policy says otherwise)."
+                )
+            case PassedDate(column=column):
+                rules.append(f"`{column}` must not lie in the future, wherever on earth.")
+            case NotAbove(smaller=smaller, larger=larger):
+                rules.append(f"`{smaller}` must not exceed `{larger}`.")
+            case NotBefore(later=later, earlier=earlier):
+                rules.append(f"`{later}` must not lie before `{earlier}`.")
+            case After(later=later, earlier=earlier):
+                rules.append(f"`{later}` must lie after `{earlier}`.")
+            case RequiredWhen():
+                pass
+            case _:
+                assert_never(rule)
     return tuple(rules)
 
 

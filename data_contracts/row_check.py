@@ -13,12 +13,16 @@ from dataclasses import dataclass
 from typing import NamedTuple, assert_never
 
 from data_contracts.contract import (
+    DEFAULT_CLOCK_TOLERANCE_MS,
+    FARTHEST_ZONE_AHEAD_MS,
     After,
     Column,
     ColumnType,
     Contract,
     NotAbove,
     NotBefore,
+    Passed,
+    PassedDate,
     RequiredWhen,
     RowRule,
 )
@@ -39,6 +43,8 @@ class Rule(enum.Enum):
     CONTROL_CHARACTERS = "control_characters"
     PATTERN = "pattern"
     RANGE = "range"
+    IN_FUTURE = "in_future"
+    """An instant or a date that has not passed when the row is recorded."""
     NOT_BEFORE = "not_before"
     AFTER = "after"
     NOT_ABOVE = "not_above"
@@ -302,6 +308,8 @@ class RowRuleParts(NamedTuple):
 def row_rule_parts(row_rule: RowRule) -> RowRuleParts:
     """Which `Rule` a row rule stands for, the column it blames and the other one it reads."""
     match row_rule:
+        case Passed(column=column) | PassedDate(column=column):
+            return RowRuleParts(Rule.IN_FUTURE, column, "recorded_at")
         case NotBefore(later=later, earlier=earlier):
             return RowRuleParts(Rule.NOT_BEFORE, later, earlier)
         case After(later=later, earlier=earlier):
@@ -314,28 +322,57 @@ def row_rule_parts(row_rule: RowRule) -> RowRuleParts:
             assert_never(row_rule)
 
 
-_BrokenRowRule = Callable[[Mapping[str, object]], bool]
+def latest_date(recorded_at_ms: int) -> str:
+    """The last date that has begun anywhere when a row is recorded, as YYYY-MM-DD.
+
+    >>> latest_date(1767225600000 - 1), latest_date(1767225600000 - 14 * 3_600_000 - 1)
+    ('2026-01-01', '2025-12-31')
+    """
+    days = (recorded_at_ms + FARTHEST_ZONE_AHEAD_MS) // 86_400_000
+    return dt.date.fromordinal(min(EPOCH.toordinal() + days, LATEST_DATE.toordinal())).isoformat()
+
+
+_BrokenRowRule = Callable[[Mapping[str, object], int], bool]
+"""Takes the row and the tolerance between clocks in milliseconds."""
 
 
 def _is_broken(row_rule: RowRule) -> _BrokenRowRule:
     match row_rule:
+        case Passed(column=column):
+
+            def has_not_passed(row: Mapping[str, object], clock_tolerance_ms: int) -> bool:
+                instant, recorded_at = row.get(column), row.get("recorded_at")
+                return (
+                    type(instant) is int
+                    and type(recorded_at) is int
+                    and instant - clock_tolerance_ms > recorded_at
+                )
+
+            return has_not_passed
+        case PassedDate(column=column):
+
+            def has_not_begun(row: Mapping[str, object], _clock_tolerance_ms: int) -> bool:
+                date, recorded_at = row.get(column), row.get("recorded_at")
+                return type(date) is str and type(recorded_at) is int and date > latest_date(recorded_at)
+
+            return has_not_begun
         case NotBefore(later=greater, earlier=less) | NotAbove(smaller=less, larger=greater):
 
-            def falls_below(row: Mapping[str, object]) -> bool:
+            def falls_below(row: Mapping[str, object], _clock_tolerance_ms: int) -> bool:
                 high, low = row.get(greater), row.get(less)
                 return type(high) is int and type(low) is int and high < low
 
             return falls_below
         case After(later=later, earlier=earlier):
 
-            def does_not_follow(row: Mapping[str, object]) -> bool:
+            def does_not_follow(row: Mapping[str, object], _clock_tolerance_ms: int) -> bool:
                 high, low = row.get(later), row.get(earlier)
                 return type(high) is int and type(low) is int and high <= low
 
             return does_not_follow
         case RequiredWhen(column=column, when_column=when_column, equals=equals):
 
-            def is_absent(row: Mapping[str, object]) -> bool:
+            def is_absent(row: Mapping[str, object], _clock_tolerance_ms: int) -> bool:
                 return row.get(when_column) == equals and column not in row
 
             return is_absent
@@ -374,12 +411,14 @@ def check_row(
     *,
     timestamps: TimestampForm = TimestampForm.RFC3339,
     recorded_at_ms: int | None = None,
+    clock_tolerance_ms: int = DEFAULT_CLOCK_TOLERANCE_MS,
 ) -> CheckedRow:
     """Judge one untrusted row and give it back in ledger row form, or everything that is wrong with it.
 
     row: a decoded JSON object; null and absent mean the same, but an unknown name is refused either way.
     recorded_at_ms: the server's stamp; the row must then not carry `recorded_at` itself. None: the row
         brings its own.
+    clock_tolerance_ms: how far the sender's clock may be ahead of `recorded_at`.
     The accepted row leaves nulls out; its columns stand in the contract's order, a stamp last.
     """
     stamped = recorded_at_ms is not None
@@ -412,7 +451,9 @@ def check_row(
         broken.extend((name, Rule.UNKNOWN_COLUMN) for name in row if name not in plan.names)
     for is_broken, parts in plan.row_rules:
         # A value that breaks a rule of its own is missing in `accepted`, but it is not absent.
-        if is_broken(accepted) and (broken is None or all(name != parts.column for name, _ in broken)):
+        if is_broken(accepted, clock_tolerance_ms) and (
+            broken is None or all(name != parts.column for name, _ in broken)
+        ):
             broken = [] if broken is None else broken
             broken.append((parts.column, parts.rule))
     if broken is None:
@@ -428,9 +469,13 @@ def check_row(
     )
 
 
-def check_ledger_row(contract: Contract, row: object) -> CheckedRow:
+def check_ledger_row(
+    contract: Contract, row: object, *, clock_tolerance_ms: int = DEFAULT_CLOCK_TOLERANCE_MS
+) -> CheckedRow:
     """Judge one row that is in ledger row form already, as the loader reads it."""
-    return check_row(contract, row, timestamps=TimestampForm.MILLISECONDS)
+    return check_row(
+        contract, row, timestamps=TimestampForm.MILLISECONDS, clock_tolerance_ms=clock_tolerance_ms
+    )
 
 
 def violation(contract: Contract, column: str, rule: Rule, value: object) -> Violation:
@@ -482,6 +527,8 @@ def message(contract: Contract, column: str, rule: Rule) -> str:  # noqa: PLR091
             if declared is None or declared.type is not ColumnType.INT64:
                 return f"{column} must lie in the years 1900 to 9999"
             return f"{column} must lie between {declared.minimum} and {declared.maximum}"
+        case Rule.IN_FUTURE:
+            return f"{column} must not lie in the future, after the moment of recording"
         case Rule.NOT_BEFORE:
             return f"{column} must not lie before {other}"
         case Rule.AFTER:

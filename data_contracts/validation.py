@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from data_contracts import quarantine, validation_report
-from data_contracts.contract import Column, ColumnType, Contract
+from data_contracts.contract import DEFAULT_CLOCK_TOLERANCE_MS, Column, ColumnType, Contract
 from data_contracts.cross_table_rules import CrossTableVerdict, LedgerColumns, judge_ledger, needed_columns
 from data_contracts.ledger_contracts import ALL_CONTRACTS, CONTRACTS
 from data_contracts.parquet_ledger import ARROW_TYPES, arrow_schema, table_folder
@@ -132,6 +132,7 @@ def validate_folder(
     report_directory: Path,
     progress: Progress = no_progress,
     now: dt.datetime | None = None,
+    clock_tolerance_ms: int = DEFAULT_CLOCK_TOLERANCE_MS,
 ) -> ValidationResult:
     """Judge every row of a ledger folder and move the bad ones to DIR/quarantine.
 
@@ -140,6 +141,7 @@ def validate_folder(
     Interrupted between the two, the next run quarantines those rows again rather than losing one.
     report_directory: gets validation_report.html and validation.json.
     now: rows recorded after it are refused; the present when None.
+    clock_tolerance_ms: how far two machines' clocks may be apart.
     Raises UnreadableLedgerFile, before anything is changed, and FileNotFoundError without a folder.
     """
     if not directory.is_dir():
@@ -156,7 +158,7 @@ def validate_folder(
             table = _JudgedTable(contract=contract, files=files)
             for batch in _batches(files):
                 progress(f"validate {contract.name}", done=done, total=total)
-                table.judge(batch)
+                table.judge(batch, clock_tolerance_ms)
                 done += batch.num_rows
             judged[contract.name] = table
     progress("validate references", done=done, total=total)
@@ -264,11 +266,12 @@ class _JudgedTable:
     broken: dict[int, dict[str, Rule]] = field(default_factory=dict)
     needed: list[pa.Table] = field(default_factory=list)
 
-    def judge(self, batch: pa.Table) -> None:
+    def judge(self, batch: pa.Table, clock_tolerance_ms: int) -> None:
         """Run the batch check over the next rows."""
         from data_contracts.great_expectations_suite import judge_frame  # noqa: PLC0415 it needs pandas
 
-        for cell in judge_frame(self.contract, frame_of_table(self.contract, batch)):
+        frame = frame_of_table(self.contract, batch)
+        for cell in judge_frame(self.contract, frame, clock_tolerance_ms=clock_tolerance_ms):
             self.broken.setdefault(self.read + cell.row, {})[cell.column] = cell.rule
         names = needed_columns(self.contract)
         arrays = []

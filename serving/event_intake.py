@@ -8,7 +8,7 @@ import msgspec
 
 from data_contracts.contract import Contract
 from data_contracts.ledger_contracts import CONTRACTS
-from data_contracts.row_check import Rule, check_row
+from data_contracts.row_check import check_row
 from serving.problem_details import FieldError, invalid_body, pointer
 from serving.request_scope import RequestScope
 from serving.store.ledger import AppendResult, AppendStatus, append, entity_of, quarantine_row
@@ -69,7 +69,9 @@ def take_in(scope: RequestScope, rows: list[SentRow]) -> list[dict[str, Any]]:
     The server stamps `recorded_at`. Raises StoreUnavailable; then no row was taken.
     """
     now_ms = scope.now_ms()
-    checked = [_checked(sent, now_ms) for sent in rows]
+    # Facts are taken also while nobody may be judged, so this is the last policy that was read.
+    clock_tolerance_ms = scope.policy_in_force.policy.clock_tolerance_ms
+    checked = [_checked(sent, now_ms, clock_tolerance_ms) for sent in rows]
     entities = {
         entity_of(one.contract, one.row)
         for one in checked
@@ -79,7 +81,7 @@ def take_in(scope: RequestScope, rows: list[SentRow]) -> list[dict[str, Any]]:
         return [_taken(tx, one, now_ms) for one in checked]
 
 
-def _checked(sent: SentRow, now_ms: int) -> _Checked:
+def _checked(sent: SentRow, now_ms: int, clock_tolerance_ms: int) -> _Checked:
     if not isinstance(sent.value, dict):
         return _bad(sent, None, "", "a row is a JSON object")
     name = sent.value.get("contract")
@@ -87,21 +89,18 @@ def _checked(sent: SentRow, now_ms: int) -> _Checked:
     if contract is None:
         return _bad(sent, None, "contract", f"contract must be one of {', '.join(CONTRACTS)}")
     columns = {column: value for column, value in sent.value.items() if column != "contract"}
-    result = check_row(contract, columns, recorded_at_ms=now_ms)
+    result = check_row(contract, columns, recorded_at_ms=now_ms, clock_tolerance_ms=clock_tolerance_ms)
     if result.row is None:
         errors = []
         violations = []
         for violation in result.violations:
-            is_future = violation.rule is Rule.NOT_BEFORE and violation.column == "recorded_at"
-            column = "occurred_at" if is_future else violation.column
-            detail = "occurred_at must not lie in the future" if is_future else violation.message
-            errors.append({"pointer": sent.where + pointer(column), "detail": detail})
+            errors.append({"pointer": sent.where + pointer(violation.column), "detail": violation.message})
             violations.append(
                 {
-                    "column": column,
+                    "column": violation.column,
                     "rule": violation.rule.value,
                     "value": violation.value_repr,
-                    "message": detail,
+                    "message": violation.message,
                 }
             )
         return _Checked(

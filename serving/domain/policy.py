@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from data_contracts.contract import DEFAULT_CLOCK_TOLERANCE_MS, MAXIMUM_CLOCK_TOLERANCE_MS
 from features.settlement_terms import USUAL_TERMS, SettlementTerms
 from serving.domain.errors import PolicyInvalid
 from serving.domain.investigation import InvestigationPolicy
@@ -117,6 +118,7 @@ class Policy:
     """One version of the policy. Amounts in minor units of the residence country's currency.
 
     limit_growth: None for a policy whose limits go by score and number of paid invoices alone.
+    clock_tolerance_seconds: how far the clocks of two machines may be apart when ledger rows are judged.
     costs: None for a policy that does not say them, as those before costs were part of it; a backtest
         under it has no amounts of margin and loss.
     """
@@ -145,6 +147,12 @@ class Policy:
     investigation: InvestigationPolicy
     provider: ProviderPolicy
     costs: CostPolicy | None
+    clock_tolerance_seconds: int = DEFAULT_CLOCK_TOLERANCE_MS // 1000
+
+    @property
+    def clock_tolerance_ms(self) -> int:
+        """The tolerance between clocks in milliseconds."""
+        return self.clock_tolerance_seconds * 1000
 
     @property
     def settlement_terms(self) -> SettlementTerms:
@@ -182,6 +190,7 @@ class _Reader:
         history = self._table(top, "history", "")
         policy = Policy(
             version=self._text(top, "version", ""),
+            clock_tolerance_seconds=self._clock_tolerance_seconds(top),
             minimum_age_years=self._number(top, "minimum_age_years", "", 18, 99),
             personal_data_valid_days=self._number(top, "personal_data_valid_days", "", 1, 10_000),
             materiality_cents=self._materiality_cents(top),
@@ -244,6 +253,11 @@ class _Reader:
         """Under its name, or under the one that it had before features and labels kept to it too."""
         name = "materiality_cents" if "materiality_cents" in top else EARLIER_NAME_OF_MATERIALITY
         return self._number(top, name, "", 0, 1_000_000)
+
+    def _clock_tolerance_seconds(self, top: dict[str, Any]) -> int:
+        # Policies from before the tolerance was part of them do not say it.
+        top.setdefault("clock_tolerance_seconds", DEFAULT_CLOCK_TOLERANCE_MS // 1000)
+        return self._number(top, "clock_tolerance_seconds", "", 0, MAXIMUM_CLOCK_TOLERANCE_MS // 1000)
 
     def _order_risk(self, entry: dict[str, Any]) -> OrderRiskPolicy:
         prefix = "order_risk."

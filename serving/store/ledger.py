@@ -297,7 +297,8 @@ def event_parameters(contract: Contract, row: LedgerRow, fingerprint: str) -> tu
         contract.name,
         row[contract.entity],
         None if contract.key == ("event_id",) else row[contract.key[0]],
-        row["occurred_at"],
+        # A sender whose clock is ahead dates a row after its recording: it counts from then.
+        min(row["occurred_at"], row["recorded_at"]),
         row["recorded_at"],
         row.get("corrects"),
         fingerprint,

@@ -5,7 +5,7 @@ import random
 import jsonschema
 import pytest
 
-from data_contracts.contract import ColumnType, NotAbove, RequiredWhen
+from data_contracts.contract import ColumnType, NotAbove, Passed, PassedDate, RequiredWhen
 from data_contracts.great_expectations_suite import frame_of_rows, judge_frame, kind_suite, value_suite
 from data_contracts.json_schema import inexpressible_rules, json_schema
 from data_contracts.ledger_contracts import ALL_CONTRACTS, CONTRACTS
@@ -21,6 +21,10 @@ WRONG_TYPES = [
     "EUR", "1", "2020-01-01", "2020-02-30", "0000-00-00", "2020-1-1", b"bytes", [], ["a"], {}, {"a": 1}, None,
     "2020-01-01T00:00:00Z", "\uff11\uff12\uff13\uff14-01-01", "1899-12-31", "9999-12-31",
 ]  # fmt: skip
+
+
+DAY_MS = 86_400_000
+TOLERANCE_MS = 7_000
 
 
 def odd_values(column, good, rng):
@@ -55,6 +59,15 @@ def generated_rows(contract, a_row, seed):
     for row_rule in contract.row_rules:
         if isinstance(row_rule, RequiredWhen):
             continue
+        if isinstance(row_rule, Passed):
+            last = good["recorded_at"] + TOLERANCE_MS
+            rows += [{**good, row_rule.column: last + step} for step in (-1, 0, 1, DAY_MS)]
+            continue
+        if isinstance(row_rule, PassedDate):
+            # Recorded on 15 June at 15:06 UTC, when 16 June had begun at UTC+14.
+            rows += [{**good, row_rule.column: date} for date in ("2025-06-16", "2025-06-17", "9999-12-31")]
+            rows.append({**good, row_rule.column: "2025-06-16", "recorded_at": good["recorded_at"] - DAY_MS})
+            continue
         high, low = (
             (row_rule.larger, row_rule.smaller)
             if isinstance(row_rule, NotAbove)
@@ -81,12 +94,13 @@ def test_batch_and_row_check_judge_alike(contract, a_row):
     by_row = {
         (position, violation.column, violation.rule)
         for position, row in enumerate(rows)
-        for violation in check_ledger_row(contract, row).violations
+        for violation in check_ledger_row(contract, row, clock_tolerance_ms=TOLERANCE_MS).violations
     }
-    by_batch = set(judge_frame(contract, frame_of_rows(contract, rows)))
+    frame = frame_of_rows(contract, rows)
+    by_batch = set(judge_frame(contract, frame, clock_tolerance_ms=TOLERANCE_MS))
     assert by_batch == by_row
     found = {rule for _, _, rule in by_row}
-    assert {Rule.MISSING, Rule.TYPE, Rule.UNKNOWN_COLUMN, Rule.PATTERN, Rule.RANGE, Rule.NOT_BEFORE} <= found
+    assert {Rule.MISSING, Rule.TYPE, Rule.UNKNOWN_COLUMN, Rule.PATTERN, Rule.RANGE, Rule.IN_FUTURE} <= found
     assert len({position for position, _, _ in by_row}) < len(rows) - 5
 
 
@@ -176,7 +190,10 @@ def _is_broken_text(value):
 def test_the_schema_says_what_it_cannot_express():
     rules = inexpressible_rules(CONTRACTS["orders"])
     assert "`vat_cents` must not exceed `amount_cents`." in rules
-    assert "`recorded_at` must not lie before `occurred_at`." in rules
+    assert any(rule.startswith("`occurred_at` must not lie in the future") for rule in rules)
+    assert "`birth_date` must not lie in the future, wherever on earth." in inexpressible_rules(
+        CONTRACTS["customers"]
+    )
     assert "`due_at` must lie after `occurred_at`." in inexpressible_rules(CONTRACTS["invoices"])
 
 

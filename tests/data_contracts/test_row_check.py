@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from data_contracts.contract import ColumnType
 from data_contracts.ledger_contracts import CONTRACTS
 from data_contracts.row_check import (
     Rule,
@@ -19,6 +20,7 @@ from data_contracts.row_check import (
 
 ORDERS = CONTRACTS["orders"]
 CUSTOMERS = CONTRACTS["customers"]
+EPOCH_DAY_MS = 86_400_000
 NOW_MS = 1_760_000_000_000
 
 
@@ -169,8 +171,6 @@ def test_a_date_exists_and_is_written_in_one_way(a_row, value, rule):
 
 def test_row_rules_hold_between_columns(a_row):
     assert rules(check_ledger_row(ORDERS, a_row("orders", vat_cents=1191))) == {("vat_cents", Rule.NOT_ABOVE)}
-    early = a_row("orders", recorded_at=a_row("orders")["occurred_at"] - 1)
-    assert rules(check_ledger_row(ORDERS, early)) == {("recorded_at", Rule.NOT_BEFORE)}
     invoice = a_row("invoices", due_at=a_row("invoices")["occurred_at"])
     assert rules(check_ledger_row(CONTRACTS["invoices"], invoice)) == {("due_at", Rule.AFTER)}
     pause = a_row("invoice_pauses", tracking_number=None)
@@ -178,6 +178,50 @@ def test_row_rules_hold_between_columns(a_row):
     assert rules(broken) == {("tracking_number", Rule.REQUIRED_WHEN)}
     dispute = a_row("invoice_pauses", tracking_number=None, reason="dispute")
     assert check_ledger_row(CONTRACTS["invoice_pauses"], dispute).violations == ()
+
+
+PAST_COLUMNS = [
+    (contract.name, column.name)
+    for contract in CONTRACTS.values()
+    for column in contract.columns
+    if column.past
+]
+
+
+def test_every_instant_but_those_of_recording_and_falling_due_is_declared_past():
+    instants = {
+        (contract.name, column.name)
+        for contract in CONTRACTS.values()
+        for column in contract.columns
+        if column.type is ColumnType.TIMESTAMP
+    }
+    recorded = {(name, "recorded_at") for name in CONTRACTS}
+    assert instants - set(PAST_COLUMNS) == recorded | {("invoices", "due_at")}
+
+
+@pytest.mark.parametrize(("contract", "column"), PAST_COLUMNS)
+@pytest.mark.parametrize("tolerance_ms", [0, 300_000])
+def test_a_clock_may_be_ahead_by_the_tolerance_and_what_was_sent_stays(a_row, contract, column, tolerance_ms):
+    def sent(ahead_ms):
+        row = a_row(contract)
+        moment = row["recorded_at"] + ahead_ms
+        past = {
+            name: moment for of, name in PAST_COLUMNS if of == contract and (name in row or name == column)
+        }
+        return {**row, **past, **({"due_at": moment + 1} if "due_at" in row else {})}
+
+    at_the_edge = check_ledger_row(CONTRACTS[contract], sent(tolerance_ms), clock_tolerance_ms=tolerance_ms)
+    assert at_the_edge.row == sent(tolerance_ms)
+    beyond = check_ledger_row(CONTRACTS[contract], sent(tolerance_ms + 1), clock_tolerance_ms=tolerance_ms)
+    assert (column, Rule.IN_FUTURE) in rules(beyond)
+
+
+def test_who_was_born_today_somewhere_on_earth_may_be_recorded_and_nobody_from_tomorrow(a_row):
+    at_noon = EPOCH_DAY_MS * 20_000 + EPOCH_DAY_MS // 2
+    for date, expected in (("2024-10-05", set()), ("2024-10-06", {("birth_date", Rule.IN_FUTURE)})):
+        row = a_row("customers", birth_date=date, recorded_at=at_noon)
+        past = {name: at_noon for name in row if CONTRACTS["customers"].column(name).past}
+        assert rules(check_ledger_row(CUSTOMERS, {**row, **past})) == expected
 
 
 def test_a_row_rule_does_not_look_at_a_value_that_is_wrong_itself(a_row):

@@ -587,6 +587,7 @@ def test_strangers_meet_their_own_cut_off_and_limit() -> None:
         ("minimum_age_years = 18", "minimum_age_years = 12", "minimum_age_years: must be from 18"),
         ("minimum_age_years = 18", 'minimum_age_years = "18"', "minimum_age_years: must be a whole number"),
         ("invoice_term_days = 14", "", "invoice_term_days: is missing"),
+        ("clock_tolerance_seconds = 300", "clock_tolerance_seconds = 3601", "must be from 0 to 3600"),
         ("invoice_term_days = 14", "invoice_term_days = 14\nfancy = 1", "fancy: is no field of a policy"),
         ("from_points = 560", "from_points = 400", "ascending order"),
         ("counts_after_days = 14", "", "limit_growth.counts_after_days: is missing"),
@@ -602,6 +603,15 @@ def test_a_mistake_in_a_policy_is_named(before: str, after: str, mistake: str) -
     with pytest.raises(PolicyInvalid) as refused:
         parse_policy(POLICY_TEXT.replace(before, after, 1))
     assert any(mistake in named for named in refused.value.mistakes), refused.value.mistakes
+
+
+def test_a_policy_from_before_the_tolerance_between_clocks_means_five_minutes() -> None:
+    line = "clock_tolerance_seconds = 300\n"
+    assert line in POLICY_TEXT
+    assert parse_policy(POLICY_TEXT.replace(line, "")).clock_tolerance_ms == 300_000
+    assert (
+        parse_policy(POLICY_TEXT.replace(line, "clock_tolerance_seconds = 7\n")).clock_tolerance_ms == 7_000
+    )
 
 
 def test_all_mistakes_of_a_policy_are_named_at_once() -> None:
