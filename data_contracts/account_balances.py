@@ -17,6 +17,7 @@ ACCOUNT_BALANCES = Contract(
     description="One statement of a credit account: the amount owed against the limit on one day.",
     occurred_at_description="the moment that the statement describes",
     key=("event_id",),
+    state_of=("account_id",),
     own_columns=(
         identifier(
             "account_id",

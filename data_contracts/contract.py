@@ -240,6 +240,9 @@ class Contract:
     answers: rows with a key of their own that are states all the same: of two findings about one
         question of one order, the one that was made last stands.
     entity: the column by which the rows are kept sorted, then by `recorded_at`.
+    unique: a nullable column beside the key whose value no two standing rows share; None for none.
+    state_of: the columns that name the thing of which one row stands at a time, the one that happened last:
+        the key where rows are states; () where every row stands beside the others.
     """
 
     name: str
@@ -250,6 +253,8 @@ class Contract:
     entity: str = "customer_id"
     rows_are_states: bool = False
     answers: Answers | None = None
+    unique: str | None = None
+    state_of: tuple[str, ...] = ()
     own_row_rules: tuple[RowRule, ...] = ()
     columns: tuple[Column, ...] = field(init=False)
     row_rules: tuple[RowRule, ...] = field(init=False)
@@ -259,7 +264,9 @@ class Contract:
         names = [column.name for column in columns]
         if len(set(names)) != len(names):
             raise ValueError(f"contract {self.name} declares a column twice")
-        for name in (*self.key, self.entity):
+        if self.rows_are_states:
+            object.__setattr__(self, "state_of", self.key)
+        for name in (*self.key, self.entity, *self.state_of, *((self.unique,) if self.unique else ())):
             if name not in names:
                 raise ValueError(f"contract {self.name} has no column {name}")
         object.__setattr__(self, "columns", columns)

@@ -10,6 +10,7 @@ INVOICE_PAYMENTS = Contract(
     ),
     occurred_at_description="value date of the payment: when the customer paid",
     key=("event_id",),
+    unique="bank_reference",
     own_columns=(
         invoice_reference(),
         customer_reference(),
@@ -20,6 +21,18 @@ INVOICE_PAYMENTS = Contract(
             type=ColumnType.STRING,
             description="how it was paid",
             allowed=("bank_transfer", "card", "cash", "collection_agency", "direct_debit", "wallet"),
+        ),
+        Column(
+            name="bank_reference",
+            type=ColumnType.STRING,
+            description=(
+                "the bank's reference of the transfer: a transfer that comes again under another event_id is "
+                "`repeated` and counts once"
+            ),
+            nullable=True,
+            missing_means="the bank gave none, or it was no transfer: known by its event_id alone",
+            pattern=r"[!-~]+( [!-~]+)*",
+            max_length=140,
         ),
     ),
 )

@@ -60,7 +60,11 @@ def write_table(directory: Path, contract: Contract, columns: Mapping[str, Any] 
     """
     schema = arrow_schema(contract)
     if isinstance(columns, pa.Table):
-        table = columns.select(schema.names).cast(schema)
+        table = columns
+        for field in schema:
+            if field.nullable and field.name not in table.column_names:
+                table = table.append_column(field, pa.nulls(table.num_rows, field.type))
+        table = table.select(schema.names).cast(schema)
     else:
         unknown = set(columns) - set(schema.names)
         if unknown:
@@ -99,19 +103,25 @@ def _as_arrow(values: Any, arrow_type: pa.DataType) -> pa.Array:
 def read_table(directory: Path, contract: Contract, columns: Sequence[str] | None = None) -> pa.Table:
     """Read the rows of one contract, with the contract's types, in file order.
 
-    A nullable column that a file does not have is null there: the file is older than the column.
-    Raises NoSuchLedgerTable if the folder holds none.
+    A file that was written before a nullable column was part of the contract has nulls there.
+    Raises NoSuchLedgerTable if the folder holds none, and an Arrow error where a required column is missing.
     """
     if not has_table(directory, contract):
         raise NoSuchLedgerTable(f"{table_folder(directory, contract)} holds no {contract.name}")
     names = list(columns) if columns is not None else [column.name for column in contract.columns]
     schema = arrow_schema(contract)
     dataset = pads.dataset(table_folder(directory, contract), format="parquet")
-    absent = [name for name in names if name not in dataset.schema.names and schema.field(name).nullable]
-    if absent:
-        dataset = dataset.replace_schema(pa.schema([*dataset.schema, *map(schema.field, absent)]))
-    table = dataset.to_table(columns=names)
-    return table.cast(pa.schema([schema.field(name) for name in names]))
+    # The dataset knows the columns of its first file alone.
+    known = dataset.schema
+    for fragment in dataset.get_fragments():
+        for added in fragment.physical_schema:
+            if added.name not in known.names:
+                known = known.append(added)
+    absent = [name for name in names if name not in known.names and schema.field(name).nullable]
+    table = dataset.replace_schema(known).to_table(columns=[name for name in names if name not in absent])
+    for name in absent:
+        table = table.append_column(schema.field(name), pa.nulls(table.num_rows, schema.field(name).type))
+    return table.select(names).cast(pa.schema([schema.field(name) for name in names]))
 
 
 def empty_table(contract: Contract) -> pa.Table:

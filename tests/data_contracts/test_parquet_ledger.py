@@ -1,4 +1,5 @@
 import datetime as dt
+import shutil
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -11,6 +12,7 @@ from data_contracts.parquet_ledger import (
     empty_table,
     has_table,
     read_table,
+    table_folder,
     write_table,
 )
 
@@ -74,6 +76,36 @@ def test_a_missing_required_column_is_refused(tmp_path):
     del columns["bureau"]
     with pytest.raises(ValueError, match="bureau is required"):
         write_table(tmp_path, INQUIRIES, columns)
+
+
+def drop_column(file, name):
+    pq.write_table(pq.read_table(file).drop_columns([name]), file)
+
+
+@pytest.mark.parametrize("older", ["the only file", "the first file", "the last file"])
+def test_files_from_before_a_nullable_column_are_read_with_nulls(tmp_path, older):
+    write_table(tmp_path, INQUIRIES, some_inquiries(corrects=["x", "y", "z"]))
+    file = table_folder(tmp_path, INQUIRIES) / "part-00000.parquet"
+    newer = file.with_name("part-00001.parquet")
+    if older != "the only file":
+        shutil.copy(file, newer)
+    drop_column(newer if older == "the last file" else file, "corrects")
+    expected = {
+        "the only file": [None] * 3,
+        "the first file": [None] * 3 + ["z", "y", "x"],
+        "the last file": ["z", "y", "x"] + [None] * 3,
+    }[older]
+    table = read_table(tmp_path, INQUIRIES)
+    assert table.schema == arrow_schema(INQUIRIES)
+    assert table["corrects"].to_pylist() == expected
+    assert read_table(tmp_path, INQUIRIES, ["corrects"])["corrects"].to_pylist() == expected
+
+
+def test_a_file_without_a_required_column_is_no_ledger_file(tmp_path):
+    write_table(tmp_path, INQUIRIES, some_inquiries())
+    drop_column(table_folder(tmp_path, INQUIRIES) / "part-00000.parquet", "bureau")
+    with pytest.raises(pa.ArrowException, match="bureau"):
+        read_table(tmp_path, INQUIRIES)
 
 
 def test_a_folder_without_rows_says_so(tmp_path):

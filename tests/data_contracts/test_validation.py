@@ -187,6 +187,13 @@ def test_unknown_and_missing_columns_are_violations(a_small_book, validate, rows
     assert pq.read_schema(unused).names == [column.name for column in CONTRACTS["account_balances"].columns]
 
 
+def test_a_file_from_before_a_nullable_column_is_valid_and_stays_as_it_is(a_small_book, validate, rows_file):
+    file = rows_file(a_small_book, "account_balances")
+    pq.write_table(pq.read_table(file).drop_columns(["paid_cents", "corrects"]), file)
+    before = file.read_bytes()
+    assert (validate(a_small_book).accepted, file.read_bytes()) == (4, before)
+
+
 def test_several_files_are_judged_together_and_rewritten_apart(a_small_book, validate, rows_file):
     file = rows_file(a_small_book, "credit_inquiries")
     table = pq.read_table(file)
