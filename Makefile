@@ -6,7 +6,7 @@ SETUP := $(VENV)/.installed
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run serve test test-fast test-long test-browser test-real-data screenshots notebook notebooks lint format lock clean
+.PHONY: help setup run serve test test-fast test-long test-browser test-real-data screenshots notebook notebooks docs lint format lock clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -56,6 +56,9 @@ notebook: $(SETUP) ## open the notebooks in JupyterLab; their data lie in a temp
 notebooks: $(SETUP) ## run all notebooks and store their outputs in notebooks/, nothing else in the tree
 	$(BIN)/jupyter nbconvert --to notebook --execute --inplace --ExecutePreprocessor.record_timing=False $(ARGS) \
 	  notebooks/*.ipynb
+
+docs: $(SETUP) ## write the pages below docs/ that the code states
+	$(BIN)/python -c 'import data_contracts.documentation as d; print(d.rules_between_rows_page(), end="")' > docs/rules_between_rows.md
 
 lint: $(SETUP) ## ruff (format and rules) and mypy --strict
 	$(BIN)/ruff format --check .

@@ -69,6 +69,12 @@ def _print_validation(result: Any) -> None:
     console.print(table)
     if result.quarantined:
         console.print("Refused rows lie in quarantine/ with their reasons.")
+    if result.refused_invoices:
+        console.print(
+            f"[bold red]{result.refused_invoices:,} invoices were refused: each may hide a real debt. "
+            "See quarantine/invoices.jsonl.[/]",
+            soft_wrap=True,
+        )
     console.print(f"Report: {result.report_file}", soft_wrap=True)
 
 

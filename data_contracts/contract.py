@@ -258,6 +258,7 @@ class Contract:
     own_row_rules: tuple[RowRule, ...] = ()
     columns: tuple[Column, ...] = field(init=False)
     row_rules: tuple[RowRule, ...] = field(init=False)
+    past_columns: tuple[str, ...] = field(init=False)
 
     def __post_init__(self) -> None:
         columns = _envelope(self.occurred_at_description) + self.own_columns
@@ -270,8 +271,9 @@ class Contract:
             if name not in names:
                 raise ValueError(f"contract {self.name} has no column {name}")
         object.__setattr__(self, "columns", columns)
-        passed = (Passed(column=column.name) for column in columns if column.past)
-        rules = (*passed, *self.own_row_rules)
+        past_columns = tuple(column.name for column in columns if column.past)
+        object.__setattr__(self, "past_columns", past_columns)
+        rules = (*(Passed(column=name) for name in past_columns), *self.own_row_rules)
         object.__setattr__(self, "row_rules", rules)
 
     def column(self, name: str) -> Column:

@@ -15,6 +15,7 @@ from data_contracts.contract import (
     RowRule,
 )
 from data_contracts.ledger_contracts import ALL_CONTRACTS
+from data_contracts.rules_between_rows import rules_markdown
 
 
 def contract_markdown(contract: Contract) -> str:
@@ -32,7 +33,23 @@ def contract_markdown(contract: Contract) -> str:
 
 def contracts_markdown(contracts: Sequence[Contract] = ALL_CONTRACTS) -> str:
     """All contracts as one Markdown document, in the order in which they refer to each other."""
-    return "# Ledger contracts\n\n" + "\n".join(contract_markdown(contract) for contract in contracts)
+    parts = ["# Ledger contracts\n", *(contract_markdown(contract) for contract in contracts)]
+    return "\n".join([*parts, f"#{rules_between_rows_page()}"])
+
+
+def rules_between_rows_page() -> str:
+    """The rules between rows as a page of their own: what they have in common, and their table."""
+    return f"""# Rules between rows
+
+A row that keeps its contract is judged against the rows before it: by `POST /v1/events` and `bonitas data
+validate` alike, there in the order of `recorded_at`. *Refused* rows go to quarantine. *Held* rows break the
+rule only as long as something has not arrived; they enter by themselves once it has, in the order in which
+they arrived, and a held row enters together with those that wait for it where that makes it fit (an invoice
+with its credit note). What is still held when a folder ends is refused there. Of a thing's rows those stand
+that no other row corrects; a correction is judged with the row that it replaces left out.
+
+{rules_markdown()}
+"""
 
 
 def _column_line(contract: Contract, column: Column) -> str:

@@ -56,8 +56,19 @@ class Rule(enum.Enum):
     CUSTOMER_DIFFERS = "customer_differs"
     CURRENCY_DIFFERS = "currency_differs"
     BEFORE_REFERENCE = "before_reference"
+    CORRECTS_ITSELF = "corrects_itself"
     CORRECTS_OTHER_KEY = "corrects_other_key"
     CORRECTED_TWICE = "corrected_twice"
+    BANK_REFERENCE_REUSED = "bank_reference_reused"
+    ABOVE_ORDER = "above_order"
+    SUM_ABOVE_ORDER = "sum_above_order"
+    ORDER_BELOW_INVOICED = "order_below_invoiced"
+    CREDITED_ABOVE_INVOICE = "credited_above_invoice"
+    INVOICE_BELOW_CREDITED = "invoice_below_credited"
+    REFUNDED_ABOVE_PAID = "refunded_above_paid"
+    NOT_INVOICED = "not_invoiced"
+    NOT_DISPUTED = "not_disputed"
+    UNDECIDABLE = "undecidable"
     RECORDED_IN_FUTURE = "recorded_in_future"
 
 
@@ -551,10 +562,32 @@ def message(contract: Contract, column: str, rule: Rule) -> str:  # noqa: PLR091
             return "the row that this one refers to has another currency"
         case Rule.BEFORE_REFERENCE:
             return f"{column} lies before the row that this one refers to"
+        case Rule.CORRECTS_ITSELF:
+            return "a row must not correct itself, nor rows correct each other in a circle"
         case Rule.CORRECTS_OTHER_KEY:
             return "a correction keeps the key and the customer of the row that it corrects"
         case Rule.CORRECTED_TWICE:
             return "the row is corrected already; a further correction must name the newest row"
+        case Rule.BANK_REFERENCE_REUSED:
+            return "another payment that stands has this bank reference, with other content"
+        case Rule.ABOVE_ORDER:
+            return "the invoice is above its order's amount"
+        case Rule.SUM_ABOVE_ORDER:
+            return "the order's invoices, credit notes taken off, would come to more than the order's amount"
+        case Rule.ORDER_BELOW_INVOICED:
+            return "the order's invoices, credit notes taken off, come to more than the corrected amount"
+        case Rule.CREDITED_ABOVE_INVOICE:
+            return "the invoice's credit notes would come to more than the invoice"
+        case Rule.INVOICE_BELOW_CREDITED:
+            return "the invoice's credit notes come to more than the corrected amount"
+        case Rule.REFUNDED_ABOVE_PAID:
+            return "the invoice's refunds would come to more than what was paid for it"
+        case Rule.NOT_INVOICED:
+            return "a dispute is decided about an order without an invoice"
+        case Rule.NOT_DISPUTED:
+            return "a dispute is decided about an order whose invoices nobody disputed"
+        case Rule.UNDECIDABLE:
+            return "another row of the same thing has both instants of this one and says something else"
         case Rule.RECORDED_IN_FUTURE:
             return "recorded_at lies in the future"
         case _:

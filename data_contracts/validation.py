@@ -1,7 +1,7 @@
 """Validation of a ledger folder: good rows stay, bad ones move to quarantine, nothing is dropped silently.
 
 For every contract: rows read = accepted + quarantined + repeated, where a repeated row says again, under
-the same event_id, what an accepted row says.
+the same event_id or bank reference, what another row says.
 """
 
 import datetime as dt
@@ -20,7 +20,14 @@ import pyarrow.parquet as pq
 
 from data_contracts import quarantine, validation_report
 from data_contracts.contract import DEFAULT_CLOCK_TOLERANCE_MS, Column, ColumnType, Contract
-from data_contracts.cross_table_rules import CrossTableVerdict, LedgerColumns, judge_ledger, needed_columns
+from data_contracts.cross_table_rules import (
+    CrossTableVerdict,
+    LedgerColumns,
+    judge_ledger,
+    needed_columns,
+    no_rows,
+)
+from data_contracts.invoices import INVOICES
 from data_contracts.ledger_contracts import ALL_CONTRACTS, CONTRACTS
 from data_contracts.parquet_ledger import ARROW_TYPES, arrow_schema, table_folder
 from data_contracts.progress import Progress, no_progress
@@ -92,8 +99,13 @@ class ValidationResult:
         return sum(counts.quarantined for counts in self.contracts)
 
     @property
+    def refused_invoices(self) -> int:
+        """Invoices that were moved to quarantine: each may hide a real debt."""
+        return sum(counts.quarantined for counts in self.contracts if counts.contract == INVOICES.name)
+
+    @property
     def repeated(self) -> int:
-        """Rows left out because an accepted row says the same under the same event_id."""
+        """Rows left out because another row says the same under the same event_id or bank reference."""
         return sum(counts.repeated for counts in self.contracts)
 
     def to_json(self) -> dict[str, Any]:
@@ -104,6 +116,7 @@ class ValidationResult:
             "read": self.read,
             "accepted": self.accepted,
             "quarantined": self.quarantined,
+            "refused_invoices": self.refused_invoices,
             "repeated": self.repeated,
             "seconds": round(self.seconds, 3),
             "report": str(self.report_file),
@@ -165,7 +178,8 @@ def validate_folder(
     verdicts = judge_ledger(
         {name: table.ledger_columns() for name, table in judged.items()},
         now_ms=now_ms,
-        same_content=lambda contract, pairs: judged[contract.name].same_content(pairs),
+        full_rows=lambda contract, positions: judged[contract.name].full_rows(positions),
+        clock_tolerance_ms=clock_tolerance_ms,
     )
     counts = []
     samples: dict[str, list[QuarantinedRow]] = {}
@@ -287,33 +301,19 @@ class _JudgedTable:
         passed = np.ones(self.read, dtype=np.bool_)
         passed[list(self.broken)] = False
         if not self.needed:
-            names = needed_columns(self.contract)
-            schema = pa.schema(
-                [
-                    (
-                        name,
-                        pa.int64()
-                        if self.contract.column(name).type is ColumnType.TIMESTAMP
-                        else pa.string(),
-                    )
-                    for name in names
-                ]
-            )
-            return LedgerColumns(columns=schema.empty_table(), passed=passed)
+            return no_rows(self.contract)
         return LedgerColumns(columns=pa.concat_tables(self.needed), passed=passed)
 
-    def same_content(self, pairs: Sequence[tuple[int, int]]) -> list[bool]:
-        """Whether the two rows of each pair are equal in every column but `recorded_at`."""
-        places = sorted({place for pair in pairs for place in pair})
+    def full_rows(self, positions: Sequence[int]) -> list[dict[str, Any]]:
+        """The whole rows at some positions, in their order."""
+        places = sorted(set(positions))
         rows: dict[int, dict[str, Any]] = {}
         for _, offset, table in self._tables():
             inside = [place for place in places if offset <= place < offset + table.num_rows]
             if inside:
                 found = _normalised(self.contract, table).take(pa.array([place - offset for place in inside]))
                 rows.update(zip(inside, _raw_rows(self.contract, found), strict=True))
-        for row in rows.values():
-            del row["recorded_at"]
-        return [rows[first] == rows[later] for first, later in pairs]
+        return [rows[position] for position in positions]
 
     def _tables(self) -> Iterator[tuple[Path, int, pa.Table]]:
         offset = 0

@@ -138,6 +138,8 @@ def write_good_rows(directory: Path, rows: int) -> int:
         "orders": ordered_at,
         "invoices": ordered_at + 2 * _DAY_MS,
         "invoice_payments": ordered_at + 9 * _DAY_MS,
+        # A statement of each account every month.
+        "account_balances": _START_MS - 200 * _DAY_MS + balance // accounts * 30 * _DAY_MS,
     }
     written = 0
     for name, columns in tables.items():

@@ -54,8 +54,11 @@ details { margin: 10px 0; } summary { cursor: pointer; font-weight: 600; padding
 <b class="{{ 'bad' if s.quarantined }}">{{ "{:,}".format(s.quarantined) }}</b></div>
 <div class="tile">repeated<b class="{{ 'again' if s.repeated }}">{{ "{:,}".format(s.repeated) }}</b></div>
 </div>
-<p class="soft">Read = accepted + quarantined + repeated. A repeated row says again, under the same event_id,
-what an accepted row says. Quarantined rows lie whole in <code>quarantine/&lt;contract&gt;.jsonl</code>.</p>
+<p class="soft">Read = accepted + quarantined + repeated. A repeated row says again, under the same event_id
+or bank reference, what another row says. Quarantined rows lie whole in
+<code>quarantine/&lt;contract&gt;.jsonl</code>.</p>
+{% if s.refused_invoices %}<p class="bad">{{ "{:,}".format(s.refused_invoices) }} invoices were refused:
+each may hide a real debt, so look at them first.</p>{% endif %}
 {% if s.unknown_folders %}<p class="bad">Not validated, because no contract has the name:
 {% for name in s.unknown_folders %}<code>{{ name }}</code> {% endfor %}</p>{% endif %}
 <h2>Contracts</h2>

@@ -10,9 +10,9 @@ from typing import Any
 import msgspec
 
 from data_contracts.contract import Contract
-from data_contracts.cross_table_rules import CURRENCY_REFERENCES, TIMED_REFERENCES
 from data_contracts.ledger_contracts import CONTRACTS
 from data_contracts.row_check import Rule
+from data_contracts.rules_between_rows import CURRENCY_REFERENCES, TIMED_REFERENCES
 from features.online import CREDIT_CONTRACTS
 from serving.store.follow_ups import follow_up
 from serving.store.store import Transaction

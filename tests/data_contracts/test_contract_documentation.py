@@ -1,6 +1,8 @@
+from pathlib import Path
+
 import pytest
 
-from data_contracts.documentation import contract_markdown, contracts_markdown
+from data_contracts.documentation import contract_markdown, contracts_markdown, rules_between_rows_page
 from data_contracts.ledger_contracts import ALL_CONTRACTS, CONTRACTS
 
 
@@ -28,6 +30,12 @@ def test_rules_between_columns_are_sentences():
     assert "- `due_at` lies after `occurred_at`" in contract_markdown(CONTRACTS["invoices"])
 
 
-def test_the_document_holds_every_contract():
+def test_the_document_holds_every_contract_and_the_rules_between_their_rows():
     text = contracts_markdown()
-    assert [line[3:] for line in text.splitlines() if line.startswith("## ")] == list(CONTRACTS)
+    headings = [line[3:] for line in text.splitlines() if line.startswith("## ")]
+    assert headings == [*CONTRACTS, "Rules between rows"]
+
+
+def test_the_table_in_the_documents_is_the_one_that_is_judged_by():
+    page = (Path(__file__).parents[2] / "docs" / "rules_between_rows.md").read_text()
+    assert page == rules_between_rows_page(), "run `make docs`"

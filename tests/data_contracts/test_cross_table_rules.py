@@ -2,43 +2,35 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from data_contracts.contract import ColumnType
-from data_contracts.cross_table_rules import LedgerColumns, judge_ledger, needed_columns
+from data_contracts.cross_table_rules import LedgerColumns, judge_ledger, needed_columns, no_rows
 from data_contracts.ledger_contracts import CONTRACTS
 from data_contracts.row_check import Rule
+from tests.builders import ms
 
 NOW_MS = 1_800_000_000_000
 
 
-def judged(tables, failed=()):
+def judged(tables, failed=(), now_ms=NOW_MS):
     """The verdicts on rows in ledger row form; `failed` names event_ids that broke a rule of their own."""
     columns = {}
     for name, rows in tables.items():
         contract = CONTRACTS[name]
-        arrays = {
-            column: pa.array(
-                [row.get(column) for row in rows],
-                pa.int64() if contract.column(column).type is ColumnType.TIMESTAMP else pa.string(),
-            )
-            for column in needed_columns(contract)
-        }
+        values = {column: [row.get(column) for row in rows] for column in needed_columns(contract)}
         passed = np.array([row["event_id"] not in failed for row in rows], dtype=np.bool_)
-        columns[name] = LedgerColumns(columns=pa.table(arrays), passed=passed)
+        table = pa.table(values, schema=no_rows(contract).columns.schema)
+        columns[name] = LedgerColumns(columns=table, passed=passed)
 
-    def same_content(contract, pairs):
-        rows = tables[contract.name]
-        return [
-            {**rows[first], "recorded_at": 0} == {**rows[later], "recorded_at": 0} for first, later in pairs
-        ]
+    def full_rows(contract, positions):
+        return [tables[contract.name][position] for position in positions]
 
-    return judge_ledger(columns, now_ms=NOW_MS, same_content=same_content)
+    return judge_ledger(columns, now_ms=now_ms, full_rows=full_rows)
 
 
-def broken(tables, failed=()):
+def broken(tables, failed=(), now_ms=NOW_MS):
     """Every (contract, position, column, rule) that the verdicts name."""
     return {
         (name, position, column, rule)
-        for name, verdict in judged(tables, failed).items()
+        for name, verdict in judged(tables, failed, now_ms).items()
         for position, rules in verdict.broken.items()
         for column, rule in rules
     }
@@ -86,7 +78,10 @@ def test_a_second_order_with_the_same_id_is_refused(a_book, a_row):
 
 
 def test_a_later_state_of_a_customer_has_the_same_key(a_book, a_row):
-    assert broken(a_book(customers=[a_row("customers", event_id="e-2", language="en")])) == set()
+    later = a_row(
+        "customers", event_id="e-2", language="en", occurred_at=a_row("customers")["occurred_at"] + 1
+    )
+    assert broken(a_book(customers=[later])) == set()
 
 
 @pytest.mark.parametrize(
@@ -146,30 +141,92 @@ def test_a_currency_that_differs_is_refused(a_book, a_row, contract, changes):
     assert broken(a_book(**{contract: [odd]})) == {(contract, 1, "currency", Rule.CURRENCY_DIFFERS)}
 
 
-def test_the_currency_of_a_correction_counts_too(a_book, a_row):
-    invoice = a_row("invoices")
-    corrected = a_row(
-        "invoices",
-        event_id="e-2",
-        corrects="invoices-1",
-        currency="SEK",
-        recorded_at=invoice["recorded_at"] + 5,
-    )
-    order = a_row(
-        "orders", event_id="e-3", corrects="orders-1", currency="SEK", recorded_at=invoice["recorded_at"]
-    )
-    payment = a_row("invoice_payments", event_id="e-4", currency="SEK")
-    assert broken(a_book(orders=[order], invoices=[corrected], invoice_payments=[payment])) == set()
+def later(a_row, contract, seconds, **changes):
+    """A row that was recorded some seconds after the first of its contract."""
+    return a_row(contract, recorded_at=a_row(contract)["recorded_at"] + seconds * 1000, **changes)
 
 
+def test_the_currency_that_stands_counts(a_row):
+    order = a_row("orders")
+    corrected = later(a_row, "orders", 1, event_id="e-2", corrects="orders-1", currency="SEK")
+    tables = {
+        "merchants": [a_row("merchants")],
+        "customers": [a_row("customers")],
+        "orders": [order, corrected],
+        "invoices": [
+            later(a_row, "invoices", 2),
+            later(a_row, "invoices", 3, currency="SEK", event_id="e-3"),
+        ],
+    }
+    assert broken(tables) == {("invoices", 0, "currency", Rule.CURRENCY_DIFFERS)}
+
+
+@pytest.mark.parametrize("contract", ["orders", "invoices"])
+def test_a_correction_keeps_the_currency_of_what_refers_to_it(a_book, a_row, contract):
+    first = a_row(contract)["event_id"]
+    corrected = later(a_row, contract, 9, event_id="e-2", corrects=first, currency="SEK")
+    found = broken(a_book(**{contract: [corrected]}))
+    assert found == {(contract, 1, "currency", Rule.CURRENCY_DIFFERS)}
+
+
+TIMED_ROWS = [
+    ("invoices", {"invoice_id": "i-2", "amount_cents": 1}),
+    ("invoice_adjustments", {}),
+    ("invoice_charges", {}),
+    ("invoice_pauses", {"pause_id": "p-2"}),
+    ("order_events", {}),
+    ("order_outcomes", {}),
+]
+HOUR_MS = 3_600_000
+
+
+@pytest.mark.parametrize(("contract", "changes"), TIMED_ROWS, ids=[name for name, _ in TIMED_ROWS])
 @pytest.mark.parametrize(
-    ("contract", "changes"),
-    [("invoices", {"invoice_id": "i-2"}), ("invoice_payments", {}), ("order_events", {})],
+    ("named_at", "at", "fits"),
+    [
+        # Two machines' clocks may be five minutes apart.
+        ("2026-10-02T14:30:00.500", "2026-10-02T14:25:00.500", True),
+        ("2026-10-02T14:30:00.500", "2026-10-02T14:25:00.499", False),
+        # A second without its fraction, a minute without its seconds.
+        ("2026-10-02T14:30:00.500", "2026-10-02T14:25:00", True),
+        ("2026-10-02T14:31:59.999", "2026-10-02T14:26:00", True),
+        ("2026-10-02T14:32:00.000", "2026-10-02T14:26:00", False),
+        # A date without a time: midnight in UTC, in Berlin, on Kiritimati (UTC+14); no day before it.
+        ("2026-10-02T14:30:00", "2026-10-02T00:00:00", True),
+        ("2026-10-02T21:59:00", "2026-10-01T22:00:00", True),
+        ("2026-10-02T23:59:00", "2026-10-01T10:00:00", True),
+        ("2026-10-02T23:59:00", "2026-10-01T09:45:00", False),
+        ("2026-10-02T14:30:00", "2026-10-02T00:00:01", False),
+    ],
 )
-def test_nothing_happens_before_the_order_or_invoice_that_it_names(a_book, a_row, contract, changes):
-    before = a_row(contract)["occurred_at"] - 1
-    early = a_row(contract, event_id="e-2", occurred_at=before, **changes)
-    assert broken(a_book(**{contract: [early]})) == {(contract, 1, "occurred_at", Rule.BEFORE_REFERENCE)}
+def test_nothing_happens_before_what_it_names_but_for_clocks_and_dates(
+    a_row, contract, changes, named_at, at, fits
+):
+    moment, named = ms(at), ms(named_at)
+    tables = {name: [a_row(name)] for name in ("merchants", "customers")}
+    tables["orders"] = [a_row("orders", occurred_at=named, recorded_at=named)]
+    if "order_id" not in a_row(contract):
+        tables["invoices"] = [a_row("invoices", occurred_at=named, recorded_at=named, due_at=named + 1)]
+        tables["invoice_payments"] = [a_row("invoice_payments", occurred_at=named, recorded_at=named)]
+    row = a_row(contract, event_id="e-2", occurred_at=moment, recorded_at=named + HOUR_MS, **changes)
+    started = {"started_at": moment} if "started_at" in row else {}
+    tables[contract] = [{**row, **started}]
+    expected = set() if fits else {(contract, 0, "occurred_at", Rule.BEFORE_REFERENCE)}
+    assert broken(tables, now_ms=ms("2026-12-01")) == expected
+
+
+def test_a_pause_does_not_begin_before_its_invoice(a_book, a_row):
+    # Else the due date would move by a year.
+    long_ago = a_row("invoice_pauses")["started_at"] - 365 * 24 * HOUR_MS + 1
+    pause = a_row("invoice_pauses", event_id="e-2", pause_id="p-2", started_at=long_ago)
+    assert broken(a_book(invoice_pauses=[pause])) == {
+        ("invoice_pauses", 1, "started_at", Rule.BEFORE_REFERENCE)
+    }
+
+
+def test_money_may_come_any_time_before_its_invoice(a_book, a_row):
+    long_before = a_row("invoice_payments", event_id="e-2", occurred_at=1)
+    assert broken(a_book(invoice_payments=[long_before])) == set()
 
 
 def test_nothing_was_recorded_in_the_future(a_book, a_row):
@@ -210,6 +267,7 @@ def test_a_correction_of_a_refused_row_is_refused_and_so_is_its_own(a_book, a_ro
     second = correction(a_row, 3, "e-2")
     found = broken(a_book(invoice_payments=[first, second]), failed={"invoice-payments-1"})
     assert found == {
+        ("invoice_adjustments", 0, "amount_cents", Rule.REFUNDED_ABOVE_PAID),
         ("invoice_payments", 1, "corrects", Rule.REFERENCE_QUARANTINED),
         ("invoice_payments", 2, "corrects", Rule.REFERENCE_QUARANTINED),
     }
@@ -219,9 +277,9 @@ def test_a_correction_keeps_customer_and_key(a_book, a_row):
     other = a_row("customers", event_id="e-9", customer_id="c-2")
     inquiry = a_row("credit_inquiries", event_id="e-2", customer_id="c-2", corrects="credit-inquiries-1")
     order = a_row("orders", event_id="e-3", order_id="o-3", corrects="orders-1")
-    itself = a_row("order_events", event_id="e-4", corrects="e-4")
+    elsewhere = a_row("order_events", event_id="e-4", corrects="order-outcomes-1")
     found = broken(
-        a_book(customers=[other], credit_inquiries=[inquiry], orders=[order], order_events=[itself])
+        a_book(customers=[other], credit_inquiries=[inquiry], orders=[order], order_events=[elsewhere])
     )
     assert found == {
         ("credit_inquiries", 1, "corrects", Rule.CORRECTS_OTHER_KEY),
@@ -230,10 +288,211 @@ def test_a_correction_keeps_customer_and_key(a_book, a_row):
     }
 
 
-def test_a_correction_is_not_known_before_what_it_corrects(a_book, a_row):
+def test_a_correction_that_was_recorded_first_waits_for_what_it_corrects(a_book, a_row):
     early = correction(a_row, -1, "invoice-payments-1")
-    found = broken(a_book(invoice_payments=[early]))
-    assert found == {("invoice_payments", 1, "recorded_at", Rule.BEFORE_REFERENCE)}
+    assert broken(a_book(invoice_payments=[early])) == set()
+
+
+def test_a_row_does_not_correct_itself_nor_rows_each_other(a_book, a_row):
+    itself = correction(a_row, 2, "e-2")
+    one, two, three = correction(a_row, 3, "e-4"), correction(a_row, 4, "e-5"), correction(a_row, 5, "e-3")
+    after_them = correction(a_row, 6, "e-5")
+    found = broken(a_book(invoice_payments=[itself, one, two, three, after_them]))
+    assert found == {
+        ("invoice_payments", 1, "corrects", Rule.CORRECTS_ITSELF),
+        ("invoice_payments", 2, "corrects", Rule.CORRECTS_ITSELF),
+        ("invoice_payments", 3, "corrects", Rule.CORRECTS_ITSELF),
+        ("invoice_payments", 4, "corrects", Rule.CORRECTS_ITSELF),
+        ("invoice_payments", 5, "corrects", Rule.REFERENCE_QUARANTINED),
+    }
+
+
+# Amounts: order o-1 comes to 1190, and invoice i-1 bills all of it.
+
+
+def an_invoice(a_row, seconds, amount_cents, number=2, **changes):
+    ids = {"event_id": f"invoice-{number}", "invoice_id": f"i-{number}"}
+    return later(a_row, "invoices", seconds, amount_cents=amount_cents, **{**ids, **changes})
+
+
+def an_adjustment(a_row, seconds, kind, amount_cents, event_id="a-2", **changes):
+    changes = {"kind": kind, "amount_cents": amount_cents, "event_id": event_id, **changes}
+    return later(a_row, "invoice_adjustments", seconds, **changes)
+
+
+def test_an_invoice_above_its_order_is_refused_and_takes_with_it_what_names_it(a_book, a_row):
+    above = an_invoice(a_row, 1, 1191)
+    payment = later(a_row, "invoice_payments", 2, event_id="p-2", invoice_id="i-2")
+    assert broken(a_book(invoices=[above], invoice_payments=[payment])) == {
+        ("invoices", 1, "amount_cents", Rule.ABOVE_ORDER),
+        ("invoice_payments", 1, "invoice_id", Rule.REFERENCE_QUARANTINED),
+    }
+
+
+def test_an_order_is_invoiced_in_parts_up_to_its_amount(a_book, a_row):
+    tables = a_book(invoices=[an_invoice(a_row, 1, 190), an_invoice(a_row, 2, 1, number=3)])
+    tables["invoices"][0]["amount_cents"] = 1000
+    assert broken(tables) == {("invoices", 2, "amount_cents", Rule.SUM_ABOVE_ORDER)}
+
+
+@pytest.mark.parametrize("seconds", [1, 3])
+def test_what_a_credit_note_took_off_is_invoiced_anew_whichever_comes_first(a_book, a_row, seconds):
+    credited = an_adjustment(a_row, seconds, "credit_note", 190)
+    fits, is_too_much = an_invoice(a_row, 2, 190), an_invoice(a_row, 4, 1, number=3)
+    found = broken(a_book(invoices=[fits, is_too_much], invoice_adjustments=[credited]))
+    assert found == {("invoices", 2, "amount_cents", Rule.SUM_ABOVE_ORDER)}
+
+
+@pytest.mark.parametrize(
+    ("contract", "changes", "rule"),
+    [
+        ("orders", {"amount_cents": 1189, "vat_cents": 0}, Rule.ORDER_BELOW_INVOICED),
+        ("invoices", {"amount_cents": 189}, Rule.INVOICE_BELOW_CREDITED),
+        ("invoices", {"amount_cents": 1191}, Rule.ABOVE_ORDER),
+    ],
+)
+def test_what_limits_other_rows_is_not_corrected_below_them(a_book, a_row, contract, changes, rule):
+    credited = an_adjustment(a_row, 1, "credit_note", 190)
+    anew = an_invoice(a_row, 2, 190)
+    corrected = later(a_row, contract, 3, event_id="e-2", corrects=a_row(contract)["event_id"], **changes)
+    tables = a_book(invoice_adjustments=[credited], invoices=[anew])
+    position = len(tables[contract])
+    tables[contract].append(corrected)
+    assert broken(tables) == {(contract, position, "amount_cents", rule)}
+
+
+def test_a_credit_note_is_not_taken_back_under_the_invoice_that_replaced_it(a_book, a_row):
+    credited = an_adjustment(a_row, 1, "credit_note", 190)
+    corrected = an_adjustment(a_row, 3, "credit_note", 189, event_id="a-3", corrects="a-2")
+    found = broken(a_book(invoice_adjustments=[credited, corrected], invoices=[an_invoice(a_row, 2, 190)]))
+    assert found == {("invoice_adjustments", 2, "amount_cents", Rule.SUM_ABOVE_ORDER)}
+
+
+def test_a_correction_is_judged_without_the_row_that_it_replaces(a_book, a_row):
+    lower = an_invoice(a_row, 1, 1000, number=1, event_id="e-2", corrects="invoices-1")
+    credited = an_adjustment(a_row, 2, "credit_note", 900)
+    less = an_adjustment(a_row, 3, "credit_note", 1000, event_id="a-3", corrects="a-2")
+    assert broken(a_book(invoices=[lower], invoice_adjustments=[credited, less])) == set()
+
+
+def test_the_credit_notes_of_an_invoice_do_not_pass_it(a_book, a_row):
+    whole, more = (
+        an_adjustment(a_row, 1, "credit_note", 1190),
+        an_adjustment(a_row, 2, "credit_note", 1, "a-3"),
+    )
+    found = broken(a_book(invoice_adjustments=[whole, more]))
+    assert found == {("invoice_adjustments", 2, "amount_cents", Rule.CREDITED_ABOVE_INVOICE)}
+
+
+def test_a_refund_waits_for_the_payment_that_it_pays_back(a_book, a_row):
+    # One cent is refunded already.
+    early = an_adjustment(a_row, -9, "refund", 1189)
+    assert broken(a_book(invoice_adjustments=[early])) == set()
+    more = an_adjustment(a_row, 1, "refund", 1, "a-3")
+    found = broken(a_book(invoice_adjustments=[early, more]))
+    assert found == {("invoice_adjustments", 2, "amount_cents", Rule.REFUNDED_ABOVE_PAID)}
+
+
+def test_a_payment_that_was_taken_back_is_true_also_under_a_refund(a_book, a_row):
+    gone = later(a_row, "invoice_payments", 5, event_id="e-2", corrects="invoice-payments-1", amount_cents=0)
+    assert broken(a_book(invoice_payments=[gone])) == set()
+
+
+@pytest.mark.parametrize("kind", ["dispute_decided_for_customer", "dispute_decided_for_merchant"])
+def test_a_dispute_is_decided_where_there_is_one(a_row, kind):
+    tables = {name: [a_row(name)] for name in ("merchants", "customers", "orders")}
+    tables["order_outcomes"] = [a_row("order_outcomes", kind=kind)]
+    assert broken(tables) == {("order_outcomes", 0, "kind", Rule.NOT_INVOICED)}
+    tables["invoices"] = [later(a_row, "invoices", 1)]
+    tables["invoice_pauses"] = [a_row("invoice_pauses")]
+    assert broken(tables) == {("order_outcomes", 0, "kind", Rule.NOT_DISPUTED)}
+    tables["invoice_pauses"] = [later(a_row, "invoice_pauses", 2, reason="dispute")]
+    assert broken(tables) == set()
+
+
+def a_transfer(a_row, seconds, event_id, **changes):
+    changes = {"bank_reference": "2026-10-02/77", "event_id": event_id, **changes}
+    return later(a_row, "invoice_payments", seconds, **changes)
+
+
+def test_a_transfer_that_was_imported_twice_counts_once(a_book, a_row):
+    verdict = judged(a_book(invoice_payments=[a_transfer(a_row, 1, "p-2"), a_transfer(a_row, 2, "p-3")]))
+    assert verdict["invoice_payments"].repeated.tolist() == [False, False, True]
+    assert verdict["invoice_payments"].broken == {}
+
+
+def test_a_bank_reference_stands_for_one_transfer_until_it_is_corrected_away(a_book, a_row):
+    first, other = a_transfer(a_row, 1, "p-2"), a_transfer(a_row, 2, "p-3", amount_cents=7)
+    found = broken(a_book(invoice_payments=[first, other]))
+    assert found == {("invoice_payments", 2, "bank_reference", Rule.BANK_REFERENCE_REUSED)}
+    kept = a_transfer(a_row, 3, "p-4", corrects="p-2", amount_cents=9)
+    dropped = a_transfer(a_row, 5, "p-5", corrects="p-4", amount_cents=0, bank_reference=None)
+    anew = a_transfer(a_row, 6, "p-6", amount_cents=11)
+    assert broken(a_book(invoice_payments=[first, kept, dropped, anew])) == set()
+    # Who imports the first transfer once more does not bring back what was corrected.
+    again = judged(a_book(invoice_payments=[first, kept, dropped, a_transfer(a_row, 6, "p-7")]))
+    assert again["invoice_payments"].repeated.tolist() == [False] * 4 + [True]
+
+
+@pytest.mark.parametrize(
+    ("contract", "changes"),
+    [
+        ("customers", {"identity_status": "unverified"}),
+        ("merchants", {"has_portal_account": False}),
+        ("credit_accounts", {"kind": "credit_card"}),
+        ("invoice_pauses", {"tracking_number": "another"}),
+        ("account_balances", {"balance_cents": 77}),
+    ],
+)
+def test_states_of_which_nobody_can_tell_which_stands_are_refused_each_of_them(a_row, contract, changes):
+    def refused_for_it(rows):
+        tables = {name: [a_row(name)] for name in CONTRACTS}
+        tables[contract] = rows
+        return {
+            rows[position]["event_id"]
+            for name, position, column, rule in broken(tables)
+            if (name, column, rule) == (contract, "occurred_at", Rule.UNDECIDABLE)
+        }
+
+    one, other = a_row(contract, event_id="e-1"), a_row(contract, event_id="e-2", **changes)
+    assert refused_for_it([one, other]) == {"e-1", "e-2"}
+    # The same under two ids says nothing new; whoever happened or was recorded later stands.
+    assert refused_for_it([one, {**one, "event_id": "e-2"}]) == set()
+    assert refused_for_it([one, {**other, "recorded_at": other["recorded_at"] + 1}]) == set()
+    assert refused_for_it([one, {**other, "occurred_at": other["occurred_at"] + 1}]) == set()
+    assert refused_for_it([one, {**other, "corrects": "e-1"}]) == set()
+    # A clock that is ahead does not decide either: both count from when they were recorded.
+    ahead = one["recorded_at"]
+    assert refused_for_it([{**one, "occurred_at": ahead + 1}, {**other, "occurred_at": ahead + 2}]) == {
+        "e-1",
+        "e-2",
+    }
+
+
+def test_what_rests_on_undecidable_states_is_refused_with_them(a_book, a_row):
+    other = a_row("credit_accounts", event_id="e-2", kind="credit_card")
+    assert broken(a_book(credit_accounts=[other])) == {
+        ("credit_accounts", 0, "occurred_at", Rule.UNDECIDABLE),
+        ("credit_accounts", 1, "occurred_at", Rule.UNDECIDABLE),
+        ("account_balances", 0, "account_id", Rule.REFERENCE_QUARANTINED),
+    }
+
+
+@pytest.mark.parametrize("contract", ["credit_accounts", "invoice_pauses"])
+def test_all_states_of_a_thing_belong_to_one_customer(a_book, a_row, contract):
+    other = a_row("customers", event_id="e-2", customer_id="c-2")
+    changes = {"event_id": "e-3", "customer_id": "c-2"}
+    if contract == "invoice_pauses":
+        order = later(a_row, "orders", 1, event_id="e-4", order_id="o-2", customer_id="c-2")
+        invoice = later(
+            a_row, "invoices", 2, event_id="e-5", order_id="o-2", invoice_id="i-2", customer_id="c-2"
+        )
+        tables = a_book(customers=[other], orders=[order], invoices=[invoice])
+        changes["invoice_id"] = "i-2"
+    else:
+        tables = a_book(customers=[other])
+    tables[contract].append(later(a_row, contract, 3, **changes))
+    assert broken(tables) == {(contract, 1, "customer_id", Rule.CUSTOMER_DIFFERS)}
 
 
 def test_the_accepted_rows_of_any_book_are_accepted_again(a_book, a_row):

@@ -180,12 +180,7 @@ def test_row_rules_hold_between_columns(a_row):
     assert check_ledger_row(CONTRACTS["invoice_pauses"], dispute).violations == ()
 
 
-PAST_COLUMNS = [
-    (contract.name, column.name)
-    for contract in CONTRACTS.values()
-    for column in contract.columns
-    if column.past
-]
+PAST_COLUMNS = [(contract.name, name) for contract in CONTRACTS.values() for name in contract.past_columns]
 
 
 def test_every_instant_but_those_of_recording_and_falling_due_is_declared_past():

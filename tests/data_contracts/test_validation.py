@@ -212,6 +212,24 @@ def test_several_files_are_judged_together_and_rewritten_apart(a_small_book, val
     assert not file.with_name("part-00002.parquet").exists()
 
 
+def test_refused_invoices_are_told_apart_because_they_may_hide_debt(write_rows, a_row, validate):
+    tables = {name: [a_row(name)] for name in ("merchants", "customers", "orders")}
+    above = a_row("invoices", amount_cents=899_000)
+    result = validate(write_rows({**tables, "invoices": [above]}))
+    assert (result.refused_invoices, result.to_json()["refused_invoices"]) == (1, 1)
+    assert "1 invoices were refused" in result.report_file.read_text()
+
+
+def test_a_transfer_imported_twice_stays_once(write_rows, a_row, validate):
+    tables = {name: [a_row(name)] for name in ("merchants", "customers", "orders", "invoices")}
+    twice = [a_row("invoice_payments", event_id=f"e-{n}", bank_reference="R 1") for n in (1, 2)]
+    directory = write_rows({**tables, "invoice_payments": twice})
+    result = validate(directory)
+    check_invariant(result)
+    assert counts_of(result, "invoice_payments").repeated == 1
+    assert read_table(directory, CONTRACTS["invoice_payments"])["event_id"].to_pylist() == ["e-1"]
+
+
 def test_more_bad_rows_than_any_sample_holds_are_all_moved(write_rows, a_row, validate):
     rows = [a_row("credit_inquiries", event_id=f"e-{n}", purpose="nonsense") for n in range(1500)]
     directory = write_rows({"customers": [a_row("customers")], "credit_inquiries": rows})

@@ -1,0 +1,246 @@
+"""Hypothesis strategies for small sets of ledger rows, in the order in which they arrive.
+
+`contradicting_rows` breaks the rules between rows in every way; `fitting_rows` keeps them all once every row
+has arrived, in whatever order that is.
+"""
+
+from typing import Any
+
+from hypothesis import strategies as st
+
+from tests.builders import (
+    DAY,
+    Row,
+    a_charge,
+    a_customer,
+    a_merchant,
+    a_pause,
+    a_payment,
+    a_row,
+    an_account,
+    an_adjustment,
+    an_invoice,
+    an_order,
+    ms,
+)
+
+START = ms("2026-03-01T09:30:07.500")
+FIRST_ARRIVAL = ms("2026-08-01")
+Sent = tuple[str, Row]
+"""The name of the contract, and the row."""
+
+currencies = st.sampled_from(["EUR"] * 9 + ["SEK"])
+customers = st.sampled_from(["c1"] * 9 + ["c2"])
+references = st.sampled_from([None, None, "R1", "R2"])
+
+
+def in_order_of_arrival(rows: list[Sent]) -> list[Sent]:
+    """The rows, each recorded a second after the one before."""
+    return [
+        (name, {**row, "recorded_at": FIRST_ARRIVAL + 1000 * number})
+        for number, (name, row) in enumerate(rows)
+    ]
+
+
+@st.composite
+def contradicting_rows(draw: st.DrawFn) -> list[Sent]:
+    """Rows about few orders that contradict each other in many ways, recorded in the order of the list."""
+    rows: list[Sent] = [
+        ("merchants", a_merchant(at=START)),
+        ("customers", a_customer("c1", event_id="customer-c1", at=START)),
+    ]
+    if draw(st.booleans()):
+        rows.append(("customers", a_customer("c2", event_id="customer-c2", at=START)))
+    # Times around what decides: a little before an order, a midnight, days later.
+    moments = st.sampled_from(
+        [
+            START,
+            START - 1_000,
+            START - 400_000,
+            START - 3 * DAY,
+            ms("2026-03-01"),
+            START + DAY,
+            START + 2 * DAY,
+        ]
+    )
+    orders = st.sampled_from(["o1", "o1", "o1", "o2", "o9"])
+    invoices = st.sampled_from(["i1", "i1", "i2", "i3", "i9"])
+    amounts = st.sampled_from([0, 1, 40, 60, 100, 101])
+
+    def of(*kinds: str, **more: Any) -> Row:
+        return {"kind": draw(st.sampled_from(kinds)), **more}
+
+    for number in range(draw(st.integers(3, 16))):
+        event_id = f"e{number}"
+        owner, at = draw(customers), draw(moments)
+        about = draw(
+            st.sampled_from(
+                ["orders", "invoices", "invoices", "invoice_payments", "invoice_adjustments"] * 2
+                + ["invoice_adjustments", "invoice_pauses", "invoice_charges", "order_outcomes", "customers"]
+                + ["credit_accounts"]
+            )
+        )
+        of_invoice = {"invoice_id": draw(invoices), "customer_id": owner}
+        match about:
+            case "orders":
+                row = an_order(
+                    draw(orders),
+                    owner,
+                    event_id=event_id,
+                    at=at,
+                    amount_cents=draw(st.sampled_from([60, 100, 100, 100])),
+                    vat_cents=0,
+                    currency=draw(currencies),
+                )
+            case "invoices":
+                amount_cents = max(1, draw(amounts))
+                row = an_invoice(
+                    **of_invoice, at=at, amount_cents=amount_cents, event_id=event_id, order_id=draw(orders)
+                )
+                row["currency"] = draw(currencies)
+            case "invoice_payments":
+                reference = draw(references)
+                row = a_payment(**of_invoice, at=at, amount_cents=draw(amounts), event_id=event_id)
+                row |= {"currency": draw(currencies)} | ({"bank_reference": reference} if reference else {})
+            case "invoice_adjustments":
+                row = an_adjustment(
+                    **of_invoice, **of("credit_note", "refund"), at=at, amount_cents=draw(amounts),
+                    event_id=event_id,
+                )  # fmt: skip
+            case "invoice_pauses":
+                row = a_pause(
+                    **of_invoice,
+                    started_at=at,
+                    pause_id=draw(st.sampled_from(["p1", "p2"])),
+                    event_id=event_id,
+                    reason=draw(st.sampled_from(["dispute", "dispute", "return"])),
+                    tracking_number="T1",
+                )
+            case "invoice_charges":
+                row = {**a_charge(**of_invoice, at=at), "event_id": event_id}
+            case "customers":
+                row = a_customer(owner, event_id=event_id, at=at)
+            case "credit_accounts":
+                row = an_account("a1", owner, opened_at=at, event_id=event_id, currency=draw(currencies))
+            case _:
+                kinds = of("dispute_decided_for_customer", "dispute_decided_for_merchant", "review_released")
+                columns = {"order_id": draw(orders), "customer_id": owner, **kinds}
+                row = a_row("order_outcomes", event_id, at, None, **columns)
+        rows.append((about, row))
+    for number in range(draw(st.integers(0, 5))):
+        rows.append(_changed(draw, rows, number))
+    return in_order_of_arrival(draw(st.permutations(rows)))
+
+
+def _changed(draw: st.DrawFn, rows: list[Sent], number: int) -> Sent:
+    """A correction of one of the rows, a repetition, or another row under its event_id."""
+    name, row = draw(st.sampled_from(rows))
+    changed = dict(row)
+    if "amount_cents" in row and draw(st.booleans()):
+        changed["amount_cents"] = draw(st.sampled_from([1, 30, 50, 100]))
+    if "invoice_id" in row and name != "invoices" and draw(st.integers(0, 5)) == 0:
+        changed["invoice_id"] = "i2"
+    if name == "invoices" and draw(st.integers(0, 5)) == 0:
+        changed["order_id"] = "o2"
+    if "kind" in row and name == "order_outcomes":
+        changed["kind"] = "review_released"
+    match draw(st.integers(0, 9)):
+        case 0:
+            return name, row
+        case 1:
+            return name, changed
+        case 2:
+            return name, {**changed, "event_id": f"again-{number}"}
+        case 3:
+            # It may correct a row that comes later, itself, or one of another contract.
+            other = draw(st.sampled_from([*rows, (name, {"event_id": f"c{number}"})]))[1]["event_id"]
+            return name, {**changed, "event_id": f"c{number}", "corrects": other}
+        case 4:
+            return name, {**row, "corrects": f"c{number + 1}"}
+        case _:
+            return name, {**changed, "event_id": f"c{number}", "corrects": row["event_id"]}
+
+
+@st.composite
+def fitting_rows(draw: st.DrawFn) -> list[Sent]:
+    """Rows that keep every rule between rows once all of them are there; in no order of theirs.
+
+    Of what limits other rows (orders, invoices under credit notes) no amount is corrected upwards: what was
+    sent meanwhile would have been refused for good.
+    """
+    rows: list[Sent] = [
+        ("merchants", a_merchant(at=START)),
+        ("customers", a_customer("c1", event_id="customer-old", at=START - DAY)),
+        ("customers", a_customer("c1", event_id="customer-new", at=START, language="en")),
+    ]
+
+    def correct(name: str, row: Row, **changes: Any) -> None:
+        rows.append(
+            (name, {**row, **changes, "event_id": f"{row['event_id']}-c", "corrects": row["event_id"]})
+        )
+
+    for order_id in ["o1", "o2"][: draw(st.integers(1, 2))]:
+        order = an_order(order_id, at=START, amount_cents=100, vat_cents=0)
+        rows.append(("orders", order))
+        if draw(st.booleans()):
+            correct("orders", order, item_category="food")
+        room = 100
+        for number in range(draw(st.integers(1, 4))):
+            invoice_id = f"{order_id}-i{number}"
+            amount = draw(st.integers(1, 100))
+            lowered_to = draw(st.integers(1, amount)) if draw(st.integers(0, 3)) == 0 else amount
+            owed = min(lowered_to, draw(st.integers(0, room)))
+            room -= owed
+            invoice = an_invoice(invoice_id, at=START + DAY, amount_cents=amount, order_id=order_id)
+            rows.append(("invoices", invoice))
+            if lowered_to < amount:
+                correct("invoices", invoice, amount_cents=lowered_to)
+            credited = lowered_to - owed
+            parts = [credited] if credited < 2 else [credited // 2, credited - credited // 2]
+            rows += [
+                ("invoice_adjustments", an_adjustment(invoice_id, at=START + DAY, amount_cents=part,
+                                                      event_id=f"{invoice_id}-cn{place}"))
+                for place, part in enumerate(parts)
+                if part
+            ]  # fmt: skip
+            _pay_and_refund(draw, rows, invoice_id)
+            if draw(st.booleans()):
+                rows.append(("invoice_charges", a_charge(invoice_id, at=START + 20 * DAY)))
+            if draw(st.booleans()):
+                rows.append(("invoice_pauses", a_pause(invoice_id, started_at=START + 2 * DAY)))
+                outcome = {"order_id": order_id, "customer_id": "c1", "kind": "dispute_decided_for_customer"}
+                decided = a_row("order_outcomes", f"{invoice_id}-won", START + 9 * DAY, None, **outcome)
+                rows.append(("order_outcomes", decided))
+    return rows
+
+
+def _pay_and_refund(draw: st.DrawFn, rows: list[Sent], invoice_id: str) -> None:
+    """Payments that cover the refunds, whatever of both is corrected."""
+    paid = 0
+    for place in range(draw(st.integers(0, 2))):
+        payment = a_payment(
+            # Money may come long before its invoice.
+            invoice_id, at=START - 9 * DAY, amount_cents=draw(st.integers(1, 100)),
+            event_id=f"{invoice_id}-p{place}", bank_reference=f"{invoice_id}-R{place}",
+        )  # fmt: skip
+        rows.append(("invoice_payments", payment))
+        stands = payment["amount_cents"]
+        if draw(st.integers(0, 3)) == 0:
+            stands = draw(st.integers(0, 100))
+            corrected = {**payment, "amount_cents": stands, "corrects": payment["event_id"]}
+            rows.append(("invoice_payments", {**corrected, "event_id": f"{payment['event_id']}-c"}))
+        paid += stands
+    for place in range(draw(st.integers(0, 2))):
+        amount = draw(st.integers(0, paid))
+        paid -= amount
+        refund = an_adjustment(
+            invoice_id, at=START + 3 * DAY, kind="refund", amount_cents=amount,
+            event_id=f"{invoice_id}-r{place}", reason="overpayment",
+        )  # fmt: skip
+        if draw(st.integers(0, 3)) == 0:
+            # It was booked far too high at first.
+            rows.append(("invoice_adjustments", {**refund, "amount_cents": 500}))
+            corrected = {**refund, "event_id": f"{invoice_id}-r{place}-c", "corrects": refund["event_id"]}
+            rows.append(("invoice_adjustments", corrected))
+        else:
+            rows.append(("invoice_adjustments", refund))
