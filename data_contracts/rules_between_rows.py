@@ -420,9 +420,10 @@ def _correction_has_its_row(
     return None
 
 
-def _bank_reference_is_free(
-    contract: Contract, row: LedgerRow, known: KnownRows, _clock_tolerance_ms: int
+def unique_value_is_free(
+    contract: Contract, row: LedgerRow, known: KnownRows, _clock_tolerance_ms: int = 0
 ) -> Broken | None:
+    """Whether no other standing row has a payment's bank reference; the rule that it breaks otherwise."""
     reference = row.get("bank_reference")
     if reference is None:
         return None
@@ -682,7 +683,7 @@ RULES: tuple[RuleBetweenRows, ...] = (
             "another event_id is `repeated` and counts once; a correction may carry the reference of its row"
         ),
         otherwise=_REFUSED,
-        check=_bank_reference_is_free,
+        check=unique_value_is_free,
     ),
     RuleBetweenRows(
         rule=Rule.ABOVE_ORDER,

@@ -8,6 +8,7 @@ from typing import Any
 
 from data_contracts.customers import CUSTOMERS
 from data_contracts.orders import ORDERS
+from data_contracts.row_check import Rule
 from features.online import LedgerRows
 from features.settlement_terms import SettlementTerms
 from features.supersession import latest_of
@@ -276,8 +277,11 @@ def _append_order(
     if corrects is not None:
         ledger_row["corrects"] = corrects
     result = append_decided_order(tx, ledger_row, recorded_at_ms=as_of_ms, now_ms=as_of_ms)
-    if result.status is not AppendStatus.ACCEPTED:
+    if result.rule is Rule.UNKNOWN_REFERENCE:
         raise invalid_body([FieldError(pointer="/merchant_id", detail="names no merchant that we know")])
+    if result.status is not AppendStatus.ACCEPTED:
+        # It was invoiced without ever having been approved here; what the invoices rest on stays.
+        raise OrderAlreadyClosed(f"the order is invoiced: {result.message}")
 
 
 def _reserve(

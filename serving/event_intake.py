@@ -1,17 +1,20 @@
 """Use case: ledger rows from outside, each judged for itself; nothing that was sent is lost."""
 
 import hashlib
+import re
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 
-from data_contracts.contract import Contract
+from data_contracts.arrivals import AppendResult, AppendStatus
+from data_contracts.contract import IDENTIFIER_PATTERN, Contract
+from data_contracts.invoices import INVOICES
 from data_contracts.ledger_contracts import CONTRACTS
-from data_contracts.row_check import check_row
+from data_contracts.row_check import Rule, check_row
 from serving.problem_details import FieldError, invalid_body, pointer
 from serving.request_scope import RequestScope
-from serving.store.ledger import AppendResult, AppendStatus, append, entity_of, quarantine_row
+from serving.store.ledger import append, entity_of, quarantine_row, tell_of_invoice, unique_lock_of
 from serving.store.store import Transaction
 
 STATUSES = ("accepted", "repeated", "held", "rejected")
@@ -72,13 +75,20 @@ def take_in(scope: RequestScope, rows: list[SentRow]) -> list[dict[str, Any]]:
     # Facts are taken also while nobody may be judged, so this is the last policy that was read.
     clock_tolerance_ms = scope.policy_in_force.policy.clock_tolerance_ms
     checked = [_checked(sent, now_ms, clock_tolerance_ms) for sent in rows]
-    entities = {
-        entity_of(one.contract, one.row)
-        for one in checked
-        if one.contract is not None and one.row is not None
-    }
-    with scope.store.writing(*entities) as tx:
-        return [_taken(tx, one, now_ms) for one in checked]
+    with scope.store.writing(*_locks(checked)) as tx:
+        return [_taken(tx, one, now_ms, clock_tolerance_ms) for one in checked]
+
+
+def _locks(checked: list[_Checked]) -> set[str]:
+    """Whom the rows are about, and the bank references that they bring: all locked in one order."""
+    locks = set()
+    for one in checked:
+        if one.contract is not None and one.row is not None:
+            locks.add(entity_of(one.contract, one.row))
+            reference = unique_lock_of(one.contract, one.row)
+            if reference is not None:
+                locks.add(reference)
+    return locks
 
 
 def _checked(sent: SentRow, now_ms: int, clock_tolerance_ms: int) -> _Checked:
@@ -121,21 +131,24 @@ def _bad(sent: SentRow, contract: Contract | None, column: str, detail: str) -> 
     )
 
 
-def _taken(tx: Transaction, one: _Checked, now_ms: int) -> dict[str, Any]:
-    value = one.sent.value
-    event_id = value.get("event_id") if isinstance(value, dict) else None
+def _taken(tx: Transaction, one: _Checked, now_ms: int, clock_tolerance_ms: int) -> dict[str, Any]:
     document: dict[str, Any] = {
-        "event_id": event_id if isinstance(event_id, str) else None,
+        "event_id": _event_id(one),
         "contract": None if one.contract is None else one.contract.name,
     }
     if one.contract is None or one.row is None:
         _quarantine(tx, one, list(one.violations), now_ms)
+        _tell_of_malformed_invoice(one)
         return {**document, "status": "rejected", "errors": list(one.errors)}
-    result = append(tx, one.contract, one.row, now_ms)
+    result = append(tx, one.contract, one.row, now_ms, clock_tolerance_ms=clock_tolerance_ms)
     document["status"] = _STATUS_WORD[result.status]
-    if result.message is not None:
+    if result.status is AppendStatus.REPEATED and result.message is not None:
+        document["detail"] = result.message
+    elif result.message is not None:
         where = one.sent.where + pointer(result.column or "event_id")
         document["errors"] = [{"pointer": where, "detail": result.message}]
+    if result.wait is not None:
+        document["waits_for"] = {"kind": result.wait.kind.value, "id": result.wait.id}
     if result.readmitted:
         document["readmitted"] = [readmitted.event_id for readmitted in _entered(result)]
     if result.status is AppendStatus.REFUSED:
@@ -149,6 +162,23 @@ def _taken(tx: Transaction, one: _Checked, now_ms: int) -> dict[str, Any]:
     return document
 
 
+def _event_id(one: _Checked) -> str | None:
+    value = one.sent.value
+    event_id = value.get("event_id") if isinstance(value, dict) else None
+    return event_id if isinstance(event_id, str) else None
+
+
+def _tell_of_malformed_invoice(one: _Checked) -> None:
+    """What is wrong with the row may be one of its ids: only those that are ids go into the log."""
+    if one.contract is INVOICES and isinstance(one.sent.value, dict):
+        ids = {
+            name: value
+            for name, value in one.sent.value.items()
+            if isinstance(value, str) and len(value) <= 64 and re.fullmatch(IDENTIFIER_PATTERN, value)
+        }
+        tell_of_invoice(one.contract, ids, Rule(one.violations[0]["rule"]))
+
+
 def _entered(result: AppendResult) -> list[AppendResult]:
     return [held for held in result.readmitted if held.status is AppendStatus.ACCEPTED]
 
@@ -160,6 +190,7 @@ def _quarantine(tx: Transaction, one: _Checked, violations: list[dict[str, str]]
         tx,
         quarantine_id=f"sent-{hashlib.sha256(body.encode()).hexdigest()}",
         contract_name=None if one.contract is None else one.contract.name,
+        event_id=_event_id(one),
         violations=violations,
         body=body,
         now_ms=now_ms,

@@ -187,7 +187,7 @@ def record_outcome(
     }
     if standing:
         row["corrects"] = standing[-1]["event_id"]
-    result = append(tx, ORDER_OUTCOMES, row, now_ms)
+    result = append(tx, ORDER_OUTCOMES, row, now_ms, clock_tolerance_ms=scope.policy.clock_tolerance_ms)
     if result.status is not AppendStatus.ACCEPTED:
         raise OutcomeRefused(f"{row['event_id']} was {result.status.value}: {result.message}")
     append_history(

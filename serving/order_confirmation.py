@@ -124,6 +124,7 @@ def _append_order_event(scope: RequestScope, tx: Transaction, decision: LoggedDe
             "kind": kind,
         },
         now_ms,
+        clock_tolerance_ms=scope.policy.clock_tolerance_ms,
     )
 
 

@@ -6,8 +6,13 @@ has arrived, in whatever order that is.
 
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
 from hypothesis import strategies as st
 
+from data_contracts.cross_table_rules import LedgerColumns, judge_ledger, needed_columns, no_rows
+from data_contracts.ledger_contracts import CONTRACTS
+from data_contracts.row_check import check_ledger_row
 from tests.builders import (
     DAY,
     Row,
@@ -35,11 +40,44 @@ references = st.sampled_from([None, None, "R1", "R2"])
 
 
 def in_order_of_arrival(rows: list[Sent]) -> list[Sent]:
-    """The rows, each recorded a second after the one before."""
-    return [
-        (name, {**row, "recorded_at": FIRST_ARRIVAL + 1000 * number})
-        for number, (name, row) in enumerate(rows)
-    ]
+    """The rows in ledger row form, each recorded a second after the one before."""
+    sent = []
+    for number, (name, row) in enumerate(rows):
+        present = {column: value for column, value in row.items() if value is not None}
+        arriving = {**present, "recorded_at": FIRST_ARRIVAL + 1000 * number}
+        assert check_ledger_row(CONTRACTS[name], arriving).violations == (), (name, row)
+        sent.append((name, arriving))
+    return sent
+
+
+def event_ids(rows: list[Sent]) -> set[str]:
+    return {row["event_id"] for _, row in rows}
+
+
+def accepted_by_batch(sent: list[Sent]) -> list[Sent]:
+    """What the batch check accepts, in order of arrival; every row is accepted, repeated or refused."""
+    tables: dict[str, list[Row]] = {}
+    for name, row in sent:
+        tables.setdefault(name, []).append(row)
+    columns = {}
+    for name, rows in tables.items():
+        values = {column: [row.get(column) for row in rows] for column in needed_columns(CONTRACTS[name])}
+        table = pa.table(values, schema=no_rows(CONTRACTS[name]).columns.schema)
+        columns[name] = LedgerColumns(columns=table, passed=np.ones(len(rows), dtype=np.bool_))
+    verdicts = judge_ledger(
+        columns,
+        now_ms=FIRST_ARRIVAL + DAY,
+        full_rows=lambda contract, positions: [tables[contract.name][position] for position in positions],
+    )
+    accepted = []
+    for name, verdict in verdicts.items():
+        refused = np.zeros(len(tables[name]), dtype=np.int64)
+        refused[list(verdict.broken)] = 1
+        assert all(verdict.broken.values())
+        counted = verdict.accepted.astype(np.int64) + verdict.repeated.astype(np.int64) + refused
+        assert counted.tolist() == [1] * len(tables[name])
+        accepted += [(name, tables[name][place]) for place in np.flatnonzero(verdict.accepted)]
+    return sorted(accepted, key=lambda one: one[1]["recorded_at"])
 
 
 @st.composite

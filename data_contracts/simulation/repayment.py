@@ -292,12 +292,14 @@ def invoice_rows(
         "occurred_at": issued,
         "recorded_at": issued_known,
     }
-    payments, payment_corrects, overpaid = _payment_rows(random, orders, repayment, billed, known)
+    payments, payment_corrects, overpaid, paid_known = _payment_rows(random, orders, repayment, billed, known)
     return InvoiceRows(
         invoices=invoices,
         payments=payments,
         payment_corrects=payment_corrects,
-        adjustments=_adjustment_rows(random, orders, repayment, billed, overpaid, fraud_written_off),
+        adjustments=_adjustment_rows(
+            random, orders, repayment, billed, overpaid, fraud_written_off, paid_known
+        ),
         charges=_charge_rows(random, orders, repayment, billed, fraud_written_off),
         pauses=_pause_rows(random, orders, repayment, billed),
     )
@@ -305,7 +307,7 @@ def invoice_rows(
 
 def _payment_rows(
     random: np.random.Generator, orders: Orders, repayment: Repayment, billed: Positions, known: Instants
-) -> tuple[dict[str, Any], Positions, tuple[Positions, Positions, Instants]]:
+) -> tuple[dict[str, Any], Positions, tuple[Positions, Positions, Instants], Instants]:
     parts = billed[repayment.part_at[billed] < NEVER]
     lasts = billed[repayment.paid_at[billed] < NEVER]
     extra = np.zeros(len(orders), dtype=np.int64)
@@ -334,7 +336,9 @@ def _payment_rows(
     }
     corrects = np.concatenate([np.full(len(invoice), -1), wrong])
     refund_at = repayment.paid_at[plain] + random.integers(5 * DAY_MS, 20 * DAY_MS, len(plain))
-    return rows, corrects, (plain, extra[plain], refund_at)
+    paid_known = np.zeros(len(orders), dtype=np.int64)
+    np.maximum.at(paid_known, invoice[picked], rows["recorded_at"])
+    return rows, corrects, (plain, extra[plain], refund_at), paid_known
 
 
 _REASONS = ("return", "dispute", "chargeback", "overpayment", "goodwill", "fraud")
@@ -347,6 +351,7 @@ def _adjustment_rows(
     billed: Positions,
     overpaid: tuple[Positions, Positions, Instants],
     fraud_written_off: Instants,
+    paid_known: Instants,
 ) -> dict[str, Any]:
     credited = billed[repayment.credit_cents[billed] > 0]
     reason = np.where(repayment.pause[credited] == RETURN, 0, np.where(repayment.chargeback[credited], 2, 1))
@@ -354,7 +359,7 @@ def _adjustment_rows(
     refunded, refund_reason = credited[already_paid], reason[already_paid]
     refunded_at = repayment.pause_end[refunded] + random.integers(HOUR_MS, 7 * DAY_MS, len(refunded))
     calm = billed[(repayment.pause[billed] == NO_PAUSE) & (repayment.paid_at[billed] < NEVER)]
-    kind_to = calm[random.random(len(calm)) < 0.003]
+    kind_to = calm[(random.random(len(calm)) < 0.003) & (fraud_written_off[calm] < 0)]
     goodwill = np.maximum(orders.amount_cents[kind_to] // 20, 1)
     goodwill_at = repayment.paid_at[kind_to] + random.integers(DAY_MS, 9 * DAY_MS, len(kind_to))
     plain, extra, extra_at = overpaid
@@ -363,13 +368,18 @@ def _adjustment_rows(
     still_owed = orders.amount_cents[cleared] - paid
     cleared, still_owed = cleared[still_owed > 0], still_owed[still_owed > 0]
     later = random.integers(HOUR_MS, 5 * DAY_MS, len(kind_to))
+
+    def once_paid(invoice: Positions, planned: Instants) -> Instants:
+        # Money goes back when it is seen that it came, and how much it was.
+        return np.maximum(planned, paid_known[invoice] + HOUR_MS)
+
     # invoice, is a refund, reason, amount, occurred
     parts = [
         (credited, 0, reason, repayment.credit_cents[credited], repayment.pause_end[credited]),
-        (refunded, 1, refund_reason, repayment.credit_cents[refunded], refunded_at),
+        (refunded, 1, refund_reason, repayment.credit_cents[refunded], once_paid(refunded, refunded_at)),
         (kind_to, 0, np.full(len(kind_to), 4), goodwill, goodwill_at),
-        (kind_to, 1, np.full(len(kind_to), 4), goodwill, goodwill_at + later),
-        (plain, 1, np.full(len(plain), 3), extra, extra_at),
+        (kind_to, 1, np.full(len(kind_to), 4), goodwill, once_paid(kind_to, goodwill_at + later)),
+        (plain, 1, np.full(len(plain), 3), extra, once_paid(plain, extra_at)),
         (cleared, 0, np.full(len(cleared), 5), still_owed, fraud_written_off[cleared]),
     ]
     invoice = np.concatenate([part[0] for part in parts])

@@ -1,53 +1,48 @@
 """The SQL ledger: append-only rows with two clocks, held rows, corrections, and the customers' clocks."""
 
-import enum
 import hashlib
+import logging
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import msgspec
 
-from data_contracts.contract import Contract
+from data_contracts.arrivals import (
+    AppendResult,
+    AppendStatus,
+    Arrival,
+    Held,
+    let_in_after,
+    take,
+    take_again,
+)
+from data_contracts.contract import DEFAULT_CLOCK_TOLERANCE_MS, Contract
+from data_contracts.invoices import INVOICES
 from data_contracts.ledger_contracts import CONTRACTS
+from data_contracts.orders import ORDERS
 from data_contracts.row_check import Rule
-from data_contracts.rules_between_rows import CURRENCY_REFERENCES, TIMED_REFERENCES
+from data_contracts.rules_between_rows import (
+    CURRENCY_REFERENCES,
+    Broken,
+    Wait,
+    WaitKind,
+    contradiction,
+    repeated_transfer,
+    unique_value_is_free,
+)
 from features.online import CREDIT_CONTRACTS
 from serving.store.follow_ups import follow_up
 from serving.store.store import Transaction
 
+__all__ = ["AppendResult", "AppendStatus"]
+"""What `append` gives back, for those who import it from here."""
+
+LOG = logging.getLogger("bonitas.ledger")
 LedgerRow = dict[str, Any]
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
-
-
-class AppendStatus(enum.Enum):
-    """What became of a row."""
-
-    ACCEPTED = "accepted"
-    REPEATED = "repeated"
-    """The same content stands under this event_id already; nothing changed."""
-    HELD = "held"
-    """What the row refers to is not known yet; it enters by itself once that is."""
-    REFUSED = "refused"
-
-
-@dataclass(frozen=True, kw_only=True)
-class AppendResult:
-    """What became of one row, and which held rows it let in.
-
-    rule, column, message: for a refused row, the rule that it breaks; for a held one, what it waits for.
-    """
-
-    event_id: str
-    status: AppendStatus
-    recorded_at_ms: int | None = None
-    rule: Rule | None = None
-    column: str | None = None
-    message: str | None = None
-    readmitted: tuple["AppendResult", ...] = ()
 
 
 def content_sha256(contract: Contract, row: Mapping[str, Any]) -> str:
@@ -65,8 +60,24 @@ def entity_of(contract: Contract, row: Mapping[str, Any]) -> str:
     return str(row[contract.entity])
 
 
+def subject_of(contract: Contract, row: Mapping[str, Any]) -> str | None:
+    """By what a row is found besides its event_id: its key, or what no other of its contract has."""
+    name = contract.unique if contract.key == ("event_id",) else contract.key[0]
+    return None if name is None else row.get(name)
+
+
+def unique_lock_of(contract: Contract, row: Mapping[str, Any]) -> str | None:
+    """What a writer locks beside the customer: what only one row of the whole book may carry."""
+    value = None if contract.unique is None else row.get(contract.unique)
+    return None if value is None else f"{contract.name}.{contract.unique}-{value}"
+
+
 def next_as_of_ms(tx: Transaction, customer_id: str, now_ms: int) -> int:
-    """The moment of a decision: now, but after every row of the customer that is recorded already."""
+    """The next moment of a customer (or merchant): now, but after every moment that it gave before.
+
+    Decisions, records and arrivals share this clock: each is later than the one before, so that no two rows
+    of a customer are recorded at once, and none at the moment of a decision.
+    """
     rows = tx.execute(
         "INSERT INTO customer_clocks (entity_id, last_ms) VALUES (?, ?) ON CONFLICT (entity_id) DO UPDATE "
         "SET last_ms = CASE WHEN excluded.last_ms > customer_clocks.last_ms THEN excluded.last_ms "
@@ -89,198 +100,301 @@ def next_common_as_of_ms(tx: Transaction, customer_id: str, candidates: Sequence
     return as_of_ms
 
 
-def _next_recorded_at_ms(tx: Transaction, entity_id: str, now_ms: int) -> int:
-    """The moment of a record: now, but never before a decision that did not see it."""
-    rows = tx.execute(
-        "INSERT INTO customer_clocks (entity_id, last_ms) VALUES (?, ?) ON CONFLICT (entity_id) DO UPDATE "
-        "SET last_ms = CASE WHEN excluded.last_ms > customer_clocks.last_ms THEN excluded.last_ms "
-        "ELSE customer_clocks.last_ms END RETURNING last_ms",
-        (entity_id, now_ms),
-    )
-    return int(rows[0][0])
-
-
-def append(tx: Transaction, contract: Contract, row: Mapping[str, Any], now_ms: int) -> AppendResult:
+def append(
+    tx: Transaction,
+    contract: Contract,
+    row: Mapping[str, Any],
+    now_ms: int,
+    *,
+    clock_tolerance_ms: int = DEFAULT_CLOCK_TOLERANCE_MS,
+) -> AppendResult:
     """Append one row that keeps its contract, in ledger row form without `recorded_at`.
 
-    The caller holds the lock on `entity_of(contract, row)`. A row whose reference is unknown is held,
-    and enters when the reference does; what breaks a rule between rows is refused by name.
+    The caller holds the lock on `entity_of(contract, row)`. What breaks a rule between rows is refused by
+    name, or held where only something that has not arrived yet makes it do so; and it lets in what waited.
+    clock_tolerance_ms: of the policy in force.
     """
-    event_id = row["event_id"]
-    fingerprint = content_sha256(contract, row)
-    known = _known_fingerprint(tx, event_id)
-    if known is not None:
-        return _sent_before(event_id, known, fingerprint)
-    problem = _judge(tx, contract, row)
-    if problem is not None and problem.missing is not None:
-        # What is missing may be on its way in another transaction: wait for it and look again.
-        tx.lock(problem.missing[1])
-        problem = _judge(tx, contract, row)
-    if problem is not None and problem.missing is not None:
-        _hold(tx, contract, row, fingerprint, problem, now_ms)
-    if problem is not None:
-        return problem.result
-    recorded_at_ms = _next_recorded_at_ms(tx, entity_of(contract, row), now_ms)
-    if not _insert(tx, contract, {**row, "recorded_at": recorded_at_ms}, fingerprint):
-        return _sent_before(event_id, _known_fingerprint(tx, event_id) or "", fingerprint)
-    follow_up(tx, contract, row, now_ms)
-    return AppendResult(
-        event_id=event_id,
-        status=AppendStatus.ACCEPTED,
-        recorded_at_ms=recorded_at_ms,
-        readmitted=_readmit(tx, contract, row, now_ms),
-    )
+    book = _SqlBook(tx, now_ms)
+    arrival = Arrival(contract=contract, row=row, content=content_sha256(contract, row))
+    result = take(book, arrival, clock_tolerance_ms)
+    if result.status is AppendStatus.REFUSED and result.rule is not None:
+        tell_of_invoice(contract, row, result.rule)
+    return result
 
 
 def append_decided_order(
-    tx: Transaction, row: Mapping[str, Any], *, recorded_at_ms: int, now_ms: int
+    tx: Transaction,
+    row: Mapping[str, Any],
+    *,
+    recorded_at_ms: int,
+    now_ms: int,
+    clock_tolerance_ms: int = DEFAULT_CLOCK_TOLERANCE_MS,
 ) -> AppendResult:
     """Append the order that a decision was made about, at the decision's own moment.
 
     Only for an order whose customer the ledger knows, under a fresh event_id, and whose key or
-    correction the caller has checked: what is left to judge is whether its merchant is known.
+    correction the caller has checked: what is left to judge is whether its merchant is known, and of a
+    correction whether it fits what was invoiced.
     """
-    orders = CONTRACTS["orders"]
-    if not _is_known(tx, CONTRACTS["merchants"], row["merchant_id"]):
-        return _waiting(row, "merchant_id", "merchants", row["merchant_id"]).result
-    fingerprint = content_sha256(orders, row)
-    _insert(tx, orders, {**row, "recorded_at": recorded_at_ms}, fingerprint)
+    book = _SqlBook(tx, now_ms)
+    arrival = Arrival(contract=ORDERS, row=row, content=content_sha256(ORDERS, row))
+    broken: Broken | None = None
+    if row.get("corrects") is not None:
+        broken = contradiction(ORDERS, row, book, clock_tolerance_ms)
+    elif not book.is_known(CONTRACTS["merchants"], row["merchant_id"]):
+        wait = Wait(kind=WaitKind.MERCHANT, id=row["merchant_id"])
+        broken = Broken(rule=Rule.UNKNOWN_REFERENCE, column="merchant_id", message="", wait=wait)
+    if broken is not None:
+        return AppendResult(
+            event_id=row["event_id"],
+            contract=ORDERS.name,
+            status=AppendStatus.REFUSED,
+            rule=broken.rule,
+            column=broken.column,
+            message=broken.message,
+        )
+    insert_event(tx, arrival, recorded_at_ms)
     return AppendResult(
         event_id=row["event_id"],
+        contract=ORDERS.name,
         status=AppendStatus.ACCEPTED,
         recorded_at_ms=recorded_at_ms,
-        readmitted=_readmit(tx, orders, row, now_ms),
+        readmitted=tuple(let_in_after(book, ORDERS, row, clock_tolerance_ms)),
     )
 
 
-def _sent_before(event_id: str, known: str, fingerprint: str) -> AppendResult:
-    if known == fingerprint:
-        return AppendResult(event_id=event_id, status=AppendStatus.REPEATED)
-    return _refused(event_id, "event_id", Rule.EVENT_ID_REUSED, "the event_id stands for other content")
-
-
-def _known_fingerprint(tx: Transaction, event_id: str) -> str | None:
-    rows = tx.execute(
-        "SELECT content_sha256 FROM ledger_events WHERE event_id = ? "
-        "UNION ALL SELECT content_sha256 FROM held_events WHERE event_id = ?",
-        (event_id, event_id),
-    )
-    return str(rows[0][0]) if rows else None
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Problem:
-    result: AppendResult
-    missing: tuple[str, str] | None = None
-
-    @property
-    def status(self) -> AppendStatus:
-        return self.result.status
-
-
-def _refused(event_id: str, column: str, rule: Rule, message: str) -> AppendResult:
+def sent_as_another(tx: Transaction, contract: Contract, row: Mapping[str, Any]) -> AppendResult | None:
+    """What a bank reference that the ledger holds makes of a row from history; None where the row is new."""
+    book = _SqlBook(tx, now_ms=0)
+    first = repeated_transfer(contract, row, book)
+    broken = unique_value_is_free(contract, row, book)
+    if first is None and broken is None:
+        return None
     return AppendResult(
-        event_id=event_id, status=AppendStatus.REFUSED, rule=rule, column=column, message=message
+        event_id=row["event_id"],
+        contract=contract.name,
+        status=AppendStatus.REPEATED if first is not None else AppendStatus.REFUSED,
+        rule=None if broken is None else broken.rule,
+        message=None if broken is None else broken.message,
     )
 
 
-def _refusal(row: Mapping[str, Any], column: str, rule: Rule, message: str) -> _Problem:
-    return _Problem(result=_refused(row["event_id"], column, rule, message))
+def tell_of_invoice(contract: Contract, row: Mapping[str, Any], rule: Rule) -> None:
+    """Raise the alarm about an invoice that is not taken: it may hide a real debt."""
+    if contract is INVOICES:
+        ids = {name: row.get(name) for name in ("event_id", "invoice_id", "order_id", "customer_id")}
+        LOG.error("invoice_not_taken", extra={**ids, "rule": rule.value})
 
 
-def _waiting(row: Mapping[str, Any], column: str, contract_name: str, missing_id: str) -> _Problem:
-    return _Problem(
-        result=AppendResult(
-            event_id=row["event_id"],
-            status=AppendStatus.HELD,
-            rule=Rule.UNKNOWN_REFERENCE,
-            column=column,
-            message=f"waits for {contract_name} {missing_id}",
-        ),
-        missing=(contract_name, missing_id),
-    )
+class _SqlBook:
+    """The rows that stand and those that wait, in one transaction that holds the lock of their customer."""
 
+    def __init__(self, tx: Transaction, now_ms: int) -> None:
+        self._tx = tx
+        self._now_ms = now_ms
+        self._about: dict[tuple[str, str], list[LedgerRow]] = {}
+        self._of_customer: dict[tuple[str, str], tuple[list[str], set[str]]] = {}
 
-def _judge(tx: Transaction, contract: Contract, row: Mapping[str, Any]) -> _Problem | None:
-    """The first rule between rows that the row breaks."""
-    return _judge_references(tx, contract, row) or _judge_key(tx, contract, row)
-
-
-def _judge_references(tx: Transaction, contract: Contract, row: Mapping[str, Any]) -> _Problem | None:
-    for column, reference in contract.references():
-        referred_id = row[column.name]
-        referred_contract = CONTRACTS[reference.contract]
-        is_compared = reference.contract in TIMED_REFERENCES | CURRENCY_REFERENCES
-        if not is_compared:
-            if not _is_known(tx, referred_contract, referred_id):
-                return _waiting(row, column.name, reference.contract, referred_id)
-            continue
-        referred = _rows_about(tx, referred_contract, referred_id)
-        if not referred:
-            return _waiting(row, column.name, reference.contract, referred_id)
-        if row["customer_id"] not in {known["customer_id"] for known in referred}:
-            message = f"{reference.contract} {referred_id} belongs to another customer"
-            return _refusal(row, column.name, Rule.CUSTOMER_DIFFERS, message)
-        has_currency = "currency" in row and reference.contract in CURRENCY_REFERENCES
-        if has_currency and row["currency"] not in {known["currency"] for known in referred}:
-            message = f"{reference.contract} {referred_id} is in {referred[0]['currency']}"
-            return _refusal(row, "currency", Rule.CURRENCY_DIFFERS, message)
-        earliest = min(known["occurred_at"] for known in referred)
-        if reference.contract in TIMED_REFERENCES and row["occurred_at"] < earliest:
-            message = f"happened before {reference.contract} {referred_id}"
-            return _refusal(row, "occurred_at", Rule.BEFORE_REFERENCE, message)
-    return None
-
-
-def _is_known(tx: Transaction, contract: Contract, subject_id: str) -> bool:
-    return bool(
-        tx.execute(
-            "SELECT 1 FROM ledger_events WHERE contract = ? AND subject_id = ? LIMIT 1",
-            (contract.name, subject_id),
+    def is_known(self, contract: Contract, subject_id: str) -> bool:
+        """See KnownRows."""
+        if contract.name in CURRENCY_REFERENCES:
+            # Its rows are asked for anyway.
+            return bool(self.about(contract, subject_id))
+        return bool(
+            self._tx.execute(
+                "SELECT 1 FROM ledger_events WHERE contract = ? AND subject_id = ? LIMIT 1",
+                (contract.name, subject_id),
+            )
         )
-    )
+
+    def about(self, contract: Contract, subject_id: str) -> Sequence[LedgerRow]:
+        """See KnownRows."""
+        known = self._about.get((contract.name, subject_id))
+        if known is None:
+            rows = self._tx.execute(
+                "SELECT body FROM ledger_events WHERE contract = ? AND subject_id = ?",
+                (contract.name, subject_id),
+            )
+            known = self._about[contract.name, subject_id] = [_decode(body) for (body,) in rows]
+        return known
+
+    def standing(self, contract: Contract, customer_id: str, column: str, value: str) -> Sequence[LedgerRow]:
+        """See KnownRows."""
+        known = self._of_customer.get((contract.name, customer_id))
+        if known is None:
+            rows = self._tx.execute(
+                "SELECT body, corrects FROM ledger_events WHERE entity_id = ? AND contract = ?",
+                (customer_id, contract.name),
+            )
+            corrected = {corrects for _, corrects in rows if corrects is not None}
+            known = self._of_customer[contract.name, customer_id] = ([body for body, _ in rows], corrected)
+        bodies, corrected = known
+        # To look for the id in the text is several times faster than to decode every row.
+        decoded = (_decode(body) for body in bodies if value in body)
+        return [row for row in decoded if row.get(column) == value and row["event_id"] not in corrected]
+
+    def event(self, event_id: str) -> tuple[Contract, LedgerRow] | None:
+        """See KnownRows."""
+        rows = self._tx.execute("SELECT contract, body FROM ledger_events WHERE event_id = ?", (event_id,))
+        return (CONTRACTS[rows[0][0]], _decode(rows[0][1])) if rows else None
+
+    def is_corrected(self, event_id: str) -> bool:
+        """See KnownRows."""
+        return bool(self._tx.execute("SELECT 1 FROM ledger_events WHERE corrects = ?", (event_id,)))
+
+    def with_unique(self, contract: Contract, value: str) -> Sequence[LedgerRow]:
+        """See KnownRows; nobody else can bring the value until the transaction ends."""
+        self._tx.lock(f"{contract.name}.{contract.unique}-{value}")
+        rows = self._tx.execute(
+            "SELECT body FROM ledger_events WHERE contract = ? AND subject_id = ?", (contract.name, value)
+        )
+        return [_decode(body) for (body,) in rows]
+
+    def corrects_of_waiting(self, event_id: str) -> str | None:
+        """See KnownRows."""
+        held = self.waiting_under(event_id)
+        return None if held is None else held.arrival.row.get("corrects")
+
+    def content_under(self, event_id: str) -> object | None:
+        """See Book."""
+        rows = self._tx.execute(
+            "SELECT content_sha256 FROM ledger_events WHERE event_id = ? "
+            "UNION ALL SELECT content_sha256 FROM held_events WHERE event_id = ?",
+            (event_id, event_id),
+        )
+        return rows[0][0] if rows else None
+
+    def waiting_for(self, waits: Collection[Wait]) -> Sequence[Held]:
+        """See Book."""
+        either = " OR ".join("(missing_contract = ? AND missing_id = ?)" for _ in waits)
+        return _held_rows(
+            self._tx, f"WHERE {either}", [part for wait in waits for part in (wait.kind.value, wait.id)]
+        )
+
+    def waiting_under(self, event_id: str) -> Held | None:
+        """See Book."""
+        found = _held_rows(self._tx, "WHERE event_id = ?", [event_id])
+        return found[0] if found else None
+
+    def waiting_about(self, contract_name: str, subject_id: str) -> Sequence[Held]:
+        """See Book."""
+        return _held_rows(self._tx, "WHERE contract = ? AND subject_id = ?", [contract_name, subject_id])
+
+    def may_be_on_its_way(self, wait: Wait) -> bool:
+        """See Book: whoever writes a customer or a merchant holds its lock."""
+        if wait.kind not in {WaitKind.CUSTOMER, WaitKind.MERCHANT}:
+            return False
+        self._tx.lock(wait.id)
+        return True
+
+    def accept(self, arrival: Arrival) -> int | None:
+        """See Book; with all that the row causes."""
+        contract, row = arrival.contract, arrival.row
+        recorded_at_ms = next_as_of_ms(self._tx, entity_of(contract, row), self._now_ms)
+        if not insert_event(self._tx, arrival, recorded_at_ms):
+            return None
+        self._about.clear()
+        self._of_customer.clear()
+        follow_up(self._tx, contract, row, self._now_ms)
+        return recorded_at_ms
+
+    def hold(self, arrival: Arrival, broken: Broken) -> None:
+        """See Book."""
+        contract, row = arrival.contract, arrival.row
+        wait = _wait_of(broken)
+        entity_id = entity_of(contract, row)
+        self._tx.execute(
+            "INSERT INTO held_events (event_id, contract, entity_id, subject_id, missing_contract, "
+            "missing_id, received_at_ms, content_sha256, body) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                arrival.event_id,
+                contract.name,
+                entity_id,
+                subject_of(contract, row),
+                wait.kind.value,
+                wait.id,
+                next_as_of_ms(self._tx, entity_id, self._now_ms),
+                arrival.content,
+                _encode(dict(row)).decode(),
+            ),
+        )
+        self._tell_of_held(arrival, broken)
+
+    def claim(self, held: Held) -> bool:
+        """See Book."""
+        # A merchant's row lets in customers' rows: their clocks are theirs, so is their lock.
+        self._tx.lock(entity_of(held.arrival.contract, held.arrival.row))
+        return bool(
+            self._tx.execute("SELECT 1 FROM held_events WHERE event_id = ?", (held.arrival.event_id,))
+        )
+
+    def wait_on(self, held: Held, broken: Broken) -> None:
+        """See Book."""
+        wait = _wait_of(broken)
+        self._tx.execute(
+            "UPDATE held_events SET missing_contract = ?, missing_id = ? WHERE event_id = ?",
+            (wait.kind.value, wait.id, held.arrival.event_id),
+        )
+        self._tell_of_held(held.arrival, broken)
+
+    @staticmethod
+    def _tell_of_held(arrival: Arrival, broken: Broken) -> None:
+        if broken.rule is Rule.SUM_ABOVE_ORDER:
+            tell_of_invoice(arrival.contract, arrival.row, broken.rule)
+
+    def release(self, held: Held) -> None:
+        """See Book."""
+        self._tx.execute("DELETE FROM held_events WHERE event_id = ?", (held.arrival.event_id,))
+
+    def refuse(self, held: Held, broken: Broken) -> None:
+        """See Book."""
+        self.release(held)
+        arrival = held.arrival
+        violation = {"column": broken.column, "rule": broken.rule.value, "message": broken.message}
+        quarantine_row(
+            self._tx,
+            quarantine_id=f"held-{arrival.event_id}-{held.arrived[0]}",
+            contract_name=arrival.contract.name,
+            event_id=arrival.event_id,
+            violations=[violation],
+            body=_encode(dict(arrival.row)).decode(),
+            now_ms=self._now_ms,
+        )
+        tell_of_invoice(arrival.contract, arrival.row, broken.rule)
 
 
-def _rows_about(tx: Transaction, contract: Contract, subject_id: str) -> list[LedgerRow]:
+def _wait_of(broken: Broken) -> Wait:
+    if broken.wait is None:
+        raise ValueError("a row that is refused does not wait")
+    return broken.wait
+
+
+def _held_rows(tx: Transaction, where: str, parameters: Sequence[object]) -> list[Held]:
     rows = tx.execute(
-        "SELECT body FROM ledger_events WHERE contract = ? AND subject_id = ?", (contract.name, subject_id)
+        "SELECT contract, missing_contract, missing_id, received_at_ms, entity_id, content_sha256, body "  # noqa: S608 - constants
+        f"FROM held_events {where}",
+        parameters,
     )
-    return [_decode(body) for (body,) in rows]
+    return [
+        Held(
+            arrival=Arrival(contract=CONTRACTS[contract], row=_decode(body), content=content),
+            wait=Wait(kind=WaitKind(kind), id=missing_id),
+            arrived=(int(received_at_ms), entity_id),
+        )
+        for contract, kind, missing_id, received_at_ms, entity_id, content, body in rows
+    ]
 
 
-def _judge_key(tx: Transaction, contract: Contract, row: Mapping[str, Any]) -> _Problem | None:
-    corrects = row.get("corrects")
-    if corrects is None:
-        if contract.rows_are_states or contract.key == ("event_id",):
-            return None
-        if not _is_known(tx, contract, row[contract.key[0]]):
-            return None
-        message = f"{contract.key[0]} {row[contract.key[0]]} exists; a change of it names the row it corrects"
-        return _refusal(row, contract.key[0], Rule.KEY_REUSED, message)
-    rows = tx.execute("SELECT contract, entity_id, body FROM ledger_events WHERE event_id = ?", (corrects,))
-    if not rows:
-        return _waiting(row, "corrects", "event", corrects)
-    corrected_contract, entity_id, body = rows[0]
-    corrected = _decode(body)
-    has_other_key = contract.key != ("event_id",) and any(
-        corrected.get(name) != row.get(name) for name in contract.key
-    )
-    if corrected_contract != contract.name or entity_id != entity_of(contract, row) or has_other_key:
-        message = f"{corrects} is a row of another contract, customer or key"
-        return _refusal(row, "corrects", Rule.CORRECTS_OTHER_KEY, message)
-    if tx.execute("SELECT 1 FROM ledger_events WHERE corrects = ?", (corrects,)):
-        message = f"{corrects} was corrected already; correct its correction"
-        return _refusal(row, "corrects", Rule.CORRECTED_TWICE, message)
-    return None
-
-
-def _insert(tx: Transaction, contract: Contract, row: LedgerRow, fingerprint: str) -> bool:
+def insert_event(tx: Transaction, arrival: Arrival, recorded_at_ms: int) -> bool:
     """Write a row; False if another transaction was faster with the same event_id."""
+    row = {**arrival.row, "recorded_at": recorded_at_ms}
     written = tx.execute(
         f"{INSERT_EVENT} ON CONFLICT (event_id) DO NOTHING RETURNING event_id",
-        event_parameters(contract, row, fingerprint),
+        event_parameters(arrival.contract, row, str(arrival.content)),
     )
     return bool(written)
+
+
 
 
 INSERT_EVENT = (
@@ -296,7 +410,7 @@ def event_parameters(contract: Contract, row: LedgerRow, fingerprint: str) -> tu
         row["event_id"],
         contract.name,
         row[contract.entity],
-        None if contract.key == ("event_id",) else row[contract.key[0]],
+        subject_of(contract, row),
         # A sender whose clock is ahead dates a row after its recording: it counts from then.
         min(row["occurred_at"], row["recorded_at"]),
         row["recorded_at"],
@@ -306,81 +420,33 @@ def event_parameters(contract: Contract, row: LedgerRow, fingerprint: str) -> tu
     )
 
 
-def _hold(
-    tx: Transaction,
-    contract: Contract,
-    row: Mapping[str, Any],
-    fingerprint: str,
-    problem: _Problem,
-    now_ms: int,
-) -> None:
-    missing_contract, missing_id = problem.missing or ("", "")
-    tx.execute(
-        "INSERT INTO held_events (event_id, contract, missing_contract, missing_id, received_at_ms, "
-        "content_sha256, body) VALUES (?, ?, ?, ?, ?, ?, ?)",
-        (
-            row["event_id"],
-            contract.name,
-            missing_contract,
-            missing_id,
-            now_ms,
-            fingerprint,
-            _encode(dict(row)).decode(),
-        ),
-    )
-
-
-def _readmit(
-    tx: Transaction, contract: Contract, row: Mapping[str, Any], now_ms: int
-) -> tuple[AppendResult, ...]:
-    """Let in the rows that waited for this one; each may let in others."""
-    results: list[AppendResult] = []
-    waiting = tx.execute(
-        "SELECT event_id, contract, body FROM held_events WHERE (missing_contract = ? AND missing_id = ?) "
-        "OR (missing_contract = 'event' AND missing_id = ?) ORDER BY received_at_ms, event_id",
-        (contract.name, row[contract.key[0]], row["event_id"]),
-    )
-    for event_id, contract_name, body in waiting:
-        held = CONTRACTS[contract_name]
-        held_row = _decode(body)
-        # A merchant's row lets in customers' rows: their clocks are theirs, so is their lock.
-        tx.lock(entity_of(held, held_row))
-        if not tx.execute("DELETE FROM held_events WHERE event_id = ? RETURNING 1", (event_id,)):
-            continue
-        result = append(tx, held, held_row, now_ms)
-        if result.status is AppendStatus.REFUSED:
-            quarantine_row(
-                tx,
-                quarantine_id=f"held-{event_id}",
-                contract_name=contract_name,
-                violations=[
-                    {
-                        "column": result.column,
-                        "rule": result.rule.value if result.rule else None,
-                        "message": result.message,
-                    }
-                ],
-                body=body,
-                now_ms=now_ms,
-            )
-        results += [replace(result, readmitted=()), *result.readmitted]
-    return tuple(results)
-
-
 def quarantine_row(
     tx: Transaction,
     *,
     quarantine_id: str,
     contract_name: str | None,
+    event_id: str | None,
     violations: Sequence[Mapping[str, Any]],
     body: str,
     now_ms: int,
+    ended_by: str | None = None,
 ) -> None:
-    """Keep a row that was refused, with the reason."""
+    """Keep a row that was refused, with the reason.
+
+    event_id: None where it could not be told. ended_by: who ended its waiting, None for a refused row.
+    """
     tx.execute(
-        "INSERT INTO quarantined_events (quarantine_id, received_at_ms, contract, violations, body) "
-        "VALUES (?, ?, ?, ?, ?) ON CONFLICT (quarantine_id) DO NOTHING",
-        (quarantine_id, now_ms, contract_name, _encode(list(violations)).decode(), body),
+        "INSERT INTO quarantined_events (quarantine_id, received_at_ms, contract, event_id, ended_by, "
+        "violations, body) VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (quarantine_id) DO NOTHING",
+        (
+            quarantine_id,
+            now_ms,
+            contract_name,
+            event_id,
+            ended_by,
+            _encode(list(violations)).decode(),
+            body,
+        ),
     )
 
 
@@ -399,27 +465,15 @@ def credit_rows(tx: Transaction, customer_id: str) -> dict[str, list[LedgerRow]]
     return rows
 
 
-def readmit_what_is_known(tx: Transaction, now_ms: int) -> int:
-    """Let in every held row whose reference the ledger holds by now; returns how many no longer wait."""
-    before = held_count(tx)
-    if before:
-        for contract_name, subject_id in tx.execute(
-            "SELECT DISTINCT missing_contract, missing_id FROM held_events"
-        ):
-            if contract_name == "event":
-                known = tx.execute(
-                    "SELECT contract, body FROM ledger_events WHERE event_id = ?", (subject_id,)
-                )
-            else:
-                known = tx.execute(
-                    "SELECT contract, body FROM ledger_events WHERE contract = ? AND subject_id = ? LIMIT 1",
-                    (contract_name, subject_id),
-                )
-            for found_contract, body in known:
-                _readmit(tx, CONTRACTS[found_contract], _decode(body), now_ms)
-    return before - held_count(tx)
+def readmit_what_is_known(
+    tx: Transaction, now_ms: int, *, clock_tolerance_ms: int = DEFAULT_CLOCK_TOLERANCE_MS
+) -> int:
+    """Let in every held row that fits what the ledger holds by now; returns how many no longer wait."""
+    waiting = _held_rows(tx, "", ())
+    take_again(_SqlBook(tx, now_ms), waiting, clock_tolerance_ms)
+    return len(waiting) - held_count(tx)
 
 
 def held_count(tx: Transaction) -> int:
-    """How many rows wait for what they refer to."""
+    """How many rows wait for something that has not arrived."""
     return int(tx.execute("SELECT count(*) FROM held_events")[0][0])

@@ -21,10 +21,13 @@ from data_contracts.progress import Progress, no_progress
 from serving.store.follow_ups import keep_in_step
 from serving.store.ledger import (
     INSERT_EVENT,
+    AppendStatus,
     LedgerRow,
     content_sha256,
     event_parameters,
     readmit_what_is_known,
+    sent_as_another,
+    subject_of,
 )
 from serving.store.store import Store, Transaction
 
@@ -35,13 +38,18 @@ ROWS_PER_TRANSACTION = 10_000
 class LoadResult:
     """What became of a folder's rows.
 
-    loaded, repeated: number of rows, by contract. refused: event_id and reason of each row whose id
-        stands for other content in the ledger, or that was recorded in the future.
+    loaded, repeated: number of rows, by contract. refused: event_id and reason of each row whose id or bank
+        reference stands for other content in the ledger, that was recorded in the future, or of which nobody
+        could tell whether it stands or another row of the same two instants.
     """
 
     loaded: dict[str, int] = field(default_factory=dict)
     repeated: dict[str, int] = field(default_factory=dict)
     refused: list[dict[str, str]] = field(default_factory=list)
+
+    def refuse(self, event_id: str, reason: str) -> None:
+        """Note a row that does not enter."""
+        self.refused.append({"event_id": event_id, "reason": reason})
 
     @property
     def refused_count(self) -> int:
@@ -60,7 +68,7 @@ def load_folder(
 
     Each block of rows is one transaction, so an interrupted load is simply run again. Rows keep the
     `recorded_at` that they carry: this is for history, not for news. Reservations of orders that the
-    folder invoices or cancels end, and held rows whose reference it brings are let in.
+    folder invoices or cancels end, and held rows that fit now are let in.
     """
     result = LoadResult()
     tables = {
@@ -107,28 +115,36 @@ def _load_block(
             ids,
         )
     )
-    fresh: list[tuple[object, ...]] = []
+    references = _known_references(tx, contract, rows)
     loaded: list[LedgerRow] = []
-    latest: dict[str, int] = {}
     repeated = 0
     for row in rows:
         fingerprint = content_sha256(contract, row)
         event_id = row["event_id"]
         standing = known.get(event_id, held.get(event_id, fingerprint))
         if row["recorded_at"] > now_ms:
-            result.refused.append({"event_id": event_id, "reason": "recorded_at is in the future"})
+            result.refuse(event_id, "recorded_at is in the future")
         elif standing != fingerprint:
-            result.refused.append(
-                {"event_id": event_id, "reason": "the ledger holds other content under this event_id"}
-            )
+            result.refuse(event_id, "the ledger holds other content under this event_id")
         elif event_id in known:
             repeated += 1
+        elif subject_of(contract, row) in references and (sent := sent_as_another(tx, contract, row)):
+            if sent.status is AppendStatus.REPEATED:
+                repeated += 1
+            else:
+                result.refuse(event_id, sent.message or "")
         else:
             known[event_id] = fingerprint
-            fresh.append(event_parameters(contract, row, fingerprint))
             loaded.append(row)
-            entity_id = row[contract.entity]
-            latest[entity_id] = max(latest.get(entity_id, 0), row["recorded_at"])
+    undecidable = _undecidable(tx, contract, loaded)
+    for event_id, other_id in undecidable.items():
+        result.refuse(event_id, f"nobody can tell which stands: event {other_id} has the same two instants")
+    loaded = [row for row in loaded if row["event_id"] not in undecidable]
+    fresh = [event_parameters(contract, row, known[row["event_id"]]) for row in loaded]
+    latest: dict[str, int] = {}
+    for row in loaded:
+        entity_id = row[contract.entity]
+        latest[entity_id] = max(latest.get(entity_id, 0), row["recorded_at"])
     entered = [(row["event_id"],) for row in loaded if row["event_id"] in held]
     tx.execute_many("DELETE FROM held_events WHERE event_id = ?", entered)
     tx.execute_many(INSERT_EVENT, fresh)
@@ -142,6 +158,55 @@ def _load_block(
         keep_in_step(tx, contract, row, now_ms)
     result.loaded[contract.name] = result.loaded.get(contract.name, 0) + len(fresh)
     result.repeated[contract.name] = result.repeated.get(contract.name, 0) + repeated
+
+
+def _known_references(tx: Transaction, contract: Contract, rows: list[LedgerRow]) -> set[str]:
+    """The bank references among the rows that the ledger holds."""
+    if contract.unique is None:
+        return set()
+    values = {row[contract.unique] for row in rows if row.get(contract.unique) is not None}
+    if not values:
+        return set()
+    marks = ", ".join("?" * len(values))
+    found = tx.execute(
+        f"SELECT DISTINCT subject_id FROM ledger_events WHERE contract = ? AND subject_id IN ({marks})",  # noqa: S608 - placeholders only
+        (contract.name, *values),
+    )
+    return {value for (value,) in found}
+
+
+def _undecidable(tx: Transaction, contract: Contract, rows: list[LedgerRow]) -> dict[str, str]:
+    """The rows of which nobody could tell whether they or another stands, each with that other's event_id.
+
+    Another has the same thing, the same two instants and other content, in the folder or in the ledger.
+    """
+    if not contract.state_of or not rows:
+        return {}
+    entities = sorted({row[contract.entity] for row in rows})
+    marks = ", ".join("?" * len(entities))
+    known = tx.execute(
+        f"SELECT body FROM ledger_events WHERE contract = ? AND entity_id IN ({marks})",  # noqa: S608 - placeholders only
+        (contract.name, *entities),
+    )
+    together: defaultdict[tuple[Any, ...], list[LedgerRow]] = defaultdict(list)
+    for row in [*(msgspec.json.decode(body) for (body,) in known), *rows]:
+        thing = [row[name] for name in contract.state_of]
+        occurred_at = min(row["occurred_at"], row["recorded_at"])
+        together[*thing, occurred_at, row["recorded_at"]].append(row)
+    fresh = {row["event_id"] for row in rows}
+    undecidable = {}
+    for group in together.values():
+        corrected = {row.get("corrects") for row in group}
+        standing = [row for row in group if row["event_id"] not in corrected]
+        for row in standing:
+            others = [other["event_id"] for other in standing if _says(other) != _says(row)]
+            if others and row["event_id"] in fresh:
+                undecidable[row["event_id"]] = others[0]
+    return undecidable
+
+
+def _says(row: LedgerRow) -> dict[str, Any]:
+    return {name: value for name, value in row.items() if name not in {"event_id", "corrects"}}
 
 
 def export_folder(store: Store, directory: Path, progress: Progress = no_progress) -> dict[str, int]:

@@ -14,7 +14,9 @@ ledger_events = Table(
     Column("contract", Text, primary_key=True, comment="kind of row"),
     Column("event_id", Text, primary_key=True, comment="key of the row"),
     Column(
-        "subject_id", Text, comment="first key column: what the row is about; null where that is event_id"
+        "subject_id",
+        Text,
+        comment="first key column: what the row is about; of a payment the bank's reference; null for others",
     ),
     Column("occurred_at_ms", BigInteger, nullable=False, comment="when it happened"),
     Column("recorded_at_ms", BigInteger, nullable=False, comment="when we knew"),
@@ -46,13 +48,17 @@ held_events = Table(
     metadata,
     Column("event_id", Text, primary_key=True),
     Column("contract", Text, nullable=False),
+    Column("entity_id", Text, nullable=False, comment="as in ledger_events"),
+    Column("subject_id", Text, comment="as in ledger_events"),
     Column("missing_contract", Text, nullable=False, comment="what the row waits for"),
     Column("missing_id", Text, nullable=False),
-    Column("received_at_ms", BigInteger, nullable=False),
+    Column("received_at_ms", BigInteger, nullable=False, comment="by the entity's clock: no two are equal"),
     Column("content_sha256", Text, nullable=False),
     Column("body", Text, nullable=False),
 )
 Index("held_events_by_missing", held_events.c.missing_contract, held_events.c.missing_id)
+Index("held_events_by_subject", held_events.c.contract, held_events.c.subject_id)
+Index("held_events_by_arrival", held_events.c.received_at_ms, held_events.c.entity_id)
 
 quarantined_events = Table(
     "quarantined_events",
@@ -60,9 +66,13 @@ quarantined_events = Table(
     Column("quarantine_id", Text, primary_key=True),
     Column("received_at_ms", BigInteger, nullable=False),
     Column("contract", Text, comment="as far as it could be told"),
+    Column("event_id", Text, comment="as far as it could be told"),
+    Column("ended_by", Text, comment="who ended the waiting of a held row; null for refused ones"),
     Column("violations", Text, nullable=False, comment="JSON list: column, rule, value, message"),
     Column("body", Text, nullable=False, comment="the row as it came"),
 )
+Index("quarantined_events_by_contract", quarantined_events.c.contract)
+Index("quarantined_events_by_event", quarantined_events.c.event_id)
 
 customer_clocks = Table(
     "customer_clocks",

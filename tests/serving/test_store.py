@@ -37,6 +37,7 @@ from tests.builders import (
     DAY,
     Row,
     a_balance,
+    a_charge,
     a_customer,
     a_merchant,
     a_payment,
@@ -94,7 +95,7 @@ def test_a_payment_before_its_invoice_is_held_and_enters_with_it(store: Store) -
     assert [(r.event_id, r.status) for r in result.readmitted] == [
         (f"payment-i1-{T0 + 5 * DAY}", AppendStatus.ACCEPTED)
     ]
-    assert rows_of(store, "invoice_payments")[0]["recorded_at"] == NOW + DAY
+    assert rows_of(store, "invoice_payments")[0]["recorded_at"] == NOW + DAY + 1
     with store.reading() as tx:
         assert held_count(tx) == 0
 
@@ -115,11 +116,13 @@ def test_a_whole_chain_of_held_rows_enters_when_its_root_does(store: Store) -> N
 
 def test_a_held_row_that_turns_out_wrong_goes_to_quarantine_and_is_not_lost(store: Store) -> None:
     with_an_order(store)
-    append_row(store, "invoice_payments", a_payment(at=T0, event_id="too-early"))
+    append_row(store, "invoice_charges", {**a_charge(at=T0 - 1), "event_id": "too-early"})
     result = append_row(store, "invoices", an_invoice(at=T0 + DAY))
     assert result.readmitted[0].rule is Rule.BEFORE_REFERENCE
     with store.reading() as tx:
-        assert tx.execute("SELECT quarantine_id FROM quarantined_events") == [("held-too-early",)]
+        assert tx.execute("SELECT event_id, contract FROM quarantined_events") == [
+            ("too-early", "invoice_charges")
+        ]
 
 
 @pytest.mark.parametrize(
@@ -127,7 +130,7 @@ def test_a_held_row_that_turns_out_wrong_goes_to_quarantine_and_is_not_lost(stor
     [
         (an_invoice("i2", at=T0 + DAY, currency="SEK"), Rule.CURRENCY_DIFFERS),
         (an_invoice("i2", "c2", at=T0 + DAY), Rule.CUSTOMER_DIFFERS),
-        (an_invoice("i2", at=T0 - DAY), Rule.BEFORE_REFERENCE),
+        (an_invoice("i2", at=T0 - 2 * DAY), Rule.BEFORE_REFERENCE),
         (an_invoice("i1", at=T0 + DAY, event_id="again"), Rule.KEY_REUSED),
     ],
 )
