@@ -7,6 +7,7 @@ from command_line.benchmarks import benchmark
 from command_line.cases import cases
 from command_line.data import data
 from command_line.decisions import decisions
+from command_line.events import events
 from command_line.features import features
 from command_line.monitoring import monitor
 from command_line.policies import policy
@@ -33,6 +34,7 @@ for command in (
     compare,
     data,
     decisions,
+    events,
     features,
     history,
     keys,

@@ -4,6 +4,7 @@ from typing import Any
 
 from data_contracts.json_schema import json_schema
 from data_contracts.ledger_contracts import ALL_CONTRACTS
+from data_contracts.rules_between_rows import WaitKind
 from serving.case_review import Step
 from serving.domain.decision import LimitBasis, Outcome
 from serving.domain.investigation import Finding, InvestigationState, Trigger
@@ -39,6 +40,10 @@ def _list(of: dict[str, Any]) -> dict[str, Any]:
 
 def _reference(name: str) -> dict[str, str]:
     return {"$ref": f"#/components/schemas/{name}"}
+
+
+def _waits_for(**more: dict[str, Any]) -> dict[str, Any]:
+    return _object({"kind": {"enum": [kind.value for kind in WaitKind]}, "id": _TEXT, **more})
 
 
 def _decision_schema() -> dict[str, Any]:
@@ -107,10 +112,46 @@ def _schemas() -> dict[str, Any]:
                             "contract": _TEXT_OR_NULL,
                             "status": {"enum": ["accepted", "repeated", "held", "rejected"]},
                             "errors": _list(_object({"pointer": _TEXT, "detail": _TEXT})),
+                            "detail": {**_TEXT, "description": "as which event a transfer came before"},
+                            "waits_for": _waits_for(),
+                            "readmitted": {
+                                **_list(_TEXT),
+                                "description": "event_ids of held rows that entered with this one",
+                            },
                         },
                         required=["status"],
                     )
                 ),
+            }
+        ),
+        "HeldEvents": _object(
+            {
+                "held": _list(
+                    _object(
+                        {
+                            "event_id": _TEXT,
+                            "contract": _TEXT,
+                            "customer_id": _TEXT,
+                            "merchant_id": {**_TEXT, "description": "of a merchant's own row"},
+                            "ids": {"type": "object", "additionalProperties": _TEXT},
+                            "waits_for": _waits_for(text=_TEXT),
+                            "since": _INSTANT,
+                        },
+                        required=["event_id", "contract", "ids", "waits_for", "since"],
+                    )
+                ),
+                "next": {**_TEXT_OR_NULL, "description": "the parameter `after` of the next page"},
+                "counts": {"type": "object", "additionalProperties": {"type": "integer"}},
+            }
+        ),
+        "EndReason": _object({"reason": {"type": "string", "minLength": 1, "maxLength": 2000}}),
+        "EndedEvent": _object(
+            {
+                "event_id": _TEXT,
+                "contract": _TEXT,
+                "ended_at": _INSTANT,
+                "ended_by": _TEXT,
+                "reason": _TEXT,
             }
         ),
         "Case": _object(
@@ -252,10 +293,14 @@ def _operation(
     body: str | None = None,
     body_required: bool = True,
     path_parameter: str | None = None,
+    query: dict[str, dict[str, Any]] | None = None,
     idempotent: bool = False,
     status: int = 200,
 ) -> dict[str, Any]:
-    parameters = []
+    parameters: list[dict[str, Any]] = [
+        {"name": parameter, "in": "query", "required": False, "schema": schema}
+        for parameter, schema in (query or {}).items()
+    ]
     if path_parameter is not None:
         parameters.append({"name": path_parameter, "in": "path", "required": True, "schema": _TEXT})
     if idempotent:
@@ -324,6 +369,28 @@ def openapi_document() -> dict[str, Any]:
                     "Ledger rows, one or many; each is judged for itself",
                     answer="EventResults",
                     body="Events",
+                )
+            },
+            "/v1/events/held": {
+                "get": _operation(
+                    "heldEvents",
+                    "Rows that wait for something that has not arrived, in the order of their arrival",
+                    answer="HeldEvents",
+                    query={
+                        "limit": {"type": "integer", "minimum": 1, "maximum": 500, "default": 100},
+                        "after": {**_TEXT, "description": "`next` of the page before"},
+                        "contract": {"enum": [contract.name for contract in ALL_CONTRACTS]},
+                        "customer_id": _TEXT,
+                    },
+                )
+            },
+            "/v1/events/held/{event_id}/end": {
+                "post": _operation(
+                    "endHeldEvent",
+                    "Move a row that waits to quarantine; twice is harmless, and it can be sent again",
+                    answer="EndedEvent",
+                    body="EndReason",
+                    path_parameter="event_id",
                 )
             },
             "/v1/orders/{order_id}": {

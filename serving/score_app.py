@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Match, Route
 
-from serving import case_review, event_intake, order_confirmation, order_views, stop_requesting
+from serving import case_review, held_events, order_confirmation, order_views, stop_requesting
 from serving.authentication import forbidden, may_see_order_of, view_for
 from serving.case_api import CaseApi
 from serving.checkout_scoring import answer_without_store, precheck, score
@@ -29,6 +29,7 @@ from serving.domain.errors import (
 )
 from serving.domain.review_case import ReasonMissing
 from serving.domain.stop_request import AnswerInvalid
+from serving.event_api import EventApi
 from serving.http_requests import (
     Handler,
     accepted_language,
@@ -37,7 +38,7 @@ from serving.http_requests import (
     json_answer,
     json_body,
 )
-from serving.observability import ANSWER_SECONDS, DECISIONS, HELD_EVENTS, MeasuredRequests
+from serving.observability import ANSWER_SECONDS, DECISIONS, MeasuredRequests
 from serving.openapi import openapi_document
 from serving.order_body import order_body
 from serving.policy_watch import NoPolicyInForce
@@ -46,7 +47,6 @@ from serving.store.api_keys import Caller, Role
 from serving.store.errors import StoreUnavailable
 from serving.store_access import StoreAccess
 
-MAXIMUM_EVENTS_BODY_BYTES = 4 * 1024 * 1024
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
 STATUS_OF: Mapping[type[RiskError], tuple[int, str, str | None]] = {
@@ -61,6 +61,9 @@ STATUS_OF: Mapping[type[RiskError], tuple[int, str, str | None]] = {
     OrderOfAnotherCustomer: (409, "The order id belongs to another order", "order-already-decided"),
     UnknownOrder: (404, "Not found", None),
     UnknownDecision: (404, "Not found", None),
+    held_events.UnknownHeldEvent: (404, "Not found", None),
+    held_events.EndInvalid: (422, "The row cannot be ended so", "invalid-body"),
+    held_events.NoSuchPage: (422, "There is no such page", "invalid-body"),
     case_review.UnknownCase: (404, "Not found", None),
     case_review.StepInvalid: (422, "The step cannot be taken so", "invalid-body"),
     stop_requesting.UnknownStopRequest: (404, "Not found", None),
@@ -81,6 +84,8 @@ STATUS_OF: Mapping[type[RiskError], tuple[int, str, str | None]] = {
 NAMES_A_FIELD = frozenset(
     {
         case_review.StepInvalid,
+        held_events.EndInvalid,
+        held_events.NoSuchPage,
         investigation.FindingInvalid,
         investigation.QuestionInvalid,
         stop_requesting.RecallStepInvalid,
@@ -101,12 +106,12 @@ class ScoreApi:
         routes: list[tuple[str, str, Handler]] = [
             ("/score", "POST", self._score),
             ("/precheck", "POST", self._precheck),
-            ("/events", "POST", self._events),
             ("/orders/{order_id}", "GET", self._show_order),
             ("/orders/{order_id}/confirm", "POST", self._confirm),
             ("/orders/{order_id}/cancel", "POST", self._cancel),
             ("/decisions/{decision_id}", "GET", self._show_decision),
             ("/decisions/{decision_id}/review-request", "POST", self._request_review),
+            *EventApi(self._access).routes(),
             *CaseApi(self._access).routes(),
             ("/openapi.json", "GET", self._show_openapi),
         ]
@@ -175,18 +180,6 @@ class ScoreApi:
             lambda: precheck(scope, order, accepted_language=accepted_language(request))
         )
         return json_answer(view_for(caller, document))
-
-    async def _events(self, request: Request) -> Response:
-        scope, caller = await authenticated(self._access, request)
-        _checkout_only(caller)
-        body = await json_body(request, MAXIMUM_EVENTS_BODY_BYTES)
-        rows = event_intake.rows_of(body)
-        results = await self._access.write(lambda: event_intake.take_in(scope, rows))
-        HELD_EVENTS.inc(sum(result["status"] == "held" for result in results))
-        counts = {
-            status: sum(result["status"] == status for result in results) for status in event_intake.STATUSES
-        }
-        return json_answer({**counts, "results": results})
 
     async def _show_order(self, request: Request) -> Response:
         scope, caller = await authenticated(self._access, request)

@@ -23,9 +23,9 @@ from serving.problem_details import ProblemError
 from serving.request_scope import StoreDoor, scope_from_settings
 from serving.score_app import ScoreApi, problem_of
 from serving.settings import Settings
-from serving.shadow.metrics import shadow_metrics
 from serving.store.store import now_ms
 from serving.store_access import StoreAccess
+from serving.store_metrics import store_metrics
 
 SETTINGS = Settings.from_env(os.environ)
 POSTGRESQL_THREADS = 8
@@ -76,7 +76,7 @@ if SETTINGS.benchmark:
 @bentoml.asgi_app(APP, path="/v1")
 @bentoml.asgi_app(merchant_form_app(ACCESS), path="/stop")
 @bentoml.asgi_app(console_app(ACCESS, ALL_ROUTES), path="/console")
-@bentoml.asgi_app(metrics_app(partial(shadow_metrics, ACCESS)), path="/")
+@bentoml.asgi_app(metrics_app(partial(store_metrics, ACCESS)), path="/")
 class CreditService:
     """The API at /v1, the merchant's form at /stop, the console at /console, and BentoML's `score`."""
 

@@ -5,7 +5,9 @@ import stat
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from click.testing import CliRunner
 
+import bonitas
 from data_contracts import quarantine
 from data_contracts.great_expectations_suite import judge_frame
 from data_contracts.ledger_contracts import CONTRACTS
@@ -218,6 +220,23 @@ def test_refused_invoices_are_told_apart_because_they_may_hide_debt(write_rows, 
     result = validate(write_rows({**tables, "invoices": [above]}))
     assert (result.refused_invoices, result.to_json()["refused_invoices"]) == (1, 1)
     assert "1 invoices were refused" in result.report_file.read_text()
+
+
+def test_the_terminal_says_so_too_and_the_tolerance_between_clocks_can_be_said(write_rows, a_row):
+    def validate(*options):
+        return CliRunner().invoke(bonitas.main, ["data", "validate", str(directory), *options])
+
+    tables = {name: [a_row(name)] for name in ("merchants", "customers")}
+    ahead = a_row("orders")["recorded_at"] + 10_000
+    directory = write_rows({**tables, "orders": [a_row("orders", occurred_at=ahead)]})
+    assert validate("--clock-tolerance-seconds", "10").exit_code == 0
+    directory = write_rows(
+        {**tables, "orders": [a_row("orders")], "invoices": [a_row("invoices", amount_cents=1191)]}
+    )
+    done = validate()
+    assert (done.exit_code, "1 invoices were refused: each may hide a real debt" in done.stdout) == (1, True)
+    directory = write_rows({**tables, "orders": [a_row("orders", occurred_at=ahead)]})
+    assert validate("--clock-tolerance-seconds", "9").exit_code == 1
 
 
 def test_a_transfer_imported_twice_stays_once(write_rows, a_row, validate):

@@ -1,17 +1,22 @@
 """A store of an earlier version is brought up to date with everything that it holds."""
 
 import hashlib
+import json
 from pathlib import Path
 
 import pytest
 from alembic import command
 from sqlalchemy import create_engine, text
 
+from data_contracts.ledger_contracts import CONTRACTS
 from serving.domain.policy_history import SYSTEM, ActivationKind
 from serving.policy_activation import POLICY_FILE, PolicyFile, active_policy, kept_text, roll_back
 from serving.store.errors import StoreNotMigrated
+from serving.store.held_rows import held_rows
+from serving.store.ledger import append, content_sha256
 from serving.store.migrate import HEAD_REVISION, alembic_config, migrate, sqlalchemy_url
 from serving.store.store import open_store
+from tests.builders import DAY, a_customer, a_merchant, a_payment, an_invoice, an_order
 from tests.serving.conftest import fresh_postgresql_url
 
 OLD, NEWER = "2025-01-1", "2025-06-1"
@@ -81,3 +86,35 @@ def test_policies_that_were_in_use_begin_the_history(first_store_url: str) -> No
         assert back.version == OLD
     finally:
         store.close()
+
+
+def test_rows_that_waited_before_wait_on_and_come_in(first_store_url: str) -> None:
+    payment = {name: value for name, value in a_payment(at=DAY).items() if name != "recorded_at"}
+    engine = create_engine(sqlalchemy_url(first_store_url))
+    with engine.begin() as connection:
+        connection.execute(
+            text(
+                "INSERT INTO held_events VALUES (:id, 'invoice_payments', 'invoices', 'i1', 5, :sha, :body)"
+            ),
+            {
+                "id": payment["event_id"],
+                "sha": content_sha256(CONTRACTS["invoice_payments"], payment),
+                "body": json.dumps(payment),
+            },
+        )
+    engine.dispose()
+    migrate(first_store_url)
+    store = open_store(first_store_url)
+    rows = {
+        "merchants": a_merchant(at=0),
+        "customers": a_customer(at=0),
+        "orders": an_order(at=0),
+        "invoices": an_invoice(at=0),
+    }
+    with store.writing("c1", "m1") as tx:
+        assert [row.entity_id for row in held_rows(tx, limit=9)] == ["c1"]
+        for name, row in rows.items():
+            sent = {column: value for column, value in row.items() if column != "recorded_at"}
+            result = append(tx, CONTRACTS[name], sent, 2 * DAY)
+        assert [entered.event_id for entered in result.readmitted] == [payment["event_id"]]
+    store.close()

@@ -1,0 +1,122 @@
+"""The HTTP edge of ledger rows, at /v1: rows come in, those that wait are listed, and one can be ended."""
+
+import re
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from data_contracts.contract import IDENTIFIER_PATTERN
+from data_contracts.ledger_contracts import CONTRACTS
+from serving import event_intake, held_events
+from serving.authentication import forbidden
+from serving.http_requests import Handler, authenticated, json_answer, json_body
+from serving.observability import HELD_EVENTS
+from serving.problem_details import FieldError, invalid_body, not_found, pointer
+from serving.request_scope import RequestScope
+from serving.store.api_keys import Caller, Role
+from serving.store_access import StoreAccess
+
+MAXIMUM_EVENTS_BODY_BYTES = 4 * 1024 * 1024
+LIMIT_DIGITS = 6
+HELD_PARAMETERS = ("limit", "after", "contract", "customer_id")
+
+
+class EventApi:
+    """The handlers."""
+
+    def __init__(self, access: StoreAccess) -> None:
+        self._access = access
+
+    def routes(self) -> list[tuple[str, str, Handler]]:
+        """Path, method and handler of each."""
+        return [
+            ("/events", "POST", self._events),
+            ("/events/held", "GET", self._held),
+            ("/events/held/{event_id}/end", "POST", self._end),
+        ]
+
+    async def _sender(self, request: Request) -> tuple[RequestScope, Caller]:
+        scope, caller = await authenticated(self._access, request)
+        if caller.role is not Role.CHECKOUT:
+            raise forbidden("only a checkout's key may do this")
+        return scope, caller
+
+    async def _events(self, request: Request) -> Response:
+        scope, _ = await self._sender(request)
+        rows = event_intake.rows_of(await json_body(request, MAXIMUM_EVENTS_BODY_BYTES))
+        results = await self._access.write(lambda: event_intake.take_in(scope, rows))
+        HELD_EVENTS.inc(sum(result["status"] == "held" for result in results))
+        counts = {
+            status: sum(result["status"] == status for result in results) for status in event_intake.STATUSES
+        }
+        return json_answer({**counts, "results": results})
+
+    async def _held(self, request: Request) -> Response:
+        scope, _ = await self._sender(request)
+        given = _held_parameters(request)
+        return json_answer(
+            await self._access.read(
+                lambda: held_events.held_page(
+                    scope.store,
+                    limit=int(given.get("limit", 100)),
+                    after=given.get("after"),
+                    contract_name=given.get("contract"),
+                    customer_id=given.get("customer_id"),
+                )
+            )
+        )
+
+    async def _end(self, request: Request) -> Response:
+        scope, caller = await self._sender(request)
+        event_id = str(request.path_params["event_id"])
+        if re.fullmatch(IDENTIFIER_PATTERN, event_id) is None:
+            raise not_found("there is no such thing")
+        reason = _reason(await json_body(request))
+        return json_answer(
+            await self._access.write(
+                lambda: held_events.end_held(
+                    scope.store, event_id, reason=reason, by=caller.name, now_ms=scope.now_ms()
+                )
+            )
+        )
+
+
+def _held_parameters(request: Request) -> dict[str, str]:
+    """The parameters that were given. Raises ProblemError (422) for what is none, or not valid."""
+    given = dict(request.query_params)
+    errors = [
+        FieldError(pointer=pointer(name), detail="there is no such parameter")
+        for name in given
+        if name not in HELD_PARAMETERS
+    ]
+    limit = given.get("limit", "100")
+    is_number = limit.isascii() and limit.isdigit() and len(limit) <= LIMIT_DIGITS
+    if not is_number or not 1 <= int(limit) <= held_events.PAGE_MAXIMUM:
+        maximum = held_events.PAGE_MAXIMUM
+        errors.append(FieldError(pointer="/limit", detail=f"limit must be from 1 to {maximum}"))
+    if "contract" in given and given["contract"] not in CONTRACTS:
+        detail = f"contract must be one of {', '.join(CONTRACTS)}"
+        errors.append(FieldError(pointer="/contract", detail=detail))
+    if "customer_id" in given and re.fullmatch(IDENTIFIER_PATTERN, given["customer_id"]) is None:
+        errors.append(FieldError(pointer="/customer_id", detail="customer_id must be an id"))
+    if "after" in given and not given["after"].isprintable():
+        errors.append(FieldError(pointer="/after", detail="after is none that a page named as next"))
+    if errors:
+        raise invalid_body(errors)
+    return given
+
+
+def _reason(body: object) -> str:
+    if not isinstance(body, dict):
+        raise invalid_body([FieldError(pointer="", detail="the body is a JSON object")])
+    errors = [
+        FieldError(pointer=pointer(name), detail="there is no such field")
+        for name in body
+        if name != "reason"
+    ]
+    reason = body.get("reason")
+    if not isinstance(reason, str):
+        errors.append(FieldError(pointer="/reason", detail="reason is required, as a text"))
+    if errors or not isinstance(reason, str):
+        raise invalid_body(errors)
+    return reason

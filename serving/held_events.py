@@ -1,0 +1,111 @@
+"""Use cases: which ledger rows wait and for what; and to end the waiting of one that waits in vain."""
+
+import logging
+from typing import Any
+
+from data_contracts.row_check import rfc3339
+from serving.domain.errors import RiskError
+from serving.store.held_rows import (
+    EndedRow,
+    HeldRow,
+    end_waiting,
+    ended_row,
+    entity_of_held,
+    held_counts,
+    held_rows,
+)
+from serving.store.store import Store
+
+LOG = logging.getLogger("bonitas.ledger")
+PAGE_MAXIMUM = 500
+REASON_CHARACTERS_MAXIMUM = 2000
+
+
+class UnknownHeldEvent(RiskError):
+    """No row waits under this event_id, and none was ended."""
+
+
+class EndInvalid(RiskError):
+    """The waiting of a row cannot be ended so; the message begins with the field."""
+
+
+class NoSuchPage(RiskError):
+    """`after` is none that a page named."""
+
+
+def held_page(
+    store: Store,
+    *,
+    limit: int = 100,
+    after: str | None = None,
+    contract_name: str | None = None,
+    customer_id: str | None = None,
+) -> dict[str, Any]:
+    """Held rows in the order of their arrival, what each waits for, and how many wait for what.
+
+    after: what the page before named as `next`. Raises NoSuchPage, StoreUnavailable.
+    """
+    place = None if after is None else _place(after)
+    with store.reading() as tx:
+        rows = held_rows(
+            tx, limit=limit + 1, after=place, contract_name=contract_name, customer_id=customer_id
+        )
+        counts = held_counts(tx)
+    page = rows[:limit]
+    return {
+        "held": [_document(row) for row in page],
+        "next": f"{page[-1].since_ms}.{page[-1].entity_id}" if len(rows) > limit else None,
+        "counts": {kind.value: count for kind, count in counts.items() if count},
+    }
+
+
+def _place(after: str) -> tuple[int, str]:
+    since_ms, dot, entity_id = after.partition(".")
+    if not (dot and since_ms.isascii() and since_ms.isdigit() and len(since_ms) <= 15):
+        raise NoSuchPage("after: is none that a page named as next")
+    return int(since_ms), entity_id
+
+
+def _document(row: HeldRow) -> dict[str, Any]:
+    owner = "merchant_id" if row.contract == "merchants" else "customer_id"
+    return {
+        "event_id": row.event_id,
+        "contract": row.contract,
+        owner: row.entity_id,
+        "ids": dict(row.ids),
+        "waits_for": {"kind": row.wait.kind.value, "id": row.wait.id, "text": row.wait.in_words},
+        "since": rfc3339(row.since_ms),
+    }
+
+
+def end_held(store: Store, event_id: str, *, reason: str, by: str, now_ms: int) -> dict[str, Any]:
+    """Move a held row to quarantine. Ending it twice changes nothing; afterwards it can be sent again.
+
+    Raises UnknownHeldEvent, EndInvalid for a missing or overlong reason or name, StoreUnavailable.
+    """
+    for field, text in (("reason", reason), ("by", by)):
+        if not text.strip() or len(text) > REASON_CHARACTERS_MAXIMUM:
+            raise EndInvalid(f"{field}: must be a text of 1 to {REASON_CHARACTERS_MAXIMUM} characters")
+        if not text.isprintable():
+            raise EndInvalid(f"{field}: must hold no control characters")
+    with store.reading() as tx:
+        entity_id = entity_of_held(tx, event_id)
+    with store.writing(*([] if entity_id is None else [entity_id])) as tx:
+        ended = end_waiting(tx, event_id, reason=reason, by=by, now_ms=now_ms)
+        is_new = ended is not None
+        ended = ended or ended_row(tx, event_id)
+    if ended is None:
+        raise UnknownHeldEvent(f"no row waits under the event_id {event_id}")
+    if is_new:
+        LOG.info("held_row_ended", extra={"event_id": event_id, "contract": ended.contract, "by": by})
+    return _ended_document(ended)
+
+
+def _ended_document(ended: EndedRow) -> dict[str, Any]:
+    return {
+        "event_id": ended.event_id,
+        "contract": ended.contract,
+        "ended_at": rfc3339(ended.ended_at_ms),
+        "ended_by": ended.ended_by,
+        "reason": ended.reason,
+    }
