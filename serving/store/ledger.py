@@ -425,10 +425,10 @@ def quarantine_row(
     *,
     quarantine_id: str,
     contract_name: str | None,
-    event_id: str | None,
     violations: Sequence[Mapping[str, Any]],
     body: str,
     now_ms: int,
+    event_id: str | None = None,
     ended_by: str | None = None,
 ) -> None:
     """Keep a row that was refused, with the reason.

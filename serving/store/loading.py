@@ -198,8 +198,10 @@ def _undecidable(tx: Transaction, contract: Contract, rows: list[LedgerRow]) -> 
     for group in together.values():
         corrected = {row.get("corrects") for row in group}
         standing = [row for row in group if row["event_id"] not in corrected]
+        # What the ledger holds stays; what the folder alone says in two ways stays out in both.
+        before = [row for row in standing if row["event_id"] not in fresh] or standing
         for row in standing:
-            others = [other["event_id"] for other in standing if _says(other) != _says(row)]
+            others = [other["event_id"] for other in before if _says(other) != _says(row)]
             if others and row["event_id"] in fresh:
                 undecidable[row["event_id"]] = others[0]
     return undecidable

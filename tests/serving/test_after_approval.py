@@ -102,6 +102,7 @@ class AfterApproval(RuleBasedStateMachine):
         self.serial = itertools.count()
         self.approved: set[str] = set()
         self.invoiced: dict[str, int | None] = {}
+        self.disputed: set[str] = set()
         self.cases: dict[str, StoredCase] = {}
         self.requests: dict[str, StopRequestState] = {}
         self.dispatch = DispatchScope(
@@ -156,6 +157,8 @@ class AfterApproval(RuleBasedStateMachine):
     def news(self, data: st.DataObject, event: tuple[str, str, dict[str, str]]) -> None:
         contract, kind, more = event
         number = data.draw(st.sampled_from(sorted(self.approved)))
+        if kind.startswith("dispute_decided") and number not in self.disputed:
+            return
         self._about(contract, number, order_id=f"o{number}", kind=kind, **more)
 
     @precondition(lambda self: self.approved)
@@ -170,6 +173,7 @@ class AfterApproval(RuleBasedStateMachine):
             self.team.event("invoice_payments", a_payment(*names, at=at, event_id=f"row-{next(self.serial)}"))
         elif what == "dispute" and number in self.invoiced and self.invoiced[number] is None:
             self.invoiced[number] = at
+            self.disputed.add(number)
             pause_id = f"pause-{number}-{at}"
             self.team.event("invoice_pauses", a_pause(*names, started_at=at, pause_id=pause_id))
         elif what == "end of dispute" and (began := self.invoiced.get(number)) is not None:

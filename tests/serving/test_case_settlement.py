@@ -345,7 +345,13 @@ def take(desk: CaseDesk, number: str, fact: tuple[str, str, str | None], known: 
             known.has_number |= more is not None
             if kind != "shipment_booked":
                 known.moves.append(kind)
+        case "outcome" if kind == "dispute_decided_for_customer" and not known.invoices:
+            # Nothing was invoiced, so nothing can have been disputed.
+            return
         case "outcome":
+            if kind == "dispute_decided_for_customer":
+                pause_id = f"pause-{row['event_id']}"
+                desk.row("invoice_pauses", a_pause(*invoice, started_at=desk.now, pause_id=pause_id))
             known.last_finding = desk.outcome(kind, order_id=f"o{number}")
             known.findings[known.last_finding] = kind
         case "correct_outcome":
@@ -353,6 +359,8 @@ def take(desk: CaseDesk, number: str, fact: tuple[str, str, str | None], known: 
                 desk.outcome(kind, order_id=f"o{number}", corrects=known.last_finding)
                 del known.findings[known.last_finding]
                 known.last_finding = None
+        case "amount" if int(kind) < sum(known.invoices):
+            return
         case "amount":
             known.amount_cents, known.vat_cents = int(kind), int(kind) * 19 // 119
             cents: Row = {"amount_cents": known.amount_cents, "vat_cents": known.vat_cents}
@@ -362,14 +370,17 @@ def take(desk: CaseDesk, number: str, fact: tuple[str, str, str | None], known: 
                 "orders", an_order(f"o{number}", f"c{number}", **row, **cents, kind=sells, corrects=corrects)
             )
             known.order_row = str(row["event_id"])
+        case "invoice" if sum(known.invoices) + int(kind) > known.amount_cents:
+            return
         case "invoice":
             known.invoices.append(int(kind))
             name = f"i{number}-{len(known.invoices)}", f"c{number}"
             desk.row("invoices", an_invoice(*name, **row, amount_cents=int(kind), order_id=f"o{number}"))
         case "credit":
-            if known.invoices:
-                known.invoices[-1] = max(known.invoices[-1] - int(kind), 0)
-                desk.row("invoice_adjustments", an_adjustment(*invoice, **row, amount_cents=int(kind)))
+            if known.invoices and known.invoices[-1]:
+                credited = min(known.invoices[-1], int(kind))
+                known.invoices[-1] -= credited
+                desk.row("invoice_adjustments", an_adjustment(*invoice, **row, amount_cents=credited))
         case "payment":
             if known.invoices:
                 desk.row("invoice_payments", a_payment(*invoice, **row, amount_cents=int(kind)))

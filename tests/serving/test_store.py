@@ -428,6 +428,73 @@ def test_an_event_id_twice_in_one_folder_repeats_or_is_refused_by_name(store: St
     assert [refusal["event_id"] for refusal in result.refused] == ["customer-1"]
 
 
+def a_book(**more: list[Row]) -> dict[str, list[Row]]:
+    rows = {
+        "merchants": [a_merchant(at=T0)],
+        "customers": [a_customer(at=T0)],
+        "orders": [an_order(at=T0)],
+        "invoices": [an_invoice(at=T0 + DAY)],
+    }
+    return {**rows, **more}
+
+
+def test_a_transfer_that_the_ledger_holds_is_not_loaded_again_under_another_id(
+    store: Store, tmp_path: Path
+) -> None:
+    first = a_payment(at=T0 + 5 * DAY, event_id="p1", bank_reference="R1")
+    load_folder(store, write_ledger(tmp_path / "a", a_book(invoice_payments=[first])), now_ms=NOW)
+    again = {**first, "event_id": "p2", "recorded_at": T0 + 9 * DAY}
+    other = {**again, "event_id": "p3", "amount_cents": 1}
+    corrected = {**other, "event_id": "p4", "corrects": "p1"}
+    second = write_ledger(tmp_path / "b", a_book(invoice_payments=[again, other, corrected]))
+    result = load_folder(store, second, now_ms=NOW)
+    assert (result.loaded["invoice_payments"], result.repeated["invoice_payments"]) == (1, 1)
+    (refusal,) = result.refused
+    assert (refusal["event_id"], "p1" in refusal["reason"]) == ("p3", True)
+    assert {row["event_id"] for row in rows_of(store, "invoice_payments")} == {"p1", "p4"}
+
+
+def test_a_state_is_not_loaded_beside_one_of_the_same_two_instants_that_says_otherwise(
+    store: Store, tmp_path: Path
+) -> None:
+    load_folder(store, write_ledger(tmp_path / "a", {"customers": [a_customer(at=T0)]}), now_ms=NOW)
+    states = [
+        a_customer(event_id="same", at=T0),
+        a_customer(event_id="other", at=T0, language="en"),
+        a_customer(event_id="later", at=T0, language="en", recorded_at=T0 + 1),
+        a_customer("c2", event_id="one", at=T0),
+        a_customer("c2", event_id="two", at=T0, language="en"),
+    ]
+    result = load_folder(store, write_ledger(tmp_path / "b", {"customers": states}), now_ms=NOW)
+    assert sorted(refusal["event_id"] for refusal in result.refused) == ["one", "other", "two"]
+    assert {row["event_id"] for row in rows_of(store, "customers")} == {"customer-1", "same", "later"}
+
+
+def append_a_transfer(url: str, event_id: str, invoice_id: str) -> str:
+    own = open_store(url)
+    payment = a_payment(invoice_id, "c" + invoice_id[1:], at=T0 + DAY, event_id=event_id, bank_reference="R1")
+    result = append_row(own, "invoice_payments", payment)
+    own.close()
+    return str(result.status.value)
+
+
+def test_of_two_processes_that_bring_one_transfer_at_once_one_is_accepted(
+    store: Store, database_url: str, tmp_path: Path
+) -> None:
+    rows = a_book(
+        customers=[a_customer(at=T0), a_customer("c2", event_id="customer-2", at=T0)],
+        orders=[an_order(at=T0), an_order("o2", "c2", at=T0)],
+        invoices=[an_invoice(at=T0), an_invoice("i2", "c2", at=T0, order_id="o2")],
+    )
+    load_folder(store, write_ledger(tmp_path / "book", rows), now_ms=NOW)
+    with multiprocessing.get_context("spawn").Pool(3) as pool:
+        sent = [(database_url, "p1", "i1"), (database_url, "p2", "i1"), (database_url, "p3", "i2")]
+        statuses = pool.starmap(append_a_transfer, sent)
+    # Two say the same; the third books the transfer for somebody else.
+    expected = {"accepted", "repeated", "refused"} if statuses[2] == "refused" else {"accepted", "refused"}
+    assert (set(statuses), statuses.count("accepted")) == (expected, 1)
+
+
 def append_a_customer(url: str, customer_id: str) -> str:
     own = open_store(url)
     result = append_row(own, "customers", a_customer(customer_id, event_id="contested", at=T0))
