@@ -275,6 +275,8 @@ class _Intake:
         """Judge held rows again in the order in which they arrived, and all that their entry concerns."""
         results: list[AppendResult] = []
         queue = [(held.arrived, number, held) for number, held in enumerate(candidates)]
+        if not queue:
+            return results
         heapq.heapify(queue)
         pushed = len(queue)
         while queue:

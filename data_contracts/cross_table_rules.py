@@ -116,8 +116,9 @@ def judge_ledger(
 class _Table:
     """One contract's rows while they are judged.
 
-    accepted: rows that were not refused so far. copies: rows that say again, under their event_id, what an
-        earlier row says. doubtful: rows that may break a rule, in some order of arrival.
+    accepted: rows that were not refused so far. sent: rows that a ledger would have been sent.
+    copies: rows that say again, under their event_id, what an earlier row says.
+    doubtful: rows that may break a rule, in some order of arrival.
     """
 
     def __init__(self, contract: Contract, rows: LedgerColumns) -> None:
@@ -125,6 +126,7 @@ class _Table:
         self.columns = rows.columns.combine_chunks()
         self.accepted: Mask = rows.passed.copy()
         self.repeated: Mask = np.zeros(len(rows.passed), dtype=np.bool_)
+        self.sent: Mask = self.accepted
         self.copies: Mask = np.zeros(len(rows.passed), dtype=np.bool_)
         self.doubtful: Mask = np.zeros(len(rows.passed), dtype=np.bool_)
         self.broken: dict[int, list[tuple[str, Rule]]] = {}
@@ -271,6 +273,7 @@ class _Ledger:
             itself = pc.equal(table.strings("event_id"), table.strings("corrects"))
             is_own = pc.fill_null(itself, False).to_numpy(zero_copy_only=False)
             table.refuse(is_own, "corrects", Rule.CORRECTS_ITSELF)
+            table.sent = table.accepted.copy()
         self._find_copies()
         while self._refuse_dangling():
             pass
@@ -521,8 +524,10 @@ class _Ledger:
                     if space in touched:
                         values = pa.chunked_array(touched[space], pa.string())
                         found = pc.is_in(table.strings(column), value_set=values, skip_nulls=True)
-                        wanted |= found.to_numpy(zero_copy_only=False)
-                fresh[name] = wanted & table.accepted & ~chosen[name]
+                        # A row that waits in vain still holds its event_id, and may close a circle.
+                        among = table.sent if space in _EVENT_SPACES else table.accepted
+                        wanted |= found.to_numpy(zero_copy_only=False) & among
+                fresh[name] = wanted & ~chosen[name]
             chosen = {name: chosen[name] | mask for name, mask in fresh.items()}
         return chosen
 
@@ -537,9 +542,6 @@ class _Ledger:
         given = [
             (space, table.strings(column).filter(pa.array(mask)).drop_null()) for column, space in columns
         ]
-        if len(self._shared_ids):
-            ids = table.strings("event_id").filter(pa.array(mask))
-            given.append(("shared", ids.filter(pc.is_in(ids, value_set=self._shared_ids))))
         return [(space, values) for space, values in given if len(values)]
 
     def _replay(self, chosen: Mapping[str, Mask]) -> None:
@@ -549,6 +551,7 @@ class _Ledger:
         waiting: dict[str, _Sent] = {}
         for sent in arrivals:
             self.tables[sent.name].accepted[sent.position] = False
+            self.tables[sent.name].broken.pop(sent.position, None)
             result = take(book, sent.arrival, self._clock_tolerance_ms)
             if result.status is AppendStatus.REFUSED and result.rule is not None:
                 self._note(sent, result.column or "", result.rule)
@@ -700,10 +703,12 @@ class _Sent:
     arrival: Arrival
 
 
+_EVENT_SPACES = ("corrected", "correcting")
+
+
 def _taken(contract: Contract) -> list[tuple[str, str]]:
     """The columns by which a contract's rows hang together with others, with the space of their ids."""
     taken = [("corrected", "event_id"), ("corrected", "corrects"), ("correcting", "corrects")]
-    taken += [("shared", "event_id")]
     taken += [(contract.name, name) for name in contract.key if name != "event_id"]
     # Orders that share a customer or a merchant alone have nothing to do with each other.
     taken += [

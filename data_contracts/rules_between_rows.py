@@ -9,7 +9,7 @@ that breaks a rule is refused at once, or held where only something that has not
 import enum
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from data_contracts.contract import Contract
 from data_contracts.invoice_adjustments import INVOICE_ADJUSTMENTS
@@ -76,14 +76,15 @@ WAITS_IN_WORDS: Mapping[WaitKind, str] = {
     WaitKind.DISPUTE: "a dispute about an invoice of order {id}",
 }
 
+_NAMED_BY_REFERENCE = {kind.value: kind for kind in WaitKind if kind.value in CONTRACTS}
+
 MADE_TO_FIT_BY_OTHERS = frozenset(
     {WaitKind.CREDIT_NOTE, WaitKind.PAYMENT, WaitKind.INVOICE_OF_ORDER, WaitKind.DISPUTE}
 )
 """Rows that wait for these name rows that are there; what waits for them in turn may make them fit."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Wait:
+class Wait(NamedTuple):
     """What a held row waits for: an id of the kind."""
 
     kind: WaitKind
@@ -209,9 +210,10 @@ def _content(row: LedgerRow) -> dict[str, Any]:
 def brings(contract: Contract, row: LedgerRow, known: KnownRows) -> list[Wait]:
     """What rows may have waited for that is there once this row is."""
     waits = [Wait(kind=WaitKind.EVENT, id=row["event_id"])]
-    if contract.name in {kind.value for kind in WaitKind}:
-        waits.append(Wait(kind=WaitKind(contract.name), id=row[contract.key[0]]))
-    if contract in (INVOICE_ADJUSTMENTS, INVOICE_PAYMENTS, INVOICE_PAUSES):
+    named = _NAMED_BY_REFERENCE.get(contract.name)
+    if named is not None:
+        waits.append(Wait(kind=named, id=row[contract.key[0]]))
+    if contract is INVOICE_ADJUSTMENTS or contract is INVOICE_PAYMENTS or contract is INVOICE_PAUSES:
         waits += _brought_to_invoice(contract, row, known)
     elif contract is ORDERS and row.get("corrects") is not None:
         waits.append(Wait(kind=WaitKind.CREDIT_NOTE, id=row["order_id"]))

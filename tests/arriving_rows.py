@@ -34,8 +34,14 @@ FIRST_ARRIVAL = ms("2026-08-01")
 Sent = tuple[str, Row]
 """The name of the contract, and the row."""
 
-currencies = st.sampled_from(["EUR"] * 9 + ["SEK"])
-customers = st.sampled_from(["c1"] * 9 + ["c2"])
+
+def mostly(usual: Any, *others: Any) -> st.SearchStrategy[Any]:
+    """One value eleven times in twelve: a row with two faults shows only the first."""
+    return st.integers(0, 11).flatmap(lambda drawn: st.sampled_from(others) if drawn == 7 else st.just(usual))
+
+
+currencies = mostly("EUR", "SEK")
+customers = mostly("c1", "c2")
 references = st.sampled_from([None, None, "R1", "R2"])
 
 
@@ -86,29 +92,22 @@ def contradicting_rows(draw: st.DrawFn) -> list[Sent]:
     rows: list[Sent] = [
         ("merchants", a_merchant(at=START)),
         ("customers", a_customer("c1", event_id="customer-c1", at=START)),
+        ("orders", an_order("o1", event_id="order-1", at=START, amount_cents=100, vat_cents=0)),
+        ("invoices", an_invoice("i1", event_id="invoice-1", at=START + DAY, amount_cents=60)),
     ]
+    rows = draw(st.lists(st.sampled_from(rows), min_size=3, unique_by=lambda one: one[0]))
     if draw(st.booleans()):
         rows.append(("customers", a_customer("c2", event_id="customer-c2", at=START)))
-    # Times around what decides: a little before an order, a midnight, days later.
-    moments = st.sampled_from(
-        [
-            START,
-            START - 1_000,
-            START - 400_000,
-            START - 3 * DAY,
-            ms("2026-03-01"),
-            START + DAY,
-            START + 2 * DAY,
-        ]
-    )
-    orders = st.sampled_from(["o1", "o1", "o1", "o2", "o9"])
-    invoices = st.sampled_from(["i1", "i1", "i2", "i3", "i9"])
+    # Times around what decides: a little before an order, a midnight, days before.
+    moments = mostly(START + DAY, START, START - 1_000, START - 400_000, START - 3 * DAY, ms("2026-03-01"))
+    orders = mostly("o1", "o2", "o2", "o9")
+    invoices = st.sampled_from(["i1", "i1", "i1", "i2", "i2", "i3"])
     amounts = st.sampled_from([0, 1, 40, 60, 100, 101])
 
     def of(*kinds: str, **more: Any) -> Row:
         return {"kind": draw(st.sampled_from(kinds)), **more}
 
-    for number in range(draw(st.integers(3, 16))):
+    for number in range(draw(st.integers(1, 10))):
         event_id = f"e{number}"
         owner, at = draw(customers), draw(moments)
         about = draw(

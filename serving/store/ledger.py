@@ -20,6 +20,7 @@ from data_contracts.arrivals import (
 from data_contracts.contract import DEFAULT_CLOCK_TOLERANCE_MS, Contract
 from data_contracts.invoices import INVOICES
 from data_contracts.ledger_contracts import CONTRACTS
+from data_contracts.merchants import MERCHANTS
 from data_contracts.orders import ORDERS
 from data_contracts.row_check import Rule
 from data_contracts.rules_between_rows import (
@@ -137,11 +138,10 @@ def append_decided_order(
     correction whether it fits what was invoiced.
     """
     book = _SqlBook(tx, now_ms)
-    arrival = Arrival(contract=ORDERS, row=row, content=content_sha256(ORDERS, row))
     broken: Broken | None = None
     if row.get("corrects") is not None:
         broken = contradiction(ORDERS, row, book, clock_tolerance_ms)
-    elif not book.is_known(CONTRACTS["merchants"], row["merchant_id"]):
+    elif not book.is_known(MERCHANTS, row["merchant_id"]):
         wait = Wait(kind=WaitKind.MERCHANT, id=row["merchant_id"])
         broken = Broken(rule=Rule.UNKNOWN_REFERENCE, column="merchant_id", message="", wait=wait)
     if broken is not None:
@@ -153,7 +153,7 @@ def append_decided_order(
             column=broken.column,
             message=broken.message,
         )
-    insert_event(tx, arrival, recorded_at_ms)
+    insert_event(tx, Arrival(contract=ORDERS, row=row, content=content_sha256(ORDERS, row)), recorded_at_ms)
     return AppendResult(
         event_id=row["event_id"],
         contract=ORDERS.name,
@@ -266,7 +266,7 @@ class _SqlBook:
 
     def waiting_for(self, waits: Collection[Wait]) -> Sequence[Held]:
         """See Book."""
-        either = " OR ".join("(missing_contract = ? AND missing_id = ?)" for _ in waits)
+        either = " OR ".join(["(missing_contract = ? AND missing_id = ?)"] * len(waits))
         return _held_rows(
             self._tx, f"WHERE {either}", [part for wait in waits for part in (wait.kind.value, wait.id)]
         )
@@ -369,19 +369,22 @@ def _wait_of(broken: Broken) -> Wait:
     return broken.wait
 
 
+_HELD_COLUMNS = (
+    "SELECT contract, missing_contract, missing_id, received_at_ms, entity_id, content_sha256, body "
+    "FROM held_events "
+)
+
+
 def _held_rows(tx: Transaction, where: str, parameters: Sequence[object]) -> list[Held]:
-    rows = tx.execute(
-        "SELECT contract, missing_contract, missing_id, received_at_ms, entity_id, content_sha256, body "  # noqa: S608 - constants
-        f"FROM held_events {where}",
-        parameters,
-    )
     return [
         Held(
             arrival=Arrival(contract=CONTRACTS[contract], row=_decode(body), content=content),
             wait=Wait(kind=WaitKind(kind), id=missing_id),
             arrived=(int(received_at_ms), entity_id),
         )
-        for contract, kind, missing_id, received_at_ms, entity_id, content, body in rows
+        for contract, kind, missing_id, received_at_ms, entity_id, content, body in tx.execute(
+            _HELD_COLUMNS + where, parameters
+        )
     ]
 
 

@@ -1,5 +1,6 @@
 """Rows that arrive one by one, and the batch check over the same rows: both let in the same ones."""
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -7,11 +8,25 @@ from data_contracts.arrivals import Arrival, BookInMemory, take
 from data_contracts.contract import DEFAULT_CLOCK_TOLERANCE_MS
 from data_contracts.ledger_contracts import CONTRACTS
 from tests.arriving_rows import (
+    START,
     accepted_by_batch,
     contradicting_rows,
     event_ids,
     fitting_rows,
     in_order_of_arrival,
+)
+from tests.builders import (
+    DAY,
+    a_charge,
+    a_customer,
+    a_merchant,
+    a_pause,
+    a_payment,
+    a_row,
+    an_adjustment,
+    an_inquiry,
+    an_invoice,
+    an_order,
 )
 
 
@@ -63,3 +78,94 @@ def test_rows_that_fit_once_all_are_there_are_let_in_in_whatever_order_they_arri
     book = taken_one_by_one(sent)
     assert set(book.accepted) == event_ids(rows), book.held
     assert event_ids(accepted_by_batch(sent)) == event_ids(rows)
+
+
+BOOK = [
+    ("merchants", a_merchant(at=START)),
+    ("customers", a_customer(at=START)),
+    ("orders", an_order(at=START, amount_cents=100, vat_cents=0)),
+    ("invoices", an_invoice(at=START + DAY, amount_cents=60)),
+]
+
+
+def corrected(row, event_id, **changes):
+    return {**row, **changes, "event_id": event_id, "corrects": row["event_id"]}
+
+
+PAYMENT = a_payment(at=START + DAY, amount_cents=100, event_id="paid")
+REFUND = an_adjustment(at=START + DAY, kind="refund", amount_cents=60, event_id="back")
+CREDIT_NOTE = an_adjustment(at=START + DAY, amount_cents=40, event_id="credit")
+DISPUTE = a_pause(started_at=START + DAY)
+WON = a_row(
+    "order_outcomes", "won", START + DAY, None,
+    order_id="o1", customer_id="c1", kind="dispute_decided_for_customer",
+)  # fmt: skip
+INQUIRY = an_inquiry(at=START, event_id="asked")
+TRANSFER = {**PAYMENT, "bank_reference": "R1"}
+
+# What the columns alone look right about; the order of arrival decides. Refused: what does not come in.
+LOOKS_RIGHT = {
+    "a payment is corrected below the refund that comes after": (
+        [*BOOK, ("invoice_payments", PAYMENT),
+         ("invoice_payments", corrected(PAYMENT, "less", amount_cents=59))],
+        [("invoice_adjustments", REFUND)],
+    ),
+    "an order is corrected below the invoice that comes after": (
+        [*BOOK[:3], ("orders", corrected(BOOK[2][1], "less", amount_cents=59))],
+        [BOOK[3]],
+    ),
+    "an order is corrected to another currency than that of the invoice that comes after": (
+        [*BOOK[:3], ("orders", corrected(BOOK[2][1], "sek", currency="SEK"))],
+        [BOOK[3]],
+    ),
+    "a dispute is corrected to a return before it is decided": (
+        [*BOOK, ("invoice_pauses", DISPUTE),
+         ("invoice_pauses", corrected(DISPUTE, "no-dispute", reason="return", tracking_number="T1"))],
+        [("order_outcomes", WON)],
+    ),
+    "a disputed invoice turns out to be another order's before it is decided": (
+        [*BOOK, ("orders", an_order("o2", at=START, amount_cents=100, vat_cents=0)),
+         ("invoice_pauses", DISPUTE), ("invoices", corrected(BOOK[3][1], "moved", order_id="o2"))],
+        [("order_outcomes", WON)],
+    ),
+    "an inquiry is corrected twice": (
+        [*BOOK, ("credit_inquiries", INQUIRY), ("credit_inquiries", corrected(INQUIRY, "first"))],
+        [("credit_inquiries", corrected(INQUIRY, "second"))],
+    ),
+    "two inquiries correct each other": (
+        BOOK,
+        [("credit_inquiries", {**INQUIRY, "event_id": "a", "corrects": "b"}),
+         ("credit_inquiries", {**INQUIRY, "event_id": "b", "corrects": "a"})],
+    ),
+    "a transfer is booked twice": (
+        [*BOOK, ("invoice_payments", TRANSFER)],
+        [("invoice_payments", {**TRANSFER, "event_id": "other", "amount_cents": 99})],
+    ),
+    "a customer's row has the event_id of another, and the customer an order": (
+        BOOK[:1],
+        [("customers", {**BOOK[1][1], "event_id": "merchant-1"}), *BOOK[2:]],
+    ),
+    "a row that waits in vain holds its event_id": (
+        BOOK,
+        [("invoice_charges", {**a_charge("i9", at=START), "event_id": "x"}),
+         ("credit_inquiries", {**INQUIRY, "event_id": "x"})],
+    ),
+    "credit notes come to more than their invoice": (
+        [*BOOK, ("invoice_adjustments", CREDIT_NOTE)],
+        [("invoice_adjustments", {**CREDIT_NOTE, "event_id": "more"})],
+    ),
+    "a row that was refused fits when it is sent again": (
+        [*BOOK, ("invoice_adjustments", CREDIT_NOTE),
+         ("invoice_adjustments", {**CREDIT_NOTE, "event_id": "more"}),
+         ("invoice_adjustments", corrected(CREDIT_NOTE, "none", amount_cents=0)),
+         ("invoice_adjustments", {**CREDIT_NOTE, "event_id": "more"})],
+        [],
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("fits", "does_not"), LOOKS_RIGHT.values(), ids=LOOKS_RIGHT)
+def test_both_refuse_what_only_the_order_of_arrival_shows(fits, does_not):
+    sent = in_order_of_arrival([*fits, *does_not])
+    assert event_ids(accepted_by_batch(sent)) == event_ids(fits)
+    assert set(taken_one_by_one(sent).accepted) == event_ids(fits)
