@@ -1,5 +1,7 @@
 """Rows that arrive at the SQL ledger: judged as by the batch check, on a clock that never stands."""
 
+import json
+
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -37,7 +39,12 @@ def sent_to(store: Store, sent: list[Sent]) -> set[str]:
 @settings(one_store, max_examples=40)
 @given(sent=contradicting_rows())
 def test_the_ledger_takes_the_rows_that_the_batch_check_accepts(store: Store, sent: list[Sent]) -> None:
-    assert sent_to(store, sent) == event_ids(accepted_by_batch(sent))
+    taken = sent_to(store, sent)
+    assert taken == event_ids(accepted_by_batch(sent))
+    with store.reading() as tx:
+        kept = tx.execute("SELECT contract, body FROM ledger_events ORDER BY recorded_at_ms")
+    written_out = [(name, json.loads(body)) for name, body in kept]
+    assert event_ids(accepted_by_batch(written_out)) == taken
 
 
 @settings(one_store, max_examples=20)
