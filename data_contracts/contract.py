@@ -3,7 +3,6 @@
 import enum
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
 
 
 class ColumnType(enum.Enum):
@@ -36,7 +35,6 @@ class Column:
     pattern: a regular expression that must match the whole STRING (`re.fullmatch`).
     max_length: longest STRING, in characters; an empty string is never valid.
     reference: the row of another contract that must exist.
-    past: an instant that has passed when the row is recorded.
     personal: personal data under the GDPR: never logged, erased on request.
     past: an instant that has passed when the row is recorded; a sender's clock may be ahead by the
         tolerance between clocks, and the row then counts from when it was recorded.
@@ -56,7 +54,6 @@ class Column:
     reference: Reference | None = None
     past: bool = False
     personal: bool = False
-    past: bool = False
 
     def __post_init__(self) -> None:
         if self.nullable and self.missing_means is None:
@@ -282,11 +279,6 @@ class Contract:
             if column.name == name:
                 return column
         raise KeyError(name)
-
-    @cached_property
-    def past_columns(self) -> tuple[str, ...]:
-        """The names of the columns whose instants have passed when the row is recorded."""
-        return tuple(column.name for column in self.columns if column.past)
 
     def references(self) -> Iterator[tuple[Column, Reference]]:
         """The columns that name rows of other contracts."""

@@ -40,7 +40,6 @@ CREDIT_ACCOUNTS = Contract(
             past=True,
             nullable=True,
             missing_means="the account is open",
-            past=True,
         ),
         currency(),
     ),

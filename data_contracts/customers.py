@@ -118,7 +118,6 @@ CUSTOMERS = Contract(
             past=True,
             nullable=True,
             missing_means="not confirmed",
-            past=True,
         ),
         Column(
             name="phone_confirmed_at",
@@ -128,7 +127,6 @@ CUSTOMERS = Contract(
             past=True,
             nullable=True,
             missing_means="not confirmed",
-            past=True,
         ),
         Column(
             name="personal_data_confirmed_at",
@@ -138,7 +136,6 @@ CUSTOMERS = Contract(
             past=True,
             nullable=True,
             missing_means="never confirmed",
-            past=True,
         ),
     ),
     own_row_rules=(PassedDate(column="birth_date"),),

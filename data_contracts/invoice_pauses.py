@@ -45,7 +45,6 @@ INVOICE_PAUSES = Contract(
             past=True,
             nullable=True,
             missing_means="the pause lasts",
-            past=True,
         ),
         Column(
             name="carrier",

@@ -398,8 +398,6 @@ def insert_event(tx: Transaction, arrival: Arrival, recorded_at_ms: int) -> bool
     return bool(written)
 
 
-
-
 INSERT_EVENT = (
     "INSERT INTO ledger_events (event_id, contract, entity_id, subject_id, occurred_at_ms, recorded_at_ms, "
     "corrects, content_sha256, body) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"

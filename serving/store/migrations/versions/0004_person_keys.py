@@ -1,7 +1,7 @@
 """Which accounts may be one person's, filled from the customers that the ledger holds.
 
 Revision ID: 0004
-Revises: 0002
+Revises: 0003
 """
 
 import json
