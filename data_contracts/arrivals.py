@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from data_contracts.contract import Contract
+from data_contracts.invoice_adjustments import INVOICE_ADJUSTMENTS
 from data_contracts.row_check import Rule
 from data_contracts.rules_between_rows import (
     MADE_TO_FIT_BY_OTHERS,
@@ -26,6 +27,10 @@ from data_contracts.rules_between_rows import (
     repeated_transfer,
     still_unfit,
 )
+
+WAITING_MAXIMUM = 100
+"""So many rows wait for one credit note, payment, invoice of an order or dispute: what may be it judges them
+all again. As many of the rows that name one are looked at to see whether it fits together with them."""
 
 
 class AppendStatus(enum.Enum):
@@ -144,6 +149,7 @@ def take(book: Book, arrival: Arrival, clock_tolerance_ms: int) -> AppendResult:
     broken, with_it = intake.judged(arrival)
     if broken is not None and broken.wait is not None and book.may_be_on_its_way(broken.wait):
         broken, with_it = intake.judged(arrival)
+    broken = intake.unless_crowded(broken)
     if broken is None:
         (own, *others), brought = intake.enter(arrival, with_it)
         return replace(own, readmitted=(*others, *intake.let_in(brought)))
@@ -152,7 +158,7 @@ def take(book: Book, arrival: Arrival, clock_tolerance_ms: int) -> AppendResult:
         return replace(_result(arrival, AppendStatus.REFUSED, broken), readmitted=tuple(members))
     book.hold(arrival, broken)
     # What waits beside it may have lacked just this row: an invoice its credit note.
-    readmitted = intake.let_in(intake.stirred_by(broken.wait))
+    readmitted = intake.let_in(intake.stirred_by(arrival, broken.wait))
     for result in readmitted:
         if result.event_id == arrival.event_id:
             return replace(result, readmitted=tuple(other for other in readmitted if other is not result))
@@ -232,6 +238,9 @@ class _Intake:
         An invoice is too much for its order; its credit note came first and waits for the invoice: let in
         one after the other they fit. So does a refund with the correction that lowers it.
         """
+        naming = [held for held in self.brought_by(arrival) if held.wait.kind not in MADE_TO_FIT_BY_OTHERS]
+        if not naming:
+            return []
         supposed = Supposition(self.book)
         waiting_itself = self.book.waiting_under(arrival.event_id)
         if waiting_itself is not None:
@@ -240,7 +249,7 @@ class _Intake:
         intake = _Intake(supposed, self.clock_tolerance_ms, suppose=False)
         entered = [
             self.book.waiting_under(result.event_id)
-            for result in intake.let_in(intake.brought_by(arrival))
+            for result in intake.let_in(naming[:WAITING_MAXIMUM])
             if result.status is AppendStatus.ACCEPTED
         ]
         newest = arrival.row
@@ -250,9 +259,19 @@ class _Intake:
             return []
         return [held for held in entered if held is not None]
 
-    def brought_by(self, arrival: Arrival) -> Sequence[Held]:
-        """The held rows that may enter now that this one has."""
-        return self.book.waiting_for(brings(arrival.contract, arrival.row, self.book))
+    def unless_crowded(self, broken: Broken | None) -> Broken | None:
+        """The rule that a row breaks; it is refused for it where too many wait already for what it lacks."""
+        if broken is None or broken.wait is None or broken.wait.kind not in MADE_TO_FIT_BY_OTHERS:
+            return broken
+        if len(self.book.waiting_for([broken.wait])) < WAITING_MAXIMUM:
+            return broken
+        message = f"{broken.message}, as {WAITING_MAXIMUM} rows do already"
+        return replace(broken, wait=None, message=message)
+
+    def brought_by(self, arrival: Arrival) -> list[Held]:
+        """The held rows that may enter now that this one has, in the order in which they arrived."""
+        waiting = self.book.waiting_for(brings(arrival.contract, arrival.row, self.book))
+        return sorted(waiting, key=lambda held: held.arrived)
 
     def enter(self, arrival: Arrival, with_it: Sequence[Held]) -> tuple[list[AppendResult], list[Held]]:
         """Let a row in and those that must enter with it; and the held rows that may enter after them.
@@ -287,6 +306,8 @@ class _Intake:
             arrival = held.arrival
             first = repeated_transfer(arrival.contract, arrival.row, self.book)
             broken, with_it = (None, ()) if first is not None else self.judged(arrival)
+            if broken is not None and broken.wait != held.wait:
+                broken = self.unless_crowded(broken)
             if first is not None:
                 self.book.release(held)
                 results.append(_repeated(arrival, first))
@@ -300,14 +321,19 @@ class _Intake:
                 results += self.refuse_circle(arrival, broken)
             elif broken.wait != held.wait:
                 self.book.wait_on(held, broken)
-                further = self.stirred_by(broken.wait)
+                further = self.stirred_by(arrival, broken.wait)
             for other in further:
                 heapq.heappush(queue, (other.arrived, pushed, other))
                 pushed += 1
         return results
 
-    def stirred_by(self, wait: Wait) -> list[Held]:
-        """The held rows that a row which now waits may make fit: what it waits for, and so on."""
+    def stirred_by(self, arrival: Arrival, wait: Wait) -> list[Held]:
+        """The held rows that a row which now waits may make fit: what it waits for, and so on.
+
+        Only a credit note, or a correction, makes another row fit by what it says.
+        """
+        if arrival.contract is not INVOICE_ADJUSTMENTS and arrival.row.get("corrects") is None:
+            return []
         found: list[Held] = []
         seen = {wait}
         waits = [wait]
@@ -525,8 +551,9 @@ class Supposition:
         return self._added.content_under(event_id) or self._book.content_under(event_id)
 
     def waiting_for(self, waits: Collection[Wait]) -> Sequence[Held]:
-        """See Book."""
-        return [*self._unmoved(self._book.waiting_for(waits)), *self._added.waiting_for(waits)]
+        """See Book; without the rows that lack what others may bring already: none makes a row fit."""
+        naming = [wait for wait in waits if wait.kind not in MADE_TO_FIT_BY_OTHERS]
+        return [*self._unmoved(self._book.waiting_for(naming)), *self._added.waiting_for(waits)]
 
     def waiting_under(self, event_id: str) -> Held | None:
         """See Book."""

@@ -45,7 +45,8 @@ A row that keeps its contract is judged against the rows before it: by `POST /v1
 validate` alike, there in the order of `recorded_at`. *Refused* rows go to quarantine. *Held* rows break the
 rule only as long as something has not arrived; they enter by themselves once it has, in the order in which
 they arrived, and a held row enters together with those that wait for it where that makes it fit (an invoice
-with its credit note). What is still held when a folder ends is refused there. Of a thing's rows those stand
+with its credit note). At most 100 rows wait for one credit note, payment, invoice of an order or dispute; a
+further one is refused. What is still held when a folder ends is refused there. Of a thing's rows those stand
 that no other row corrects; a correction is judged with the row that it replaces left out.
 
 {rules_markdown()}

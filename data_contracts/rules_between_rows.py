@@ -233,7 +233,9 @@ def _brought_to_invoice(contract: Contract, row: LedgerRow, known: KnownRows) ->
     waits = []
     for one in versions:
         if contract is INVOICE_ADJUSTMENTS and one["kind"] == "refund":
-            waits.append(Wait(kind=WaitKind.PAYMENT, id=one["invoice_id"]))
+            # A refund by itself only takes; one that is corrected may leave something for another.
+            if len(versions) > 1:
+                waits.append(Wait(kind=WaitKind.PAYMENT, id=one["invoice_id"]))
             continue
         if contract is INVOICE_PAUSES and one["reason"] != "dispute":
             continue

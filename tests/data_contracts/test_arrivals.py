@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data_contracts.arrivals import Arrival, BookInMemory, take
+from data_contracts.arrivals import AppendStatus, Arrival, BookInMemory, take
 from data_contracts.contract import DEFAULT_CLOCK_TOLERANCE_MS
 from data_contracts.ledger_contracts import CONTRACTS
 from tests.arriving_rows import (
@@ -169,3 +169,19 @@ def test_both_refuse_what_only_the_order_of_arrival_shows(fits, does_not):
     sent = in_order_of_arrival([*fits, *does_not])
     assert event_ids(accepted_by_batch(sent)) == event_ids(fits)
     assert set(taken_one_by_one(sent).accepted) == event_ids(fits)
+
+
+def test_a_hundred_rows_wait_for_one_thing_and_no_more():
+    whole = an_invoice(at=START + DAY, amount_cents=100)
+    more = [an_invoice(f"more{number}", at=START + DAY, amount_cents=100) for number in range(101)]
+    credit_notes = [an_adjustment("i1", at=START + DAY, amount_cents=100, event_id="credit")]
+    sent = in_order_of_arrival(
+        [*BOOK[:3], ("invoices", whole), *(("invoices", row) for row in more)]
+        + [("invoice_adjustments", row) for row in credit_notes]
+    )
+    book = taken_one_by_one(sent[:-1])
+    assert len(book.held) == 100
+    assert arrive(book, "invoices", {**sent[-2][1], "event_id": "again"}).status is AppendStatus.REFUSED
+    (entered,) = arrive(book, *sent[-1]).readmitted
+    assert entered.event_id == "invoice-more0"
+    assert event_ids(accepted_by_batch(sent)) == set(book.accepted)
