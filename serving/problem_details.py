@@ -15,6 +15,9 @@ PROBLEM_TYPES = {
     "urn:bonitas:problem:order-already-decided": "the order cannot be changed any more",
     "urn:bonitas:problem:contradicting-answer": "the merchant answered before, and cannot take it back here",
     "urn:bonitas:problem:store-unavailable": "the store did not answer; nothing was changed",
+    "urn:bonitas:problem:outcome-unknown": "the database did not say whether it kept the change; "
+    "the same request with the same Idempotency-Key tells",
+    "urn:bonitas:problem:not-ready": "the process is up, but cannot decide; `missing` names what it has not",
     "urn:bonitas:problem:no-policy": "the policy in force cannot be read; nothing was changed",
 }
 

@@ -15,8 +15,8 @@ from serving.model_watch import ModelInForce, ModelWatch
 from serving.policy_watch import PolicyInForce
 from serving.settings import DEFAULT_PUBLIC_URL, Settings
 from serving.store.api_keys import Caller, caller_of
-from serving.store.errors import StoreNotMigrated, StoreUnavailable
-from serving.store.store import Store, now_ms, open_store
+from serving.store.errors import StoreBusy, StoreNotMigrated, StoreUnavailable
+from serving.store.store import IN_REQUESTS, Store, now_ms, open_store
 
 LOG = logging.getLogger("bonitas.store")
 RETRY_SECONDS = 1.0
@@ -28,33 +28,54 @@ class StoreDoor:
     def __init__(self, database_url: str) -> None:
         self._database_url = database_url
         self._store: Store | None = None
+        self._lost: list[Store] = []
         self._lock = threading.Lock()
         self._not_before = 0.0
-        self._reason = ""
+        self._problem: Exception | None = None
 
     def open(self) -> Store:
-        """The store. Raises StoreUnavailable; asks the database at most once a second while it is down."""
+        """The store. Raises StoreUnavailable; asks the database at most once a second while it is down.
+
+        Raises StoreBusy where a lock keeps it from being opened; then it may be tried again at once.
+        """
         if self._store is not None:
             return self._store
-        with self._lock:
+        if not self._lock.acquire(blocking=False):
+            # To open it takes as long as it takes, and the event loop may wait for nothing.
+            raise StoreBusy("the store is just being opened")
+        try:
             if self._store is None:
                 if time.monotonic() < self._not_before:
-                    raise StoreUnavailable(self._reason)
+                    raise StoreUnavailable(str(self._problem)) from self._problem
                 try:
-                    self._store = open_store(self._database_url)
+                    self._store = open_store(self._database_url, IN_REQUESTS)
+                except StoreBusy:
+                    raise
                 except (StoreNotMigrated, StoreUnavailable) as problem:
                     LOG.exception("store_cannot_be_opened")
                     self._not_before = time.monotonic() + RETRY_SECONDS
-                    self._reason = str(problem)
+                    self._problem = problem
                     raise StoreUnavailable(str(problem)) from problem
             return self._store
+        finally:
+            self._lock.release()
+
+    def forget(self, store: Store) -> None:
+        """Give up a lost store: who comes next opens what is in its place. Whoever has it may still end."""
+        with self._lock:
+            if self._store is store:
+                self._lost.append(store)
+                self._store = None
 
     def close(self) -> None:
         """Close the store if it was opened."""
         with self._lock:
             if self._store is not None:
-                self._store.close()
+                self._lost.append(self._store)
                 self._store = None
+            for store in self._lost:
+                store.close()
+            self._lost.clear()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,5 +1,6 @@
 """The HTTP edge at /v1: reads requests, calls one use case each, writes answers. It does not judge."""
 
+import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -44,9 +45,10 @@ from serving.order_body import order_body
 from serving.policy_watch import NoPolicyInForce
 from serving.problem_details import FieldError, ProblemError, invalid_body, not_found, pointer
 from serving.store.api_keys import Caller, Role
-from serving.store.errors import StoreUnavailable
+from serving.store.errors import CommitUnknown, StoreUnavailable
 from serving.store_access import StoreAccess
 
+LOG = logging.getLogger("bonitas.store")
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
 STATUS_OF: Mapping[type[RiskError], tuple[int, str, str | None]] = {
@@ -123,6 +125,7 @@ class ScoreApi:
                 ProblemError: _problem,
                 RiskError: _domain_problem,
                 StoreUnavailable: _store_problem,
+                CommitUnknown: _unknown_outcome,
                 HTTPException: _http_problem,
             },
         )
@@ -307,6 +310,22 @@ async def _store_problem(_request: Request, error: Exception) -> Response:
         detail="nothing was changed; try again",
         headers={"Retry-After": "1"},
     ).response()
+
+
+def unknown_outcome() -> ProblemError:
+    """504: what was asked may have been done or not."""
+    return ProblemError(
+        504,
+        "The outcome is not known",
+        kind="outcome-unknown",
+        detail="it may have been done or not: the same request again, with the same Idempotency-Key, tells",
+        headers={"Retry-After": "1"},
+    )
+
+
+async def _unknown_outcome(_request: Request, error: Exception) -> Response:
+    LOG.error("commit_unknown", extra={"reason": str(error)})
+    return unknown_outcome().response()
 
 
 def _nothing_here(known: Sequence[Route]) -> Handler:

@@ -1,6 +1,7 @@
-"""Starts BentoML's HTTP server as a child process, waits until it is ready and ends it cleanly."""
+"""Starts BentoML's HTTP server as a child process, waits until it answers and ends it cleanly."""
 
 import http.client
+import json
 import os
 import signal
 import socket
@@ -16,13 +17,13 @@ from pathlib import Path
 from serving.settings import Settings
 
 SERVICE = "serving.service:CreditService"
-READY_WITHIN_SECONDS = 90.0
+UP_WITHIN_SECONDS = 90.0
 END_WITHIN_SECONDS = 15.0
 WORKER_LOOK_SECONDS = 1.0
 
 
 class ServerDidNotStart(Exception):
-    """The server ended, or did not become ready in time; the message says where its output is."""
+    """The server ended, or did not answer in time; the message says where its output is."""
 
 
 class RunningServer:
@@ -56,6 +57,27 @@ class RunningServer:
     def worker_process_id(self) -> int | None:
         """Of the worker, None where none was started."""
         return None if self._worker is None else self._worker.pid
+
+    def asked(self, path: str) -> tuple[int, bytes]:
+        """Status and body of a GET. Raises OSError, http.client.HTTPException."""
+        connection = http.client.HTTPConnection(self.host, self.port, timeout=2)
+        try:
+            connection.request("GET", path)
+            answer = connection.getresponse()
+            return answer.status, answer.read()
+        finally:
+            connection.close()
+
+    def missing_parts(self) -> list[str]:
+        """What the server needs to decide and has not, each as "code: reason"; empty where it can.
+
+        Of one of its processes: each looks for itself, a second or so apart. Raises OSError,
+        http.client.HTTPException.
+        """
+        status, body = self.asked("/readyz")
+        if status == 200:
+            return []
+        return [f"{part['code']}: {part['reason']}" for part in json.loads(body)["missing"]]
 
     def wait(self) -> int:
         """Block until the server ends by itself; its exit status. A worker that ends is started anew."""
@@ -101,7 +123,9 @@ def running_server(
     log_file: Path | None = None,
     with_worker: bool = False,
 ) -> Iterator[RunningServer]:
-    """A ready server for the time of the block. Raises ServerDidNotStart.
+    """A server that answers, for the time of the block. Raises ServerDidNotStart.
+
+    It may lack what it needs to decide: `RunningServer.missing_parts` tells.
 
     log_file: where its output goes, None for this process's own stderr.
     with_worker: also start the worker, which does all that happens after approval.
@@ -119,7 +143,7 @@ def running_server(
     )
     server = RunningServer(process, host=host, port=port, start_worker=start_worker if with_worker else None)
     try:
-        _wait_until_ready(process, server, log_file)
+        _wait_until_up(process, server, log_file)
         yield server
     finally:
         server.stop()
@@ -164,10 +188,25 @@ def serve(settings: Settings, *, port: int, host: str = "127.0.0.1", workers: in
             running_server(settings, port=port, host=host, workers=workers, with_worker=True) as server,
         ):
             sys.stderr.write(f"Bonitas answers at {server.url} (Ctrl-C ends it)\n")
+            _tell_what_is_missing(server)
             status = server.wait()
             raise ServerDidNotStart(f"the server ended with status {status}")
     except KeyboardInterrupt:
         return
+
+
+def _tell_what_is_missing(server: RunningServer) -> None:
+    try:
+        missing = server.missing_parts()
+    except (OSError, http.client.HTTPException) as problem:
+        sys.stderr.write(f"whether it can decide is not known: {problem}\n")
+        return
+    if missing:
+        reasons = "".join(f"\n  {part}" for part in missing)
+        sys.stderr.write(
+            f"but it CANNOT DECIDE now, and answers checkouts `unavailable` until it can:{reasons}\n"
+            f"{server.url}/readyz tells when it can\n"
+        )
 
 
 @contextmanager
@@ -223,26 +262,20 @@ def _environ(settings: Settings, workers: int) -> dict[str, str]:
     }
 
 
-def _wait_until_ready(process: subprocess.Popen[bytes], server: RunningServer, log_file: Path | None) -> None:
+def _wait_until_up(process: subprocess.Popen[bytes], server: RunningServer, log_file: Path | None) -> None:
     where = f"its output is in {log_file}" if log_file is not None else "see its output above"
-    deadline = time.monotonic() + READY_WITHIN_SECONDS
+    deadline = time.monotonic() + UP_WITHIN_SECONDS
     while time.monotonic() < deadline:
         if process.poll() is not None:
             raise ServerDidNotStart(f"the server ended with status {process.returncode}; {where}")
-        if _is_ready(server):
+        if _is_up(server):
             return
         time.sleep(0.1)
-    raise ServerDidNotStart(f"the server was not ready within {READY_WITHIN_SECONDS:.0f} s; {where}")
+    raise ServerDidNotStart(f"the server did not answer within {UP_WITHIN_SECONDS:.0f} s; {where}")
 
 
-def _is_ready(server: RunningServer) -> bool:
-    connection = http.client.HTTPConnection(server.host, server.port, timeout=2)
+def _is_up(server: RunningServer) -> bool:
     try:
-        connection.request("GET", "/readyz")
-        return connection.getresponse().status == 200
-    except OSError:
+        return server.asked("/livez")[0] == 200
+    except (OSError, http.client.HTTPException):
         return False
-    except http.client.HTTPException:
-        return False
-    finally:
-        connection.close()

@@ -20,9 +20,12 @@ from serving.observability import MODEL_NOT_USABLE, POLICY_NOT_USABLE, log_as_js
 from serving.policy_activation import PolicyFile
 from serving.policy_watch import PolicyWatch
 from serving.problem_details import ProblemError
+from serving.readiness import Readiness, StoreWatch
+from serving.request_patience import SERVER_TIMEOUT_S, PatientRequests
 from serving.request_scope import StoreDoor, scope_from_settings
-from serving.score_app import ScoreApi, problem_of
+from serving.score_app import ScoreApi, problem_of, unknown_outcome
 from serving.settings import Settings
+from serving.store.errors import CommitUnknown
 from serving.store.store import now_ms
 from serving.store_access import StoreAccess
 from serving.store_metrics import store_metrics
@@ -31,6 +34,7 @@ SETTINGS = Settings.from_env(os.environ)
 POSTGRESQL_THREADS = 8
 
 ACCESS = StoreAccess()
+READINESS = Readiness()
 API = ScoreApi(ACCESS)
 APP = API.app()
 
@@ -68,7 +72,7 @@ if SETTINGS.benchmark:
 @bentoml.service(
     name="bonitas",
     workers=SETTINGS.workers,
-    traffic={"timeout": 5},
+    traffic={"timeout": SERVER_TIMEOUT_S},
     logging={"access": {"enabled": False}},
     metrics={"enabled": False},
     tracing={"excluded_urls": "v1/.*,stop/.*,console/.*"},
@@ -93,6 +97,8 @@ class CreditService:
             now_ms=now_ms,
             on_look=lambda problem: POLICY_NOT_USABLE.set(problem is not None),
         )
+        self._store_watch = StoreWatch(door)
+        self._store_watch.start()
         self._watch.start()
         self._order_risk_watch.start()
         self._policies.start()
@@ -104,6 +110,11 @@ class CreditService:
             scope,
             threads=POSTGRESQL_THREADS if is_postgresql else 0,
             policy_now=lambda: self._policies.in_force,
+        )
+        READINESS.start(
+            self._store_watch,
+            policy_now=lambda: self._policies.in_force,
+            model_now=lambda: self._watch.in_force,
         )
         _quiet_collector()
 
@@ -122,12 +133,15 @@ class CreditService:
             problem = problem_of(error)
         except ProblemError as error:
             problem = error
+        except CommitUnknown:
+            problem = unknown_outcome()
         ctx.response.status_code = problem.status
         return msgspec.json.decode(problem.response().body, type=dict[str, Any])
 
     @bentoml.on_shutdown  # type: ignore[untyped-decorator]  # as above
     def end(self) -> None:
         """Finish what was begun, stop polling and close the store."""
+        self._store_watch.stop()
         self._watch.stop()
         self._order_risk_watch.stop()
         self._policies.stop()
@@ -136,17 +150,25 @@ class CreditService:
             ACCESS.scope.door.close()
 
 
-class _OwnFrontPage:
-    """Send a browser that asks for `/` to the console: BentoML's page there loads scripts from elsewhere."""
+class _OwnPages:
+    """Answers two paths in BentoML's stead.
+
+    `/` leads to the console, because BentoML's page there loads scripts from elsewhere. `/readyz` tells
+    whether this process can decide; BentoML's says only that it runs, as `/livez` does.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["path"] == "/":
+        path = scope["path"] if scope["type"] == "http" else None
+        if path == "/":
             await RedirectResponse("/console/")(scope, receive, send)
+        elif path == "/readyz" and scope["method"] in {"GET", "HEAD"}:
+            await READINESS.response()(scope, receive, send)
         else:
             await self._app(scope, receive, send)
 
 
-CreditService.add_asgi_middleware(_OwnFrontPage)  # type: ignore[attr-defined]  # BentoML has no types
+CreditService.add_asgi_middleware(_OwnPages)  # type: ignore[attr-defined]  # BentoML has no types
+CreditService.add_asgi_middleware(PatientRequests)  # type: ignore[attr-defined]  # as above

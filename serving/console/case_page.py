@@ -12,7 +12,6 @@ from serving.case_scope import CaseScope
 from serving.console import case_words
 from serving.console.link_picture import link_picture
 from serving.console.page_request import DECIDING, ConsoleRoute, PageRequest
-from serving.console.slow_reads import read_beside
 from serving.domain.errors import RiskError
 from serving.domain.investigation import (
     MAXIMUM_QUESTION_CHARACTERS,
@@ -50,7 +49,7 @@ def _case_id(page: PageRequest) -> str:
 
 async def _dossier(page: PageRequest) -> CaseDossier:
     case_id = _case_id(page)
-    return await read_beside(
+    return await page.access.read_beside(
         lambda: case_dossier(page.scope.cases, case_id, reviewer=page.user.name, role=page.user.role.value)
     )
 

@@ -44,7 +44,7 @@ from serving.problem_details import ProblemError
 from serving.request_scope import RequestScope
 from serving.score_app import problem_of
 from serving.store import console_users
-from serving.store.errors import StoreUnavailable
+from serving.store.errors import CommitUnknown, StoreError, StoreUnavailable
 from serving.store_access import StoreAccess
 
 LOG = logging.getLogger("bonitas.console")
@@ -125,6 +125,7 @@ class _Console:
                 ProblemError: _error_answer,
                 RiskError: _error_answer,
                 StoreUnavailable: _error_answer,
+                CommitUnknown: _error_answer,
                 Exception: _failure,
             },
         )
@@ -199,7 +200,14 @@ class _Console:
                 if was_read or next_notice is not None:
                     console_users.set_notice(tx, secret=secret, notice=next_notice)
 
-        await self._access.write(work)
+        if next_notice is None:
+            await self._access.write_if_free(work)
+            return
+        try:
+            await self._access.write(work)
+        except StoreError:
+            # What the notice tells of was done; to say now that nothing was changed would be wrong.
+            LOG.warning("console_notice_lost", exc_info=True)
 
     def _navigation(self, request: Request, user: SignedInUser) -> tuple[NavigationEntry, ...]:
         path = route_path(request)
@@ -499,6 +507,9 @@ def _told(error: Exception) -> tuple[int, str, str | None, dict[str, str]]:
         return 503, "No policy is in force", "Nothing was changed. Try again.", {"Retry-After": "1"}
     if isinstance(error, StoreUnavailable):
         return 503, "The store is unavailable", "Nothing was changed. Try again.", {"Retry-After": "1"}
+    if isinstance(error, CommitUnknown):
+        detail = "The database did not say whether it kept the change. Reload the page and look."
+        return 504, "The outcome is not known", detail, {}
     if isinstance(error, HTTPException):
         phrase = HTTPStatus(error.status_code).phrase
         detail = None if error.detail == phrase else error.detail

@@ -19,7 +19,6 @@ from features.feature_sets import FEATURE_SETS
 from features.model_columns import ModelColumn, columns_of
 from serving.console.locale_forms import Locale
 from serving.console.page_request import ConsoleRoute, PageRequest
-from serving.console.slow_reads import read_beside
 from serving.domain.console_user import ConsoleRole
 from serving.domain.decision import Outcome
 from serving.domain.errors import UnknownDecision
@@ -155,14 +154,13 @@ async def search_page(page: PageRequest) -> Response:
     wanted = None if form.mistake else _filter(form, page)
     found = None
     if wanted is not None:
-        store = page.scope.store
         before = form.before or None
 
         def find() -> Any:
-            with store.reading() as tx:
+            with page.scope.store.reading() as tx:
                 return find_decisions(tx, wanted, before=before, limit=PAGE_SIZE)
 
-        found = await read_beside(find)
+        found = await page.access.read_beside(find)
     return page.render(
         "decisions.html",
         status=422 if form.mistake else 200,
@@ -228,9 +226,9 @@ async def decision_page(page: PageRequest) -> Response:
 async def replay_page(page: PageRequest) -> Response:
     """The decision, computed again beside the running decisions."""
     logged = await _logged(page)
-    store, registry = page.scope.store, page.scope.watch.registry
+    registry = page.scope.watch.registry
     try:
-        result = await read_beside(lambda: replay(store, registry, logged.decision_id))
+        result = await page.access.read_beside(lambda: replay(page.scope.store, registry, logged.decision_id))
     except UnknownDecision as problem:
         # The decision is there, so it is its policy that was not kept.
         return await _shown(page, logged, ShownReplay(is_identical=False, problem=str(problem)))
@@ -246,10 +244,9 @@ async def _logged(page: PageRequest) -> LoggedDecision:
     decision_id = page.request.path_params["decision_id"]
     logged = None
     if _cleaned(decision_id) == decision_id:
-        store = page.scope.store
 
         def read() -> LoggedDecision | None:
-            with store.reading() as tx:
+            with page.scope.store.reading() as tx:
                 return decision_of(tx, decision_id)
 
         logged = await page.access.read(read)
@@ -402,7 +399,7 @@ async def _model(page: PageRequest, name: str, version: str) -> ReplayModel:
     if in_force is not None and (in_force.name, in_force.version) == (name, version):
         return in_force
     registry = page.scope.watch.registry
-    return await read_beside(lambda: _earlier_model(registry, name, version))
+    return await page.access.read_beside(lambda: _earlier_model(registry, name, version))
 
 
 @lru_cache(maxsize=4)

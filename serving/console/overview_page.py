@@ -9,7 +9,6 @@ from starlette.responses import Response
 from serving.console.charts import Chart, ChartPoint, column_chart, row_chart
 from serving.console.locale_forms import Locale
 from serving.console.page_request import ConsoleRoute, PageRequest
-from serving.console.slow_reads import read_beside
 from serving.domain.console_user import ConsoleRole
 from serving.domain.merchant_texts import local_date
 from serving.flow_overview import MEANINGS, WINDOW_DAYS, Figure, FlowFigures, Overview, overview
@@ -90,8 +89,8 @@ def _amounts(figures: FlowFigures, locale: Locale) -> str:
 
 async def overview_page(page: PageRequest) -> Response:
     """Today's figures, and charts and tables of the last thirty days."""
-    store, policy, now_ms = page.scope.store, page.scope.policy, page.locale.now_ms
-    shown = await read_beside(lambda: overview(store, policy, now_ms))
+    policy, now_ms = page.scope.policy, page.locale.now_ms
+    shown = await page.access.read_beside(lambda: overview(page.scope.store, policy, now_ms))
     locale = page.locale
     return page.render(
         "overview.html",

@@ -10,7 +10,6 @@ from serving.case_review import CaseMoved, claim_next
 from serving.case_scope import CaseScope
 from serving.console import case_words
 from serving.console.page_request import DECIDING, ConsoleRoute, PageRequest
-from serving.console.slow_reads import read_beside
 from serving.domain.review_case import CaseOrigin, CaseState
 from serving.store.case_queue import StoredCase
 from serving.store.case_search import (
@@ -167,7 +166,7 @@ async def show_counts(page: PageRequest) -> Response:
 
 async def _shown(page: PageRequest, template: str) -> Response:
     query = QueueQuery.read(page)
-    view = await read_beside(lambda: _view(page.scope.cases, query))
+    view = await page.access.read_beside(lambda: _view(page.scope.cases, query))
     return page.render(template, **_values(page, query, view))
 
 

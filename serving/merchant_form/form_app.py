@@ -31,7 +31,7 @@ from serving.stop_requesting import (
     UnknownStopRequest,
     answer,
 )
-from serving.store.errors import StoreUnavailable
+from serving.store.errors import CommitUnknown, StoreUnavailable
 from serving.store_access import StoreAccess
 
 MAXIMUM_BODY_BYTES = 16 * 1024
@@ -64,6 +64,8 @@ _PROBLEM_OF: Mapping[type[Exception], _Problem] = {
     UnknownStopRequest: _NOTHING_HERE,
     LinkExpired: _EXPIRED,
     StoreUnavailable: _TRY_AGAIN,
+    # The same answer again is harmless where this one was kept.
+    CommitUnknown: _TRY_AGAIN,
     ProblemError: _TRY_AGAIN,
     FormUnreadable: _UNREADABLE,
     Exception: _BROKEN,
@@ -207,7 +209,8 @@ def _problem_of(error: Exception) -> _Problem:
         return error.problem
     if isinstance(error, HTTPException):
         return _PROBLEM_OF_STATUS.get(error.status_code, _BROKEN)
-    return _PROBLEM_OF.get(type(error), _BROKEN)
+    # By the nearest class: a store that is locked is one that is unavailable.
+    return next(_PROBLEM_OF[kind] for kind in type(error).__mro__ if kind in _PROBLEM_OF)
 
 
 def _refuse_other_sites(request: Request, public_url: str) -> None:

@@ -6,7 +6,19 @@ class StoreError(Exception):
 
 
 class StoreUnavailable(StoreError):
-    """The database cannot be reached, read or written right now."""
+    """The database cannot be reached, read or written right now; of the transaction nothing was kept."""
+
+
+class StoreBusy(StoreUnavailable):
+    """Another process or transaction holds a lock; the same again may succeed once it has gone."""
+
+
+class StoreLost(StoreUnavailable):
+    """The file of the store is gone, or another one lies in its place: what is open is not the store."""
+
+
+class CommitUnknown(StoreError):
+    """The connection broke during a commit: nobody can say whether the transaction was kept."""
 
 
 class TooManyAccountsOfOnePerson(StoreUnavailable):
