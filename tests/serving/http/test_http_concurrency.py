@@ -1,17 +1,23 @@
 import json
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
 from dataclasses import replace
-from pathlib import Path
+from typing import Any
 
+import httpx
+import psycopg
 import pytest
 
 from serving.server import running_server
 from serving.settings import Settings
-from tests.builders import a_document_hmac
+from serving.store.store import now_ms
+from tests.builders import a_document_hmac, a_merchant
 from tests.serving.conftest import fresh_postgresql_url
-from tests.serving.http.conftest import Shop, free_port, opened, order_body, prepared
+from tests.serving.http.conftest import Shop, as_event, free_port, opened, order_body, prepared
 
 CLIENT = """
 import http.client, json, sys
@@ -26,12 +32,15 @@ print(json.dumps(outcomes))
 """
 
 
-@pytest.fixture
-def postgresql_shop(shop: Shop, settings: Settings, postgresql_server: str, tmp_path: Path) -> Iterator[Shop]:
+@pytest.fixture(scope="module")
+def postgresql_shop(
+    shop: Shop, settings: Settings, postgresql_server: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Shop]:
     """A second server on PostgreSQL with two worker processes and the same model registry."""
-    own = replace(settings, database_url=fresh_postgresql_url(postgresql_server), home=tmp_path, workers=2)
+    home = tmp_path_factory.mktemp("postgresql-home")
+    own = replace(settings, database_url=fresh_postgresql_url(postgresql_server), home=home, workers=2)
     keys = prepared(own)
-    with running_server(own, port=free_port(), workers=2, log_file=tmp_path / "server.log") as server:
+    with running_server(own, port=free_port(), workers=2, log_file=home / "server.log") as server:
         opened_shop = opened(server, own, keys)
         yield opened_shop
         opened_shop.client.close()
@@ -91,3 +100,120 @@ def test_of_fifty_concurrent_orders_exactly_ten_are_approved_by_two_workers_on_p
 ) -> None:
     outcomes = fifty_concurrent_orders(postgresql_shop)
     assert (outcomes.count("approved"), outcomes.count("declined")) == (10, 40)
+
+
+def connected(shop: Shop) -> sqlite3.Connection:
+    return sqlite3.connect(shop.settings.database_url.removeprefix("sqlite:///"), isolation_level=None)
+
+
+@contextmanager
+def lock_of_the_writer(shop: Shop) -> Iterator[sqlite3.Connection]:
+    """Another process (this one) that writes; its rollback ends that."""
+    with closing(connected(shop)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        yield other
+
+
+def rows_of_every_table(shop: Shop) -> dict[str, int]:
+    with closing(connected(shop)) as reader:
+        tables = reader.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
+        return {name: reader.execute(f"SELECT COUNT(*) FROM {name}").fetchone()[0] for (name,) in tables}
+
+
+def missing_parts(shop: Shop) -> list[str]:
+    answer = shop.client.get("/readyz")
+    assert answer.status_code == (503 if "missing" in answer.json() else 200)
+    return [part["code"] for part in answer.json().get("missing", [])]
+
+
+def wait_until_missing(shop: Shop, codes: list[str]) -> None:
+    while missing_parts(shop) != codes:
+        pass
+
+
+def test_an_order_that_meets_a_lock_is_decided_when_it_goes_and_nobody_else_waits(shop: Shop) -> None:
+    shop.customer("patient")
+    with ThreadPoolExecutor(1) as checkout, lock_of_the_writer(shop) as other:
+        answer = checkout.submit(shop.score, "o-patient", "patient")
+        assert shop.client.get("/livez").status_code == 200
+        assert shop.get("/v1/orders/o-patient").status_code == 404
+        assert shop.post("/v1/precheck", order_body("o-other", "patient")).json()["outcome"] == "approved"
+        assert not answer.done()
+        other.execute("ROLLBACK")
+        assert answer.result()["outcome"] == "approved"
+
+
+def test_under_a_lock_that_stays_all_are_told_in_time_nothing_is_kept_and_afterwards_all_is_well(
+    shop: Shop,
+) -> None:
+    shop.customer("unlucky")
+    shop.score("o-standing", "unlucky")
+    event = as_event("merchants", a_merchant("m-late", event_id="merchant-late", at=now_ms() - 1000))
+    body = order_body("o-unlucky", "unlucky")
+    before = rows_of_every_table(shop)
+    with ThreadPoolExecutor(4) as clients, lock_of_the_writer(shop):
+        score = clients.submit(shop.post, "/v1/score", body, Idempotency_Key="unlucky")
+        others = [
+            clients.submit(shop.post, "/v1/events", event),
+            clients.submit(shop.post, "/v1/orders/o-standing/confirm", Idempotency_Key="unlucky-too"),
+            clients.submit(shop.post, "/v1/orders/o-standing/cancel"),
+        ]
+        answer: dict[str, Any] = score.result().json()
+        assert (score.result().status_code, answer["outcome"]) == (200, "unavailable")
+        assert (answer["reasons"][0]["code"], answer["decision_id"]) == ("no_store", None)
+        for other in others:
+            assert other.result().status_code == 503
+            assert other.result().headers["retry-after"] == "1"
+            assert other.result().json()["type"] == "urn:bonitas:problem:store-unavailable"
+        wait_until_missing(shop, ["no_store"])
+        assert shop.client.get("/livez").status_code == 200
+    assert shop.post("/v1/score", order_body("o-next", "unlucky")).json()["outcome"] == "approved"
+    wait_until_missing(shop, [])
+    after = rows_of_every_table(shop)
+    # One order was decided, the one after the lock; whatever waited has left nothing anywhere.
+    of_one_decision = dict.fromkeys(("decisions", "reservations", "ledger_events", "outbox"), 1)
+    after = rows_of_every_table(shop)
+    assert {
+        name: after[name] - rows for name, rows in before.items() if after[name] != rows
+    } == of_one_decision
+    assert shop.get("/v1/orders/o-unlucky").status_code == 404
+    assert shop.get("/v1/orders/o-standing").json()["state"] == "reserved"
+    again = shop.post("/v1/score", body, Idempotency_Key="unlucky").json()
+    assert (again["order_id"], again["outcome"]) == ("o-unlucky", "approved")
+
+
+def test_an_order_whose_client_hung_up_during_a_lock_is_never_decided(shop: Shop) -> None:
+    shop.customer("hasty")
+    with lock_of_the_writer(shop):
+        with pytest.raises(httpx.ReadTimeout):
+            httpx.post(
+                f"{shop.server.url}/v1/score",
+                json=order_body("o-hasty", "hasty"),
+                headers={"Authorization": f"Bearer {shop.checkout_key}"},
+                timeout=0.2,
+            )
+        for _ in range(3):
+            assert shop.client.get("/livez").status_code == 200
+    assert shop.score("o-after-hasty", "hasty")["outcome"] == "approved"
+    assert shop.get("/v1/orders/o-hasty").status_code == 404
+
+
+@pytest.mark.postgresql
+def test_on_postgresql_those_who_wait_for_a_hung_customer_hold_up_no_other(postgresql_shop: Shop) -> None:
+    shop = postgresql_shop
+    for customer in ("hung", "free"):
+        shop.customer(customer)
+    with (
+        ThreadPoolExecutor(30) as checkouts,
+        psycopg.connect(shop.settings.database_url) as other,
+    ):
+        other.execute("SELECT pg_advisory_xact_lock(hashtextextended('hung', 0))")
+        waiting = [checkouts.submit(shop.score, f"o-hung-{n}", "hung") for n in range(30)]
+        assert shop.score("o-free", "free")["outcome"] == "approved"
+        assert not any(answer.done() for answer in waiting)
+        assert {answer.result()["outcome"] for answer in waiting} == {"unavailable"}
+        other.rollback()
+        for table in ("decisions", "reservations"):
+            kept = other.execute(f"SELECT order_id FROM {table} WHERE customer_id IN ('hung', 'free')")
+            assert kept.fetchall() == [("o-free",)]
+    assert shop.score("o-hung-0", "hung")["outcome"] == "approved"

@@ -2,6 +2,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 
 from serving.server import running_server
@@ -33,6 +34,8 @@ def bare_shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
 def test_without_a_model_nobody_is_judged_but_a_minor_is_declined_until_a_champion_appears(
     bare_shop: Shop, tmp_path: Path
 ) -> None:
+    assert missing_parts(bare_shop.client) == ["no_model"]
+    assert bare_shop.client.get("/livez").status_code == 200
     bare_shop.customer("adult")
     bare_shop.customer("minor", birth_date="2020-01-01")
     answer = bare_shop.post("/v1/score", order_body("o-a", "adult"), Idempotency_Key="k").json()
@@ -62,6 +65,7 @@ def test_without_a_model_nobody_is_judged_but_a_minor_is_declined_until_a_champi
     approved = bare_shop.post("/v1/score", order_body("o-a", "adult"), Idempotency_Key="k").json()
     assert approved["outcome"] == "approved"
     assert approved["model"]["version"] == "2"
+    assert missing_parts(bare_shop.client) == []
     assert 'bonitas_model_not_usable{model="invoice-eligibility"} 0.0' in metrics(bare_shop)
 
 
@@ -77,16 +81,62 @@ def eventually(found: Callable[[], bool]) -> None:
         time.sleep(0.1)
 
 
-def test_without_a_store_the_answer_is_unavailable_and_other_endpoints_say_so(tmp_path: Path) -> None:
-    settings = Settings.from_env(
-        {"BONITAS_HOME": str(tmp_path), "BONITAS_DATABASE_URL": f"sqlite:///{tmp_path}/nowhere/x.db"}
-    )
-    with running_server(settings, port=free_port(), log_file=tmp_path / "server.log") as server:
-        import httpx
+def missing_parts(client: httpx.Client) -> list[str]:
+    """What the server says that it lacks to decide."""
+    answer = client.get("/readyz")
+    if answer.status_code == 200:
+        return []
+    assert answer.status_code == 503
+    assert answer.headers["content-type"] == "application/problem+json"
+    document = answer.json()
+    assert document["type"] == "urn:bonitas:problem:not-ready"
+    assert all(part["reason"] for part in document["missing"])
+    return [part["code"] for part in document["missing"]]
 
-        with httpx.Client(base_url=server.url, headers={"Authorization": "Bearer any"}) as client:
-            answer = client.post("/v1/score", json=order_body("o", "c"))
-            assert (answer.status_code, answer.json()["outcome"]) == (200, "unavailable")
-            assert answer.json()["reasons"][0]["code"] == "no_store"
-            assert client.post("/v1/score", json={}).status_code == 422
-            assert client.get("/v1/orders/o").status_code == 503
+
+def wait_until_missing(client: httpx.Client, codes: list[str]) -> None:
+    while missing_parts(client) != codes:
+        time.sleep(0.02)
+
+
+def test_without_a_store_the_answer_is_unavailable_until_there_is_one_and_again_when_it_is_gone(
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "store" / "x.db"
+    settings = Settings.from_env(
+        {
+            "BONITAS_HOME": str(tmp_path),
+            "BONITAS_DATABASE_URL": f"sqlite:///{file}",
+            "BONITAS_MODEL_POLL_SECONDS": "0.2",
+        }
+    )
+    with (
+        running_server(settings, port=free_port(), log_file=tmp_path / "server.log") as server,
+        httpx.Client(base_url=server.url, headers={"Authorization": "Bearer any"}) as client,
+    ):
+        assert missing_parts(client) == ["no_store", "no_policy", "no_model"]
+        assert [part.split(":")[0] for part in server.missing_parts()] == missing_parts(client)
+        assert reason_of(client) == "no_store"
+        assert client.post("/v1/score", json={}).status_code == 422
+        assert client.get("/v1/orders/o").status_code == 503
+
+        file.parent.mkdir()
+        key = prepared(settings)[0]
+        client.headers["Authorization"] = f"Bearer {key}"
+        wait_until_missing(client, ["no_model"])
+        assert client.get("/v1/orders/o").status_code == 404
+
+        # What was moved away is not the store any more, though SQLite would go on writing to it.
+        moved = file.parent.rename(tmp_path / "moved")
+        wait_until_missing(client, ["no_store", "no_model"])
+        assert client.get("/v1/orders/o").status_code == 503
+        assert reason_of(client) == "no_store"
+        moved.rename(file.parent)
+        wait_until_missing(client, ["no_model"])
+        assert client.get("/v1/orders/o").status_code == 404
+
+
+def reason_of(client: httpx.Client) -> str:
+    answer = client.post("/v1/score", json=order_body("o", "c"))
+    assert (answer.status_code, answer.json()["outcome"]) == (200, "unavailable")
+    return str(answer.json()["reasons"][0]["code"])
