@@ -1,6 +1,7 @@
 """The store on SQLite and on a real PostgreSQL: ledger, clocks, reservations, keys, policies."""
 
 import multiprocessing
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,12 +10,15 @@ import pytest
 
 from data_contracts.ledger_contracts import CONTRACTS
 from data_contracts.row_check import Rule
+from serving.lock_line import LONGEST_PAUSE_S
+from serving.store import loading
 from serving.store.api_keys import caller_of, create_key, revoke_key
 from serving.store.decision_log import LoggedDecision, append_decision, decision_of, decisions_about
 from serving.store.errors import (
     ApiKeyError,
     PolicyVersionReused,
     ReservationConflict,
+    StoreLost,
     StoreNotMigrated,
     StoreUnavailable,
 )
@@ -32,7 +36,7 @@ from serving.store.reservations import (
     reserve,
     reserved_cents,
 )
-from serving.store.store import Store, open_store
+from serving.store.store import IN_REQUESTS, Store, open_store
 from tests.builders import (
     DAY,
     Row,
@@ -344,6 +348,29 @@ def test_a_folder_loads_once_and_repeats_harmlessly_and_comes_back_the_same(
     assert sum(third.repeated.values()) == 5
 
 
+def test_between_two_long_transactions_of_a_load_a_service_gets_in(
+    store: Store, database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loading, "ROWS_PER_TRANSACTION", 1)
+    monkeypatch.setattr(loading, "LONG_TRANSACTION_S", 0.0)
+    service = open_store(database_url, IN_REQUESTS)
+    pauses: list[float] = []
+
+    def meanwhile(seconds: float) -> None:
+        pauses.append(seconds)
+        append_row(service, "merchants", a_merchant(f"m{len(pauses)}", at=T0, event_id=f"m{len(pauses)}"))
+
+    monkeypatch.setattr(loading.time, "sleep", meanwhile)
+    rows = [a_customer(f"c{n}", event_id=f"c{n}", at=T0) for n in range(3)]
+    load_folder(store, write_ledger(tmp_path / "book", {"customers": rows}), now_ms=NOW)
+    service.close()
+    assert len(pauses) == 3
+    assert min(pauses) > LONGEST_PAUSE_S, "a service looks at least once in it"
+    with store.reading() as tx:
+        merchants = tx.execute("SELECT COUNT(*) FROM ledger_events WHERE contract = 'merchants'")
+    assert merchants == [(3,)]
+
+
 def test_a_folder_with_other_content_or_rows_from_the_future_is_refused_row_by_row(
     store: Store, tmp_path: Path
 ) -> None:
@@ -558,6 +585,28 @@ def test_a_missing_database_is_a_clear_error(tmp_path: Path) -> None:
         open_store(f"sqlite:///{tmp_path / 'none.db'}")
     with pytest.raises(StoreUnavailable):
         open_store("postgresql://nobody@127.0.0.1:1/none")
+
+
+def test_a_store_whose_file_is_gone_is_lost_and_no_empty_one_is_made_in_its_place(tmp_path: Path) -> None:
+    file = tmp_path / "bonitas.db"
+    migrate(f"sqlite:///{file}")
+    opened = open_store(f"sqlite:///{file}")
+    opened.check()
+    file.rename(tmp_path / "moved.db")
+    with pytest.raises(StoreLost, match="cannot be found"):
+        opened.check()
+    with ThreadPoolExecutor(1) as another, pytest.raises(StoreUnavailable):
+        another.submit(held_count_in, opened).result()
+    assert not file.exists()
+    file.touch()
+    with pytest.raises(StoreLost, match="another file"):
+        opened.check()
+    opened.close()
+
+
+def held_count_in(store: Store) -> int:
+    with store.reading() as tx:
+        return held_count(tx)
 
 
 def test_a_file_that_is_no_database_makes_the_store_unavailable(tmp_path: Path) -> None:
