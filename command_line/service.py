@@ -16,6 +16,9 @@ def serve(port: int, host: str, workers: int) -> None:
     The policy in force is the store's (`bonitas policy history`). Only a store without one takes the file of
     $BONITAS_POLICY, or the policy that comes with the code. A model whose champion cannot decide, after an
     upgrade say, is named with the command that mends it.
+
+    Without a model, a policy or the store checkouts are answered `unavailable`; GET /readyz names what is
+    missing.
     """
     from serving.server import ServerDidNotStart
     from serving.server import serve as serve_until_interrupted

@@ -39,6 +39,9 @@ class LockLine:
             await patience.wait(turn)
         finally:
             self._waiting.pop(turn, None)
+            if not self._waiting and self._next_look is not None:
+                self._next_look.cancel()
+                self._next_look = None
 
     def _look(self) -> None:
         self._next_look = None

@@ -281,7 +281,9 @@ _PROBLEMS = {
     413: "the body is too large",
     415: "the body is not application/json",
     422: "the body is malformed, each bad field is named; or the Idempotency-Key came with another body",
-    503: "the store did not answer; nothing was changed",
+    503: "the store did not answer, or was locked for too long; nothing was changed, now or later",
+    504: "the outcome is not known, or the body came too slowly; the same request again, with the same "
+    "Idempotency-Key, tells what was done",
 }
 
 
@@ -330,6 +332,8 @@ def _operation(
             },
         },
     }
+    # The server that gives up on a request says so in its own form.
+    operation["responses"]["504"]["content"]["application/json"] = {"schema": _object({"error": _TEXT})}
     if body is not None:
         operation["requestBody"] = {
             "required": body_required,

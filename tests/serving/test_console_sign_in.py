@@ -3,6 +3,7 @@ import re
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 
 import pytest
 from click.testing import CliRunner, Result
@@ -22,6 +23,7 @@ from serving.domain.console_user import (
     UserInvalid,
 )
 from serving.store.store import Store
+from tests.serving.conftest import written_by_another
 from tests.serving.console_browser import MINUTE, ORIGIN, PASSWORD, START, Browser, ConsoleServer
 
 NAME = "kim.larsen"
@@ -465,6 +467,45 @@ def test_without_its_store_the_console_says_so(
     assert answer.status_code == 503
     assert answer.headers["retry-after"] == "1"
     assert "The store is unavailable" in answer.text
+
+
+def test_while_another_process_writes_pages_are_shown_at_once_and_changes_are_told_as_not_done(
+    server: ConsoleServer, browser: Browser, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    browser.sign_in(NAME)
+    token = browser.token()
+    server.clock.now += 2 * MINUTE
+    before = server.rows()
+    with written_by_another(database_url, "console_sessions"):
+        # Its use of the session is due to be noted, and not worth a wait.
+        assert browser.get("/").status_code == 200
+        monkeypatch.setattr("serving.request_patience.LOCK_WAIT_S", 0.1)
+        refused = browser.post("/sign-out", token=token)
+        assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
+        assert "Nothing was changed." in refused.text
+    assert server.rows() == before
+    assert browser.get("/").status_code == 200
+
+
+def test_what_was_done_is_not_told_as_undone_where_its_notice_cannot_be_kept(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("serving.request_patience.LOCK_WAIT_S", 0.1)
+    with ExitStack() as locks:
+
+        async def done_before_a_lock(page: PageRequest) -> Response:
+            locks.enter_context(written_by_another(database_url, "console_sessions"))
+            return page.redirect("/", notice="Done")
+
+        routes = (
+            *ROUTES,
+            ConsoleRoute(path="/do", method="POST", roles=EVERYONE, page=done_before_a_lock),
+        )
+        with ConsoleServer(database_url, routes=routes) as server:
+            browser = server.signed_in(ConsoleRole.FRAUD)
+            assert browser.post("/do").headers["location"] == "/console/"
+            locks.close()
+            assert "Done" not in browser.get("/").text
 
 
 def test_the_command_line_prints_a_password_that_it_makes_and_none_that_it_is_given(

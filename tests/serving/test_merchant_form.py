@@ -65,6 +65,7 @@ from serving.store.tables import metadata
 from serving.store_access import StoreAccess
 from tests.builders import DAY, Row, a_merchant
 from tests.serving.case_desk import HOUR, START, CaseDesk
+from tests.serving.conftest import written_by_another
 from tests.serving.shadow_desk import KnownModels
 
 FORM = "application/x-www-form-urlencoded"
@@ -760,6 +761,21 @@ def test_without_a_store_the_merchant_is_asked_to_try_again(
             shown = checked_page(response).all("main")[0].text
             assert merchant_text("error.try_again", language) in shown
     site.access.scope = scope
+
+
+def test_while_another_process_writes_the_form_is_shown_and_its_answer_is_to_be_sent_again(
+    site: Site, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert site.token
+    before = site.everything()
+    with written_by_another(database_url, "stop_requests"):
+        assert site.get().status_code == 200
+        monkeypatch.setattr("serving.request_patience.LOCK_WAIT_S", 0.1)
+        response = site.post(TRACKED)
+        assert response.status_code == 503
+        assert merchant_text("error.try_again", "en") in checked_page(response).all("main")[0].text
+    assert site.everything() == before
+    assert site.post(TRACKED).status_code == 303
 
 
 def test_a_mistake_of_ours_is_a_page_too(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -295,6 +295,7 @@ def test_bentoml_s_own_client_gets_the_same_answer(shop: Shop) -> None:
 def test_the_service_publishes_its_contract_its_health_and_its_metrics(shop: Shop) -> None:
     document = shop.client.get("/v1/openapi.json").json()
     assert document["openapi"].startswith("3.1")
+    assert {"503", "504"} <= set(document["paths"]["/v1/score"]["post"]["responses"])
     assert "/v1/score" in document["paths"]
     assert "amount_cents" in json.dumps(document["components"]["schemas"]["event_invoices"])
     assert shop.client.get("/livez").status_code == 200
