@@ -8,7 +8,7 @@ from serving.store.errors import StoreBusy
 
 FIRST_PAUSE_S = 0.001
 LONGEST_PAUSE_S = 0.025
-CALLED_AT_ONCE = 16
+CALLED_AT_ONCE = 8
 """So many begin in one turn of the event loop; others are answered between two turns."""
 
 
