@@ -98,9 +98,7 @@ def score(
     """
     row = order.row
     customer_id, order_id = row["customer_id"], row["order_id"]
-    request = ""
-    if idempotency_key is not None:
-        request = fingerprint("POST /v1/score", {"order": row, "language": order.language})
+    request = "" if idempotency_key is None else _fingerprint(order)
     locked = frozenset({customer_id})
     while True:
         try:
@@ -123,6 +121,22 @@ def score(
             return CheckoutAnswer(document=nothing.answer)
         else:
             return CheckoutAnswer(document=answer)
+
+
+def answered_before(
+    scope: RequestScope, order: OrderBody, *, caller: Caller, idempotency_key: str
+) -> CheckoutAnswer | None:
+    """What `score` answered under this key, None where nothing; only reads.
+
+    Raises StoreUnavailable, IdempotencyConflict.
+    """
+    with scope.store.reading() as tx:
+        earlier = earlier_answer(tx, caller=caller, key=idempotency_key, request=_fingerprint(order))
+    return None if earlier is None else CheckoutAnswer(document=earlier, replayed=True)
+
+
+def _fingerprint(order: OrderBody) -> str:
+    return fingerprint("POST /v1/score", {"order": order.row, "language": order.language})
 
 
 def _decide_and_keep(

@@ -16,7 +16,13 @@ from starlette.routing import Match, Route
 from serving import case_review, held_events, order_confirmation, order_views, stop_requesting
 from serving.authentication import forbidden, may_see_order_of, view_for
 from serving.case_api import CaseApi
-from serving.checkout_scoring import answer_without_store, precheck, score
+from serving.checkout_scoring import (
+    CheckoutAnswer,
+    answer_without_store,
+    answered_before,
+    precheck,
+    score,
+)
 from serving.domain import investigation
 from serving.domain.errors import (
     IdempotencyConflict,
@@ -41,9 +47,10 @@ from serving.http_requests import (
 )
 from serving.observability import ANSWER_SECONDS, DECISIONS, MeasuredRequests
 from serving.openapi import openapi_document
-from serving.order_body import order_body
+from serving.order_body import OrderBody, order_body
 from serving.policy_watch import NoPolicyInForce
 from serving.problem_details import FieldError, ProblemError, invalid_body, not_found, pointer
+from serving.request_scope import RequestScope
 from serving.store.api_keys import Caller, Role
 from serving.store.errors import CommitUnknown, StoreUnavailable
 from serving.store_access import StoreAccess
@@ -136,18 +143,18 @@ class ScoreApi:
         """Score a decoded body: what POST /v1/score and BentoML's own client both come to."""
         began = time.perf_counter()
         scope = self._access.ready_scope()
-        order = None
+        order = caller = None
         try:
             caller = await self._access.look_up(lambda: scope.authentication.caller(authorization))
             order = order_body(body, now_ms=scope.now_ms())
             _refuse_order_of_others(caller, order.row["merchant_id"])
             _deciding_only(caller)
-            well_formed = order
+            well_formed, known = order, caller
             answer = await self._access.write(
                 lambda: score(
                     scope,
                     well_formed,
-                    caller=caller,
+                    caller=known,
                     idempotency_key=idempotency_key,
                     accepted_language=language,
                 )
@@ -156,12 +163,29 @@ class ScoreApi:
         except StoreUnavailable as problem:
             # A checkout goes on without us. Without the store nobody is judged, so nobody needs to be known.
             order = order or order_body(body, now_ms=scope.now_ms())
-            answer = answer_without_store(scope, order, accepted_language=language, problem=problem)
-            document = answer.document
+            earlier = await self._answered_before(scope, order, caller, idempotency_key)
+            answer = earlier or answer_without_store(
+                scope, order, accepted_language=language, problem=problem
+            )
+            document = answer.document if caller is None else view_for(caller, answer.document)
         ANSWER_SECONDS.observe(time.perf_counter() - began)
         if not answer.replayed:
             DECISIONS.labels(answer.document["outcome"]).inc()
         return document
+
+    async def _answered_before(
+        self, scope: RequestScope, order: OrderBody, caller: Caller | None, idempotency_key: str | None
+    ) -> CheckoutAnswer | None:
+        """The answer that stands under the key, which can be read where nothing can be written."""
+        if caller is None or idempotency_key is None:
+            return None
+        try:
+            return await self._access.read(
+                lambda: answered_before(scope, order, caller=caller, idempotency_key=idempotency_key)
+            )
+        except StoreUnavailable:
+            # Told already, by the failure that led here.
+            return None
 
     async def _score(self, request: Request) -> Response:
         body = await json_body(request)

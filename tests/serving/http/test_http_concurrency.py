@@ -147,12 +147,15 @@ def test_under_a_lock_that_stays_all_are_told_in_time_nothing_is_kept_and_afterw
     shop: Shop,
 ) -> None:
     shop.customer("unlucky")
-    shop.score("o-standing", "unlucky")
+    standing = order_body("o-standing", "unlucky")
+    approved = shop.post("/v1/score", standing, Idempotency_Key="standing").json()
+    assert approved["outcome"] == "approved"
     event = as_event("merchants", a_merchant("m-late", event_id="merchant-late", at=now_ms() - 1000))
     body = order_body("o-unlucky", "unlucky")
     before = rows_of_every_table(shop)
-    with ThreadPoolExecutor(4) as clients, lock_of_the_writer(shop):
+    with ThreadPoolExecutor(5) as clients, lock_of_the_writer(shop):
         score = clients.submit(shop.post, "/v1/score", body, Idempotency_Key="unlucky")
+        again = clients.submit(shop.post, "/v1/score", standing, Idempotency_Key="standing")
         others = [
             clients.submit(shop.post, "/v1/events", event),
             clients.submit(shop.post, "/v1/orders/o-standing/confirm", Idempotency_Key="unlucky-too"),
@@ -161,6 +164,7 @@ def test_under_a_lock_that_stays_all_are_told_in_time_nothing_is_kept_and_afterw
         answer: dict[str, Any] = score.result().json()
         assert (score.result().status_code, answer["outcome"]) == (200, "unavailable")
         assert (answer["reasons"][0]["code"], answer["decision_id"]) == ("no_store", None)
+        assert again.result().json() == approved, "what was answered before stands and can be read"
         for other in others:
             assert other.result().status_code == 503
             assert other.result().headers["retry-after"] == "1"
@@ -178,24 +182,24 @@ def test_under_a_lock_that_stays_all_are_told_in_time_nothing_is_kept_and_afterw
     } == of_one_decision
     assert shop.get("/v1/orders/o-unlucky").status_code == 404
     assert shop.get("/v1/orders/o-standing").json()["state"] == "reserved"
-    again = shop.post("/v1/score", body, Idempotency_Key="unlucky").json()
-    assert (again["order_id"], again["outcome"]) == ("o-unlucky", "approved")
+    decided = shop.post("/v1/score", body, Idempotency_Key="unlucky").json()
+    assert (decided["order_id"], decided["outcome"]) == ("o-unlucky", "approved")
 
 
 def test_an_order_whose_client_hung_up_during_a_lock_is_never_decided(shop: Shop) -> None:
-    shop.customer("hasty")
+    shop.customer("hung-up")
     with lock_of_the_writer(shop):
         with pytest.raises(httpx.ReadTimeout):
             httpx.post(
                 f"{shop.server.url}/v1/score",
-                json=order_body("o-hasty", "hasty"),
+                json=order_body("o-hung-up", "hung-up"),
                 headers={"Authorization": f"Bearer {shop.checkout_key}"},
                 timeout=0.2,
             )
         for _ in range(3):
             assert shop.client.get("/livez").status_code == 200
-    assert shop.score("o-after-hasty", "hasty")["outcome"] == "approved"
-    assert shop.get("/v1/orders/o-hasty").status_code == 404
+    assert shop.score("o-after-hung-up", "hung-up")["outcome"] == "approved"
+    assert shop.get("/v1/orders/o-hung-up").status_code == 404
 
 
 @pytest.mark.postgresql
