@@ -114,7 +114,7 @@ class CreditService:
         READINESS.start(
             self._store_watch,
             policy_now=lambda: self._policies.in_force,
-            model_now=lambda: self._watch.in_force,
+            model_now=lambda: ACCESS.ready_scope().model,
         )
         _quiet_collector()
 

@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 
+from data_contracts.contract import MAXIMUM_CLOCK_TOLERANCE_MS
 from data_contracts.ledger_contracts import ALL_CONTRACTS
 from data_contracts.parquet_ledger import has_table, read_table, write_table
 from features.decisions import Decisions
@@ -89,12 +90,14 @@ def single_feature_auc(label: NDArray[np.int8], values: Float64Array) -> Float64
 
 
 def rows_known_too_early(directory: Path) -> dict[str, int]:
-    """How many rows of each contract were recorded before they happened."""
+    """How many rows of each contract were recorded before they happened, by more than clocks may differ."""
     counts = {}
     for contract in ALL_CONTRACTS:
         if has_table(directory, contract):
             table = read_table(directory, contract, ["recorded_at", "occurred_at"])
-            early = milliseconds(table["recorded_at"]) < milliseconds(table["occurred_at"])
+            early = milliseconds(table["recorded_at"]) + MAXIMUM_CLOCK_TOLERANCE_MS < milliseconds(
+                table["occurred_at"]
+            )
             counts[contract.name] = int(early.sum())
     return counts
 

@@ -16,6 +16,7 @@ from click.testing import CliRunner
 from mlflow import MlflowClient
 
 import bonitas
+from data_contracts.contract import MAXIMUM_CLOCK_TOLERANCE_MS
 from data_contracts.credit_inquiries import CREDIT_INQUIRIES
 from data_contracts.invoice_payments import INVOICE_PAYMENTS
 from data_contracts.parquet_ledger import read_table, write_table
@@ -419,9 +420,16 @@ def test_a_payment_that_was_recorded_before_it_was_made_is_caught(small_book: Pa
     assert set(rows_known_too_early(small_book).values()) == {0}
     place = payments.column_names.index("recorded_at")
     field = payments.schema.field("recorded_at")
-    early = pa.array(payments["occurred_at"].cast(pa.int64()).to_numpy() - DAY_MS)
-    write_table(tmp_path, INVOICE_PAYMENTS, payments.set_column(place, field, early.cast(field.type)))
-    counts = rows_known_too_early(tmp_path)
+    occurred_at = payments["occurred_at"].cast(pa.int64()).to_numpy()
+
+    def known_too_early(ahead_ms: int) -> dict[str, int]:
+        early = pa.array(occurred_at - ahead_ms)
+        write_table(tmp_path, INVOICE_PAYMENTS, payments.set_column(place, field, early.cast(field.type)))
+        return rows_known_too_early(tmp_path)
+
+    # A sender's clock may be ahead by so much; such a payment counts from when it was recorded.
+    assert known_too_early(MAXIMUM_CLOCK_TOLERANCE_MS) == {"invoice_payments": 0}
+    counts = known_too_early(MAXIMUM_CLOCK_TOLERANCE_MS + 1)
     assert counts == {"invoice_payments": payments.num_rows}
     gate = clocks_gate(counts)
     assert (gate.name, gate.passed) == ("leak_clocks", False)
