@@ -3,6 +3,7 @@
 import enum
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 
 class ColumnType(enum.Enum):
@@ -279,6 +280,18 @@ class Contract:
             if column.name == name:
                 return column
         raise KeyError(name)
+
+    @property
+    def has_states(self) -> bool:
+        """Whether there are things of which one row stands at a time."""
+        return bool(self.state_of) or self.answers is not None
+
+    def thing_of(self, row: Mapping[str, Any]) -> tuple[Any, ...] | None:
+        """The thing that a row is a state of; None for a row that stands beside all others."""
+        if self.answers is not None:
+            question = self.answers.question_of.get(row[self.answers.column])
+            return None if question is None else (row[self.answers.about], question)
+        return tuple([row[name] for name in self.state_of]) if self.state_of else None
 
     def references(self) -> Iterator[tuple[Column, Reference]]:
         """The columns that name rows of other contracts."""

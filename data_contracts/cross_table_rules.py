@@ -625,19 +625,19 @@ class _Ledger:
         """Add the accepted rows of which nobody can tell which stands; whether there are new ones."""
         found = False
         for name, table in self.tables.items():
-            places = self._undecidable_rows(table) if table.contract.state_of else set()
+            places = self._undecidable_rows(table) if table.contract.has_states else set()
             found |= not places <= undecidable[name]
             undecidable[name].update(places)
         return found
 
     def _undecidable_rows(self, table: _Table) -> set[int]:
         mask = table.accepted & ~table.repeated
-        rows = np.flatnonzero(mask)
-        (column,) = table.contract.state_of
+        things = _things(table)
+        rows = np.flatnonzero(mask & things.is_valid().to_numpy(zero_copy_only=False))
         # A row from a clock that is ahead counts from when it was recorded.
         occurred_at = np.minimum(table.occurred_at, table.recorded_at)[rows]
         recorded_at = table.recorded_at[rows]
-        codes = table.strings(column).take(pa.array(rows)).dictionary_encode().indices.to_numpy()
+        codes = things.take(pa.array(rows)).dictionary_encode().indices.to_numpy()
         mixed = codes.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
         mixed ^= recorded_at.astype(np.uint64) * np.uint64(0xC2B2AE3D27D4EB4F)
         mixed ^= occurred_at.astype(np.uint64) * np.uint64(0x165667B19E3779F9)
@@ -654,7 +654,7 @@ class _Ledger:
         corrected_at = dict(
             zip(
                 table.strings("corrects").filter(pa.array(mask)).to_pylist(),
-                recorded_at.tolist(),
+                table.recorded_at[mask].tolist(),
                 strict=True,
             )
         )
@@ -676,6 +676,18 @@ class _Ledger:
             if any(one != said[0] for one in said):
                 undecidable.update(standing)
         return undecidable
+
+
+def _things(table: _Table) -> pa.Array:
+    """The thing that each row is a state of, shape (n_rows,); null: the row stands beside all others."""
+    answers = table.contract.answers
+    if answers is None:
+        (column,) = table.contract.state_of
+        return table.strings(column)
+    kinds = table.strings(answers.column).dictionary_encode()
+    questions = [answers.question_of.get(kind) for kind in kinds.dictionary.to_pylist()]
+    question = pa.array(questions, pa.string()).take(kinds.indices)
+    return pc.binary_join_element_wise(table.strings(answers.about), question, "\n")
 
 
 def _mask(rows: int, positions: Any) -> Mask:

@@ -753,7 +753,7 @@ RULES: tuple[RuleBetweenRows, ...] = (
     ),
     RuleBetweenRows(
         rule=Rule.UNDECIDABLE,
-        contracts=tuple(contract.name for contract in CONTRACTS.values() if contract.state_of),
+        contracts=tuple(contract.name for contract in CONTRACTS.values() if contract.has_states),
         says="in a file: no two rows of one thing have the same two instants and other content",
         otherwise="refused, each of them: nobody can tell which stands",
     ),

@@ -188,7 +188,7 @@ def _undecidable(tx: Transaction, contract: Contract, rows: list[LedgerRow]) -> 
 
     Another has the same thing, the same two instants and other content, in the folder or in the ledger.
     """
-    if not contract.state_of or not rows:
+    if not contract.has_states or not rows:
         return {}
     entities = sorted({row[contract.entity] for row in rows})
     marks = ", ".join("?" * len(entities))
@@ -198,9 +198,10 @@ def _undecidable(tx: Transaction, contract: Contract, rows: list[LedgerRow]) -> 
     )
     together: defaultdict[tuple[Any, ...], list[LedgerRow]] = defaultdict(list)
     for row in [*(msgspec.json.decode(body) for (body,) in known), *rows]:
-        thing = [row[name] for name in contract.state_of]
-        occurred_at = min(row["occurred_at"], row["recorded_at"])
-        together[*thing, occurred_at, row["recorded_at"]].append(row)
+        thing = contract.thing_of(row)
+        if thing is not None:
+            occurred_at = min(row["occurred_at"], row["recorded_at"])
+            together[*thing, occurred_at, row["recorded_at"]].append(row)
     fresh = {row["event_id"] for row in rows}
     undecidable = {}
     for group in together.values():

@@ -469,6 +469,22 @@ def test_states_of_which_nobody_can_tell_which_stands_are_refused_each_of_them(a
     }
 
 
+def test_two_decisions_of_one_dispute_at_the_same_instants_are_refused_and_findings_are_not(a_book, a_row):
+    pause = a_row("invoice_pauses", reason="dispute")
+
+    def refused(*kinds):
+        rows = [later(a_row, "order_outcomes", 5, event_id=kind, kind=kind) for kind in kinds]
+        found = broken({**a_book(), "invoice_pauses": [pause], "order_outcomes": rows})
+        assert {(name, column, rule) for name, _, column, rule in found} <= {
+            ("order_outcomes", "occurred_at", Rule.UNDECIDABLE)
+        }
+        return {kinds[position] for _, position, _, _ in found}
+
+    decided = ("dispute_decided_for_customer", "dispute_decided_for_merchant")
+    assert refused(*decided, "review_released", "stop_request_upheld") == set(decided)
+    assert refused("dispute_decided_for_merchant", "review_released", "stop_request_upheld") == set()
+
+
 def test_what_rests_on_undecidable_states_is_refused_with_them(a_book, a_row):
     other = a_row("credit_accounts", event_id="e-2", kind="credit_card")
     assert broken(a_book(credit_accounts=[other])) == {

@@ -46,20 +46,6 @@ def test_a_table_of_arrow_is_written_as_it_is(tmp_path):
     assert read_table(tmp_path / "again", INQUIRIES) == table
 
 
-def test_a_nullable_column_that_an_older_file_does_not_have_is_null_there(tmp_path):
-    write_table(tmp_path, INQUIRIES, some_inquiries(corrects=["e-9", None, None]))
-    part = tmp_path / INQUIRIES.name / "part-00000.parquet"
-    older = pq.read_table(part).drop_columns(["corrects"])
-    part.rename(part.with_name("part-00001.parquet"))
-    pq.write_table(older, part)
-    table = read_table(tmp_path, INQUIRIES)
-    assert table.schema == arrow_schema(INQUIRIES)
-    assert sorted(table["corrects"].to_pylist(), key=str) == [None] * 5 + ["e-9"]
-    pq.write_table(older.drop_columns(["bureau"]), part)
-    with pytest.raises(pa.ArrowInvalid, match="bureau"):
-        read_table(tmp_path, INQUIRIES)
-
-
 def test_writing_replaces_what_was_there(tmp_path):
     write_table(tmp_path, INQUIRIES, some_inquiries())
     write_table(tmp_path, INQUIRIES, {name: values[:1] for name, values in some_inquiries().items()})
