@@ -266,6 +266,8 @@ class _SqlBook:
 
     def waiting_for(self, waits: Collection[Wait]) -> Sequence[Held]:
         """See Book."""
+        if not waits:
+            return []
         either = " OR ".join(["(missing_contract = ? AND missing_id = ?)"] * len(waits))
         return _held_rows(
             self._tx, f"WHERE {either}", [part for wait in waits for part in (wait.kind.value, wait.id)]
