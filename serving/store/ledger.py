@@ -137,11 +137,10 @@ def append_decided_order(
     correction the caller has checked: what is left to judge is whether its merchant is known, and of a
     correction whether it fits what was invoiced.
     """
-    book = _SqlBook(tx, now_ms)
     broken: Broken | None = None
     if row.get("corrects") is not None:
-        broken = contradiction(ORDERS, row, book, clock_tolerance_ms)
-    elif not book.is_known(MERCHANTS, row["merchant_id"]):
+        broken = contradiction(ORDERS, row, _SqlBook(tx, now_ms), clock_tolerance_ms)
+    elif not _is_known(tx, MERCHANTS, row["merchant_id"]):
         wait = Wait(kind=WaitKind.MERCHANT, id=row["merchant_id"])
         broken = Broken(rule=Rule.UNKNOWN_REFERENCE, column="merchant_id", message="", wait=wait)
     if broken is not None:
@@ -153,13 +152,36 @@ def append_decided_order(
             column=broken.column,
             message=broken.message,
         )
-    insert_event(tx, Arrival(contract=ORDERS, row=row, content=content_sha256(ORDERS, row)), recorded_at_ms)
+    insert_event(tx, ORDERS, row, content_sha256(ORDERS, row), recorded_at_ms)
+    readmitted: Sequence[AppendResult] = ()
+    if row.get("corrects") is not None or _is_awaited(tx, row):
+        readmitted = let_in_after(_SqlBook(tx, now_ms), ORDERS, row, clock_tolerance_ms)
     return AppendResult(
         event_id=row["event_id"],
         contract=ORDERS.name,
         status=AppendStatus.ACCEPTED,
         recorded_at_ms=recorded_at_ms,
-        readmitted=tuple(let_in_after(book, ORDERS, row, clock_tolerance_ms)),
+        readmitted=tuple(readmitted),
+    )
+
+
+def _is_awaited(tx: Transaction, order: Mapping[str, Any]) -> bool:
+    """Whether a row waits for a new order: one question, since at the checkout nearly none does."""
+    return bool(
+        tx.execute(
+            "SELECT 1 FROM held_events WHERE (missing_contract = 'orders' AND missing_id = ?) "
+            "OR (missing_contract = 'event' AND missing_id = ?) LIMIT 1",
+            (order["order_id"], order["event_id"]),
+        )
+    )
+
+
+def _is_known(tx: Transaction, contract: Contract, subject_id: str) -> bool:
+    return bool(
+        tx.execute(
+            "SELECT 1 FROM ledger_events WHERE contract = ? AND subject_id = ? LIMIT 1",
+            (contract.name, subject_id),
+        )
     )
 
 
@@ -200,12 +222,7 @@ class _SqlBook:
         if contract.name in CURRENCY_REFERENCES:
             # Its rows are asked for anyway.
             return bool(self.about(contract, subject_id))
-        return bool(
-            self._tx.execute(
-                "SELECT 1 FROM ledger_events WHERE contract = ? AND subject_id = ? LIMIT 1",
-                (contract.name, subject_id),
-            )
-        )
+        return _is_known(self._tx, contract, subject_id)
 
     def about(self, contract: Contract, subject_id: str) -> Sequence[LedgerRow]:
         """See KnownRows."""
@@ -293,7 +310,7 @@ class _SqlBook:
         """See Book; with all that the row causes."""
         contract, row = arrival.contract, arrival.row
         recorded_at_ms = next_as_of_ms(self._tx, entity_of(contract, row), self._now_ms)
-        if not insert_event(self._tx, arrival, recorded_at_ms):
+        if not insert_event(self._tx, contract, row, str(arrival.content), recorded_at_ms):
             return None
         self._about.clear()
         self._of_customer.clear()
@@ -390,12 +407,13 @@ def _held_rows(tx: Transaction, where: str, parameters: Sequence[object]) -> lis
     ]
 
 
-def insert_event(tx: Transaction, arrival: Arrival, recorded_at_ms: int) -> bool:
+def insert_event(
+    tx: Transaction, contract: Contract, row: Mapping[str, Any], fingerprint: str, recorded_at_ms: int
+) -> bool:
     """Write a row; False if another transaction was faster with the same event_id."""
-    row = {**arrival.row, "recorded_at": recorded_at_ms}
     written = tx.execute(
         f"{INSERT_EVENT} ON CONFLICT (event_id) DO NOTHING RETURNING event_id",
-        event_parameters(arrival.contract, row, str(arrival.content)),
+        event_parameters(contract, {**row, "recorded_at": recorded_at_ms}, fingerprint),
     )
     return bool(written)
 

@@ -23,7 +23,14 @@ from serving.store.errors import (
     StoreUnavailable,
 )
 from serving.store.idempotency import StoredAnswer, answer_under, keep_answer
-from serving.store.ledger import AppendStatus, append, credit_rows, held_count, next_as_of_ms
+from serving.store.ledger import (
+    AppendStatus,
+    append,
+    append_decided_order,
+    credit_rows,
+    held_count,
+    next_as_of_ms,
+)
 from serving.store.loading import export_folder, load_folder
 from serving.store.migrate import migrate, sqlalchemy_url
 from serving.store.policies import keep_policy, policy_text
@@ -453,6 +460,23 @@ def test_an_event_id_twice_in_one_folder_repeats_or_is_refused_by_name(store: St
     result = load_folder(store, write_ledger(tmp_path / "book", {"customers": rows}), now_ms=NOW)
     assert (result.loaded["customers"], result.repeated["customers"]) == (1, 1)
     assert [refusal["event_id"] for refusal in result.refused] == ["customer-1"]
+
+
+def test_a_decided_order_lets_in_what_waited_for_it_and_is_not_scored_again_below_its_invoice(
+    store: Store,
+) -> None:
+    append_row(store, "merchants", a_merchant(at=T0))
+    append_row(store, "customers", a_customer(at=T0))
+    append_row(store, "invoices", an_invoice(at=T0 + DAY))
+    order = {name: value for name, value in an_order(at=T0).items() if name != "recorded_at"}
+    with store.writing("c1") as tx:
+        first = append_decided_order(tx, order, recorded_at_ms=NOW, now_ms=NOW)
+        lower = {**order, "event_id": "lower", "corrects": order["event_id"], "amount_cents": 9_999}
+        again = append_decided_order(tx, lower, recorded_at_ms=NOW + DAY, now_ms=NOW + DAY)
+    assert [(entered.event_id, entered.status) for entered in first.readmitted] == [
+        ("invoice-i1", AppendStatus.ACCEPTED)
+    ]
+    assert (again.status, again.rule) == (AppendStatus.REFUSED, Rule.ORDER_BELOW_INVOICED)
 
 
 def a_book(**more: list[Row]) -> dict[str, list[Row]]:
