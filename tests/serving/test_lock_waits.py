@@ -71,7 +71,9 @@ class Shop:
 
 def started(access: StoreAccess, database_url: str, *, threads: int = 0) -> StoreDoor:
     door = StoreDoor(database_url)
-    models = ModelWatch(ModelRegistry("unused"), "credit", poll_seconds=60, on_change=lambda: None)
+    models = ModelWatch(
+        ModelRegistry("unused", Path("unused")), "credit", poll_seconds=60, on_change=lambda: None
+    )
     policy = PolicyInForce(policy=PolicyFile.read(None).policy)
     access.start(RequestScope(door=door, watch=models, policy_in_force=policy), threads=threads)
     return door

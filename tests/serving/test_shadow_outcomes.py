@@ -13,6 +13,7 @@ from command_line import shadow as command
 from command_line.shadow import question_of
 from data_contracts.ledger_contracts import CONTRACTS
 from data_contracts.progress import Progress
+from serving.policy_activation import PolicyFile, active_policy
 from serving.settings import Settings
 from serving.store.ledger import AppendStatus, append
 from serving.store.loading import export_customers, export_folder
@@ -155,6 +156,7 @@ def test_decisions_from_before_the_start_do_not_wait_where_a_report_reaches_furt
     migrate(url)
     store = open_store(url)
     try:
+        active_policy(store, PolicyFile.read(None), now_ms=now_ms())
         desk = a_shadow_desk(store, url, a_model("2"))
         desk.decided(2)
         desk.now += DAY

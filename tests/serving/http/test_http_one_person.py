@@ -76,7 +76,11 @@ def test_accounts_of_one_person_have_one_limit_between_them_and_each_decision_re
                 logged = decision_of(tx, answer["decision_id"])
             assert logged is not None
             assert logged.record["other_accounts"] == others
-            result = replay(store, ModelRegistry(shop.settings.mlflow_uri), answer["decision_id"])
+            result = replay(
+                store,
+                ModelRegistry(shop.settings.mlflow_uri, shop.settings.artifact_root),
+                answer["decision_id"],
+            )
             assert result.is_identical, result.to_json()
     finally:
         store.close()

@@ -96,7 +96,10 @@ def test_a_shadow_answers_live_orders_unseen_and_its_report_compares_them(analys
     for arguments, message in (
         (("start", MODEL, "1", "--by", "Ann", "--reason", "x"), "is the champion of"),
         (("start", MODEL, "3", "--by", "Ann", "--reason", "x"), "reads version yesterday's"),
-        (("start", MODEL, "9", "--by", "Ann", "--reason", "x"), "has no version 9"),
+        (
+            ("start", MODEL, "9", "--by", "Ann", "--reason", "x"),
+            "invoice-eligibility 9 is not in the registry",
+        ),
         (("start", MODEL, "2", "--by", " ", "--reason", "x"), "--by NAME and --reason TEXT"),
         (("start", MODEL, "2", "--by", "Ann"), "--reason"),
         (("stop", MODEL, "--by", "Ann", "--reason", "x"), "has no shadow"),

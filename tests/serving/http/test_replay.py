@@ -76,7 +76,9 @@ def test_a_decision_from_before_limits_grew_with_what_was_repaid_comes_out_as_it
                 "UPDATE decisions SET policy_version = ?, record = ? WHERE decision_id = ?",
                 (old.version, json.dumps(record), answer["decision_id"]),
             )
-        result = replay(store, ModelRegistry(shop.settings.mlflow_uri), answer["decision_id"])
+        result = replay(
+            store, ModelRegistry(shop.settings.mlflow_uri, shop.settings.artifact_root), answer["decision_id"]
+        )
         assert result.is_identical, result.to_json()
     finally:
         store.close()
