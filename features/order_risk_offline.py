@@ -24,7 +24,7 @@ from features.decisions import Decisions, NoDecisionsError
 from features.declarations import FACT_COLUMNS, FRAUD_FACT_OF, ORDER_FACT_OF, EntityKind, FactKind
 from features.fact_tables import FactTable
 from features.feature_sets import FeatureSet
-from features.instants import Float64Array
+from features.instants import NEVER, Float64Array
 from features.intervals import DecisionAxis
 from features.measures import evaluated
 from features.order_links import (
@@ -320,8 +320,11 @@ def _fraud_facts(
     named: defaultdict[str, dict[tuple[EntityKind, str], int]] = defaultdict(dict)
     for row, keys, _, _ in links.rows:
         if row["order_id"] in found:
+            known_from_of = named[row["order_id"]]
             for entity, key in keys.items():
-                named[row["order_id"]].setdefault((entity, key), row["seen_from"])
+                # The links come in the order in which they happened, not in which they became known.
+                earlier = known_from_of.get((entity, key), NEVER)
+                known_from_of[entity, key] = min(row["seen_from"], earlier)
     facts: defaultdict[FactKind, list[tuple[int, ...]]] = defaultdict(list)
     for row in findings:
         for (entity, key), known_from in named[row["order_id"]].items():

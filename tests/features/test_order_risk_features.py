@@ -352,6 +352,20 @@ def test_a_move_back_to_the_place_of_a_replaced_version_ties_the_order_to_it() -
     assert orders_to_the_place(world) == (1, 1)
 
 
+def test_a_finding_counts_at_a_place_that_the_order_moved_to_before_it_was_corrected_to_it() -> None:
+    world = an_order_that_moves()
+    first = world["orders"][0]
+    second = {**first, "event_id": "order-2", "corrects": "order-1", "recorded_at": START + 9 * DAY}
+    world["orders"].append({**second, **at_place(4, "delivery")})
+    of_order = {"order_id": "o1", "customer_id": "c1"}
+    world["order_outcomes"].append(
+        a_row("order_outcomes", "found", START, None, kind="fraud_chargeback", **of_order)
+    )
+    row = dict(zip(ORDER_RISK.names, offline(world, [("o1", START + DAY)])[0].tolist(), strict=True))
+    assert row == online(world, "o1", START + DAY)
+    assert row["address_fraud_finding_count_365d"] == 1
+
+
 def test_an_order_that_moves_and_is_then_ordered_anew_to_that_place_is_one_order() -> None:
     world = an_order_that_moves()
     first = world["orders"][0]
