@@ -81,13 +81,6 @@ ACCOUNT_AGE_FEATURES: tuple[Feature, ...] = (
         Measure(fact=FactKind.ACCOUNT, value="minus_opened_at", runs="open"),
         _OPEN_ACCOUNTS,
     ),
-    _count(
-        "open_account_count_last",
-        "open credit accounts",
-        Direction.NONE,
-        "few_accounts",
-        _OPEN_ACCOUNTS,
-    ),
     *(
         _count(
             f"opened_account_count_{days}d",

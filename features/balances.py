@@ -1,5 +1,9 @@
 """Balances: how far the limits of the credit accounts are used, how steadily, and with what arrears.
 
+Only credit that is drawn and paid back at will has a limit that can be used: cards, current accounts, mail
+order. The amount of a loan or an instalment credit is debt and no room: as a limit, one more loan of 10,000
+with 4,000 left would make a customer look less in debt. What is left of those is a sum of its own.
+
 A plain standard deviation cannot have a direction: raising a low balance makes the path steadier.
 The mean of the *square* of the utilisation can: it grows with every balance, and among paths of one
 mean it is larger the more the path swings. It stands for volatility here.
@@ -16,6 +20,9 @@ from features.instants import NEVER, Int64Array
 UTILISATION_BPS_CAP = 20_000
 """Utilisation is counted up to twice the limit."""
 
+PAID_BACK_BY_PLAN = ("instalment", "loan")
+"""Kinds of credit account whose limit is the amount that was lent."""
+
 StatementRow = tuple[int, int, str | int, int, int, int, int, int]
 """seen_from, seen_until, account_id, occurred_at, balance_cents, limit_cents, paid_cents (-1: unknown),
 days_past_due (-1: unknown)"""
@@ -24,37 +31,71 @@ Whole = TypeVar("Whole", int, Int64Array)
 
 
 def statement_columns(
-    occurred_at: Whole, balance_cents: Whole, limit_cents: Whole, paid_cents: Whole, days_past_due: Whole
+    occurred_at: Whole,
+    balance_cents: Whole,
+    limit_cents: Whole,
+    paid_cents: Whole,
+    days_past_due: Whole,
+    is_drawn_at_will: Whole,
 ) -> tuple[Whole, ...]:
     """The columns of `FactKind.STATEMENT` after the interval of knowledge.
 
+    is_drawn_at_will: 0 where the account is PAID_BACK_BY_PLAN, else 1.
     Written without branches, so that one line serves an int and an int64 array alike.
     """
     owed = balance_cents * (balance_cents > 0)
-    has_limit = (limit_cents > 0) * 1
-    limit_or_one = limit_cents + (limit_cents == 0)
-    uncapped = owed * 10_000 // limit_or_one * has_limit
+    drawn = owed * is_drawn_at_will
+    limit = limit_cents * is_drawn_at_will
+    has_limit = (limit > 0) * 1
+    limit_or_one = limit + (limit == 0)
+    uncapped = drawn * 10_000 // limit_or_one * has_limit
     is_capped = uncapped > UTILISATION_BPS_CAP
     utilisation = uncapped * (uncapped <= UTILISATION_BPS_CAP) + UTILISATION_BPS_CAP * is_capped
     reports_payments = paid_cents >= 0
-    reports_arrears = (days_past_due >= 0) * 1
+    reports_arrears = days_past_due >= 0
     return (
         occurred_at,
-        owed,
-        limit_cents,
+        drawn,
+        limit,
         utilisation,
         utilisation * utilisation,
         has_limit,
         paid_cents * reports_payments,
         (owed + paid_cents) * reports_payments,
-        reports_arrears,
         days_past_due * reports_arrears,
     )
 
 
-def statement_fact(row: StatementRow) -> tuple[int, ...]:
-    """A statement as the integers of `FactKind.STATEMENT`."""
-    return (row[0], row[1], *statement_columns(row[3], row[4], row[5], row[6], row[7]))
+def is_drawn_at_will(kind: str | None) -> int:
+    """1 for a kind of account whose limit can be used, and for an account that nobody told of; else 0."""
+    return 0 if kind in PAID_BACK_BY_PLAN else 1
+
+
+def statement_fact(row: StatementRow, kind: str | None) -> tuple[int, ...]:
+    """A statement as the integers of `FactKind.STATEMENT`.
+
+    kind: of its account, None where that is unknown.
+    """
+    own_columns = statement_columns(row[3], row[4], row[5], row[6], row[7], is_drawn_at_will(kind))
+    return (row[0], row[1], *own_columns)
+
+
+def statement_facts(
+    statements: Sequence[StatementRow], accounts: Sequence[AccountRow]
+) -> list[tuple[int, ...]]:
+    """Every state of the statements of one account, with the kind that the account had in our knowledge.
+
+    accounts: the rows of the account.
+    """
+    facts = []
+    for row in statements:
+        instants = {at for account in accounts for at in account[:2] if row[0] < at < row[1]}
+        starts = sorted({row[0], *instants})
+        for seen_from, seen_until in zip(starts, [*starts[1:], row[1]], strict=True):
+            known = [account for account in accounts if account[0] <= seen_from < account[1]]
+            kind = known[-1][3] if known else None
+            facts.append((seen_from, seen_until, *statement_fact(row, kind)[2:]))
+    return facts
 
 
 def account_facts(
@@ -88,6 +129,7 @@ def account_fact(
     is_open = 1 if account[5] == NEVER else 0
     is_instalment = 1 if account[3] == "instalment" else 0
     balance, limit, days_past_due = (max(newest[4], 0), newest[5], max(newest[7], 0)) if newest else (0, 0, 0)
+    is_at_will = is_drawn_at_will(account[3])
     return (
         seen_from,
         seen_until,
@@ -96,8 +138,9 @@ def account_fact(
         is_open,
         is_open * is_instalment,
         is_instalment,
-        balance * is_open,
-        limit * is_open,
+        balance * is_open * is_at_will,
+        limit * is_open * is_at_will,
+        balance * is_open * (1 - is_at_will),
         days_past_due * is_open,
     )
 
@@ -144,7 +187,7 @@ def _statements_above(column: str, above: int, window_days: int) -> Measure:
 BALANCE_FEATURES: tuple[Feature, ...] = (
     _feature(
         "limit_utilisation_ratio_last",
-        "balance over limit, all open credit accounts together, by their newest statements",
+        "balance over limit, all open accounts that are drawn at will together, by their newest statements",
         "ratio",
         Measure(fact=FactKind.ACCOUNT, value="last_balance_cents"),
         denominator=Measure(fact=FactKind.ACCOUNT, value="last_limit_cents"),
@@ -153,7 +196,8 @@ BALANCE_FEATURES: tuple[Feature, ...] = (
     *(
         _feature(
             f"limit_utilisation_ratio_mean_{days}d",
-            f"balance over limit, summed over the statements of the last {days} days",
+            f"balance over limit of accounts that are drawn at will, summed over the statements of the last "
+            f"{days} days",
             "ratio",
             _statements(days, "balance_cents"),
             denominator=_statements(days, "limit_cents"),
@@ -182,11 +226,18 @@ BALANCE_FEATURES: tuple[Feature, ...] = (
     ),
     _feature(
         "credit_limit_cents_sum_last",
-        "limits of all open credit accounts, by their newest statements",
+        "limits of all open accounts that are drawn at will, by their newest statements",
         "cents",
         Measure(fact=FactKind.ACCOUNT, value="last_limit_cents"),
         direction=Direction.NONE,
         reason_code="few_accounts",
+    ),
+    _feature(
+        "plan_balance_cents_sum_last",
+        "what is left of open loans and instalment credits, by their newest statements",
+        "cents",
+        Measure(fact=FactKind.ACCOUNT, value="last_plan_balance_cents"),
+        reason_code="frequent_instalments",
     ),
     *(
         _feature(
@@ -225,12 +276,11 @@ BALANCE_FEATURES: tuple[Feature, ...] = (
     ),
     *(
         _feature(
-            f"statement_days_past_due_mean_{days}d",
-            f"mean days past due over the statements of the last {days} days that report them",
+            f"statement_days_past_due_sum_{days}d",
+            f"days past due, added up over the statements of the last {days} days",
             "days",
             _statements(days, "days_past_due"),
             reason_code="arrears_elsewhere",
-            denominator=_statements(days, "reports_arrears"),
         )
         for days in (95, 185)
     ),

@@ -28,7 +28,13 @@ from data_contracts.invoice_payments import INVOICE_PAYMENTS
 from data_contracts.invoices import INVOICES
 from data_contracts.parquet_ledger import empty_table, has_table, read_table
 from features.account_age import AccountRow, portfolio_facts
-from features.balances import StatementRow, account_facts, statement_columns
+from features.balances import (
+    PAID_BACK_BY_PLAN,
+    StatementRow,
+    account_facts,
+    statement_columns,
+    statement_facts,
+)
 from features.credit_inquiries import CREDIT_SEEKING_PURPOSES
 from features.declarations import FACT_COLUMNS, FactKind
 from features.instants import NEVER, Int64Array
@@ -163,17 +169,7 @@ class LedgerByCustomer:
                 inquiries,
                 (inquiries["occurred_at"], np.isin(inquiries["purpose"], seeking).astype(np.int64)),
             ),
-            FactKind.STATEMENT: _row_table(
-                FactKind.STATEMENT,
-                statements,
-                statement_columns(
-                    statements["occurred_at"],
-                    statements["balance_cents"],
-                    statements["limit_cents"],
-                    statements["paid_cents"],
-                    statements["days_past_due"],
-                ),
-            ),
+            FactKind.STATEMENT: _statement_table(accounts, statements),
             FactKind.ACCOUNT: _account_table(accounts, statements),
             FactKind.PORTFOLIO: _portfolio_table(accounts),
             FactKind.REGISTRATION: _row_table(
@@ -332,26 +328,25 @@ def _ordinary_states(
     late_from = due_at + terms.grace_ms
     left = np.maximum(amount - paid_cents, 0)
     is_material = amount > terms.materiality_cents
-    is_settled = is_material & (left <= np.minimum(terms.materiality_cents, amount - 1))
+    is_paid = left <= np.minimum(terms.materiality_cents, amount - 1)
+    is_settled = is_paid & is_material
     is_owed = left > terms.materiality_cents
     owed = left * is_owed
-    settled = amount * is_settled
     lateness = paid_at - due_at
-    on_time = settled * (lateness <= terms.grace_ms)
+    on_time = np.minimum(paid_cents, amount) * (is_paid & (lateness <= terms.grace_ms))
     columns = (
         seen_from,
         seen_until,
         invoices["occurred_at"],
         due_at,
         late_from,
+        np.where(is_owed, NEVER, due_at),
         np.where(is_owed, NEVER, lateness * is_settled),
         np.where(is_owed, -late_from, np.maximum(lateness - terms.grace_ms, 0) * is_settled),
         is_owed.astype(np.int64),
-        (settled >= COUNTED_FROM_CENTS).astype(np.int64),
         (on_time >= COUNTED_FROM_CENTS).astype(np.int64),
-        settled,
         on_time,
-        np.where(is_owed, amount, settled),
+        np.where(is_owed | is_settled, amount, on_time),
         owed * 10_000 // amount,
         owed,
         owed,
@@ -359,6 +354,63 @@ def _ordinary_states(
         is_owed.astype(np.int64),
     )
     return {"entity": invoices.entity, **dict(zip(FACT_COLUMNS[FactKind.INVOICE], columns, strict=True))}
+
+
+def _statement_table(accounts: EntityRows, statements: EntityRows) -> FactTable:
+    known = accounts["account_id"]
+    order = np.argsort(known, kind="stable")
+    by_code = known[order]
+    place = np.minimum(np.searchsorted(by_code, statements["account_id"]), max(len(by_code) - 1, 0))
+    has_account = np.isin(statements["account_id"], known)
+    owner = order[place[has_account]]
+    is_special = np.zeros(len(statements.entity), dtype=bool)
+    is_special[has_account] = accounts["seen_from"][owner] > statements["seen_from"][has_account]
+    changed = np.concatenate([_repeated(known), known[accounts["seen_until"] != NEVER]])
+    is_special |= np.isin(statements["account_id"], changed)
+    plans = [_code(CREDIT_ACCOUNTS, "kind", kind) for kind in PAID_BACK_BY_PLAN]
+    is_at_will = np.ones(len(statements.entity), dtype=np.int64)
+    is_at_will[has_account] = ~np.isin(accounts["kind"][owner], plans)
+    ordinary = statements.where(~is_special)
+    own_columns = statement_columns(
+        ordinary["occurred_at"],
+        ordinary["balance_cents"],
+        ordinary["limit_cents"],
+        ordinary["paid_cents"],
+        ordinary["days_past_due"],
+        is_at_will[~is_special],
+    )
+    return _joined(
+        _row_table(FactKind.STATEMENT, ordinary, own_columns),
+        special_statement_table(accounts, statements.where(is_special)),
+    )
+
+
+def special_statement_table(accounts: EntityRows, statements: EntityRows) -> FactTable:
+    """Facts of statements derived one account at a time with `statement_facts`."""
+    rows = _account_rows(accounts, "account_id")
+    by_account = _statement_rows(statements)
+
+    def derive(code: int) -> list[tuple[int, ...]]:
+        own: list[StatementRow] = _rows_of(by_account, code)
+        return statement_facts(own, rows.get(code, []))
+
+    subjects = dict(zip(statements["account_id"].tolist(), statements.entity.tolist(), strict=True))
+    return _one_by_one(FactKind.STATEMENT, subjects, derive)
+
+
+def _statement_rows(statements: EntityRows) -> dict[int, list[tuple[int, ...]]]:
+    """The statements in the form of the one-by-one functions, by account."""
+    return statements.grouped(
+        "account_id",
+        "seen_from",
+        "seen_until",
+        "account_id",
+        "occurred_at",
+        "balance_cents",
+        "limit_cents",
+        "paid_cents",
+        "days_past_due",
+    )
 
 
 def _account_table(accounts: EntityRows, statements: EntityRows) -> FactTable:
@@ -398,17 +450,7 @@ def special_account_table(accounts: EntityRows, statements: EntityRows) -> FactT
     """Facts of accounts derived one by one with `account_facts`."""
     wanted = accounts["account_id"]
     rows = _account_rows(accounts, "account_id")
-    by_account = statements.where(np.isin(statements["account_id"], wanted)).grouped(
-        "account_id",
-        "seen_from",
-        "seen_until",
-        "account_id",
-        "occurred_at",
-        "balance_cents",
-        "limit_cents",
-        "paid_cents",
-        "days_past_due",
-    )
+    by_account = _statement_rows(statements.where(np.isin(statements["account_id"], wanted)))
 
     def derive(code: int) -> list[tuple[int, ...]]:
         own: list[StatementRow] = _rows_of(by_account, code)
@@ -477,6 +519,8 @@ def _ordinary_account_states(
     is_open = (accounts["closed_at"][owner] == NEVER).astype(np.int64)
     instalment = accounts["kind"][owner] == _code(CREDIT_ACCOUNTS, "kind", "instalment")
     is_instalment = instalment.astype(np.int64)
+    plans = [_code(CREDIT_ACCOUNTS, "kind", kind) for kind in PAID_BACK_BY_PLAN]
+    is_at_will = (~np.isin(accounts["kind"][owner], plans)).astype(np.int64)
     columns = (
         seen_from,
         seen_until,
@@ -485,8 +529,9 @@ def _ordinary_account_states(
         is_open,
         is_open * is_instalment,
         is_instalment,
-        balance * is_open,
-        limit * is_open,
+        balance * is_open * is_at_will,
+        limit * is_open * is_at_will,
+        balance * is_open * (1 - is_at_will),
         days_past_due * is_open,
     )
     names = FACT_COLUMNS[FactKind.ACCOUNT]

@@ -26,8 +26,8 @@ from features.velocity import CONFIRMED_FRAUD_FEATURES, VELOCITY_FEATURES
 ENGINE_REVISION = 2
 """Raised by hand when the derivation of facts changes the value of a feature that keeps its declaration.
 
-2: of the rows of one thing the one that happened last stands; grace and materiality; settled invoices only in
-what helps.
+2: of the rows of one thing the one that happened last stands; grace and materiality; only money received on
+time helps.
 """
 
 

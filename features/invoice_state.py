@@ -50,8 +50,7 @@ class InvoiceState:
     outstanding_cents: what is left to the cent, never negative: it uses up the credit limit.
     owed_cents: the same, 0 where it is immaterial.
     is_material: whether more than what is immaterial was left of it by credit notes. An invoice of which less
-        was left counts neither for nor against anybody: who never paid it would else look better than who
-        paid it late.
+        was left counts against nobody, late or unpaid; what was paid on it in time counts as its cents.
     """
 
     issued_at: int
@@ -69,8 +68,8 @@ class InvoiceState:
 
     @property
     def is_settled(self) -> bool:
-        """Whether it was really paid: not cancelled, not credited away, not too small to be owed at all."""
-        return self.paid_at is not None and self.is_material and self.received_cents > 0
+        """Whether it was really paid: not cancelled, not credited away."""
+        return self.paid_at is not None and not self.cancelled and self.received_cents > 0
 
     @property
     def is_paid_on_time(self) -> bool:

@@ -110,6 +110,7 @@ def facts_at(
                 NEVER if closed_at is None else closed_at,
             )
         )
+    kind_of = {account[2]: account[3] for account in accounts}
     statements: list[StatementRow] = []
     by_account: defaultdict[str | int, list[StatementRow]] = defaultdict(list)
     for row in visible_rows(ACCOUNT_BALANCES, rows, as_of_ms):
@@ -137,7 +138,9 @@ def facts_at(
             inquiry_fact(0, NEVER, row["occurred_at"], row["purpose"])
             for row in visible_rows(CREDIT_INQUIRIES, rows, as_of_ms)
         ],
-        FactKind.STATEMENT: [statement_fact(statement) for statement in statements],
+        FactKind.STATEMENT: [
+            statement_fact(statement, kind_of.get(statement[2])) for statement in statements
+        ],
         FactKind.ACCOUNT: [
             account_fact(0, NEVER, account, newest_statement(by_account[account[2]])) for account in accounts
         ],

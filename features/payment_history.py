@@ -4,9 +4,14 @@ Every windowed feature counts *invoices by their due date* (moved by pauses), ne
 theirs: a sum of recent payments would grow when a payment comes late. So each feature can only get
 worse when a payment comes later, on whole histories and not only feature by feature.
 
-**Nothing unpaid helps.** Counts, sums and shares that speak for a customer take settled invoices only, and so
-do the denominators of what speaks against: one more open invoice would dilute a late share. What is counted
-for a customer has a floor of amount, or is weighed by it: five invoices of 1.00 prove nothing.
+**Nothing unpaid and nothing late helps.** Counts, sums and shares that speak for a customer take what was
+paid on time only, and so do the denominators of what speaks against: one more open invoice, or one paid
+late, would dilute a late share. They take the money that was received, not what was invoiced: of 10.00 with
+5.00 paid, 5.00 count. What is counted for a customer has a floor of amount, or is weighed by it: five
+invoices of 1.00 prove nothing.
+
+**No debt grows old.** What was settled leaves a window with its due date; what is owed stays in every window
+until it is paid.
 
 An invoice enters a window once its grace is over, so that a transfer that is under way is not held
 against anybody. Lateness begins there, with nothing, and grows with the days.
@@ -20,8 +25,8 @@ from features.instants import DAY_MS, NEVER
 from features.invoice_state import InvoiceState, Movement, MovementKind, invoice_state
 from features.settlement_terms import SettlementTerms
 
-COUNTED_FROM_CENTS = 1_000
-"""A settled invoice below 10.00 counts for nobody; as amounts, all count."""
+COUNTED_FROM_CENTS = 2_000
+"""Payments on time below 20.00 are not counted; where cents are added up, all are."""
 
 InvoiceRow = tuple[int, int, int, int, int]
 """seen_from, seen_until, issued_at, due_at, amount_cents"""
@@ -59,14 +64,15 @@ def invoice_fact(seen_from: int, seen_until: int, state: InvoiceState) -> tuple[
     """An invoice's state as the integers of `FactKind.INVOICE`.
 
     An invoice is settled, or owed, or neither: cancelled, or too small to be owed. What is neither counts
-    nowhere.
+    nowhere. Of what is too small to be owed, a payment on time counts as its cents, and a late one as little
+    as none.
     """
     owed = state.owed_cents
-    settled = state.net_amount_cents if state.is_settled else 0
-    on_time = settled if state.is_paid_on_time else 0
+    on_time = state.received_cents if state.is_paid_on_time else 0
+    is_judged = owed > 0 or (state.is_settled and state.is_material)
     is_pressing = 1 if owed > 0 and not state.paused else 0
     lateness, late, late_runs = 0, 0, 0
-    if state.due_at != NEVER and (owed or settled):
+    if state.due_at != NEVER and is_judged:
         if state.lateness_ms is None:
             lateness, late, late_runs = NEVER, -state.late_from, 1
         else:
@@ -78,14 +84,13 @@ def invoice_fact(seen_from: int, seen_until: int, state: InvoiceState) -> tuple[
         state.issued_at,
         state.due_at,
         state.late_from,
+        NEVER if owed else state.due_at,
         lateness,
         late,
         late_runs,
-        1 if settled >= COUNTED_FROM_CENTS else 0,
         1 if on_time >= COUNTED_FROM_CENTS else 0,
-        settled,
         on_time,
-        state.net_amount_cents if owed else settled,
+        state.net_amount_cents if is_judged else on_time,
         owed * 10_000 // max(state.net_amount_cents, owed) if owed else 0,
         owed,
         owed * is_pressing,
@@ -160,7 +165,7 @@ def _late_by_more_than(days: int, window_days: int) -> Measure:
         fact=FactKind.INVOICE,
         enters="due_at",
         enters_after_ms=days * DAY_MS,
-        leaves="due_at",
+        leaves="leaves_from",
         leaves_after_ms=window_days * DAY_MS,
         above_column="lateness_ms",
         above=days * DAY_MS,
@@ -173,8 +178,19 @@ def _due(window_days: int, value: str, runs: str | None = None) -> Measure:
         value=value,
         runs=runs,
         enters="late_from",
-        leaves="due_at",
+        leaves="leaves_from",
         leaves_after_ms=window_days * DAY_MS,
+    )
+
+
+def _overdue_share(days: int) -> Measure:
+    return Measure(
+        fact=FactKind.INVOICE,
+        value="owed_share_bps",
+        enters="due_at",
+        enters_after_ms=days * DAY_MS,
+        above_column="lateness_ms",
+        above=days * DAY_MS,
     )
 
 
@@ -182,7 +198,7 @@ PAYMENT_HISTORY_FEATURES: tuple[Feature, ...] = (
     *(
         _feature(
             f"late_payment_over_{late}d_count_{days}d",
-            f"invoices due in the last {days} days that were or are more than {late} days late",
+            f"invoices that are more than {late} days late, and those due in the last {days} days that were",
             "count",
             _WORSE,
             "late_payments",
@@ -193,7 +209,8 @@ PAYMENT_HISTORY_FEATURES: tuple[Feature, ...] = (
     *(
         _feature(
             f"late_payment_days_sum_{days}d",
-            f"days of lateness beyond the grace, added up over the invoices due in the last {days} days",
+            f"days of lateness beyond the grace, added up over the invoices that are owed and those due in "
+            f"the last {days} days",
             "days",
             _WORSE,
             "late_payments",
@@ -204,14 +221,14 @@ PAYMENT_HISTORY_FEATURES: tuple[Feature, ...] = (
     ),
     *(
         _feature(
-            f"late_payment_days_mean_{days}d",
-            f"days of lateness beyond the grace of the invoices due in the last {days} days, for each one of "
-            f"10.00 or more that was settled and two more",
+            f"late_payment_days_per_on_time_payment_{days}d",
+            f"days of lateness beyond the grace of the invoices that are owed and those due in the last "
+            f"{days} days, for each one of 20.00 or more that was paid on time and two more",
             "days",
             _WORSE,
             "late_payments",
             _due(days, "late_ms", "late_runs"),
-            denominator=_due(days, "counted"),
+            denominator=_due(days, "counted_on_time"),
             denominator_plus=2,
             scale=DAY_MS,
         )
@@ -220,19 +237,19 @@ PAYMENT_HISTORY_FEATURES: tuple[Feature, ...] = (
     *(
         _feature(
             f"on_time_payment_count_{days}d",
-            f"invoices of 10.00 or more due in the last {days} days that were paid on time",
+            f"invoices due in the last {days} days of which 20.00 or more were paid, on time",
             "count",
             _BETTER,
             "short_payment_history",
             _due(days, "counted_on_time"),
         )
-        for days in (730,)
+        for days in (365, 730)
     ),
     *(
         _feature(
             f"on_time_payment_ratio_{days}d",
-            f"share of the amounts due in the last {days} days that was paid on time, counted with 50.00 of "
-            f"100.00 more",
+            f"share of the amounts that are overdue or were due in the last {days} days which was paid on "
+            f"time, counted with 50.00 of 100.00 more",
             "ratio",
             _BETTER,
             "late_payments",
@@ -244,35 +261,36 @@ PAYMENT_HISTORY_FEATURES: tuple[Feature, ...] = (
         )
         for days in (180, 730)
     ),
+    _feature(
+        "unpaid_share_sum_last",
+        "unpaid shares of the invoices that are owed beyond the grace, added up: 1.3 where one is wholly "
+        "unpaid and three tenths of another",
+        "invoices",
+        _WORSE,
+        "unpaid_balances",
+        Measure(fact=FactKind.INVOICE, value="owed_share_bps", enters="late_from"),
+        scale=10_000,
+    ),
     *(
         _feature(
-            f"unpaid_share_sum_{days}d",
-            f"unpaid shares of the invoices due in the last {days} days, added up: 1.3 where one is wholly "
-            f"unpaid and three tenths of another",
+            f"unpaid_share_over_{days}d_sum_last",
+            f"unpaid shares of the invoices that are more than {days} days late, added up",
             "invoices",
             _WORSE,
             "unpaid_balances",
-            _due(days, "owed_share_bps"),
+            _overdue_share(days),
             scale=10_000,
         )
-        for days in (35, 65, 95, 185, 365)
-    ),
-    _feature(
-        "settled_invoice_count_365d",
-        "invoices of 10.00 or more due in the last 365 days that were settled, however late",
-        "count",
-        _BETTER,
-        "short_payment_history",
-        _due(365, "counted"),
+        for days in (30, 60, 90, 180)
     ),
     *(
         _feature(
-            f"settled_cents_sum_{days}d",
-            f"amounts invoiced in the last {days} days that were settled",
+            f"on_time_cents_sum_{days}d",
+            f"money received on time for invoices of the last {days} days",
             "cents",
             _BETTER,
             "short_payment_history",
-            in_window(FactKind.INVOICE, "issued_at", days, value="settled_cents"),
+            in_window(FactKind.INVOICE, "issued_at", days, value="on_time_cents"),
         )
         for days in (35, 65, 95, 185)
     ),
@@ -310,13 +328,13 @@ PAYMENT_HISTORY_FEATURES: tuple[Feature, ...] = (
         Measure(fact=FactKind.INVOICE, value="owed_cents"),
     ),
     _feature(
-        "outstanding_to_settled_ratio_365d",
-        "principal owed now on invoices of the last 365 days, over those of them that were settled and 10.00",
+        "outstanding_to_on_time_ratio_365d",
+        "principal owed now, over what was received on time for invoices of the last 365 days and 10.00",
         "ratio",
         _WORSE,
         "unpaid_balances",
-        in_window(FactKind.INVOICE, "issued_at", 365, value="owed_cents"),
-        denominator=in_window(FactKind.INVOICE, "issued_at", 365, value="settled_cents"),
+        Measure(fact=FactKind.INVOICE, value="owed_cents"),
+        denominator=in_window(FactKind.INVOICE, "issued_at", 365, value="on_time_cents"),
         denominator_plus=1000,
     ),
     *(

@@ -148,8 +148,8 @@ def sample_orders(directory: Path, *, now: datetime, run_id: str) -> list[Sample
     features = _features_now(directory, customers, now)
     merchant_id = read_table(directory, MERCHANTS, ["merchant_id"])["merchant_id"][0].as_py()
     settled = features["overdue_invoice_count_last"] == 0
-    reliability = features["on_time_payment_ratio_730d"] - features["outstanding_to_settled_ratio_365d"]
-    reliability = reliability - features["statement_days_past_due_mean_185d"]
+    reliability = features["on_time_payment_ratio_730d"] - features["outstanding_to_on_time_ratio_365d"]
+    reliability = reliability - features["statement_days_past_due_sum_185d"]
     best = np.argsort(np.where(settled, -reliability, np.inf), kind="stable")
     overdue = int(np.argmax(features["overdue_cents_last"]))
 

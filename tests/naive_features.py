@@ -15,7 +15,7 @@ Rows = list[dict[str, Any]]
 
 GRACE_DAYS = 3
 MATERIAL_ABOVE = 500
-COUNTED_FROM = 1_000
+COUNTED_FROM = 2_000
 
 
 def counted(row: dict[str, Any]) -> dict[str, Any]:
@@ -107,9 +107,10 @@ class Invoice:
             short = [m for m in account.moments if account.at(m)[0] > enough]
             since = min(m for m in account.moments if not short or m > max(short))
             self.paid_at = max(since, self.issued_at)
-        really_paid = self.paid_at is not None and not self.cancelled and kept > 0
-        self.settled = net if really_paid and account.noted() > MATERIAL_ABOVE else 0
-        self.due_cents = net if self.owed else self.settled
+        self.received = min(kept, net)
+        self.paid = self.paid_at is not None and not self.cancelled and kept > 0
+        self.judged = bool(self.owed) or (self.paid and account.noted() > MATERIAL_ABOVE)
+        self.net = net
         self.owed_share_bps = int(10_000 * self.owed / max(net, self.owed)) if self.owed else 0
 
     def time(self, row: dict[str, Any], pauses: Rows, as_of: int) -> None:
@@ -139,19 +140,22 @@ class Invoice:
         grace = GRACE_DAYS * DAY
         self.is_late_possible = self.due_at is not None and self.due_at + grace < as_of
         self.late_ms = 0
-        if self.is_late_possible and (self.owed or self.settled):
+        if self.is_late_possible and self.judged:
             self.late_ms = max(self.lateness - grace, 0)
-        self.on_time = bool(self.settled) and (self.due_at is None or self.lateness <= grace)
+        is_on_time = self.paid and (self.due_at is None or self.lateness <= grace)
+        self.on_time_cents = self.received if is_on_time else 0
+        self.due_cents = self.net if self.judged else self.on_time_cents
         self.overdue = self.is_late_possible and self.owed > 0 and not self.paused
 
     def late_more_than(self, days: int, as_of: int) -> bool:
         """Late by more than so many days, and known to be: that many days have passed since it was due."""
-        if self.due_at is None or not (self.owed or self.settled):
+        if self.due_at is None or not self.judged:
             return False
         return self.lateness > days * DAY and self.due_at + days * DAY < as_of
 
     def due_since(self, days: int, as_of: int) -> bool:
-        return self.due_at is not None and self.due_at >= as_of - days * DAY
+        """What is owed is never too long ago."""
+        return self.due_at is not None and (self.owed > 0 or self.due_at >= as_of - days * DAY)
 
     def due_within(self, days: int, as_of: int) -> bool:
         """Due in the window, and the grace is over."""
@@ -176,6 +180,11 @@ def naive_features(history: dict[str, Rows], as_of: int) -> dict[str, float]:
     def owed(statement: dict[str, Any]) -> int:
         return max(statement["balance_cents"], 0)
 
+    def at_will(statement: dict[str, Any]) -> bool:
+        """Whether the account is one whose limit can be used."""
+        own = [a for a in accounts if a["account_id"] == statement.get("account_id")]
+        return not any(a["kind"] in ("instalment", "loan") for a in own)
+
     def use(statement: dict[str, Any]) -> int:
         limit = statement["limit_cents"]
         return min(owed(statement) * 10_000 // limit, 20_000) if limit else 0
@@ -197,6 +206,10 @@ def naive_features(history: dict[str, Rows], as_of: int) -> dict[str, float]:
 
     last = [newest(a) for a in open_accounts]
     f: dict[str, Callable[[], float]] = {}
+    for late in (30, 60, 90, 180):
+        f[f"unpaid_share_over_{late}d_sum_last"] = lambda late=late: (
+            sum(i.owed_share_bps for i in invoices if i.late_more_than(late, as_of)) / 10_000
+        )
     for late, d in ((7, 180), (14, 365), (30, 365), (60, 730)):
         f[f"late_payment_over_{late}d_count_{d}d"] = lambda late=late, d=d: sum(
             i.late_more_than(late, as_of) and i.due_since(d, as_of) for i in invoices
@@ -205,27 +218,26 @@ def naive_features(history: dict[str, Rows], as_of: int) -> dict[str, float]:
         due = [i for i in invoices if i.due_within(d, as_of)]
         issued = [i for i in invoices if i.issued_within(d, as_of)]
         shown = within(statements, d)
-        limited = [s for s in shown if s["limit_cents"] > 0]
+        drawn = [s for s in shown if at_will(s)]
+        limited = [s for s in drawn if s["limit_cents"] > 0]
         paying = [s for s in shown if s.get("paid_cents") is not None]
         values = {
             f"late_payment_days_sum_{d}d": sum(i.late_ms for i in due) / DAY,
-            f"late_payment_days_mean_{d}d": sum(i.late_ms for i in due)
-            / ((sum(i.settled >= COUNTED_FROM for i in due) + 2) * DAY),
-            f"on_time_payment_count_{d}d": sum(i.on_time and i.settled >= COUNTED_FROM for i in due),
-            f"on_time_payment_ratio_{d}d": (sum(i.settled for i in due if i.on_time) + 5_000)
+            f"late_payment_days_per_on_time_payment_{d}d": sum(i.late_ms for i in due)
+            / ((sum(i.on_time_cents >= COUNTED_FROM for i in due) + 2) * DAY),
+            f"on_time_payment_count_{d}d": sum(i.on_time_cents >= COUNTED_FROM for i in due),
+            f"on_time_payment_ratio_{d}d": (sum(i.on_time_cents for i in due) + 5_000)
             / (sum(i.due_cents for i in due) + 10_000),
-            f"unpaid_share_sum_{d}d": sum(i.owed_share_bps for i in due) / 10_000,
-            f"settled_invoice_count_{d}d": sum(i.settled >= COUNTED_FROM for i in due),
-            f"settled_cents_sum_{d}d": sum(i.settled for i in issued),
-            f"outstanding_to_settled_ratio_{d}d": sum(i.owed for i in issued)
-            / (sum(i.settled for i in issued) + 1000),
+            f"on_time_cents_sum_{d}d": sum(i.on_time_cents for i in issued),
+            f"outstanding_to_on_time_ratio_{d}d": sum(i.owed for i in invoices)
+            / (sum(i.on_time_cents for i in issued) + 1000),
             f"reminder_count_{d}d": len(within(reminders, d)),
             f"credit_inquiry_count_{d}d": len(within(inquiries, d)),
             f"credit_seeking_inquiry_count_{d}d": sum(
                 r["purpose"] in ("credit_card", "instalment", "loan") for r in within(inquiries, d)
             ),
             f"limit_utilisation_ratio_mean_{d}d": ratio(
-                sum(map(owed, shown)), sum(s["limit_cents"] for s in shown)
+                sum(map(owed, drawn)), sum(s["limit_cents"] for s in drawn)
             ),
             f"limit_utilisation_square_mean_{d}d": ratio(
                 sum(use(s) ** 2 for s in limited), len(limited) * 100_000_000
@@ -233,10 +245,7 @@ def naive_features(history: dict[str, Rows], as_of: int) -> dict[str, float]:
             f"statement_paid_cents_sum_{d}d": sum(s["paid_cents"] for s in paying),
             f"statement_paid_ratio_{d}d": (sum(s["paid_cents"] for s in paying) + 1000)
             / (sum(owed(s) + s["paid_cents"] for s in paying) + 1000),
-            f"statement_days_past_due_mean_{d}d": ratio(
-                sum(s.get("days_past_due") or 0 for s in shown),
-                sum(s.get("days_past_due") is not None for s in shown),
-            ),
+            f"statement_days_past_due_sum_{d}d": sum(s.get("days_past_due") or 0 for s in shown),
             f"opened_account_count_{d}d": len(within(accounts, d, "opened_at")),
             f"instalment_opened_count_{d}d": sum(
                 a["kind"] == "instalment" for a in within(accounts, d, "opened_at")
@@ -244,7 +253,7 @@ def naive_features(history: dict[str, Rows], as_of: int) -> dict[str, float]:
         }
         for percent in (50, 80, 95):
             values[f"limit_utilisation_over_{percent}pct_count_{d}d"] = sum(
-                use(s) > percent * 100 for s in shown
+                use(s) > percent * 100 for s in drawn
             )
         for past in (0, 30, 60):
             values[f"statement_past_due_over_{past}d_count_{d}d"] = sum(
@@ -258,18 +267,18 @@ def naive_features(history: dict[str, Rows], as_of: int) -> dict[str, float]:
         "overdue_cents_last": sum(i.owed for i in overdue),
         "overdue_invoice_count_last": len(overdue),
         "overdue_days_sum_last": sum(as_of - i.due_at - GRACE_DAYS * DAY for i in overdue) / DAY,
+        "unpaid_share_sum_last": sum(i.owed_share_bps for i in invoices if i.is_late_possible) / 10_000,
         "outstanding_cents_last": sum(i.owed for i in invoices),
         "limit_utilisation_ratio_last": ratio(
-            sum(max(s["balance_cents"], 0) for s in last), sum(s["limit_cents"] for s in last)
+            sum(owed(s) for s in last if at_will(s)), sum(s["limit_cents"] for s in last if at_will(s))
         ),
-        "credit_limit_cents_sum_last": sum(s["limit_cents"] for s in last),
-        "account_balance_cents_sum_last": sum(max(s["balance_cents"], 0) for s in last),
+        "credit_limit_cents_sum_last": sum(s["limit_cents"] for s in last if at_will(s)),
+        "plan_balance_cents_sum_last": sum(owed(s) for s in last if not at_will(s)),
         "account_days_past_due_sum_last": sum(s.get("days_past_due") or 0 for s in last),
         "registration_age_days": sum(as_of - c["registered_at"] for c in customer) / DAY,
         "account_age_days_max": max(ages, default=0) / DAY,
         "account_age_days_min": min(ages, default=0) / DAY,
         "account_age_days_mean": ratio(sum(ages), len(ages) * DAY),
-        "open_account_count_last": len(open_accounts),
         "open_instalment_count_last": sum(a["kind"] == "instalment" for a in open_accounts),
     }
     return {name: float(value()) for name, value in f.items()} | {n: float(v) for n, v in now.items()}

@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from data_contracts.parquet_ledger import has_table, ledger_rows, read_table
+from features.balances import PAID_BACK_BY_PLAN
 from features.decisions import Decisions
 from features.feature_sets import FeatureSet
 from features.instants import DAY_MS, Float64Array
@@ -24,11 +25,13 @@ from training.worse_histories import (
     History,
     with_a_higher_balance,
     with_a_larger_invoice,
+    with_a_late_payment,
     with_a_later_payment,
     with_a_shorter_payment,
     with_a_statement_no_better,
     with_an_inquiry,
     with_an_unpaid_invoice,
+    with_one_more_loan,
     without_row,
 )
 
@@ -96,11 +99,36 @@ class _Case:
             currency="EUR",
         )
 
+    def paid_late(self, days_ago: int, late_days: int, amount_cents: int) -> History:
+        """The history with one invoice more that was due so long ago and paid so many days late."""
+        due_at = self.as_of_ms - days_ago * DAY_MS
+        return with_a_late_payment(
+            self.history,
+            customer_id=self.customer_id,
+            issued_at=due_at - 14 * DAY_MS,
+            due_at=due_at,
+            paid_at=due_at + late_days * DAY_MS,
+            amount_cents=amount_cents,
+            currency="EUR",
+        )
+
     def is_open(self, invoice: Mapping[str, Any]) -> bool:
         """Whether an invoice is owed at the decision."""
         states = invoice_states(self.history, self.as_of_ms, self.feature_set.terms)
         state = states.get(invoice["invoice_id"])
         return state is not None and state.owed_cents > 0
+
+    @property
+    def refunded(self) -> set[str]:
+        """Invoices with refunds: those credit by what the other amounts are, so they are no clean cases."""
+        rows = self.history.get("invoice_adjustments", ())
+        return {row["invoice_id"] for row in rows if row["kind"] == "refund"}
+
+    def is_overpaid(self, invoice: Mapping[str, Any]) -> bool:
+        """Whether more was paid than invoiced: more would be kept of it if the invoice were larger."""
+        payments = self.history.get("invoice_payments", ())
+        paid = (row["amount_cents"] for row in payments if row["invoice_id"] == invoice["invoice_id"])
+        return bool(sum(paid) > invoice["amount_cents"])
 
 
 Pair = tuple[str, History, History]
@@ -116,18 +144,25 @@ def _invoice_pairs(case: _Case) -> Iterator[Pair]:
             if smaller is not case.history:
                 yield f"a larger {name}", smaller, larger
             smaller = larger
+    grace_days = case.feature_set.terms.grace_days
+    for days_ago, late_days in ((60, grace_days + 1), (120, 40), (500, 100)):
+        yield "one more invoice paid late", case.history, case.paid_late(days_ago, late_days, 8_990)
+    for older_days in (120, 800):
+        yield "an older debt", case.unpaid(60, 8_990), case.unpaid(older_days, 8_990)
+    refunded = case.refunded
+    place = case.place(
+        "invoices", lambda row: row["invoice_id"] not in refunded and not case.is_overpaid(row)
+    )
+    if place is not None:
+        for cents in (300, *PROBED_CENTS):
+            yield "a larger invoice", case.history, with_a_larger_invoice(case.history, place, cents)
     place = case.place("invoices", case.is_open)
     if place is not None:
-        for cents in PROBED_CENTS:
-            yield "a larger open invoice", case.history, with_a_larger_invoice(case.history, place, cents)
         yield "an open invoice taken away", without_row(case.history, "invoices", place), case.history
 
 
 def _payment_pairs(case: _Case) -> Iterator[Pair]:
-    # What a refund credits depends on what was paid too much: such an invoice is no clean case.
-    refunded = {
-        row["invoice_id"] for row in case.history.get("invoice_adjustments", ()) if row["kind"] == "refund"
-    }
+    refunded = case.refunded
     place = case.place("invoice_payments", lambda row: row["invoice_id"] not in refunded)
     if place is None:
         return
@@ -151,6 +186,18 @@ def _inquiry_pairs(case: _Case) -> Iterator[Pair]:
 
 
 def _statement_pairs(case: _Case) -> Iterator[Pair]:
+    opened_at = case.as_of_ms - 60 * DAY_MS
+    for kind in PAID_BACK_BY_PLAN:
+        borrowed = with_one_more_loan(
+            case.history,
+            case.as_of_ms,
+            customer_id=case.customer_id,
+            kind=kind,
+            opened_at=opened_at,
+            left_cents=400_000,
+        )
+        if borrowed is not None:
+            yield f"one more {kind}", case.history, borrowed
     place = case.place("account_balances")
     if place is None:
         return

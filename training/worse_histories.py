@@ -8,6 +8,10 @@ promotion gate and the tests of the features probe with the same changes.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from data_contracts.credit_accounts import CREDIT_ACCOUNTS
+from features.instants import DAY_MS
+from features.online import visible_rows
+
 Row = dict[str, Any]
 History = Mapping[str, Sequence[Mapping[str, Any]]]
 """One customer's rows by contract name, in ledger row form."""
@@ -50,6 +54,54 @@ def with_an_unpaid_invoice(
         "currency": currency,
     }
     return with_row(history, "invoices", invoice)
+
+
+def with_a_late_payment(
+    history: History,
+    *,
+    customer_id: str,
+    issued_at: int,
+    due_at: int,
+    paid_at: int,
+    amount_cents: int,
+    currency: str,
+) -> History:
+    """One invoice more, paid in full and late; all known as it happened."""
+    payment = {
+        "event_id": f"{ADDED}-payment",
+        "payment_id": f"{ADDED}-payment",
+        "invoice_id": f"{ADDED}-invoice",
+        "customer_id": customer_id,
+        "occurred_at": paid_at,
+        "recorded_at": paid_at,
+        "amount_cents": amount_cents,
+        "method": "bank_transfer",
+    }
+    unpaid = with_an_unpaid_invoice(
+        history,
+        customer_id=customer_id,
+        issued_at=issued_at,
+        due_at=due_at,
+        amount_cents=amount_cents,
+        currency=currency,
+    )
+    return with_row(unpaid, "invoice_payments", payment)
+
+
+def with_a_pause_from(history: History, *, customer_id: str, at: int) -> History:
+    """The added invoice is paused from then on, known at once."""
+    pause = {
+        "event_id": f"{ADDED}-pause",
+        "pause_id": f"{ADDED}-pause",
+        "invoice_id": f"{ADDED}-invoice",
+        "customer_id": customer_id,
+        "occurred_at": at,
+        "recorded_at": at,
+        "started_at": at,
+        "ended_at": None,
+        "reason": "dispute",
+    }
+    return with_row(history, "invoice_pauses", pause)
 
 
 def with_an_inquiry(history: History, *, customer_id: str, at: int, purpose: str = "loan") -> History:
@@ -117,6 +169,42 @@ def with_a_statement_no_better(history: History, place: int, *, at: int) -> Hist
         "days_past_due": max(arrears, default=0),
     }
     return with_row(history, "account_balances", statement)
+
+
+def with_one_more_loan(
+    history: History, as_of_ms: int, *, customer_id: str, kind: str, opened_at: int, left_cents: int
+) -> History | None:
+    """One more credit that is paid back by plan, with a statement of a day later; both known at once.
+
+    Of 10,000.00 that were lent so much is left. None where it is not the newest of several open accounts: it
+    would make the others older, or its customer known.
+    """
+    accounts = visible_rows(CREDIT_ACCOUNTS, history, as_of_ms)
+    opened = [row["opened_at"] for row in accounts if row.get("closed_at") is None]
+    if not opened or max(opened) >= opened_at:
+        return None
+    account = {
+        "event_id": f"{ADDED}-account",
+        "account_id": f"{ADDED}-account",
+        "customer_id": customer_id,
+        "occurred_at": opened_at,
+        "recorded_at": opened_at,
+        "kind": kind,
+        "opened_at": opened_at,
+        "closed_at": None,
+    }
+    statement = {
+        "event_id": f"{ADDED}-account-statement",
+        "account_id": f"{ADDED}-account",
+        "customer_id": customer_id,
+        "occurred_at": opened_at + DAY_MS,
+        "recorded_at": opened_at + DAY_MS,
+        "balance_cents": left_cents,
+        "limit_cents": 1_000_000,
+        "paid_cents": None,
+        "days_past_due": 0,
+    }
+    return with_row(with_row(history, "credit_accounts", account), "account_balances", statement)
 
 
 def with_an_earlier_account(history: History, account_id: str, earlier_ms: int) -> History:

@@ -1,5 +1,6 @@
 """A worse history is worse in each feature: the ground on which the model's directions stand."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -7,22 +8,26 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from data_contracts.invoice_adjustments import REASONS_OWED_ANEW
+from features.balances import PAID_BACK_BY_PLAN
 from features.declarations import Direction
 from features.feature_sets import INVOICE_ELIGIBILITY
-from features.online import features_at, invoice_states
+from features.online import features_at
 from tests.builders import DAY
 from tests.histories import History, as_of_moments, histories
 from tests.proof_size import examples
 from training.worse_histories import (
     with_a_higher_balance,
     with_a_larger_invoice,
+    with_a_late_payment,
     with_a_later_payment,
+    with_a_pause_from,
     with_a_shorter_payment,
     with_a_statement_no_better,
     with_an_earlier_account,
     with_an_earlier_registration,
     with_an_inquiry,
     with_an_unpaid_invoice,
+    with_one_more_loan,
     without_row,
 )
 
@@ -53,6 +58,17 @@ def has_refund_with_credit(history: History, invoice_id: str) -> bool:
         row["invoice_id"] == invoice_id and row["kind"] == "refund" and row["reason"] not in REASONS_OWED_ANEW
         for row in history["invoice_adjustments"]
     )
+
+
+def is_overpaid(history: History, invoice: Mapping[str, Any]) -> bool:
+    """Of such an invoice, more would be kept if it were larger."""
+    rows = [
+        row
+        for contract in ("invoice_payments", "invoice_adjustments")
+        for row in history[contract]
+        if row["invoice_id"] == invoice["invoice_id"]
+    ]
+    return sum(row["amount_cents"] for row in rows) > invoice["amount_cents"]
 
 
 @thorough
@@ -93,16 +109,71 @@ def test_one_more_unpaid_invoice_improves_nothing_and_a_larger_one_neither(
 
 
 @thorough
+@given(
+    plain_histories,
+    as_of_moments,
+    st.integers(1, 1500),
+    st.integers(1, 700),
+    st.none() | st.integers(1, 400),
+    st.sampled_from([499, 8_990]),
+)
+def test_a_debt_that_is_older_improves_nothing(
+    history: History, as_of: int, days_before: int, older_days: int, paused_days: int | None, cents: int
+) -> None:
+    def unpaid_since(days: int) -> History:
+        issued_at = as_of - days * DAY
+        unpaid = with_an_unpaid_invoice(
+            history,
+            customer_id="c1",
+            issued_at=issued_at,
+            due_at=issued_at + 14 * DAY,
+            amount_cents=cents,
+            currency="EUR",
+        )
+        if paused_days is None:
+            return unpaid
+        paused_at = as_of - min(paused_days, days_before) * DAY
+        return with_a_pause_from(unpaid, customer_id="c1", at=paused_at)
+
+    assert_no_feature_is_better(unpaid_since(days_before), unpaid_since(days_before + older_days), as_of)
+
+
+@thorough
+@given(
+    plain_histories,
+    as_of_moments,
+    st.integers(1, 800),
+    st.integers(1, 400),
+    st.sampled_from([400, 1_000, 2_000, 50_000]),
+)
+def test_one_more_invoice_that_was_paid_late_improves_nothing(
+    history: History, as_of: int, paid_days_before: int, late_days: int, cents: int
+) -> None:
+    paid_at = as_of - paid_days_before * DAY
+    due_at = paid_at - INVOICE_ELIGIBILITY.terms.grace_ms - late_days * DAY
+    worse = with_a_late_payment(
+        history,
+        customer_id="c1",
+        issued_at=due_at - 14 * DAY,
+        due_at=due_at,
+        paid_at=paid_at,
+        amount_cents=cents,
+        currency="EUR",
+    )
+    assert_no_feature_is_better(history, worse, as_of)
+
+
+@thorough
 @given(plain_histories, as_of_moments, st.data())
-def test_an_open_invoice_that_is_larger_improves_nothing(history: History, as_of: int, data: Any) -> None:
-    states = invoice_states(history, as_of, INVOICE_ELIGIBILITY.terms)
-    open_places = [
+def test_an_invoice_that_is_larger_improves_nothing(history: History, as_of: int, data: Any) -> None:
+    places = [
         place
         for place, row in enumerate(history["invoices"])
-        if row["invoice_id"] in states and states[row["invoice_id"]].owed_cents
+        if not is_overpaid(history, row) and not has_refund_with_credit(history, row["invoice_id"])
     ]
-    assume(open_places)
-    larger = with_a_larger_invoice(history, data.draw(st.sampled_from(open_places)), 5_000)
+    assume(places)
+    place = data.draw(st.sampled_from(places))
+    larger = with_a_larger_invoice(history, place, data.draw(st.sampled_from([1, 300, 500, 5_000])))
     assert_no_feature_is_better(history, larger, as_of)
 
 
@@ -118,9 +189,30 @@ def test_one_more_inquiry_improves_nothing(history: History, as_of: int, days_be
 def test_one_more_statement_that_is_as_bad_as_any_improves_nothing(
     history: History, as_of: int, data: Any
 ) -> None:
-    assume(history["account_balances"])
-    place = data.draw(st.integers(0, len(history["account_balances"]) - 1))
-    worse = with_a_statement_no_better(history, place, at=as_of - data.draw(st.integers(1, 60)) * DAY)
+    at = as_of - data.draw(st.integers(1, 60)) * DAY
+    worse = [
+        with_a_statement_no_better(history, place, at=at) for place in range(len(history["account_balances"]))
+    ]
+    for one in worse:
+        if one is not None:
+            assert_no_feature_is_better(history, one, as_of)
+
+
+@thorough
+@given(
+    plain_histories,
+    as_of_moments,
+    st.integers(2, 20),
+    st.sampled_from(PAID_BACK_BY_PLAN),
+    st.sampled_from([0, 400_000, 2_000_000]),
+)
+def test_one_more_loan_improves_nothing(
+    history: History, as_of: int, days_before: int, kind: str, left_cents: int
+) -> None:
+    opened_at = as_of - days_before * DAY
+    worse = with_one_more_loan(
+        history, as_of, customer_id="c1", kind=kind, opened_at=opened_at, left_cents=left_cents
+    )
     assume(worse is not None)
     assert_no_feature_is_better(history, worse, as_of)
 
