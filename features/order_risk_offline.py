@@ -163,7 +163,7 @@ def build_order_risk_features(
     links = _Links(orders, events)
     progress(step, done=2, total=_STEPS)
     keys = links.keys_of(decisions)
-    codes = {entity: _codes(links, keys, entity) for entity in EntityKind}
+    codes = {entity: _codes(keys, entity) for entity in EntityKind}
     facts = _order_facts(links, codes)
     facts |= _fraud_facts(_rows(directory, ORDER_OUTCOMES, ("order_id", "kind")), links, codes)
     facts |= _own_facts(orders, events, codes[EntityKind.ORDER])
@@ -235,12 +235,9 @@ class _Links:
 Codes = dict[str | None, int]
 
 
-def _codes(links: _Links, keys: Sequence[Keys], entity: EntityKind) -> Codes:
-    """A number for each key of an entity; None, where there is no such entity, has none."""
+def _codes(keys: Sequence[Keys], entity: EntityKind) -> Codes:
+    """A number for each key of an entity that a decision has: facts of others are not asked for."""
     code: Codes = {}
-    for _, linked, _, _ in links.rows:
-        if entity in linked:
-            code.setdefault(linked[entity], len(code))
     for own in keys:
         if entity in own:
             code.setdefault(own[entity], len(code))
@@ -260,9 +257,8 @@ def _order_facts(links: _Links, codes: dict[EntityKind, Codes]) -> dict[FactKind
         of_order: defaultdict[tuple[int, str], list[int]] = defaultdict(list)
         of_customer: defaultdict[tuple[int, str], list[int]] = defaultdict(list)
         for place, (row, keys, _, customer) in enumerate(links.rows):
-            key = keys.get(entity)
-            if key is not None:
-                code = codes[entity][key]
+            code = codes[entity].get(keys.get(entity))
+            if code is not None:
                 of_order[code, row["order_id"]].append(place)
                 of_customer[code, customer].append(place)
         firsts: defaultdict[int, list[SeenInterval]] = defaultdict(list)
@@ -328,10 +324,10 @@ def _fraud_facts(
     facts: defaultdict[FactKind, list[tuple[int, ...]]] = defaultdict(list)
     for row in findings:
         for (entity, key), known_from in named[row["order_id"]].items():
-            kind = FRAUD_FACT_OF.get(entity)
-            if kind is not None:
+            kind, code = FRAUD_FACT_OF.get(entity), codes[entity].get(key)
+            if kind is not None and code is not None:
                 seen_from = max(row["seen_from"], known_from)
-                facts[kind].append((codes[entity][key], seen_from, row["seen_until"], row["occurred_at"]))
+                facts[kind].append((code, seen_from, row["seen_until"], row["occurred_at"]))
     return {kind: _table(kind, facts[kind]) for kind in FRAUD_FACT_OF.values()}
 
 
@@ -339,7 +335,9 @@ def _own_facts(
     orders: Sequence[dict[str, Any]], events: Sequence[dict[str, Any]], code: Codes
 ) -> dict[FactKind, FactTable]:
     this_order = [
-        (code[row["order_id"]], row["seen_from"], row["seen_until"], *own_attributes(row)) for row in orders
+        (code[row["order_id"]], row["seen_from"], row["seen_until"], *own_attributes(row))
+        for row in orders
+        if row["order_id"] in code
     ]
     changes = [
         (code[row["order_id"]], row["seen_from"], row["seen_until"], *changed)
