@@ -7,6 +7,7 @@ from hypothesis import settings
 
 import training  # noqa: F401 - sets how threads wait, before any test loads OpenMP
 from data_contracts.public.uci_taiwan import fetch
+from tests.empty_registry import with_empty_registry
 
 # How long an example takes depends on what else the machine does, so it fails no test.
 settings.register_profile("bonitas", deadline=None)
@@ -22,8 +23,4 @@ def uci_taiwan_file(request: pytest.FixtureRequest) -> Path:
 @pytest.fixture(scope="session")
 def empty_mlflow_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A registry's database after its migrations, which take seconds."""
-    from training.registry import ModelRegistry
-
-    home = tmp_path_factory.mktemp("empty")
-    ModelRegistry(f"sqlite:///{home / 'mlflow.db'}", home / "artifacts").versions("any-model")
-    return home / "mlflow.db"
+    return with_empty_registry(tmp_path_factory.mktemp("empty")) / "mlflow.db"

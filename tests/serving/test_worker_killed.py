@@ -21,14 +21,16 @@ from serving.store.ledger import AppendStatus, append
 from serving.store.stop_requests import stop_requests_of_case
 from serving.store.store import Store, now_ms
 from tests.builders import a_merchant
+from tests.proof_size import IS_LONG
 from tests.serving.test_dispatch import Merchant, merchant
 from tests.serving.test_stop_requesting import Desk
 
+pytestmark = pytest.mark.long_proof
 __all__ = ["merchant"]  # the fixture is used by its name
 
 REPOSITORY = Path(__file__).parents[2]
-CASES = 24
-KILLS = 15
+KILLS = 120 if IS_LONG else 6
+CASES = 4 * KILLS
 
 WORKER = """
 import random, sys, time
@@ -107,7 +109,9 @@ def test_no_stop_request_is_lost_or_made_twice_when_workers_are_killed_at_any_mo
             worker.stdin.write("go\n")
             worker.stdin.flush()
             if kill < KILLS:
-                time.sleep(moments.uniform(0, 0.25))
+                if kill % 2:
+                    wait_for_one_more(merchant)
+                time.sleep(moments.uniform(0, 0.02 if kill % 2 else 0.25))
             else:
                 wait_until_delivered(desk, case_ids)
             worker.kill()
@@ -124,6 +128,15 @@ def test_no_stop_request_is_lost_or_made_twice_when_workers_are_killed_at_any_mo
             assert actions.count("stop_requested") == 1
     assert len(told) == CASES
     assert sum(told.values()) > CASES  # some died between the merchant's answer and its record
+
+
+def wait_for_one_more(merchant: Merchant) -> None:
+    """Wait until the merchant has read a request, some hundredths of a second before its answer."""
+    end = time.monotonic() + 20
+    told = len(merchant.ids())
+    while len(merchant.ids()) == told:
+        assert time.monotonic() < end
+        time.sleep(0.001)
 
 
 def wait_until_delivered(desk: Desk, case_ids: list[str]) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from data_contracts.progress import no_progress
 from data_contracts.simulation.portfolio import simulate_portfolio
+from tests.empty_registry import with_empty_registry
 from training.invoice_eligibility import TrainingResult, train
 
 
@@ -32,7 +33,7 @@ def small_book(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def trained(small_book: Path, tmp_path_factory: pytest.TempPathFactory) -> TrainedBook:
-    home = tmp_path_factory.mktemp("mlflow")
+    home = with_empty_registry(tmp_path_factory.mktemp("mlflow"))
     uri = f"sqlite:///{home / 'mlflow.db'}"
     result = train(small_book, tracking_uri=uri, artifact_root=home / "artifacts", seed=1)
     return TrainedBook(small_book, uri, home / "artifacts", result)

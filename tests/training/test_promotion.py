@@ -27,6 +27,7 @@ from features.instants import DAY_MS, Float64Array
 from features.model_files import ModelFiles
 from features.offline import build_features
 from serving.scorer import load_model
+from tests.empty_registry import with_empty_registry
 from training.calibration import fit_calibration
 from training.champion_history import ChampionChange, ChangeKind
 from training.errors import TrainingError
@@ -388,7 +389,7 @@ def test_a_leak_keeps_the_first_version_from_becoming_champion(
 ) -> None:
     result = train(
         book_with_the_label_in_it,
-        tracking_uri=f"sqlite:///{tmp_path / 'mlflow.db'}",
+        tracking_uri=f"sqlite:///{with_empty_registry(tmp_path) / 'mlflow.db'}",
         artifact_root=tmp_path / "artifacts",
     )
     assert {gate.name for gate in result.gates if not gate.passed} == {"leak_single_feature"}

@@ -21,6 +21,7 @@ from features.model_files import ModelFiles
 from features.offline import build_features
 from features.order_risk_offline import change_decisions
 from serving.scorer import ChampionModel, load_model
+from tests.empty_registry import with_empty_registry
 from training.capacity import at_daily_capacity
 from training.errors import TrainingError
 from training.evaluation import evaluate
@@ -58,7 +59,7 @@ class RiskBook:
 def run(book: Path, home: Path) -> OrderRiskResult:
     return train(
         book,
-        tracking_uri=f"sqlite:///{home / 'mlflow.db'}",
+        tracking_uri=f"sqlite:///{with_empty_registry(home) / 'mlflow.db'}",
         artifact_root=home / "artifacts",
         seed=SEED,
         orders_per_day=CAPACITY,
@@ -67,7 +68,8 @@ def run(book: Path, home: Path) -> OrderRiskResult:
 
 @pytest.fixture(scope="session")
 def risk_book(tmp_path_factory: pytest.TempPathFactory) -> RiskBook:
-    book, home = tmp_path_factory.mktemp("risk-book"), tmp_path_factory.mktemp("risk-mlflow")
+    book = tmp_path_factory.mktemp("risk-book")
+    home = tmp_path_factory.mktemp("risk-mlflow")
     simulate_portfolio(
         book, customers=5000, months=18, seed=3, ends_on=date(2026, 6, 1), progress=no_progress
     )

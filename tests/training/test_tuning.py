@@ -17,6 +17,7 @@ from features.declarations import Purpose
 from features.feature_sets import INVOICE_ELIGIBILITY, FeatureSet
 from features.supersession import milliseconds
 from tests.builders import DAY
+from tests.empty_registry import with_empty_registry
 from training.boosted_trees import PARAMETERS
 from training.errors import TrainingError
 from training.invoice_eligibility import TrainingResult, train
@@ -181,7 +182,7 @@ def registered(result: TrainingResult, home: Path) -> tuple[dict[str, Any], byte
 
 
 def trained_in(book: Path, home: Path, **asked: Any) -> TrainingResult:
-    home.mkdir(exist_ok=True)
+    with_empty_registry(home)
     return train(
         book, tracking_uri=f"sqlite:///{home / 'mlflow.db'}", artifact_root=home / "artifacts", **asked
     )

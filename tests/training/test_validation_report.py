@@ -17,6 +17,7 @@ from features.decisions import Decisions
 from features.declarations import Direction
 from features.feature_sets import INVOICE_ELIGIBILITY
 from features.instants import DAY_MS
+from tests.empty_registry import with_empty_registry
 from tests.training.planted_models import planted_evidence
 from training.gates import Gate
 from training.invoice_eligibility import train
@@ -281,7 +282,7 @@ def test_a_folder_with_labels_of_its_own_has_a_report_too_with_the_sexes_that_it
     customers = np.unique(few.decisions.customer_id.astype(str))
     sexes = np.where(np.arange(len(customers)) % 2 == 0, "female", "male")
     pq.write_table(pa.table({"customer_id": customers, "sex": sexes}), book / PROTECTED_ATTRIBUTES_FILE)
-    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    uri = f"sqlite:///{with_empty_registry(tmp_path) / 'mlflow.db'}"
     train(book, tracking_uri=uri, artifact_root=tmp_path / "artifacts", seed=1)
     file = next((tmp_path / "artifacts").rglob(REPORT_JSON))
     figures = json.loads(file.read_text())

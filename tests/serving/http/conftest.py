@@ -19,6 +19,7 @@ from serving.store.api_keys import create_key
 from serving.store.migrate import migrate
 from serving.store.store import now_ms, open_store
 from tests.builders import DAY, a_customer, a_merchant
+from tests.empty_registry import with_empty_registry
 
 Row = dict[str, Any]
 
@@ -201,7 +202,8 @@ class Shop:
 
 
 def prepared(settings: Settings) -> tuple[str, str, str]:
-    """Tables, two merchants and three keys."""
+    """Tables, two merchants, three keys and an empty registry."""
+    with_empty_registry(settings.home)
     migrate(settings.database_url)
     store = open_store(settings.database_url)
     try:
