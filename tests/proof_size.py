@@ -1,4 +1,4 @@
-"""How large a proof is: whole in `make test-long`, with fixed seeds; a hundredth of it in `make test`."""
+"""How large a proof is: whole in `make test-long`, with fixed seeds; a fiftieth of it in `make test`."""
 
 import os
 
@@ -7,15 +7,15 @@ from hypothesis import HealthCheck, settings
 IS_LONG = os.environ.get("BONITAS_LONG_PROOFS") == "1"
 
 
-def whole_or_hundredth(count: int) -> int:
-    """So many in `make test-long`, a hundredth of them in `make test`, at least one."""
-    return count if IS_LONG else max(count // 100, 1)
+def whole_or_fiftieth(count: int) -> int:
+    """So many in `make test-long`, a fiftieth of them in `make test`, at least one."""
+    return count if IS_LONG else max(count // 50, 1)
 
 
 def examples(count: int) -> settings:
-    """So many examples of a property in `make test-long`, always the same; a hundredth in `make test`."""
+    """So many examples of a property in `make test-long`, always the same; a fiftieth in `make test`."""
     return settings(
-        max_examples=whole_or_hundredth(count),
+        max_examples=whole_or_fiftieth(count),
         derandomize=IS_LONG,
         database=None if IS_LONG else settings.default.database,
         suppress_health_check=[

@@ -18,8 +18,8 @@ from tests.naive_features import naive_features
 from tests.proof_size import examples
 
 pytestmark = pytest.mark.long_proof
-thorough = examples(10_000)
-with_files = examples(3_000)
+thorough = examples(5_000)
+with_files = examples(1_500)
 
 
 def named(values: list[float]) -> dict[str, float]:

@@ -33,8 +33,8 @@ END_OF_TIME = ms("3000-01-01")
 HALF_HOUR = 1_800_000
 
 pytestmark = pytest.mark.long_proof
-thorough = examples(12_000)
-with_files = examples(3_000)
+thorough = examples(6_000)
+with_files = examples(1_500)
 
 # Few moments, apart by the windows' lengths and a millisecond: collisions are where windows go wrong.
 moments = st.builds(

@@ -129,7 +129,7 @@ def states_of_two_things(draw: st.DrawFn) -> list[Row]:
     return rows
 
 
-@examples(20_000)
+@examples(10_000)
 @given(states_of_two_things())
 def test_the_table_and_the_single_decision_see_what_the_rule_says_at_every_moment(rows: list[Row]) -> None:
     seen = intervals(CUSTOMERS, rows)
@@ -140,7 +140,7 @@ def test_the_table_and_the_single_decision_see_what_the_rule_says_at_every_momen
             assert sorted(name for name, start, end in seen if start < as_of <= end) == expected
 
 
-@examples(20_000)
+@examples(10_000)
 @given(states_of_two_things(), st.randoms(use_true_random=False))
 def test_the_order_of_arrival_does_not_matter_once_all_have_arrived(rows: list[Row], random: Any) -> None:
     plain = [{**row, "corrects": None} for row in rows]

@@ -32,7 +32,7 @@ from training.worse_histories import (
 )
 
 pytestmark = pytest.mark.long_proof
-thorough = examples(15_000)
+thorough = examples(5_000)
 plain_histories = histories(corrections=False)
 
 

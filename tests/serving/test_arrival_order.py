@@ -113,7 +113,7 @@ def all_arrive(store: Store, facts: list[tuple[str, Row]]) -> DecisionInputs:
     return seen_by_the_checkout(store)
 
 
-@examples(5_000)
+@examples(2_500)
 @given(arrivals=st.permutations(FACTS))
 def test_in_whatever_order_facts_arrive_the_checkout_sees_the_same_in_the_end(
     tmp_path_factory: pytest.TempPathFactory, empty_sqlite: bytes, arrivals: list[tuple[str, Row]]

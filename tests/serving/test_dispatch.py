@@ -483,7 +483,7 @@ def a_worker(database_url: str, mails: Path, dies_recording: bool) -> "subproces
     )
 
 
-KILLS = 60 if IS_LONG else 5
+KILLS = 30 if IS_LONG else 5
 MESSAGES = 4 * KILLS
 
 

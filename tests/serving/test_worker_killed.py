@@ -29,7 +29,7 @@ pytestmark = pytest.mark.long_proof
 __all__ = ["merchant"]  # the fixture is used by its name
 
 REPOSITORY = Path(__file__).parents[2]
-KILLS = 120 if IS_LONG else 6
+KILLS = 60 if IS_LONG else 6
 CASES = 4 * KILLS
 
 WORKER = """

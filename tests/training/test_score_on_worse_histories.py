@@ -104,7 +104,7 @@ def worse_histories(history: History, as_of: int, data: Any) -> list[History]:
     return worse
 
 
-@examples(10_000)
+@examples(5_000)
 @given(history=plain_histories, as_of=as_of_moments, data=st.data())
 def test_rows_that_got_worse_never_score_higher(
     served: ChampionModel, history: History, as_of: int, data: Any
@@ -116,7 +116,7 @@ def test_rows_that_got_worse_never_score_higher(
         assert now.points <= was.points
 
 
-@examples(10_000)
+@examples(5_000)
 @given(history=plain_histories, as_of=as_of_moments, data=st.data())
 def test_accounts_opened_earlier_never_score_lower(
     served: ChampionModel, history: History, as_of: int, data: Any
