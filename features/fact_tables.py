@@ -333,7 +333,10 @@ def _ordinary_states(
     is_owed = left > terms.materiality_cents
     owed = left * is_owed
     lateness = paid_at - due_at
-    on_time = np.minimum(paid_cents, amount) * (is_paid & (lateness <= terms.grace_ms))
+    is_on_time = is_paid & (lateness <= terms.grace_ms)
+    is_counted = is_on_time & (np.minimum(paid_cents, amount) >= COUNTED_FROM_CENTS)
+    on_time = np.minimum(paid_cents, amount) * is_counted
+    is_judged = is_owed | (is_settled & (is_counted | ~is_on_time))
     columns = (
         seen_from,
         seen_until,
@@ -344,9 +347,9 @@ def _ordinary_states(
         np.where(is_owed, NEVER, lateness * is_settled),
         np.where(is_owed, -late_from, np.maximum(lateness - terms.grace_ms, 0) * is_settled),
         is_owed.astype(np.int64),
-        (on_time >= COUNTED_FROM_CENTS).astype(np.int64),
+        is_counted.astype(np.int64),
         on_time,
-        np.where(is_owed | is_settled, amount, on_time),
+        np.where(is_judged, amount, on_time),
         owed * 10_000 // amount,
         owed,
         owed,

@@ -50,7 +50,7 @@ class InvoiceState:
     outstanding_cents: what is left to the cent, never negative: it uses up the credit limit.
     owed_cents: the same, 0 where it is immaterial.
     is_material: whether more than what is immaterial was left of it by credit notes. An invoice of which less
-        was left counts against nobody, late or unpaid; what was paid on it in time counts as its cents.
+        was left counts against nobody, late or unpaid.
     """
 
     issued_at: int

@@ -6,9 +6,8 @@ worse when a payment comes later, on whole histories and not only feature by fea
 
 **Nothing unpaid and nothing late helps.** Counts, sums and shares that speak for a customer take what was
 paid on time only, and so do the denominators of what speaks against: one more open invoice, or one paid
-late, would dilute a late share. They take the money that was received, not what was invoiced: of 10.00 with
-5.00 paid, 5.00 count. What is counted for a customer has a floor of amount, or is weighed by it: five
-invoices of 1.00 prove nothing.
+late, would dilute a late share. They take the money that was received, not what was invoiced: of 30.00 with
+25.00 paid, 25.00 count. And they take nothing below a floor of amount: five invoices of 1.00 prove nothing.
 
 **No debt grows old.** What was settled leaves a window with its due date; what is owed stays in every window
 until it is paid.
@@ -26,7 +25,7 @@ from features.invoice_state import InvoiceState, Movement, MovementKind, invoice
 from features.settlement_terms import SettlementTerms
 
 COUNTED_FROM_CENTS = 2_000
-"""Payments on time below 20.00 are not counted; where cents are added up, all are."""
+"""An invoice of which less than 20.00 was received, on time, counts nowhere."""
 
 InvoiceRow = tuple[int, int, int, int, int]
 """seen_from, seen_until, issued_at, due_at, amount_cents"""
@@ -64,11 +63,11 @@ def invoice_fact(seen_from: int, seen_until: int, state: InvoiceState) -> tuple[
     """An invoice's state as the integers of `FactKind.INVOICE`.
 
     An invoice is settled, or owed, or neither: cancelled, or too small to be owed. What is neither counts
-    nowhere. Of what is too small to be owed, a payment on time counts as its cents, and a late one as little
-    as none.
+    nowhere, and neither does a payment on time below COUNTED_FROM_CENTS.
     """
     owed = state.owed_cents
     on_time = state.received_cents if state.is_paid_on_time else 0
+    is_counted = on_time >= COUNTED_FROM_CENTS
     is_judged = owed > 0 or (state.is_settled and state.is_material)
     is_pressing = 1 if owed > 0 and not state.paused else 0
     lateness, late, late_runs = 0, 0, 0
@@ -88,9 +87,9 @@ def invoice_fact(seen_from: int, seen_until: int, state: InvoiceState) -> tuple[
         lateness,
         late,
         late_runs,
-        1 if on_time >= COUNTED_FROM_CENTS else 0,
-        on_time,
-        state.net_amount_cents if is_judged else on_time,
+        1 if is_counted else 0,
+        on_time if is_counted else 0,
+        state.net_amount_cents if is_judged and (is_counted or not on_time) else on_time * is_counted,
         owed * 10_000 // max(state.net_amount_cents, owed) if owed else 0,
         owed,
         owed * is_pressing,
@@ -286,7 +285,7 @@ PAYMENT_HISTORY_FEATURES: tuple[Feature, ...] = (
     *(
         _feature(
             f"on_time_cents_sum_{days}d",
-            f"money received on time for invoices of the last {days} days",
+            f"money received on time for invoices of the last {days} days, 20.00 or more each",
             "cents",
             _BETTER,
             "short_payment_history",
@@ -329,7 +328,8 @@ PAYMENT_HISTORY_FEATURES: tuple[Feature, ...] = (
     ),
     _feature(
         "outstanding_to_on_time_ratio_365d",
-        "principal owed now, over what was received on time for invoices of the last 365 days and 10.00",
+        "principal owed now, over what was received on time for invoices of the last 365 days, 20.00 or more "
+        "each, and 10.00",
         "ratio",
         _WORSE,
         "unpaid_balances",

@@ -143,8 +143,9 @@ class Invoice:
         if self.is_late_possible and self.judged:
             self.late_ms = max(self.lateness - grace, 0)
         is_on_time = self.paid and (self.due_at is None or self.lateness <= grace)
-        self.on_time_cents = self.received if is_on_time else 0
-        self.due_cents = self.net if self.judged else self.on_time_cents
+        is_too_little = is_on_time and self.received < COUNTED_FROM
+        self.on_time_cents = self.received if is_on_time and not is_too_little else 0
+        self.due_cents = self.net if self.judged and not is_too_little else self.on_time_cents
         self.overdue = self.is_late_possible and self.owed > 0 and not self.paused
 
     def late_more_than(self, days: int, as_of: int) -> bool:
@@ -224,8 +225,8 @@ def naive_features(history: dict[str, Rows], as_of: int) -> dict[str, float]:
         values = {
             f"late_payment_days_sum_{d}d": sum(i.late_ms for i in due) / DAY,
             f"late_payment_days_per_on_time_payment_{d}d": sum(i.late_ms for i in due)
-            / ((sum(i.on_time_cents >= COUNTED_FROM for i in due) + 2) * DAY),
-            f"on_time_payment_count_{d}d": sum(i.on_time_cents >= COUNTED_FROM for i in due),
+            / ((sum(i.on_time_cents > 0 for i in due) + 2) * DAY),
+            f"on_time_payment_count_{d}d": sum(i.on_time_cents > 0 for i in due),
             f"on_time_payment_ratio_{d}d": (sum(i.on_time_cents for i in due) + 5_000)
             / (sum(i.due_cents for i in due) + 10_000),
             f"on_time_cents_sum_{d}d": sum(i.on_time_cents for i in issued),

@@ -109,17 +109,20 @@ def test_an_invoice_too_small_to_be_owed_is_as_good_late_as_unpaid(cents: int) -
     assert state_of(rows, as_of).outstanding_cents == 400 - cents
 
 
-def test_half_of_an_invoice_counts_as_half_and_not_as_the_whole() -> None:
+def test_what_was_received_counts_and_not_what_was_invoiced() -> None:
     def of(amount_cents: int, paid_cents: int) -> History:
         return history(
             invoices=[an_invoice(f"i{n}", at=ISSUED, amount_cents=amount_cents) for n in range(5)],
             invoice_payments=[a_payment(f"i{n}", at=DUE, amount_cents=paid_cents) for n in range(5)],
         )
 
-    assert feature("on_time_cents_sum_185d", of(500, 500), LATE + DAY) == 2_500
-    assert feature("on_time_cents_sum_185d", of(1_000, 500), LATE + DAY) == 2_500
-    assert feature("on_time_payment_ratio_180d", of(500, 500), LATE + DAY) == 7_500 / 12_500
-    assert feature("on_time_payment_ratio_180d", of(1_000, 500), LATE + DAY) == 7_500 / 15_000
+    assert feature("on_time_cents_sum_185d", of(2_500, 2_500), LATE + DAY) == 12_500
+    assert feature("on_time_cents_sum_185d", of(3_000, 2_500), LATE + DAY) == 12_500
+    assert feature("on_time_payment_ratio_180d", of(2_500, 2_500), LATE + DAY) == 17_500 / 22_500
+    assert feature("on_time_payment_ratio_180d", of(3_000, 2_500), LATE + DAY) == 17_500 / 25_000
+    assert features_at(of(1_000, 500), LATE + DAY, INVOICE_ELIGIBILITY) == features_at(
+        history(), LATE + DAY, INVOICE_ELIGIBILITY
+    )
 
 
 def test_other_terms_count_otherwise() -> None:
