@@ -205,8 +205,9 @@ def test_an_order_whose_client_hung_up_during_a_lock_is_never_decided(shop: Shop
 @pytest.mark.postgresql
 def test_on_postgresql_those_who_wait_for_a_hung_customer_hold_up_no_other(postgresql_shop: Shop) -> None:
     shop = postgresql_shop
+    # Namesakes who live together, and two people all the same: each has an identity document of their own.
     for customer in ("hung", "free"):
-        shop.customer(customer)
+        shop.customer(customer, identity_document_hmac=a_document_hmac(customer))
     with (
         ThreadPoolExecutor(30) as checkouts,
         psycopg.connect(shop.settings.database_url) as other,
