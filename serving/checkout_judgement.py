@@ -9,6 +9,8 @@ from typing import Any
 import msgspec
 
 from data_contracts.customers import CUSTOMERS
+from data_contracts.invoices import INVOICES
+from data_contracts.order_outcomes import FRAUD_OUTCOMES, ORDER_OUTCOMES
 from data_contracts.row_check import rfc3339
 from features import feature_sets
 from features.feature_sets import FeatureSet
@@ -120,15 +122,16 @@ def inputs_at(
 ) -> DecisionInputs:
     """What a decision at `as_of_ms` sees in one customer's ledger rows.
 
-    reserved_cents: the person's other approved orders that are not yet invoiced.
+    reserved_cents: the person's other approved orders that are not yet invoiced, without `orders_of_fraud`.
     feature_set: of the model in force, None when there is none. terms: the policy's, and the model's.
     other_accounts: the rows of the person's other accounts by customer_id: what they owe and what they
         repaid counts as well; applicant and features are those of this account.
     """
     states = invoice_states(rows, as_of_ms, terms)
-    of_person = states
+    of_person = _owed_by_customer(rows, states, as_of_ms)
     for other_rows in other_accounts.values():
-        of_person = {**of_person, **invoice_states(other_rows, as_of_ms, terms)}
+        of_other = invoice_states(other_rows, as_of_ms, terms)
+        of_person = {**of_person, **_owed_by_customer(other_rows, of_other, as_of_ms)}
     return DecisionInputs(
         order_row=order_row,
         applicant=_applicant(rows, as_of_ms),
@@ -136,6 +139,35 @@ def inputs_at(
         features=() if feature_set is None else tuple(features_at(rows, as_of_ms, feature_set, states)),
         other_accounts=tuple(sorted(other_accounts)),
     )
+
+
+def orders_of_fraud(rows: LedgerRows, as_of_ms: int) -> frozenset[str]:
+    """The order_ids of one customer's orders that are confirmed fraud as far as is known at `as_of_ms`.
+
+    Whoever is named as their customer is mostly the victim, and owes nothing for them. A finding that was
+    withdrawn by then confirms nothing.
+    """
+    # Of nearly every customer nothing was ever found.
+    if not rows.get(ORDER_OUTCOMES.name):
+        return frozenset()
+    return frozenset(
+        row["order_id"]
+        for row in visible_rows(ORDER_OUTCOMES, rows, as_of_ms)
+        if row["kind"] in FRAUD_OUTCOMES
+    )
+
+
+def _owed_by_customer(
+    rows: LedgerRows, states: Mapping[str, InvoiceState], as_of_ms: int
+) -> Mapping[str, InvoiceState]:
+    """The invoices that say what the customer owes and has repaid: all but those of confirmed fraud."""
+    fraud = orders_of_fraud(rows, as_of_ms)
+    if not fraud:
+        return states
+    not_owed = {
+        row["invoice_id"] for row in visible_rows(INVOICES, rows, as_of_ms) if row["order_id"] in fraud
+    }
+    return {invoice_id: state for invoice_id, state in states.items() if invoice_id not in not_owed}
 
 
 def rows_of_other_accounts(

@@ -18,6 +18,7 @@ from serving.checkout_judgement import (
     answer_to_checkout,
     inputs_at,
     judge,
+    orders_of_fraud,
     rows_of_other_accounts,
     unavailable,
 )
@@ -247,6 +248,11 @@ def _inputs(
             as_of_ms,
             excluding_order_id=row["order_id"],
             other_accounts=tuple(others),
+            not_owed=tuple(
+                order_id
+                for of_account in (rows, *others.values())
+                for order_id in orders_of_fraud(of_account, as_of_ms)
+            ),
         ),
         as_of_ms=as_of_ms,
         feature_set=None if model.model is None else model.model.feature_set,
