@@ -129,13 +129,15 @@ def inputs_at(
     """
     states = invoice_states(rows, as_of_ms, terms)
     of_person = _owed_by_customer(rows, states, as_of_ms)
+    currency_of = _currencies(rows, as_of_ms)
     for other_rows in other_accounts.values():
         of_other = invoice_states(other_rows, as_of_ms, terms)
         of_person = {**of_person, **_owed_by_customer(other_rows, of_other, as_of_ms)}
+        currency_of = {**currency_of, **_currencies(other_rows, as_of_ms)}
     return DecisionInputs(
         order_row=order_row,
         applicant=_applicant(rows, as_of_ms),
-        standing=_standing(of_person, reserved_cents, as_of_ms),
+        standing=_standing(of_person, currency_of, reserved_cents, as_of_ms),
         features=() if feature_set is None else tuple(features_at(rows, as_of_ms, feature_set, states)),
         other_accounts=tuple(sorted(other_accounts)),
     )
@@ -170,6 +172,15 @@ def _owed_by_customer(
     return {invoice_id: state for invoice_id, state in states.items() if invoice_id not in not_owed}
 
 
+def _currencies(rows: LedgerRows, as_of_ms: int) -> dict[str, str]:
+    """The currency of each of the customer's invoices, by invoice_id."""
+    invoices = rows.get(INVOICES.name, ())
+    if len({row["currency"] for row in invoices}) > 1:
+        # Only then a correction may have changed one.
+        invoices = visible_rows(INVOICES, rows, as_of_ms)
+    return {row["invoice_id"]: row["currency"] for row in invoices}
+
+
 def rows_of_other_accounts(
     rows: LedgerRows, candidate_rows: Mapping[str, LedgerRows], as_of_ms: int
 ) -> dict[str, LedgerRows]:
@@ -202,7 +213,12 @@ def _applicant(rows: LedgerRows, as_of_ms: int) -> Applicant | None:
     )
 
 
-def _standing(states: Mapping[str, InvoiceState], reserved_cents: int, as_of_ms: int) -> AccountStanding:
+def _standing(
+    states: Mapping[str, InvoiceState],
+    currency_of: Mapping[str, str],
+    reserved_cents: int,
+    as_of_ms: int,
+) -> AccountStanding:
     outstanding_cents = 0
     paid_invoice_count = 0
     overdue: list[OverdueInvoice] = []
@@ -213,7 +229,11 @@ def _standing(states: Mapping[str, InvoiceState], reserved_cents: int, as_of_ms:
         if state.paid_at is not None and not state.cancelled and state.received_cents > 0:
             paid_invoice_count += 1
             days_since_paid = (as_of_ms - state.paid_at) // DAY_MS
-            repaid.append(RepaidInvoice(state.received_cents, days_since_paid, state.is_paid_on_time))
+            repaid.append(
+                RepaidInvoice(
+                    state.received_cents, days_since_paid, state.is_paid_on_time, currency_of[invoice_id]
+                )
+            )
         if state.is_overdue(as_of_ms):
             overdue.append(
                 OverdueInvoice(
@@ -221,6 +241,7 @@ def _standing(states: Mapping[str, InvoiceState], reserved_cents: int, as_of_ms:
                     outstanding_cents=state.owed_cents,
                     days_past_due=max(state.lateness_at(as_of_ms), 0) // DAY_MS,
                     paused=state.paused,
+                    currency=currency_of[invoice_id],
                 )
             )
     return AccountStanding(

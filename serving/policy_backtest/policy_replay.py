@@ -44,6 +44,7 @@ from serving.checkout_judgement import (
 from serving.domain.credit_limit import Familiarity, credit_terms
 from serving.domain.decision import Decision, Outcome
 from serving.domain.policy import Policy
+from serving.domain.policy_rules import residence_of
 from serving.domain.same_person import person_keys
 from serving.scorer import ChampionModel
 from serving.store.person_accounts import ACCOUNTS_MAXIMUM
@@ -224,12 +225,18 @@ def _judged(inputs: DecisionInputs, model: ChampionModel, policy: Policy, as_of_
     decision = judge(inputs, model, policy, as_of_ms=as_of_ms).decision
     if decision.score is None:
         raise AssertionError("a decision with a model has a score")
+    country = residence_of(inputs.applicant, policy)
     without_growth = decision
     if policy.limit_growth is not None:
         without_growth = decided_without_limit_growth(inputs, decision, policy, as_of_ms=as_of_ms)
     return _Judged(
         decision=decision,
-        familiarity=credit_terms(decision.score, inputs.standing, policy).familiarity,
+        familiarity=credit_terms(
+            decision.score,
+            inputs.standing,
+            policy,
+            currency=None if country is None else country.currency,
+        ).familiarity,
         is_approved_without_growth=without_growth.outcome is Outcome.APPROVED,
     )
 
