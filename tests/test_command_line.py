@@ -12,7 +12,8 @@ from click.testing import CliRunner
 
 import bonitas
 from features.feature_sets import INVOICE_ELIGIBILITY
-from serving.policy_activation import POLICY_FILE
+from serving.policy_activation import POLICY_FILE, PolicyFile, active_policy
+from serving.store.store import open_store
 from tests.builders import (
     DAY,
     a_customer,
@@ -125,7 +126,9 @@ def test_features_are_built_by_what_the_policy_in_force_calls_paid_and_late(tmp_
     assert overdue_after() == usual
     assert overdue_after("--policy", str(strict)) == strictly
     ran("migrate")
-    ran("policy", "activate", str(strict), "--by", "Ada", "--reason", "every cent counts")
+    store = open_store(f"sqlite:///{tmp_path / 'home' / 'bonitas.db'}")
+    active_policy(store, PolicyFile.read(strict), now_ms=at)
+    store.close()
     assert overdue_after() == strictly
     assert overdue_after("--policy", str(POLICY_FILE)) == usual
 

@@ -39,6 +39,8 @@ def postgresql_shop(
     """A second server on PostgreSQL with two worker processes and the same model registry."""
     home = tmp_path_factory.mktemp("postgresql-home")
     own = replace(settings, database_url=fresh_postgresql_url(postgresql_server), home=home, workers=2)
+    # Who shares a registry shares the histories of its models.
+    own.artifact_root.symlink_to(settings.artifact_root, target_is_directory=True)
     keys = prepared(own)
     with running_server(own, port=free_port(), workers=2, log_file=home / "server.log") as server:
         opened_shop = opened(server, own, keys)
