@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from command_line.state import policy_in_force, read_policy
 from command_line.terminal import (
     MODELS,
     CommandFailed,
@@ -30,9 +31,27 @@ def features() -> None:
     "--sample", type=click.IntRange(min=1), help="This many random decisions instead of one per order."
 )
 @click.option("--seed", default=0, show_default=True, help="Seed of --sample.")
+@click.option(
+    "--policy",
+    "policy_path",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="POLICY.toml",
+    help="Whose materiality and grace say when an invoice is paid and late.  [default: the policy in force]",
+)
 @json_option
-def build(directory: Path, model: str, out: Path, sample: int | None, seed: int, as_json: bool) -> None:
-    """Compute the features of every order (or of the label file's decisions) to a Parquet file."""
+def build(
+    directory: Path,
+    model: str,
+    out: Path,
+    sample: int | None,
+    seed: int,
+    policy_path: Path | None,
+    as_json: bool,
+) -> None:
+    """Compute the features of every order (or of the label file's decisions) to a Parquet file.
+
+    They are those that a model reads which is trained under the same policy.
+    """
     import resource
     import time
 
@@ -44,6 +63,8 @@ def build(directory: Path, model: str, out: Path, sample: int | None, seed: int,
 
     if sample is not None and model == "order-risk":
         raise click.BadOptionUsage("sample", "--sample is for credit features: it draws customers")
+    policy = policy_in_force()[0] if policy_path is None else read_policy(policy_path).policy
+    feature_set = FEATURE_SETS[model].under(policy.settlement_terms)
     try:
         if sample is not None:
             decisions = sampled_decisions(directory, sample, seed)
@@ -53,14 +74,14 @@ def build(directory: Path, model: str, out: Path, sample: int | None, seed: int,
             decisions = folder_decisions(directory)
         began = time.perf_counter()
         with progress_bars() as progress:
-            rows = write_features(directory, decisions, FEATURE_SETS[model], out, progress)
+            rows = write_features(directory, decisions, feature_set, out, progress)
     except (NoSuchLedgerTable, NoDecisionsError) as problem:
         raise CommandFailed(str(problem)) from problem
     figures = {
         "file": str(out),
         "rows": rows,
-        "features": len(FEATURE_SETS[model].features),
-        "feature_set_version": FEATURE_SETS[model].version,
+        "features": len(feature_set.features),
+        "feature_set_version": feature_set.version_under_terms,
         "seconds": round(time.perf_counter() - began, 2),
         "peak_memory_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
     }

@@ -74,7 +74,6 @@ def verified_lines(file: Path, content: bytes) -> Iterator[AliasLine]:
 @dataclass(frozen=True, kw_only=True)
 class _Kept:
     at: datetime
-    is_registration: bool
     recorded: RecordedFingerprint
 
 
@@ -84,15 +83,15 @@ def recorded_fingerprints(
     """What the histories of a model keep of a version's files; nothing where there is no history.
 
     A version that was registered anew, in a registry that begins anew, has nothing to do with an earlier one
-    of the same number: only what was written from its registration on counts. Raises LineDamagedError, and
-    OSError for a history that is there and cannot be read.
+    of the same number: only what was written from its registration on counts, and every registration writes a
+    line. Raises LineDamagedError, and OSError for a history that is there and cannot be read.
     """
     kept: list[_Kept] = []
     for folder in (CHAMPIONS_FOLDER, SHADOWS_FOLDER):
         file = alias_file(artifact_root / folder, model_name)
         if file.exists():
             kept += _kept_in(file, file.read_bytes(), version)
-    registered_at = max((one.at for one in kept if one.is_registration), default=None)
+    registered_at = max((one.at for one in kept if one.recorded.is_registration), default=None)
     return tuple(one.recorded for one in kept if registered_at is None or one.at >= registered_at)
 
 
@@ -104,10 +103,10 @@ def _kept_in(file: Path, content: bytes, version: str) -> Iterator[_Kept]:
         try:
             kept = _Kept(
                 at=datetime.fromisoformat(document["at"]).astimezone(UTC),
-                is_registration=document["line"] == REGISTERED,
                 recorded=RecordedFingerprint(
                     fingerprint=FilesFingerprint.from_json(document[FILES_KEY]),
                     said_by=f"{file}, line {line.number}",
+                    is_registration=document["line"] == REGISTERED,
                 ),
             )
         except (KeyError, TypeError, ValueError) as problem:

@@ -58,10 +58,14 @@ class FilesFingerprint:
 
 @dataclass(frozen=True, kw_only=True)
 class RecordedFingerprint:
-    """A fingerprint that was kept when a version was registered or put in place. said_by: where, in words."""
+    """A fingerprint that was kept when a version was registered or put in place.
+
+    said_by: where, in words. is_registration: whether it is the line that every registration writes.
+    """
 
     fingerprint: FilesFingerprint
     said_by: str
+    is_registration: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,6 +148,30 @@ def _changes(found: FilesFingerprint, kept: FilesFingerprint) -> str:
             changes.append(f"{name} was changed")
     # A record that was edited may name each file as it is now, and another hash over all of them.
     return ", ".join(changes) or "its files have another hash than the one kept"
+
+
+def lacks_registration(recorded: Sequence[RecordedFingerprint]) -> bool:
+    """Whether a hash was kept, but not by the line that every registration writes beside it.
+
+    Then the line is gone, and nobody can tell what else was changed: tags can be edited.
+    """
+    return bool(recorded) and not any(one.is_registration for one in recorded)
+
+
+def registration_missing(model_name: str, version: str, history: Path) -> str:
+    """What a person must know of a version whose registration is gone from the history."""
+    return (
+        f"nobody can tell whether {model_name} {version} is what was registered: {history} does not say so; "
+        f"restore it from a backup, or train a new version: bonitas train {model_name} DIR"
+    )
+
+
+def record_unreadable(model_name: str, version: str, problem: OSError) -> str:
+    """What a person must know of a version whose history is there and cannot be read."""
+    return (
+        f"nobody can tell whether {model_name} {version} is what was registered: the record of its files "
+        f"cannot be read ({problem}); make it readable or restore it from a backup"
+    )
 
 
 def not_as_registered(model_name: str, version: str, difference: str, uri: str) -> str:

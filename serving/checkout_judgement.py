@@ -9,6 +9,8 @@ from typing import Any
 import msgspec
 
 from data_contracts.customers import CUSTOMERS
+from data_contracts.invoices import INVOICES
+from data_contracts.order_outcomes import FRAUD_OUTCOMES, ORDER_OUTCOMES
 from data_contracts.row_check import rfc3339
 from features import feature_sets
 from features.feature_sets import FeatureSet
@@ -120,22 +122,63 @@ def inputs_at(
 ) -> DecisionInputs:
     """What a decision at `as_of_ms` sees in one customer's ledger rows.
 
-    reserved_cents: the person's other approved orders that are not yet invoiced.
+    reserved_cents: the person's other approved orders that are not yet invoiced, without `orders_of_fraud`.
     feature_set: of the model in force, None when there is none. terms: the policy's, and the model's.
     other_accounts: the rows of the person's other accounts by customer_id: what they owe and what they
         repaid counts as well; applicant and features are those of this account.
     """
     states = invoice_states(rows, as_of_ms, terms)
-    of_person = states
+    of_person = _owed_by_customer(rows, states, as_of_ms)
+    currency_of = _currencies(rows, as_of_ms)
     for other_rows in other_accounts.values():
-        of_person = {**of_person, **invoice_states(other_rows, as_of_ms, terms)}
+        of_other = invoice_states(other_rows, as_of_ms, terms)
+        of_person = {**of_person, **_owed_by_customer(other_rows, of_other, as_of_ms)}
+        currency_of = {**currency_of, **_currencies(other_rows, as_of_ms)}
     return DecisionInputs(
         order_row=order_row,
         applicant=_applicant(rows, as_of_ms),
-        standing=_standing(of_person, reserved_cents, as_of_ms),
+        standing=_standing(of_person, currency_of, reserved_cents, as_of_ms),
         features=() if feature_set is None else tuple(features_at(rows, as_of_ms, feature_set, states)),
         other_accounts=tuple(sorted(other_accounts)),
     )
+
+
+def orders_of_fraud(rows: LedgerRows, as_of_ms: int) -> frozenset[str]:
+    """The order_ids of one customer's orders that are confirmed fraud as far as is known at `as_of_ms`.
+
+    Whoever is named as their customer is mostly the victim, and owes nothing for them. A finding that was
+    withdrawn by then confirms nothing.
+    """
+    # Of nearly every customer nothing was ever found.
+    if not rows.get(ORDER_OUTCOMES.name):
+        return frozenset()
+    return frozenset(
+        row["order_id"]
+        for row in visible_rows(ORDER_OUTCOMES, rows, as_of_ms)
+        if row["kind"] in FRAUD_OUTCOMES
+    )
+
+
+def _owed_by_customer(
+    rows: LedgerRows, states: Mapping[str, InvoiceState], as_of_ms: int
+) -> Mapping[str, InvoiceState]:
+    """The invoices that say what the customer owes and has repaid: all but those of confirmed fraud."""
+    fraud = orders_of_fraud(rows, as_of_ms)
+    if not fraud:
+        return states
+    not_owed = {
+        row["invoice_id"] for row in visible_rows(INVOICES, rows, as_of_ms) if row["order_id"] in fraud
+    }
+    return {invoice_id: state for invoice_id, state in states.items() if invoice_id not in not_owed}
+
+
+def _currencies(rows: LedgerRows, as_of_ms: int) -> dict[str, str]:
+    """The currency of each of the customer's invoices, by invoice_id."""
+    invoices = rows.get(INVOICES.name, ())
+    if len({row["currency"] for row in invoices}) > 1:
+        # Only then a correction may have changed one.
+        invoices = visible_rows(INVOICES, rows, as_of_ms)
+    return {row["invoice_id"]: row["currency"] for row in invoices}
 
 
 def rows_of_other_accounts(
@@ -170,7 +213,12 @@ def _applicant(rows: LedgerRows, as_of_ms: int) -> Applicant | None:
     )
 
 
-def _standing(states: Mapping[str, InvoiceState], reserved_cents: int, as_of_ms: int) -> AccountStanding:
+def _standing(
+    states: Mapping[str, InvoiceState],
+    currency_of: Mapping[str, str],
+    reserved_cents: int,
+    as_of_ms: int,
+) -> AccountStanding:
     outstanding_cents = 0
     paid_invoice_count = 0
     overdue: list[OverdueInvoice] = []
@@ -181,7 +229,11 @@ def _standing(states: Mapping[str, InvoiceState], reserved_cents: int, as_of_ms:
         if state.paid_at is not None and not state.cancelled and state.received_cents > 0:
             paid_invoice_count += 1
             days_since_paid = (as_of_ms - state.paid_at) // DAY_MS
-            repaid.append(RepaidInvoice(state.received_cents, days_since_paid, state.is_paid_on_time))
+            repaid.append(
+                RepaidInvoice(
+                    state.received_cents, days_since_paid, state.is_paid_on_time, currency_of[invoice_id]
+                )
+            )
         if state.is_overdue(as_of_ms):
             overdue.append(
                 OverdueInvoice(
@@ -189,6 +241,7 @@ def _standing(states: Mapping[str, InvoiceState], reserved_cents: int, as_of_ms:
                     outstanding_cents=state.owed_cents,
                     days_past_due=max(state.lateness_at(as_of_ms), 0) // DAY_MS,
                     paused=state.paused,
+                    currency=currency_of[invoice_id],
                 )
             )
     return AccountStanding(

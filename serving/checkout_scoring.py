@@ -18,6 +18,7 @@ from serving.checkout_judgement import (
     answer_to_checkout,
     inputs_at,
     judge,
+    orders_of_fraud,
     rows_of_other_accounts,
     unavailable,
 )
@@ -65,11 +66,11 @@ class CheckoutAnswer:
 
 
 class _MoreAccountsToLock(Exception):
-    """Rolls back what was begun without the locks of all accounts that may be the person's."""
+    """Rolls back what was begun without the locks of all the person's accounts."""
 
-    def __init__(self, candidates: Iterable[str]) -> None:
+    def __init__(self, accounts: Iterable[str]) -> None:
         super().__init__()
-        self.candidates = frozenset(candidates)
+        self.accounts = frozenset(accounts)
 
 
 class _NothingKept(Exception):
@@ -91,7 +92,8 @@ def score(
     """Decide an order and reserve its amount.
 
     What other accounts of the person owe counts, so their locks are held too: all are taken in one order,
-    and where a look shows more of them than were locked, the whole begins again with these.
+    and where a look shows more of them than were locked, the whole begins again with these. Who only has a
+    namesake waits for nobody: an account is looked at without its lock until it is the person's.
     Raises StoreUnavailable, IdempotencyConflict, OrderAlreadyConfirmed, OrderAlreadyClosed,
     OrderOfAnotherCustomer, and ProblemError for a merchant that nobody knows. `unavailable` is an
     answer that leaves no trace.
@@ -116,7 +118,7 @@ def score(
                     now_ms=scope.now_ms(),
                 )
         except _MoreAccountsToLock as more:
-            locked |= more.candidates
+            locked |= more.accounts
         except _NothingKept as nothing:
             return CheckoutAnswer(document=nothing.answer)
         else:
@@ -150,17 +152,17 @@ def _decide_and_keep(
     row = order.row
     model = scope.model
     corrects = _row_to_correct(tx, row)
-    candidates = candidate_accounts(tx, row["customer_id"])
-    if not locked.issuperset(candidates):
-        raise _MoreAccountsToLock(candidates)
-    as_of_ms = next_common_as_of_ms(tx, row["customer_id"], candidates, scope.now_ms())
-    rows = credit_rows(tx, row["customer_id"])
-    candidate_rows = {customer_id: credit_rows(tx, customer_id) for customer_id in candidates}
+    customer_id = row["customer_id"]
+    as_of_ms = next_common_as_of_ms(tx, customer_id, sorted(locked - {customer_id}), scope.now_ms())
+    rows = credit_rows(tx, customer_id)
+    others = rows_of_other_accounts(rows, _candidate_rows(tx, customer_id), as_of_ms)
+    if not locked.issuperset(others):
+        raise _MoreAccountsToLock(others)
     inputs = _inputs(
         tx,
         row,
         rows,
-        candidate_rows,
+        others,
         model=model,
         as_of_ms=as_of_ms,
         terms=scope.policy.settlement_terms,
@@ -221,18 +223,22 @@ def _decide_and_keep(
     return answer
 
 
+def _candidate_rows(tx: Transaction, customer_id: str) -> dict[str, LedgerRows]:
+    """The rows of the accounts that may be the same person's, by customer_id."""
+    return {candidate: credit_rows(tx, candidate) for candidate in candidate_accounts(tx, customer_id)}
+
+
 def _inputs(
     tx: Transaction,
     row: Mapping[str, Any],
     rows: LedgerRows,
-    candidate_rows: Mapping[str, LedgerRows],
+    others: Mapping[str, LedgerRows],
     *,
     model: ModelInForce,
     as_of_ms: int,
     terms: SettlementTerms,
 ) -> DecisionInputs:
-    """What the decision rests on. candidate_rows: of the accounts that may be the same person's."""
-    others = rows_of_other_accounts(rows, candidate_rows, as_of_ms)
+    """What the decision rests on. others: rows of the person's other accounts."""
     return inputs_at(
         rows,
         row,
@@ -242,6 +248,11 @@ def _inputs(
             as_of_ms,
             excluding_order_id=row["order_id"],
             other_accounts=tuple(others),
+            not_owed=tuple(
+                order_id
+                for of_account in (rows, *others.values())
+                for order_id in orders_of_fraud(of_account, as_of_ms)
+            ),
         ),
         as_of_ms=as_of_ms,
         feature_set=None if model.model is None else model.model.feature_set,
@@ -323,10 +334,7 @@ def precheck(scope: RequestScope, order: OrderBody, *, accepted_language: str | 
     model = scope.model
     with scope.store.reading() as tx:
         rows = credit_rows(tx, row["customer_id"])
-        candidate_rows = {
-            customer_id: credit_rows(tx, customer_id)
-            for customer_id in candidate_accounts(tx, row["customer_id"])
-        }
+        candidate_rows = _candidate_rows(tx, row["customer_id"])
         now_ms = scope.now_ms()
         newest_ms = max(
             (
@@ -342,7 +350,7 @@ def precheck(scope: RequestScope, order: OrderBody, *, accepted_language: str | 
             tx,
             row,
             rows,
-            candidate_rows,
+            rows_of_other_accounts(rows, candidate_rows, as_of_ms),
             model=model,
             as_of_ms=as_of_ms,
             terms=scope.policy.settlement_terms,

@@ -12,14 +12,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from features.alias_lines import LineDamagedError, recorded_fingerprints
+from features.alias_lines import CHAMPIONS_FOLDER, LineDamagedError, alias_file, recorded_fingerprints
 from features.model_files import (
     FilesFingerprint,
     ModelFiles,
     RecordedFingerprint,
     is_gone,
+    lacks_registration,
     not_as_registered,
+    record_unreadable,
     registered_without_hash,
+    registration_missing,
     what_differs,
 )
 from serving.regular_look import RegularLook
@@ -45,7 +48,8 @@ class RegistryUnreachableError(Exception):
 class ModelRegistry:
     """MLflow's registry, read only: versions, aliases and the models' folders.
 
-    artifact_root: below which training keeps the histories of champions and shadows; they need not be there.
+    artifact_root: below which training keeps the histories of champions and shadows: what is registered there
+        serves, and nothing else.
     MLflow is imported on first use, because it takes longer to import than the rest of the service.
     """
 
@@ -65,7 +69,8 @@ class ModelRegistry:
         """Read a registered version that is to serve.
 
         Raises ModelNotUsableError, also for a version of which no hash was kept; ModelFilesDifferError where
-        its files are not those that were registered; RegistryUnreachableError.
+        its files are not those that were registered, or where the record of that is gone or cannot be read;
+        RegistryUnreachableError.
         """
         files, recorded = self._verified(model_name, version)
         model = load_model(files, name=model_name, version=version)
@@ -101,6 +106,9 @@ class ModelRegistry:
         difference = what_differs(files, recorded)
         if difference is not None:
             raise ModelFilesDifferError(not_as_registered(model_name, version, difference, found.source))
+        if lacks_registration(recorded):
+            history = alias_file(self._artifact_root / CHAMPIONS_FOLDER, model_name)
+            raise ModelFilesDifferError(registration_missing(model_name, version, history))
         return files, recorded
 
     def _recorded_in_histories(self, model_name: str, version: str) -> Sequence[RecordedFingerprint]:
@@ -112,8 +120,7 @@ class ModelRegistry:
                 f"{model_name} {version}: the record of its files was changed: {damaged}"
             ) from damaged
         except OSError as problem:
-            LOG.warning("model_history_unreadable", extra={"model": model_name, "reason": str(problem)})
-            return ()
+            raise ModelFilesDifferError(record_unreadable(model_name, version, problem)) from problem
 
     def _ask(self, question: Callable[[Any], Answer]) -> Answer | None:
         from mlflow.exceptions import MlflowException  # noqa: PLC0415 see the class

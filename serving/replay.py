@@ -6,13 +6,15 @@ another feature set or revision of the engine a difference would say nothing abo
 """
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from features import feature_sets
 from features.feature_sets import FeatureSet
 from serving.checkout_judgement import DecisionInputs, answer_to_checkout, inputs_at, judge
+from serving.domain.checkout_decision import AMOUNTS_NAMED_AS_AT_RESIDENCE, FIRST_JUDGEMENT_REVISION
+from serving.domain.decision import AccountStanding
 from serving.domain.errors import UnknownDecision
 from serving.domain.policy import parse_policy
 from serving.model_watch import ModelRegistry
@@ -111,9 +113,7 @@ def replay(store: Store, registry: ModelRegistry, decision_id: str) -> ReplayRes
             terms=policy.settlement_terms,
             other_accounts=other_rows,
         )
-        if "repaid_invoices" not in record["standing"]:
-            # A decision from before limits grew with them did not keep them.
-            from_ledger = replace(from_ledger, standing=replace(from_ledger.standing, repaid_invoices=()))
+        from_ledger = replace(from_ledger, standing=_as_kept(from_ledger.standing, record))
         ledger_differences = _ledger_differences(inputs, from_ledger, feature_set)
     return ReplayResult(
         decision_id=decision_id,
@@ -123,6 +123,19 @@ def replay(store: Store, registry: ModelRegistry, decision_id: str) -> ReplayRes
         ledger_differences=ledger_differences,
         ledger_not_compared=not_compared,
     )
+
+
+def _as_kept(standing: AccountStanding, record: Mapping[str, Any]) -> AccountStanding:
+    """The standing without what a decision of earlier days did not keep."""
+    if "repaid_invoices" not in record["standing"]:
+        standing = replace(standing, repaid_invoices=())
+    if record.get("judgement_revision", FIRST_JUDGEMENT_REVISION) < AMOUNTS_NAMED_AS_AT_RESIDENCE:
+        standing = replace(
+            standing,
+            overdue_invoices=tuple(replace(invoice, currency=None) for invoice in standing.overdue_invoices),
+            repaid_invoices=tuple(paid._replace(currency=None) for paid in standing.repaid_invoices),
+        )
+    return standing
 
 
 def _model(registry: ModelRegistry, logged: LoggedDecision) -> ReplayModel | None:

@@ -344,13 +344,70 @@ def test_a_history_of_an_older_release_is_read_verified_and_continued(workshop: 
             older.append(json.dumps({**line, "line_before": line_before}).encode() + b"\n")
             line_before = hashlib.sha256(older[-1]).hexdigest()
     workshop.history_file().write_bytes(b"".join(older))
+    workshop.without_tags("1")
     (change,) = workshop.training.champion_changes(MODEL, now=NOON)
     assert (change.version, change.files) == ("1", None)
-    assert workshop.serving.load(MODEL, "1").version == "1"
-    workshop.promote("2")
-    assert workshop.history_file().read_bytes().startswith(b"".join(older))
-    workshop.history_file().write_bytes(b"".join([older[0].replace(b"passed", b"missed"), *older[1:]]))
-    assert "line 2: the line before it was changed or removed" in refusal(workshop)
+    assert workshop.register("scorecard", hours=1) == "3"
+    assert [change.version for change in workshop.training.champion_changes(MODEL, now=NOON)] == ["1", "3"]
+    assert workshop.serving.load(MODEL, "3").version == "3"
+    content = workshop.history_file().read_bytes()
+    assert content.startswith(b"".join(older))
+    workshop.history_file().write_bytes(content.replace(b"passed", b"missed", 1))
+    assert "line 2: the line before it was changed or removed" in refusal(workshop, "3")
+
+
+def without_history(workshop: Workshop) -> None:
+    shutil.rmtree(workshop.history_file().parent)
+
+
+def with_an_empty_history(workshop: Workshop) -> None:
+    workshop.history_file().write_bytes(b"")
+
+
+def with_a_history_cut_short(workshop: Workshop) -> None:
+    lines = workshop.history_file().read_bytes().splitlines(keepends=True)
+    before = next(place for place, line in enumerate(lines) if json.loads(line).get("version") == "2")
+    workshop.history_file().write_bytes(b"".join(lines[:before]))
+
+
+def with_a_folder_for_a_history(workshop: Workshop) -> None:
+    workshop.history_file().unlink()
+    workshop.history_file().mkdir()
+
+
+@pytest.mark.parametrize(
+    "lose", [without_history, with_an_empty_history, with_a_history_cut_short, with_a_folder_for_a_history]
+)
+def test_a_changed_model_whose_record_was_lost_with_its_tags_edited_decides_about_nobody(
+    workshop: Workshop, logged: pytest.LogCaptureFixture, lose: Callable[[Workshop], None]
+) -> None:
+    folder = workshop.folder("2")
+    document = json.loads((folder / "model.json").read_text())
+    another_intercept(document)
+    (folder / "model.json").write_text(json.dumps(document))
+    for tag, value in ModelFiles.read(folder).fingerprint.to_tags().items():
+        workshop.client.set_model_version_tag(MODEL, "2", tag, value)
+    lose(workshop)
+    workshop.client.set_registered_model_alias(MODEL, CHAMPION, "2")
+    assert f"nobody can tell whether {MODEL} 2 is what was registered" in refusal(workshop, "2")
+    with pytest.raises(ModelFilesDifferError):
+        workshop.serving.load_for_replay(MODEL, "2")
+    found = workshop.watch().in_force
+    assert (found.model, found.version) == (None, "2")
+    alarms = {record.levelname for record in logged.records if record.message == "model_file_differs"}
+    assert alarms == {"ERROR"}
+    if workshop.history_file().is_dir():
+        with pytest.raises(HistoryDamagedError, match="cannot be read"):
+            workshop.training.champion_changes(MODEL, now=NOON)
+        workshop.history_file().rmdir()
+    with pytest.raises(VersionChangedError, match="nobody can tell"):
+        workshop.training.refuse_unless_served(MODEL, "2")
+    # That the alias is noted in a new history vouches for nothing; a new version does.
+    assert workshop.training.champion_changes(MODEL, now=NOON)[-1].version == "2"
+    assert f"{workshop.history_file()} does not say so" in refusal(workshop, "2")
+    assert workshop.register("scorecard", hours=1) == "3"
+    assert workshop.watch().in_force.version == "3"
+    assert workshop.watch().in_force.model is not None
 
 
 def test_a_version_of_a_registry_that_begins_anew_is_not_taken_for_one_of_the_old(

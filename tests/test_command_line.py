@@ -12,7 +12,19 @@ from click.testing import CliRunner
 
 import bonitas
 from features.feature_sets import INVOICE_ELIGIBILITY
-from tests.builders import a_customer, a_payment, write_ledger
+from serving.policy_activation import POLICY_FILE, PolicyFile, active_policy
+from serving.store.store import open_store
+from tests.builders import (
+    DAY,
+    a_customer,
+    a_merchant,
+    a_payment,
+    an_invoice,
+    an_order,
+    ms,
+    write_ledger,
+)
+from tests.serving.policy_versions import a_policy_text
 
 ROOT = Path(__file__).parent.parent
 
@@ -79,6 +91,46 @@ def test_a_book_goes_from_simulation_to_features_step_by_step(tmp_path: Path) ->
     table = pq.read_table(out)
     assert table.num_rows == json.loads(built.stdout)["rows"]
     assert set(INVOICE_ELIGIBILITY.names) < set(table.column_names)
+
+
+def test_features_are_built_by_what_the_policy_in_force_calls_paid_and_late(tmp_path: Path) -> None:
+    at = ms("2026-01-01")
+    book = write_ledger(
+        tmp_path / "book",
+        {
+            "customers": [a_customer(at=at)],
+            "merchants": [a_merchant(at=at)],
+            "orders": [an_order("o1", at=at), an_order("o2", at=at + 40 * DAY)],
+            "invoices": [an_invoice("i1", order_id="o1", at=at, amount_cents=9_000)],
+            # 3.50 short: paid under the usual terms.
+            "invoice_payments": [a_payment("i1", at=at + 3 * DAY, amount_cents=8_650)],
+        },
+    )
+    strict = tmp_path / "strict.toml"
+    strict.write_text(a_policy_text("strict", materiality_cents=0, grace_days=0))
+    home = {"BONITAS_HOME": str(tmp_path / "home"), "BONITAS_POLICY": None, "BONITAS_DATABASE_URL": None}
+
+    def ran(*arguments: str) -> str:
+        done = CliRunner().invoke(bonitas.main, arguments, env=home)
+        assert done.exit_code == 0, done.output
+        return done.stdout
+
+    def overdue_after(*options: str) -> tuple[float, str]:
+        out = tmp_path / "features.parquet"
+        command = ("features", "build", str(book), "--for", "invoice-eligibility", "--out", str(out))
+        version = json.loads(ran(*command, *options, "--json"))["feature_set_version"]
+        overdue = pq.read_table(out).sort_by("as_of")["overdue_invoice_count_last"].to_pylist()
+        return overdue[1], version
+
+    usual, strictly = (0.0, INVOICE_ELIGIBILITY.version), (1.0, f"{INVOICE_ELIGIBILITY.version}-0c-0d")
+    assert overdue_after() == usual
+    assert overdue_after("--policy", str(strict)) == strictly
+    ran("migrate")
+    store = open_store(f"sqlite:///{tmp_path / 'home' / 'bonitas.db'}")
+    active_policy(store, PolicyFile.read(strict), now_ms=at)
+    store.close()
+    assert overdue_after() == strictly
+    assert overdue_after("--policy", str(POLICY_FILE)) == usual
 
 
 def test_a_quarantined_row_makes_validate_fail_and_is_kept_with_its_reason(tmp_path: Path) -> None:

@@ -88,6 +88,10 @@ class _Read(Generic[Change]):
     last_line_hash: str
 
 
+def _unreadable(file: Path, problem: OSError) -> HistoryDamagedError:
+    return HistoryDamagedError(f"{file} cannot be read ({problem.strerror}); restore it from a backup")
+
+
 class HistoryWriter(Generic[Change]):
     """One model's history while its lock is held."""
 
@@ -141,17 +145,24 @@ class AliasHistory(Generic[Change]):
     def changes(self, model_name: str) -> tuple[Change, ...]:
         """Every change that took effect, oldest first. Raises HistoryDamagedError."""
         file = self._file(model_name)
-        return self._read(file, file.read_bytes()).changes if file.exists() else ()
+        try:
+            content = file.read_bytes() if file.exists() else b""
+        except OSError as problem:
+            raise _unreadable(file, problem) from problem
+        return self._read(file, content).changes
 
     @contextmanager
     def writing(self, model_name: str) -> Iterator["HistoryWriter[Change]"]:
         """Hold the history of one model against all other writers, on this machine or a shared disk.
 
-        Raises HistoryDamagedError: nothing is added to a history that was tampered with.
+        Raises HistoryDamagedError: nothing is added to a history that was tampered with, or cannot be read.
         """
-        self._folder.mkdir(parents=True, exist_ok=True)
         file = self._file(model_name)
-        descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+        except OSError as problem:
+            raise _unreadable(file, problem) from problem
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             content = file.read_bytes()

@@ -23,6 +23,7 @@ from features.alias_lines import (
     CHAMPIONS_FOLDER,
     SHADOWS_FOLDER,
     LineDamagedError,
+    alias_file,
     recorded_fingerprints,
 )
 from features.feature_sets import FEATURE_SETS
@@ -31,8 +32,11 @@ from features.model_files import (
     ModelFiles,
     RecordedFingerprint,
     is_gone,
+    lacks_registration,
     not_as_registered,
+    record_unreadable,
     registered_without_hash,
+    registration_missing,
     what_differs,
 )
 from training.alias_history import Change, HistoryDamagedError, HistoryWriter, version_now
@@ -58,7 +62,9 @@ class VersionOutdatedError(VersionNotServedError):
 
 
 class VersionChangedError(VersionNotServedError):
-    """The files of the version are not those that were registered; the message names them."""
+    """The files of the version are not those that were registered, or the record of that is gone; the message
+    names them.
+    """
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -176,6 +182,9 @@ class ModelRegistry:
         difference = what_differs(files, recorded)
         if difference is not None:
             raise VersionChangedError(not_as_registered(model_name, version, difference, source))
+        if lacks_registration(recorded):
+            history = alias_file(self._artifact_root / CHAMPIONS_FOLDER, model_name)
+            raise VersionChangedError(registration_missing(model_name, version, history))
         return files, recorded
 
     def _recorded(self, model_name: str, version: str) -> tuple[RecordedFingerprint, ...]:
@@ -185,6 +194,8 @@ class ModelRegistry:
             by_histories = recorded_fingerprints(self._artifact_root, model_name, version)
         except LineDamagedError as damaged:
             raise HistoryDamagedError(str(damaged)) from damaged
+        except OSError as problem:
+            raise HistoryDamagedError(record_unreadable(model_name, version, problem)) from problem
         if by_registry is None:
             return by_histories
         return (RecordedFingerprint(fingerprint=by_registry, said_by="the registry"), *by_histories)

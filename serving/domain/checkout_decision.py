@@ -21,10 +21,13 @@ from serving.domain.policy_rules import RuleInput, failed_rules, residence_of
 from serving.domain.reasons import MAXIMUM_REASONS, adverse_reasons
 from serving.domain.recourse import CREDIT_LIMIT, SCORE_TOO_LOW, Case, first_recourse_of, recourse_of
 
-JUDGEMENT_REVISION = 2
+JUDGEMENT_REVISION = 3
 """Raised whenever the same inputs come to another answer under the same policy. A decision keeps the revision
-that it was made under, and a replay judges under that one. 2: a mended order is judged again."""
+that it was made under, and a replay judges under that one. 2: a mended order is judged again. 3: the policy's
+amounts are named in the currency of the residence."""
 FIRST_JUDGEMENT_REVISION = 1
+AMOUNTS_NAMED_AS_AT_RESIDENCE = 3
+"""From this revision on."""
 LIMIT_GROWS = "limit_grows_with_repayment"
 """The reason for a refusal that only the growth of the limit causes; the failed rule is the limit all the
 same."""
@@ -53,7 +56,7 @@ def decide(
         `declined` if a knock-out rule failed all the same, else `unavailable`.
     as_of: the moment of decision, aware UTC. revision: of the judgement; an earlier one for replays alone.
     """
-    decision = _decide_without_recourse(order, applicant, standing, assessment, policy, as_of)
+    decision = _decide_without_recourse(order, applicant, standing, assessment, policy, as_of, revision)
     if decision.outcome is not Outcome.DECLINED:
         return decision
 
@@ -65,6 +68,7 @@ def decide(
             assessment,
             policy,
             as_of,
+            revision,
             taken_as_mended=taken_as_mended,
         )
 
@@ -80,6 +84,7 @@ def _decide_without_recourse(
     assessment: CreditAssessment | TechnicalFailure,
     policy: Policy,
     as_of: datetime,
+    revision: int,
     *,
     taken_as_mended: frozenset[str] = frozenset(),
 ) -> Decision:
@@ -98,6 +103,7 @@ def _decide_without_recourse(
             policy=policy,
             as_of=as_of,
             local_date=local_date(as_of, applicant, policy),
+            names_amounts_as_ordered=revision < AMOUNTS_NAMED_AS_AT_RESIDENCE,
         )
     )
     if taken_as_mended:
@@ -106,7 +112,13 @@ def _decide_without_recourse(
     terms: CreditTerms | None = None
     available_cents: int | None = None
     if known_standing is not None and known_assessment is not None:
-        terms = credit_terms(known_assessment.score, known_standing, policy)
+        country = residence_of(applicant, policy)
+        terms = credit_terms(
+            known_assessment.score,
+            known_standing,
+            policy,
+            currency=None if country is None else country.currency,
+        )
         available_cents = max(terms.limit_cents - known_standing.exposure_cents, 0)
     reasons = most_decisive(failures, MAXIMUM_REASONS)
     if failures:

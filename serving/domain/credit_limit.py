@@ -41,7 +41,9 @@ def without_limit_growth(policy: Policy) -> Policy:
     return policy if policy.limit_growth is None else replace(policy, limit_growth=None)
 
 
-def credit_terms(score: int, standing: AccountStanding, policy: Policy) -> CreditTerms:
+def credit_terms(
+    score: int, standing: AccountStanding, policy: Policy, *, currency: str | None = None
+) -> CreditTerms:
     """The cut-off and the limit, which is 0 below the first score band.
 
     A band has an amount for strangers, for known and for established customers. Without [limit_growth] every
@@ -53,6 +55,9 @@ def credit_terms(score: int, standing: AccountStanding, policy: Policy) -> Credi
     paid on time and of all that was repaid, but never below the band's amount for strangers: with 500 % and
     200 %, who repaid 400.00 in all, the largest invoice on time being 120.00, has at most
     min(600.00, 800.00) = 600.00.
+
+    currency: of the limits at the customer's residence: a limit does not grow with what was repaid in
+        another. None where no residence with us is known; every currency counts then.
     """
     by_number = _familiarity(standing.paid_invoice_count, policy)
     band = _band(score, policy)
@@ -62,7 +67,9 @@ def credit_terms(score: int, standing: AccountStanding, policy: Policy) -> Credi
         return _terms(by_number, policy, without_growth, None, without_growth)
     number = largest = repaid = 0
     for paid in standing.repaid_invoices:
-        if paid.days_since_paid >= growth.counts_after_days:
+        # What has no currency was kept by a decision of earlier days, and counted.
+        counts = currency is None or paid.currency is None or paid.currency == currency
+        if counts and paid.days_since_paid >= growth.counts_after_days:
             number += paid.repaid_cents // growth.counted_from_cents
             repaid += paid.repaid_cents
             if paid.on_time and paid.repaid_cents > largest:

@@ -72,12 +72,16 @@ class Applicant:
 
 @dataclass(frozen=True, kw_only=True)
 class OverdueInvoice:
-    """An invoice past its due date. days_past_due: paused days left out."""
+    """An invoice past its due date.
+
+    days_past_due: paused days left out. currency: None in the records of decisions that did not keep it.
+    """
 
     invoice_id: str
     outstanding_cents: int
     days_past_due: int
     paused: bool
+    currency: str | None = None
 
 
 class RepaidInvoice(NamedTuple):
@@ -87,16 +91,20 @@ class RepaidInvoice(NamedTuple):
 
     repaid_cents: the money that stayed with us, so at most the invoice after its credit notes.
     days_since_paid: whole days since it was paid in full. on_time: whether that was in time.
+    currency: None in the records of decisions that did not keep it.
     """
 
     repaid_cents: int
     days_since_paid: int
     on_time: bool
+    currency: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class AccountStanding:
     """What the customer owes us now, and what they paid. Amounts in minor units.
+
+    What is owed counts in full whatever its currency: amounts are not converted, and only restrict.
 
     reserved_cents: other orders that were approved and are not yet invoiced.
     paid_invoice_count: invoices paid in full, each once, however small and however fresh.

@@ -19,6 +19,7 @@ class RuleInput:
 
     applicant: None when the customer is unknown to us. standing: None when history cannot be read.
     as_of: aware UTC. local_date: the date at the residence, or in UTC when no residence is known.
+    names_amounts_as_ordered: in the order's currency whatever their own is, as earlier judgements did.
     """
 
     order: Order
@@ -27,6 +28,15 @@ class RuleInput:
     policy: Policy
     as_of: datetime
     local_date: date
+    names_amounts_as_ordered: bool = False
+
+    @property
+    def policy_currency(self) -> str:
+        """Of the policy's amounts: that of the residence, the order's own where no residence is known."""
+        country = residence_of(self.applicant, self.policy)
+        if country is None or self.names_amounts_as_ordered:
+            return self.order.currency
+        return country.currency
 
 
 Rule = Callable[[RuleInput], list[RuleFailure]]
@@ -153,7 +163,7 @@ def open_arrears(given: RuleInput) -> list[RuleFailure]:
                 ("invoice_id", invoice.invoice_id),
                 ("outstanding_cents", invoice.outstanding_cents),
                 ("days_past_due", invoice.days_past_due),
-                ("currency", given.order.currency),
+                ("currency", invoice.currency or given.order.currency),
             ),
         )
         for invoice in given.standing.overdue_invoices
@@ -174,10 +184,10 @@ def amount_out_of_range(given: RuleInput) -> list[RuleFailure]:
     """The order is smaller or larger than invoice is offered for."""
     amount, policy = given.order.amount_cents, given.policy
     if amount < policy.minimum_order_cents:
-        data = (("minimum_order_cents", policy.minimum_order_cents), ("currency", given.order.currency))
+        data = (("minimum_order_cents", policy.minimum_order_cents), ("currency", given.policy_currency))
         return [RuleFailure(code="amount_too_small", group="order_details", field="/amount_cents", data=data)]
     if amount > policy.maximum_order_cents:
-        data = (("maximum_order_cents", policy.maximum_order_cents), ("currency", given.order.currency))
+        data = (("maximum_order_cents", policy.maximum_order_cents), ("currency", given.policy_currency))
         return [RuleFailure(code="amount_too_large", group="order_details", field="/amount_cents", data=data)]
     return []
 

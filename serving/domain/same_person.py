@@ -1,8 +1,8 @@
 """Whose account it is: accounts of one person share arrears, exposure and limit.
 
 Two accounts are one person's if both carry the hash of an identity document and have one in common. Where at
-least one of them carries none, they are if name, birth date and residence are the same once they are brought
-to one form. Two accounts with different hashes are two people's, whatever they are called; so are father and
+least one of them carries none, they are if name, birth date and residence are the same however they are
+spelled. Two accounts with different hashes are two people's, whatever they are called; so are father and
 son of one name at one address, who have different birth dates.
 
 Every row of an account that is known and not corrected counts, an earlier state too: who renames the old
@@ -10,41 +10,147 @@ account does not escape. Only the direct relation to an account counts, never on
 """
 
 import hashlib
+import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+from features.order_links import address_key
+
 CustomerRow = Mapping[str, Any]
 """A row of the contract `customers` in ledger row form."""
 
 DOCUMENT, NAME = "document", "name"
 
+_LETTERS_WRITTEN_AS = str.maketrans(
+    {
+        "ä": "ae",
+        "æ": "ae",
+        "ö": "oe",
+        "ø": "oe",
+        "œ": "oe",
+        "ü": "ue",
+        "å": "aa",
+        "đ": "d",
+        "ð": "d",
+        "ħ": "h",
+        "\u0131": "i",
+        "ł": "l",
+        "þ": "th",
+    }
+)
+_WORD = re.compile(r"\d+|[^\W\d_]+")
+_PART_OF_NAME = re.compile(r"[^\W_]+")
+_VOWEL_MARKED_BY_E = re.compile(r"(?<=[aou])e+|(?<=a)a+")
+_COUNTRY_BEFORE_DIGITS = re.compile(r"[a-z]{1,2}(?=\d+$)")
+_TITLES = frozenset(
+    {"dipl", "doctor", "doktor", "dr", "frau", "herr", "mag", "mr", "mrs", "prof", "professor"}
+)
+_AFTER_A_TITLE = frozenset(
+    {"c", "dent", "h", "habil", "hc", "ing", "iur", "jur", "med", "nat", "oec", "phil", "pol", "rer", "vet"}
+)
+
 
 @lru_cache(maxsize=4096)
-def one_form(text: str) -> str:
-    r"""A text in the form in which spellings of one name or street are equal.
+def plain_letters(text: str) -> str:
+    r"""A text in one case and without diacritics; an umlaut as a machine-readable line writes it.
 
-    Letters and digits alone, in one case and one composition; Straße, Strasse and Str. are the same.
-
-    >>> one_form("  Jean-Luc   MÜLLER ") == one_form("jean luc Mu\u0308ller")
-    True
-    >>> one_form("Hauptstraße"), one_form("HAUPTSTRASSE"), one_form("Haupt-Str."), one_form("17 a")
-    ('hauptstr', 'hauptstr', 'hauptstr', '17a')
-    >>> one_form("Müller") == one_form("Muller")
-    False
+    >>> plain_letters("JÖRG Weiß"), plain_letters("Jo\u0308rg"), plain_letters("Joerg")
+    ('joerg weiss', 'joerg', 'joerg')
+    >>> plain_letters("André Łukasz Søren Åse")
+    'andre lukasz soeren aase'
     """
     folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
-    kept = "".join(letter for letter in folded if unicodedata.category(letter)[0] in "LMN")
-    return kept.replace("strasse", "str")
+    parts = unicodedata.normalize("NFKD", folded.translate(_LETTERS_WRITTEN_AS))
+    return unicodedata.normalize("NFKC", "".join(part for part in parts if not unicodedata.combining(part)))
+
+
+def one_form(word: str) -> str:
+    """Plain letters in the form in which the ways to write an umlaut are one: with e, or without a mark.
+
+    >>> one_form("mueller") == one_form("muller") == one_form(plain_letters("Müller"))
+    True
+    """
+    return _VOWEL_MARKED_BY_E.sub("", word)
+
+
+def name_forms(given_name: str, family_name: str) -> frozenset[str]:
+    """A name in all its forms: two names are the same where they have one in common.
+
+    Words in any order and without titles. A hyphen separates words or joins them, and of a name of several
+    words each field may be written as one. Every given name counts: of twins one may be Anna, the other
+    Anna Maria.
+
+    >>> name_forms("Erika", "Mustermann") == name_forms("MUSTERMANN", "Dr. med. Erika")
+    True
+    >>> sorted(name_forms("Anna", "Muster-Mann"))
+    ['anna mann muster', 'anna mustermann']
+    >>> name_forms("Erika", "Mustermann") & name_forms("Erika Maria", "Mustermann")
+    frozenset()
+    """
+    fields = [plain_letters(name) for name in (given_name, family_name)]
+    separated = [_without_titles(_PART_OF_NAME.findall(field)) for field in fields]
+    joined = [
+        _without_titles(["".join(_PART_OF_NAME.findall(word)) for word in field.split()]) for field in fields
+    ]
+    ways = (
+        [word for words in separated for word in words],
+        [word for words in joined for word in words],
+        ["".join(words) for words in separated],
+    )
+    forms = {" ".join(sorted({one_form(word) for word in words if word})) for words in ways}
+    return frozenset(forms - {""})
+
+
+def _without_titles(words: list[str]) -> list[str]:
+    """The words of a field without titles; all of them where there is nothing else."""
+    kept: list[str] = []
+    is_after_title = False
+    for word in words:
+        is_after_title = word in _TITLES or (is_after_title and word in _AFTER_A_TITLE)
+        if not is_after_title:
+            kept.append(word)
+    return kept or words
+
+
+def residence_key(row: CustomerRow) -> str | None:
+    """One key for a residence, as `address_key` makes it; None where there is none.
+
+    Country and postal code stand for the city. Straße, Strasse and Str. are the same, and a house number that
+    the street repeats counts once.
+
+    >>> lives = {"residence_postal_code": "51147", "residence_city": "Köln", "residence_country": "DE"}
+    >>> one = {**lives, "residence_street": "Königstraße", "residence_house_number": "17 a"}
+    >>> other = {**lives, "residence_street": "Koenigstr. 17a", "residence_house_number": "17A"}
+    >>> residence_key(one) == residence_key(other)
+    True
+    """
+    if row.get("residence_country") is None:
+        return None
+    street = _words(row["residence_street"])
+    number = _words(row["residence_house_number"])
+    if number and street[-len(number) :] == number:
+        street = street[: -len(number)]
+    elif number and street[: len(number)] == number:
+        street = street[len(number) :]
+    place = one_form("".join(street)).replace("strasse", "str") + one_form("".join(number))
+    postal_code = "".join(_words(row["residence_postal_code"]))
+    return address_key(
+        place, None, _COUNTRY_BEFORE_DIGITS.sub("", postal_code), row["residence_country"].upper()
+    )
+
+
+def _words(text: str) -> list[str]:
+    return _WORD.findall(plain_letters(text))
 
 
 def person_keys(row: CustomerRow) -> tuple[str, ...]:
     """What a row says about whose account it is: rows of one person have a key in common.
 
     "document:" with the hash of the identity document, where the row carries one, and "name:" with a hash of
-    name, birth date and residence, where there is a residence.
+    each form of the name, birth date and residence, where there is a residence.
 
     >>> born = {"given_name": "Anna", "family_name": "Groß", "birth_date": "1990-02-28"}
     >>> lives = {"residence_street": "Am Hang", "residence_house_number": "1", "residence_city": "Ulm"}
@@ -60,19 +166,12 @@ def person_keys(row: CustomerRow) -> tuple[str, ...]:
     document = row.get("identity_document_hmac")
     if document is not None:
         keys.append(f"{DOCUMENT}:{document.lower()}")
-    name = one_form(row["given_name"]) + one_form(row["family_name"])
-    if name and row.get("residence_country") is not None:
-        parts = (
-            name,
-            row["birth_date"],
-            one_form(row["residence_street"]),
-            one_form(row["residence_house_number"]),
-            one_form(row["residence_postal_code"]),
-            one_form(row["residence_city"]),
-            row["residence_country"],
-        )
-        # A hash, so that an index over everybody's name and address is no list of them.
-        keys.append(f"{NAME}:{hashlib.sha256('|'.join(parts).encode()).hexdigest()}")
+    residence = residence_key(row)
+    if residence is not None:
+        for name in sorted(name_forms(row["given_name"], row["family_name"])):
+            parts = "|".join((name, row["birth_date"], residence))
+            # A hash, so that an index over everybody's name and address is no list of them.
+            keys.append(f"{NAME}:{hashlib.sha256(parts.encode()).hexdigest()}")
     return tuple(keys)
 
 

@@ -23,6 +23,7 @@ from data_contracts.invoice_adjustments import INVOICE_ADJUSTMENTS
 from data_contracts.invoice_pauses import INVOICE_PAUSES
 from data_contracts.invoice_payments import INVOICE_PAYMENTS
 from data_contracts.invoices import INVOICES
+from data_contracts.order_outcomes import ORDER_OUTCOMES
 from data_contracts.orders import ORDERS
 from data_contracts.parquet_ledger import has_table, ledger_rows, read_table
 from data_contracts.progress import Progress, no_progress
@@ -43,6 +44,7 @@ from serving.checkout_judgement import (
 from serving.domain.credit_limit import Familiarity, credit_terms
 from serving.domain.decision import Decision, Outcome
 from serving.domain.policy import Policy
+from serving.domain.policy_rules import residence_of
 from serving.domain.same_person import person_keys
 from serving.scorer import ChampionModel
 from serving.store.person_accounts import ACCOUNTS_MAXIMUM
@@ -56,6 +58,7 @@ STANDING_CONTRACTS: tuple[Contract, ...] = (
     INVOICE_PAYMENTS,
     INVOICE_ADJUSTMENTS,
     INVOICE_PAUSES,
+    ORDER_OUTCOMES,
 )
 """The contracts whose rows applicant and standing are read from."""
 
@@ -222,12 +225,18 @@ def _judged(inputs: DecisionInputs, model: ChampionModel, policy: Policy, as_of_
     decision = judge(inputs, model, policy, as_of_ms=as_of_ms).decision
     if decision.score is None:
         raise AssertionError("a decision with a model has a score")
+    country = residence_of(inputs.applicant, policy)
     without_growth = decision
     if policy.limit_growth is not None:
         without_growth = decided_without_limit_growth(inputs, decision, policy, as_of_ms=as_of_ms)
     return _Judged(
         decision=decision,
-        familiarity=credit_terms(decision.score, inputs.standing, policy).familiarity,
+        familiarity=credit_terms(
+            decision.score,
+            inputs.standing,
+            policy,
+            currency=None if country is None else country.currency,
+        ).familiarity,
         is_approved_without_growth=without_growth.outcome is Outcome.APPROVED,
     )
 
@@ -269,13 +278,14 @@ def _inputs(
     customers, first_order = np.unique(ids, return_index=True)
     candidates = _candidate_accounts(directory, set(customers.tolist()))
     others = np.unique(np.array([other for found in candidates.values() for other in found], dtype=str))
-    standing, standing_of_others = {}, {}
+    standing: list[tuple[Contract, _ByCustomer]] = []
+    standing_of_others: list[tuple[Contract, _ByCustomer]] = []
     for contract in STANDING_CONTRACTS:
         if has_table(directory, contract):
             rows = read_table(directory, contract)
-            standing[contract] = _by_customer(rows, customers)
+            standing.append((contract, _by_customer(rows, customers)))
             if len(others):
-                standing_of_others[contract] = _by_customer(rows, others)
+                standing_of_others.append((contract, _by_customer(rows, others)))
     rows_of_others = _rows_by_customer(standing_of_others, 0, len(others))
     for start in range(0, len(customers), CUSTOMERS_PER_BLOCK):
         stop = min(start + CUSTOMERS_PER_BLOCK, len(customers))
@@ -350,11 +360,11 @@ def _by_customer(table: pa.Table, customers: NDArray[np.str_]) -> _ByCustomer:
 
 
 def _rows_by_customer(
-    standing: Mapping[Contract, _ByCustomer], start: int, stop: int
+    standing: Sequence[tuple[Contract, _ByCustomer]], start: int, stop: int
 ) -> dict[str, CustomerRows]:
     """The rows of the wanted customers from place `start` up to `stop`."""
     found: defaultdict[str, defaultdict[str, list[dict[str, Any]]]] = defaultdict(lambda: defaultdict(list))
-    for contract, own in standing.items():
+    for contract, own in standing:
         low, high = int(own.first_row[start]), int(own.first_row[stop])
         for row in ledger_rows(contract, own.table.slice(low, high - low)):
             found[row["customer_id"]][contract.name].append(row)

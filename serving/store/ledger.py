@@ -21,6 +21,7 @@ from data_contracts.contract import DEFAULT_CLOCK_TOLERANCE_MS, Contract
 from data_contracts.invoices import INVOICES
 from data_contracts.ledger_contracts import CONTRACTS
 from data_contracts.merchants import MERCHANTS
+from data_contracts.order_outcomes import ORDER_OUTCOMES
 from data_contracts.orders import ORDERS
 from data_contracts.row_check import Rule
 from data_contracts.rules_between_rows import (
@@ -471,7 +472,7 @@ def quarantine_row(
     )
 
 
-_CREDIT_CONTRACT_NAMES = tuple(contract.name for contract in CREDIT_CONTRACTS)
+_CREDIT_CONTRACT_NAMES = tuple(contract.name for contract in (*CREDIT_CONTRACTS, ORDER_OUTCOMES))
 _CREDIT_ROWS = (
     "SELECT contract, body FROM ledger_events WHERE entity_id = ? "  # noqa: S608 - constants
     f"AND contract IN ({', '.join('?' for _ in _CREDIT_CONTRACT_NAMES)})"
@@ -479,7 +480,10 @@ _CREDIT_ROWS = (
 
 
 def credit_rows(tx: Transaction, customer_id: str) -> dict[str, list[LedgerRow]]:
-    """All rows of one customer that credit features and rules read, by contract, in one query."""
+    """All rows of one customer that credit features and rules read, by contract, in one query.
+
+    Outcomes of orders too: what was confirmed fraud is not owed.
+    """
     rows: defaultdict[str, list[LedgerRow]] = defaultdict(list)
     for contract_name, body in tx.execute(_CREDIT_ROWS, (customer_id, *_CREDIT_CONTRACT_NAMES)):
         rows[contract_name].append(_decode(body))

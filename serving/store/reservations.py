@@ -1,7 +1,7 @@
 """Exposure that is not invoiced yet: what approved orders hold of a customer's limit."""
 
 import enum
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from serving.store.errors import ReservationConflict
@@ -46,16 +46,20 @@ def reserved_cents(
     *,
     excluding_order_id: str,
     other_accounts: Sequence[str] = (),
+    not_owed: Collection[str] = (),
 ) -> int:
     """What the customer's other approved orders hold now, and all approved orders of the person's other
     accounts.
+
+    not_owed: order_ids of any of these accounts that the person does not owe.
     """
     marks = "".join(", ?" for _ in other_accounts)
+    left_out = f" AND order_id NOT IN ({', '.join('?' for _ in not_owed)})" if not_owed else ""
     rows = tx.execute(
         "SELECT coalesce(sum(amount_cents), 0) FROM reservations "  # noqa: S608 - placeholders only
         f"WHERE customer_id IN (?{marks}) AND state IN ('reserved', 'confirmed') AND expires_at_ms > ? "
-        "AND NOT (customer_id = ? AND order_id = ?)",
-        (customer_id, *other_accounts, now_ms, customer_id, excluding_order_id),
+        f"AND NOT (customer_id = ? AND order_id = ?){left_out}",
+        (customer_id, *other_accounts, now_ms, customer_id, excluding_order_id, *not_owed),
     )
     return int(rows[0][0])
 

@@ -305,3 +305,38 @@ def test_the_same_sum_split_into_tinier_invoices_never_gives_a_higher_limit_nor_
     )
     assert tinier.limit_cents <= unsplit.limit_cents
     assert tinier.cut_off >= unsplit.cut_off
+
+
+IN_CROWNS: Any = {"currency": "CZK"}
+
+
+@given(st.lists(st.tuples(st.integers(1, 100_000), st.booleans()), max_size=8), st.booleans())
+def test_what_was_repaid_in_another_currency_raises_no_limit_and_what_is_owed_in_it_counts(
+    invoices: list[tuple[int, bool]], owes: bool
+) -> None:
+    rows_of = [
+        (is_foreign, [{**row, **(IN_CROWNS if is_foreign else {})} for row in paid(number, cents)])
+        for number, (cents, is_foreign) in enumerate(invoices)
+    ]
+    own = [row for is_foreign, rows in rows_of if not is_foreign for row in rows]
+    everything = [row for _, rows in rows_of for row in rows]
+    if owes:
+        everything.append({**an_invoice("i-open", at=NOW - DAY, event_id="invoice-open"), **IN_CROWNS})
+    standing = standing_of(*everything)
+    terms = credit_terms(SCORE, standing, POLICY, currency="EUR")
+    alone = credit_terms(SCORE, standing_of(*own), POLICY, currency="EUR")
+    assert (terms.limit_cents, terms.limit_basis, terms.familiarity) == (
+        alone.limit_cents,
+        alone.limit_basis,
+        alone.familiarity,
+    )
+    assert (standing.outstanding_cents > 0) is owes
+    decision = decide(ORDER, APPLICANT, standing, replace(GOOD, score=SCORE), POLICY, as_of=AS_OF)
+    assert decision.limit_cents == alone.limit_cents
+
+
+def test_an_invoice_counts_in_the_currency_that_its_correction_says() -> None:
+    first, payment = paid(1, 40_000)
+    corrected = {**first, **IN_CROWNS, "event_id": "invoice-corrected", "corrects": first["event_id"]}
+    (repaid,) = standing_of(first, corrected, {**payment, **IN_CROWNS}).repaid_invoices
+    assert repaid.currency == "CZK"

@@ -220,6 +220,21 @@ def test_another_currency_than_the_limits_is_declined() -> None:
     assert decision.recourse[0].sufficient
 
 
+def test_every_amount_is_named_in_its_own_currency_whatever_the_order_is_in() -> None:
+    (invoice,) = overdue(False).overdue_invoices
+    in_crowns = replace(STANDING, overdue_invoices=(replace(invoice, currency="CZK"),))
+    order = replace(ORDER, currency="CHF", amount_cents=POLICY.maximum_order_cents + 1)
+    decision = decided(order=order, standing=in_crowns)
+    currency_of = {failure.code: dict(failure.data)["currency"] for failure in decision.failed_rules}
+    assert currency_of == {"open_arrears": "CZK", "other_currency": "EUR", "amount_too_large": "EUR"}
+    assert "CZK 50.00" in reason_text(decision.reasons[0], "en")
+    small = decided(order=replace(order, amount_cents=POLICY.minimum_order_cents - 1))
+    assert [dict(failure.data)["currency"] for failure in small.failed_rules] == ["EUR", "EUR"]
+    # A decision of earlier days is replayed with what it said, and its record has no currencies.
+    before = decide(order, APPLICANT, overdue(False), GOOD, POLICY, as_of=AS_OF, revision=2)
+    assert [dict(failure.data)["currency"] for failure in before.failed_rules] == ["CHF", "EUR", "CHF"]
+
+
 def test_every_failed_rule_is_recorded_and_at_most_four_are_named() -> None:
     worst = replace(
         APPLICANT,

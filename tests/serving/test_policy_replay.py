@@ -11,6 +11,7 @@ import pyarrow as pa
 import pytest
 
 from data_contracts.customers import CUSTOMERS
+from data_contracts.order_outcomes import ORDER_OUTCOMES
 from data_contracts.orders import ORDERS
 from data_contracts.parquet_ledger import has_table, read_table, write_table
 from data_contracts.simulation.portfolio import simulate_portfolio
@@ -65,7 +66,7 @@ def a_model(folder: Path, kind: str) -> ChampionModel:
 
 def rows_of_every_customer(folder: Path) -> dict[str, dict[str, list[dict[str, Any]]]]:
     found: defaultdict[str, defaultdict[str, list[dict[str, Any]]]] = defaultdict(lambda: defaultdict(list))
-    for contract in CREDIT_CONTRACTS:
+    for contract in (*CREDIT_CONTRACTS, ORDER_OUTCOMES):
         if has_table(folder, contract):
             for row in ledger_rows(contract, read_table(folder, contract)):
                 found[row["customer_id"]][contract.name].append(row)

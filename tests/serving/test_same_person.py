@@ -1,19 +1,22 @@
 """Accounts of one person: found by document, else by name, birth date and residence, and what they share."""
 
 import random
+import unicodedata
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 from alembic import command
+from hypothesis import given
+from hypothesis import strategies as st
 from sqlalchemy import create_engine, inspect
 
 from features.settlement_terms import USUAL_TERMS
 from serving.checkout_judgement import DecisionInputs, inputs_at, order_of
 from serving.domain.checkout_decision import decide
 from serving.domain.decision import Outcome
-from serving.domain.same_person import other_accounts, person_traces
+from serving.domain.same_person import name_forms, other_accounts, person_traces
 from serving.store.errors import TooManyAccountsOfOnePerson
 from serving.store.ledger import credit_rows, next_common_as_of_ms
 from serving.store.loading import load_folder
@@ -84,7 +87,8 @@ def test_without_documents_on_both_sides_the_same_name_birth_date_and_residence_
         # Father and son of one name at one address.
         {"birth_date": "1955-03-01"},
         {"given_name": "Anna"},
-        {"family_name": "Müstermann"},
+        {"given_name": "Erika Maria"},
+        {"family_name": "Mistermann"},
         {"residence_house_number": "17a"},
         {"residence_postal_code": "51148"},
         {"residence_country": "AT"},
@@ -93,6 +97,103 @@ def test_without_documents_on_both_sides_the_same_name_birth_date_and_residence_
 )
 def test_what_differs_in_name_birth_date_or_residence_is_another_person(change: dict[str, Any]) -> None:
     assert others_of_c1(ANNA, an_account("c2", **NO_DOCUMENT, **change)) == ()
+
+
+JOERG: Any = {
+    **NO_DOCUMENT,
+    "given_name": "Jörg",
+    "family_name": "Müller",
+    "residence_street": "Königstraße",
+    "residence_house_number": "17",
+}
+
+
+@pytest.mark.parametrize(
+    "spelling",
+    [
+        # As in the machine-readable line of a passport, and where there are no umlauts at all.
+        {"given_name": "JOERG", "family_name": "MUELLER", "residence_street": "KOENIGSTRASSE"},
+        {"given_name": "Jorg", "family_name": "Muller", "residence_street": "Konigstr."},
+        {"given_name": "Müller", "family_name": "Jörg"},
+        {"given_name": "Jörg Müller", "family_name": "-"},
+        {"family_name": "Dr. Müller"},
+        {"given_name": "Herr Prof. Dr. rer. nat. Jörg"},
+        {"family_name": "Dr.-Ing. Mül-ler"},
+        {"given_name": "Jö rg"},
+        {"residence_city": "Köln-Porz"},
+        {"residence_postal_code": "D-51147"},
+        {"residence_street": "Königstraße 17"},
+        {"residence_street": "Königstraße 17", "residence_house_number": "-"},
+        {"residence_street": "17, Königstraße"},
+        {"residence_house_number": "17-"},
+    ],
+)
+def test_another_spelling_leaves_no_debt_behind(spelling: dict[str, Any]) -> None:
+    assert others_of_c1(an_account("c1", **JOERG), an_account("c2", **{**JOERG, **spelling})) == ("c2",)
+
+
+@pytest.mark.parametrize(
+    "pair",
+    [
+        # Twins have one birth date, family name and home.
+        ({"given_name": "Lena"}, {"given_name": "Nela"}),
+        ({"given_name": "Anna"}, {"given_name": "Anna Maria"}),
+        ({"given_name": "Jan"}, {"given_name": "Jana"}),
+        (
+            {"residence_house_number": "7"},
+            {"residence_street": "Königstraße 1", "residence_house_number": "7"},
+        ),
+        ({"residence_house_number": "1"}, {"residence_house_number": "11"}),
+        ({"family_name": "Herr"}, {"family_name": "Frau"}),
+    ],
+)
+def test_one_spelling_makes_no_strangers_one_person(pair: tuple[dict[str, Any], dict[str, Any]]) -> None:
+    one, other = (
+        an_account(name, **{**JOERG, **change}) for name, change in zip(("c1", "c2"), pair, strict=True)
+    )
+    assert others_of_c1(one, other) == ()
+
+
+WORDS = st.text("aáåæbeéiłnñoöøsßuüz", min_size=1, max_size=6)
+FULL_NAMES = st.lists(WORDS, min_size=2, max_size=4)
+
+
+@given(FULL_NAMES, st.integers(1, 3), st.integers(1, 3), st.randoms(use_true_random=False), st.data())
+def test_joined_accounts_stay_joined_in_another_case_composition_and_order_of_words(
+    words: list[str], cut: int, other_cut: int, order: random.Random, data: st.DataObject
+) -> None:
+    written = data.draw(
+        st.sampled_from(
+            [
+                str.upper,
+                str.title,
+                lambda word: unicodedata.normalize("NFD", word),
+                lambda word: word.replace("ü", "ue").replace("ö", "oe").replace("ß", "ss").replace("æ", "ae"),
+                lambda word: word.replace("ü", "u").replace("ö", "o").replace("é", "e").replace("ñ", "n"),
+            ]
+        )
+    )
+    shuffled = [written(word) for word in words]
+    order.shuffle(shuffled)
+
+    def account(customer_id: str, names: list[str], place: int, **more: Any) -> Row:
+        place = min(place, len(names) - 1)
+        given, family = " ".join(names[:place]), " ".join(names[place:])
+        return an_account(customer_id, **NO_DOCUMENT, given_name=given, family_name=family, **more)
+
+    own = account("c1", words, cut)
+    assert others_of_c1(own, account("c2", shuffled, other_cut)) == ("c2",)
+    assert others_of_c1(own, account("c2", shuffled, other_cut, birth_date="1980-05-18")) == ()
+
+
+@given(FULL_NAMES, FULL_NAMES)
+def test_two_names_are_one_or_two_peoples_whichever_field_comes_first(
+    one: list[str], other: list[str]
+) -> None:
+    fields = [(names[0], "-".join(names[1:])) for names in (one, other)]
+    are_joined = not name_forms(*fields[0]).isdisjoint(name_forms(*fields[1]))
+    swapped = name_forms(fields[1][1].upper(), unicodedata.normalize("NFD", fields[1][0]))
+    assert are_joined is not name_forms(*fields[0]).isdisjoint(swapped)
 
 
 def test_one_document_is_one_person_and_two_documents_are_two_whatever_they_are_called() -> None:
@@ -207,6 +308,7 @@ def population(people: int, seed: int) -> list[Row]:
                     corrects=corrects,
                     given_name=generator.choice(["Anna", "Ben"]),
                     birth_date=generator.choice(["1980-01-01", "1990-01-01"]),
+                    family_name=generator.choice(["Müller", "Mueller", "Lüdenscheidt-Groß"]),
                     residence_house_number=str(generator.randrange(people // 2)),
                     identity_document_hmac=generator.choice(documents),
                 )

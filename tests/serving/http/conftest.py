@@ -4,6 +4,7 @@ import json
 import socket
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import httpx
 import numpy as np
 import pytest
 
+from features.alias_lines import CHAMPIONS_FOLDER
 from features.feature_sets import INVOICE_ELIGIBILITY
 from features.model_files import ModelFiles
 from serving.server import RunningServer, running_server
@@ -20,6 +22,7 @@ from serving.store.migrate import migrate
 from serving.store.store import now_ms, open_store
 from tests.builders import DAY, a_customer, a_merchant
 from tests.empty_registry import with_empty_registry
+from training.champion_history import ChampionHistory
 
 Row = dict[str, Any]
 
@@ -98,13 +101,23 @@ def register_champion(
         client.create_registered_model(settings.model_name)
     except MlflowException:
         assert client.get_registered_model(settings.model_name)
-    version = client.create_model_version(
-        settings.model_name,
-        source=model_directory.as_uri(),
-        tags=ModelFiles.read(model_directory).fingerprint.to_tags(),
-    ).version
+    version = register_version(settings, model_directory)
     before_it_is_champion()
     client.set_registered_model_alias(settings.model_name, "champion", version)
+    return version
+
+
+def register_version(settings: Settings, model_directory: Path, **tags: str) -> str:
+    """A version of a registered model, with the tags and the line that every registration leaves."""
+    from mlflow import MlflowClient
+
+    files = ModelFiles.read(model_directory).fingerprint
+    client = MlflowClient(tracking_uri=settings.mlflow_uri, registry_uri=settings.mlflow_uri)
+    version = client.create_model_version(
+        settings.model_name, source=model_directory.as_uri(), tags={**tags, **files.to_tags()}
+    ).version
+    with ChampionHistory(settings.artifact_root / CHAMPIONS_FOLDER).writing(settings.model_name) as history:
+        history.note_registered(str(version), files, datetime.now(UTC))
     return str(version)
 
 

@@ -39,6 +39,8 @@ def postgresql_shop(
     """A second server on PostgreSQL with two worker processes and the same model registry."""
     home = tmp_path_factory.mktemp("postgresql-home")
     own = replace(settings, database_url=fresh_postgresql_url(postgresql_server), home=home, workers=2)
+    # Who shares a registry shares the histories of its models.
+    own.artifact_root.symlink_to(settings.artifact_root, target_is_directory=True)
     keys = prepared(own)
     with running_server(own, port=free_port(), workers=2, log_file=home / "server.log") as server:
         opened_shop = opened(server, own, keys)
@@ -205,8 +207,9 @@ def test_an_order_whose_client_hung_up_during_a_lock_is_never_decided(shop: Shop
 @pytest.mark.postgresql
 def test_on_postgresql_those_who_wait_for_a_hung_customer_hold_up_no_other(postgresql_shop: Shop) -> None:
     shop = postgresql_shop
+    # Namesakes who live together, and two people all the same: each has an identity document of their own.
     for customer in ("hung", "free"):
-        shop.customer(customer)
+        shop.customer(customer, identity_document_hmac=a_document_hmac(customer))
     with (
         ThreadPoolExecutor(30) as checkouts,
         psycopg.connect(shop.settings.database_url) as other,

@@ -6,7 +6,7 @@ from serving.model_watch import ModelRegistry
 from serving.replay import replay
 from serving.store.decision_log import decision_of
 from serving.store.store import now_ms, open_store
-from tests.builders import DAY, a_document_hmac, a_payment, an_invoice, an_order
+from tests.builders import DAY, a_document_hmac, a_payment, a_row, an_invoice, an_order
 from tests.serving.http.conftest import Row, Shop, as_event, order_body
 
 NO_DOCUMENT: Row = {"identity_document_hmac": None}
@@ -84,3 +84,35 @@ def test_accounts_of_one_person_have_one_limit_between_them_and_each_decision_re
             assert result.is_identical, result.to_json()
     finally:
         store.close()
+
+
+def test_the_victim_of_a_confirmed_fraud_owes_nothing_for_what_was_ordered_in_their_name(shop: Shop) -> None:
+    shop.customer("victim", given_name="Vera")
+    shop.customer("in-veras-name", given_name="Vera", **NO_DOCUMENT)
+    assert shop.score("o-vera", "in-veras-name", amount_cents=4_000)["outcome"] == "approved"
+    an_overdue_invoice(shop, "in-veras-name", "i-vera")
+    assert [reason["code"] for reason in precheck(shop, "victim")["reasons"]] == ["open_arrears"]
+
+    def upheld(order_id: str) -> Row:
+        of_whom = {"order_id": order_id, "customer_id": "in-veras-name", "kind": "identity_misuse_upheld"}
+        return a_row("order_outcomes", f"upheld-{order_id}", now_ms(), None, **of_whom)
+
+    shop.events(as_event("order_outcomes", upheld("o-i-vera")))
+    allowed = precheck(shop, "victim")
+    assert (allowed["outcome"], allowed["available_cents"]) == ("approved", allowed["limit_cents"] - 4_000)
+    # Nor does the order in their name that waits for its invoice take anything of their limit.
+    shop.events(as_event("order_outcomes", upheld("o-vera")))
+    assert precheck(shop, "victim")["available_cents"] == allowed["limit_cents"]
+    decided = shop.score("o-victim", "victim")
+    assert decided["outcome"] == "approved"
+    # A finding that is taken back was none: what is owed is owed again, and decisions stay as they were.
+    withdrawn = {**upheld("o-i-vera"), "event_id": "vera-withdrawn", "kind": "finding_withdrawn"}
+    shop.events(as_event("order_outcomes", {**withdrawn, "corrects": "upheld-o-i-vera"}))
+    assert precheck(shop, "victim")["outcome"] == "declined"
+    store = open_store(shop.settings.database_url)
+    try:
+        registry = ModelRegistry(shop.settings.mlflow_uri, shop.settings.artifact_root)
+        result = replay(store, registry, decided["decision_id"])
+    finally:
+        store.close()
+    assert result.is_identical, result.to_json()

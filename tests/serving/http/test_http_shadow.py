@@ -13,7 +13,6 @@ from mlflow import MlflowClient
 
 import bonitas
 from features.feature_sets import INVOICE_ELIGIBILITY
-from features.model_files import ModelFiles
 from serving.server import running_server
 from serving.settings import Settings
 from tests.serving.http.conftest import (
@@ -23,6 +22,7 @@ from tests.serving.http.conftest import (
     free_port,
     opened,
     prepared,
+    register_version,
     write_model,
 )
 
@@ -66,11 +66,7 @@ def analyst(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Analyst]:
     for number, by in enumerate((-1.0, 9.0, 0.0), start=1):
         folder = write_model(home / f"model-{number}", odds_moved(by))
         reads = "yesterday's" if number == 3 else INVOICE_ELIGIBILITY.version
-        client.create_model_version(
-            MODEL,
-            source=folder.as_uri(),
-            tags={"feature_set_version": reads, **ModelFiles.read(folder).fingerprint.to_tags()},
-        )
+        register_version(settings, folder, feature_set_version=reads)
     client.set_registered_model_alias(MODEL, "champion", "1")
     with running_server(settings, port=free_port(), log_file=home / "server.log", with_worker=True) as server:
         shop = opened(server, settings, keys)
