@@ -581,7 +581,7 @@ def message(contract: Contract, column: str, rule: Rule) -> str:  # noqa: PLR091
         case Rule.INVOICE_BELOW_CREDITED:
             return "the invoice's credit notes come to more than the corrected amount"
         case Rule.REFUNDED_ABOVE_PAID:
-            return "the invoice's refunds would come to more than what was paid for it"
+            return "the invoice's returned debits, or its other refunds, would come to more than its payments"
         case Rule.NOT_INVOICED:
             return "a dispute is decided about an order without an invoice"
         case Rule.NOT_DISPUTED:

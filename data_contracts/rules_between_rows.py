@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 from data_contracts.contract import Contract
-from data_contracts.invoice_adjustments import INVOICE_ADJUSTMENTS
+from data_contracts.invoice_adjustments import INVOICE_ADJUSTMENTS, REASON_RETURNED_DEBIT
 from data_contracts.invoice_charges import INVOICE_CHARGES
 from data_contracts.invoice_pauses import INVOICE_PAUSES
 from data_contracts.invoice_payments import INVOICE_PAYMENTS
@@ -557,14 +557,21 @@ def _refunds_are_within_the_payments(
     if row["kind"] != "refund":
         return None
     invoice_id = row["invoice_id"]
-    refunded_cents = row["amount_cents"] + _cents(_adjustments("refund", row, invoice_id, known))
+    # The bank takes back a payment whole, whatever of it was refunded before.
+    is_returned = row["reason"] == REASON_RETURNED_DEBIT
+    alike = [
+        other
+        for other in _adjustments("refund", row, invoice_id, known)
+        if (other["reason"] == REASON_RETURNED_DEBIT) == is_returned
+    ]
+    refunded_cents = row["amount_cents"] + _cents(alike)
     paid = known.standing(INVOICE_PAYMENTS, row["customer_id"], "invoice_id", invoice_id)
     if refunded_cents <= _cents(paid):
         return None
     wait = Wait(kind=WaitKind.PAYMENT, id=invoice_id)
     message = (
-        f"the refunds of invoice {invoice_id} would come to {refunded_cents}, paid are {_cents(paid)}; "
-        f"waits for {wait.in_words}"
+        f"the {'returned debits' if is_returned else 'refunds'} of invoice {invoice_id} would come to "
+        f"{refunded_cents}, paid are {_cents(paid)}; waits for {wait.in_words}"
     )
     return Broken(rule=Rule.REFUNDED_ABOVE_PAID, column="amount_cents", message=message, wait=wait)
 
@@ -731,8 +738,9 @@ RULES: tuple[RuleBetweenRows, ...] = (
         rule=Rule.REFUNDED_ABOVE_PAID,
         contracts=(INVOICE_ADJUSTMENTS.name,),
         says=(
-            "the refunds of an invoice do not come to more than its payments; a payment that is corrected "
-            "below a refund is taken all the same, because the money is gone"
+            "the returned debits of an invoice do not come to more than its payments, nor do its other "
+            "refunds; a payment that is corrected below a refund is taken all the same, because the money is "
+            "gone"
         ),
         otherwise="held until a payment arrives",
         check=_refunds_are_within_the_payments,

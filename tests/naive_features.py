@@ -63,7 +63,8 @@ class Account:
         self.amount, self.payments = row["amount_cents"], payments
         refunds = [r for r in adjustments if r["kind"] == "refund"]
         self.notes = [r for r in adjustments if r["kind"] == "credit_note"]
-        self.owed_anew = [r for r in refunds if r["reason"] in ("overpayment", "returned_debit")]
+        self.returned = [r for r in refunds if r["reason"] == "returned_debit"]
+        self.overpaid = [r for r in refunds if r["reason"] == "overpayment"]
         self.with_credit = [r for r in refunds if r["reason"] not in ("overpayment", "returned_debit")]
         self.moments = sorted({r["occurred_at"] for r in payments + adjustments})
 
@@ -73,13 +74,22 @@ class Account:
         def total(rows: Rows) -> int:
             return sum(r["amount_cents"] for r in rows if r["occurred_at"] <= moment)
 
-        paid, back = total(self.payments), total(self.with_credit)
-        plain = self.amount - paid - total(self.notes) + total(self.owed_anew)
-        # A refund out of what was over-paid or over-credited uses that up; any other lowers what is owed.
+        paid, back, notes = total(self.payments), total(self.with_credit), total(self.notes)
+        returned, overpaid = total(self.returned), total(self.overpaid)
+        plain = self.amount - paid - notes + overpaid + returned
+        # A refund out of what was over-paid or over-credited uses that up; any other lowers what is owed. A
+        # debit that came back later changes nothing of that: when the refund was made, it had been paid.
+        most = max((self.kept_at(m) for m in self.moments if m <= moment), default=0)
+        once_paid = max(paid - returned, min(self.amount, most))
         refunded = min(back, paid)
-        from_surplus = min(refunded, max(-plain, 0))
-        credited = total(self.notes) + refunded - from_surplus
-        return plain + from_surplus, credited, paid - total(self.owed_anew) - back
+        from_surplus = min(refunded, max(once_paid + notes - overpaid - self.amount, 0))
+        credited = notes + refunded - from_surplus
+        return plain + from_surplus, credited, paid - overpaid - returned - back
+
+    def kept_at(self, moment: int) -> int:
+        """The payments until a moment without the debits that were returned before it."""
+        paid = sum(r["amount_cents"] for r in self.payments if r["occurred_at"] <= moment)
+        return int(paid - sum(r["amount_cents"] for r in self.returned if r["occurred_at"] < moment))
 
     def noted(self) -> int:
         """The invoice without its credit notes."""
@@ -98,8 +108,8 @@ class Invoice:
     def settle(self, account: Account) -> None:
         left, credited, kept = account.at(10**15)
         net = max(account.amount - credited, 0)
-        self.cancelled = credited >= account.amount
         outstanding = max(left, 0)
+        self.cancelled = credited >= account.amount and outstanding == 0
         self.owed = outstanding if outstanding > MATERIAL_ABOVE else 0
         enough = min(MATERIAL_ABOVE, account.amount - 1)
         self.paid_at: int | None = None

@@ -393,6 +393,15 @@ def test_a_refund_waits_for_the_payment_that_it_pays_back(a_book, a_row):
     assert found == {("invoice_adjustments", 2, "amount_cents", Rule.REFUNDED_ABOVE_PAID)}
 
 
+def test_a_debit_is_returned_whole_whatever_of_it_was_refunded(a_book, a_row):
+    # One cent of it is refunded already.
+    returned = an_adjustment(a_row, 1, "refund", 1190, reason="returned_debit")
+    assert broken(a_book(invoice_adjustments=[returned])) == set()
+    twice = an_adjustment(a_row, 2, "refund", 1, "a-3", reason="returned_debit")
+    found = broken(a_book(invoice_adjustments=[returned, twice]))
+    assert found == {("invoice_adjustments", 2, "amount_cents", Rule.REFUNDED_ABOVE_PAID)}
+
+
 def test_a_payment_that_was_taken_back_is_true_also_under_a_refund(a_book, a_row):
     gone = later(a_row, "invoice_payments", 5, event_id="e-2", corrects="invoice-payments-1", amount_cents=0)
     assert broken(a_book(invoice_payments=[gone])) == set()
