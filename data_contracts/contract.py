@@ -38,7 +38,8 @@ class Column:
     reference: the row of another contract that must exist.
     personal: personal data under the GDPR: never logged, erased on request.
     past: an instant that has passed when the row is recorded; a sender's clock may be ahead by the
-        tolerance between clocks, and the row then counts from when it was recorded.
+        tolerance between clocks; the row then counts from when it was recorded, and as a state it ranks by
+        what was sent.
     """
 
     name: str

@@ -30,6 +30,7 @@ from data_contracts.rules_between_rows import (
     Wait,
     WaitKind,
 )
+from data_contracts.sent_instants import happened_at_of_columns
 
 Mask = NDArray[np.bool_]
 Positions = NDArray[np.int64]
@@ -634,19 +635,18 @@ class _Ledger:
         mask = table.accepted & ~table.repeated
         things = _things(table)
         rows = np.flatnonzero(mask & things.is_valid().to_numpy(zero_copy_only=False))
-        # A row from a clock that is ahead counts from when it was recorded.
-        occurred_at = np.minimum(table.occurred_at, table.recorded_at)[rows]
+        happened = happened_at_of_columns(table.occurred_at, table.recorded_at)[rows]
         recorded_at = table.recorded_at[rows]
         codes = things.take(pa.array(rows)).dictionary_encode().indices.to_numpy()
         mixed = codes.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
         mixed ^= recorded_at.astype(np.uint64) * np.uint64(0xC2B2AE3D27D4EB4F)
-        mixed ^= occurred_at.astype(np.uint64) * np.uint64(0x165667B19E3779F9)
+        mixed ^= happened.astype(np.uint64) * np.uint64(0x165667B19E3779F9)
         if pc.count_distinct(pa.array(mixed)).as_py() == len(rows):
             return set()
         groups: defaultdict[tuple[int, int, int], list[int]] = defaultdict(list)
         _, inverse, counts = np.unique(mixed, return_inverse=True, return_counts=True)
         for place in np.flatnonzero(counts[inverse] > 1).tolist():
-            key = int(codes[place]), int(occurred_at[place]), int(recorded_at[place])
+            key = int(codes[place]), int(happened[place]), int(recorded_at[place])
             groups[key].append(int(rows[place]))
         together = [places for places in groups.values() if len(places) > 1]
         members = sorted(place for places in together for place in places)

@@ -17,7 +17,7 @@ UTILISATION_BPS_CAP = 20_000
 """Utilisation is counted up to twice the limit."""
 
 StatementRow = tuple[int, int, str | int, int, int, int, int, int]
-"""seen_from, seen_until, account_id, occurred_at, balance_cents, limit_cents, paid_cents (-1: unknown),
+"""seen_from, seen_until, account_id, happened_at, balance_cents, limit_cents, paid_cents (-1: unknown),
 days_past_due (-1: unknown)"""
 
 Whole = TypeVar("Whole", int, Int64Array)
@@ -52,9 +52,9 @@ def statement_columns(
     )
 
 
-def statement_fact(row: StatementRow) -> tuple[int, ...]:
-    """A statement as the integers of `FactKind.STATEMENT`."""
-    return (row[0], row[1], *statement_columns(row[3], row[4], row[5], row[6], row[7]))
+def statement_fact(row: StatementRow, occurred_at: int) -> tuple[int, ...]:
+    """A statement as the integers of `FactKind.STATEMENT`. occurred_at: as it is counted."""
+    return (row[0], row[1], *statement_columns(occurred_at, row[4], row[5], row[6], row[7]))
 
 
 def account_facts(

@@ -27,6 +27,7 @@ from data_contracts.invoice_pauses import INVOICE_PAUSES
 from data_contracts.invoice_payments import INVOICE_PAYMENTS
 from data_contracts.invoices import INVOICES
 from data_contracts.parquet_ledger import empty_table, has_table, read_table
+from data_contracts.sent_instants import HAPPENED_AT
 from features.account_age import AccountRow, portfolio_facts
 from features.balances import StatementRow, account_facts, statement_columns
 from features.credit_inquiries import CREDIT_SEEKING_PURPOSES
@@ -35,7 +36,13 @@ from features.instants import NEVER, Int64Array
 from features.invoice_state import Movement, MovementKind
 from features.payment_history import COUNTED_FROM_CENTS, MovementRow, adjustment_kind, invoice_facts
 from features.settlement_terms import SettlementTerms
-from features.supersession import counted_milliseconds, needed_columns, seen_rows, whole_numbers
+from features.supersession import (
+    counted_milliseconds,
+    happened_milliseconds,
+    needed_columns,
+    seen_rows,
+    whole_numbers,
+)
 
 FactTable = dict[str, Int64Array]
 """Facts of one kind: `entity` (code of the customer) and the kind's columns, each of shape (n_facts,)."""
@@ -91,6 +98,7 @@ class LedgerByCustomer:
             ACCOUNT_BALANCES,
             "account_id",
             "occurred_at",
+            HAPPENED_AT,
             "balance_cents",
             "limit_cents",
             "paid_cents",
@@ -107,7 +115,8 @@ class LedgerByCustomer:
 
     def _read(self, contract: Contract, *names: str) -> EntityRows:
         """The rows of a contract, once for each interval in which they stand."""
-        wanted = list(dict.fromkeys([*needed_columns(contract), contract.entity, *names]))
+        sent = [name for name in names if name != HAPPENED_AT]
+        wanted = list(dict.fromkeys([*needed_columns(contract), contract.entity, *sent]))
         if has_table(self._directory, contract):
             table = read_table(self._directory, contract, wanted)
         else:
@@ -127,6 +136,8 @@ class LedgerByCustomer:
         return EntityRows(entity=entity, columns=columns)
 
     def _integers(self, contract: Contract, table: pa.Table, name: str) -> Int64Array:
+        if name == HAPPENED_AT:
+            return happened_milliseconds(table)
         column = contract.column(name)
         values = table[name]
         if column.type is ColumnType.TIMESTAMP:
@@ -370,7 +381,7 @@ def _account_table(accounts: EntityRows, statements: EntityRows) -> FactTable:
     same_account = in_order["account_id"][1:] == in_order["account_id"][:-1]
     steps_back = same_account & (
         (in_order["seen_from"][1:] <= in_order["seen_from"][:-1])
-        | (in_order["occurred_at"][1:] <= in_order["occurred_at"][:-1])
+        | (in_order[HAPPENED_AT][1:] <= in_order[HAPPENED_AT][:-1])
     )
     known = accounts["account_id"]
     account_seen_from = dict(zip(known.tolist(), accounts["seen_from"].tolist(), strict=True))
@@ -403,7 +414,7 @@ def special_account_table(accounts: EntityRows, statements: EntityRows) -> FactT
         "seen_from",
         "seen_until",
         "account_id",
-        "occurred_at",
+        HAPPENED_AT,
         "balance_cents",
         "limit_cents",
         "paid_cents",

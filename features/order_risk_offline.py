@@ -20,6 +20,7 @@ from data_contracts.order_outcomes import FRAUD_OUTCOMES, ORDER_OUTCOMES
 from data_contracts.orders import ORDERS
 from data_contracts.parquet_ledger import empty_table, has_table, read_table
 from data_contracts.progress import Progress, no_progress
+from data_contracts.sent_instants import HAPPENED_AT
 from features.decisions import Decisions, NoDecisionsError
 from features.declarations import FACT_COLUMNS, FRAUD_FACT_OF, ORDER_FACT_OF, EntityKind, FactKind
 from features.fact_tables import FactTable
@@ -40,8 +41,10 @@ from features.supersession import (
     SeenInterval,
     Version,
     counted_milliseconds,
+    happened_milliseconds,
     intervals_of_one_thing,
     needed_columns,
+    rank_of,
     seen_rows,
 )
 
@@ -111,10 +114,6 @@ def _recorded(row: dict[str, Any]) -> tuple[int, str]:
     return row["recorded_at"], row["event_id"]
 
 
-def _happened(row: dict[str, Any]) -> tuple[int, int, str]:
-    return row["occurred_at"], row["recorded_at"], row["event_id"]
-
-
 def _rows(
     directory: Path, contract: Contract, names: Sequence[str], kinds: Sequence[str] | None = None
 ) -> list[dict[str, Any]]:
@@ -130,6 +129,7 @@ def _rows(
     )
     seen = seen_rows(contract, table)
     instants = {name: counted_milliseconds(contract, table, name) for name in ("occurred_at", "recorded_at")}
+    instants[HAPPENED_AT] = happened_milliseconds(table)
     if kinds is not None:
         is_wanted = pc.is_in(table["kind"], value_set=pa.array(kinds))
         if "new_delivery_street" in table.column_names:
@@ -202,9 +202,9 @@ class _Links:
             known = {**event, "seen_from": max(event["seen_from"], order["seen_from"])}
             customer = order["customer_id"]
             self.rows.append((known, address_keys(customer, address), shared_attributes(order), customer))
-        self.rows.sort(key=lambda link: _happened(link[0]))
+        self.rows.sort(key=lambda link: rank_of(link[0]))
         for moves in self.moves.values():
-            moves.sort(key=lambda move: _happened(move[0]))
+            moves.sort(key=lambda move: rank_of(move[0]))
 
     def keys_of(self, decisions: Decisions) -> list[Keys]:
         """The entities of each decision's order as known at its moment."""

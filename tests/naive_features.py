@@ -19,12 +19,17 @@ COUNTED_FROM = 1_000
 
 
 def counted(row: dict[str, Any]) -> dict[str, Any]:
-    """A clock that ran ahead: what is said to have happened later than recorded counts from the record."""
+    """A clock that ran ahead: what is said to have happened later than recorded counts from the record.
+
+    sent: by what states rank; a clock is not ahead by more than an hour.
+    """
+    ahead = row["occurred_at"] - row["recorded_at"]
     passed = ("occurred_at", "registered_at", "started_at", "ended_at", "opened_at", "closed_at")
-    return {
+    moved = {
         name: min(value, row["recorded_at"]) if name in passed and value is not None else value
         for name, value in row.items()
     }
+    return {**moved, "sent": row["recorded_at"] if ahead > 3_600_000 else row["occurred_at"]}
 
 
 def visible(rows: Rows, as_of: int, key: str | None = None) -> Rows:
@@ -35,8 +40,8 @@ def visible(rows: Rows, as_of: int, key: str | None = None) -> Rows:
         return standing
 
     def beats(one: dict[str, Any], other: dict[str, Any]) -> bool:
-        if one["occurred_at"] != other["occurred_at"]:
-            return one["occurred_at"] > other["occurred_at"]
+        if one["sent"] != other["sent"]:
+            return one["sent"] > other["sent"]
         return one["recorded_at"] > other["recorded_at"]
 
     return [r for r in standing if not any(o[key] == r[key] and beats(o, r) for o in standing)]
@@ -198,7 +203,7 @@ def naive_features(history: dict[str, Rows], as_of: int) -> dict[str, float]:
             paid = -1 if s.get("paid_cents") is None else s["paid_cents"]
             past_due = -1 if s.get("days_past_due") is None else s["days_past_due"]
             figures = (s["balance_cents"], s["limit_cents"], paid, past_due)
-            return (s["occurred_at"], s["recorded_at"], figures)
+            return (s["sent"], s["recorded_at"], figures)
 
         return max(own, key=rank, default=nothing)
 

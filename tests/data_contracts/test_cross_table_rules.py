@@ -2,6 +2,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from data_contracts.contract import MAXIMUM_CLOCK_TOLERANCE_MS
 from data_contracts.cross_table_rules import LedgerColumns, judge_ledger, needed_columns, no_rows
 from data_contracts.ledger_contracts import CONTRACTS
 from data_contracts.row_check import Rule
@@ -470,12 +471,22 @@ def test_states_of_which_nobody_can_tell_which_stands_are_refused_each_of_them(a
     assert refused_for_it([one, {**other, "recorded_at": other["recorded_at"] + 1}]) == set()
     assert refused_for_it([one, {**other, "occurred_at": other["occurred_at"] + 1}]) == set()
     assert refused_for_it([one, {**other, "corrects": "e-1"}]) == set()
-    # A clock that is ahead does not decide either: both count from when they were recorded.
-    ahead = one["recorded_at"]
-    assert refused_for_it([{**one, "occurred_at": ahead + 1}, {**other, "occurred_at": ahead + 2}]) == {
-        "e-1",
-        "e-2",
-    }
+
+    # A clock that is ahead tells them apart; one that is ahead by hours is none.
+    def ahead_by(first_ms, second_ms):
+        now = one["recorded_at"]
+        moved = {**other, "occurred_at": now + second_ms}
+        return refused_for_it([{**one, "occurred_at": now + first_ms}, moved])
+
+    assert ahead_by(1, 2) == set()
+    assert (
+        ahead_by(2, 2)
+        == ahead_by(MAXIMUM_CLOCK_TOLERANCE_MS + 1, MAXIMUM_CLOCK_TOLERANCE_MS + 2)
+        == {
+            "e-1",
+            "e-2",
+        }
+    )
 
 
 def test_two_decisions_of_one_dispute_at_the_same_instants_are_refused_and_findings_are_not(a_book, a_row):
