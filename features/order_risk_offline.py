@@ -25,7 +25,7 @@ from features.decisions import Decisions, NoDecisionsError
 from features.declarations import FACT_COLUMNS, FRAUD_FACT_OF, ORDER_FACT_OF, EntityKind, FactKind
 from features.fact_tables import FactTable
 from features.feature_sets import FeatureSet
-from features.instants import Float64Array
+from features.instants import NEVER, Float64Array
 from features.intervals import DecisionAxis
 from features.measures import evaluated
 from features.order_links import (
@@ -320,14 +320,16 @@ def _fraud_facts(
     named: defaultdict[str, dict[tuple[EntityKind, str], int]] = defaultdict(dict)
     for row, keys, _, _ in links.rows:
         if row["order_id"] in found:
+            known_from = named[row["order_id"]]
             for entity, key in keys.items():
-                named[row["order_id"]].setdefault((entity, key), row["seen_from"])
+                # What happened first may have been recorded last.
+                known_from[entity, key] = min(known_from.get((entity, key), NEVER), row["seen_from"])
     facts: defaultdict[FactKind, list[tuple[int, ...]]] = defaultdict(list)
     for row in findings:
-        for (entity, key), known_from in named[row["order_id"]].items():
+        for (entity, key), named_from in named[row["order_id"]].items():
             kind = FRAUD_FACT_OF.get(entity)
             if kind is not None:
-                seen_from = max(row["seen_from"], known_from)
+                seen_from = max(row["seen_from"], named_from)
                 facts[kind].append((codes[entity][key], seen_from, row["seen_until"], row["occurred_at"]))
     return {kind: _table(kind, facts[kind]) for kind in FRAUD_FACT_OF.values()}
 
