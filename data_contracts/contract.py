@@ -66,7 +66,10 @@ class Column:
 
 @dataclass(frozen=True, kw_only=True)
 class Passed:
-    """Row rule: the instant in `column` lies before `recorded_at`, or after it by the tolerance at most."""
+    """Row rule: the instant in `column` lies before `recorded_at`, or after it by the tolerance at most.
+
+    A date without a time may have begun elsewhere: a midnight counts as passed 14 hours before.
+    """
 
     column: str
 
@@ -83,7 +86,11 @@ class PassedDate:
 
 @dataclass(frozen=True, kw_only=True)
 class NotBefore:
-    """Row rule: `later` >= `earlier` where both are present (timestamps)."""
+    """Row rule: `later` >= `earlier` where both are present (timestamps), as far as can be told.
+
+    What was written without its end, as a date or a whole minute, may stand for a moment that is later, and
+    two clocks may be apart by the tolerance. Such a `later` counts as `earlier`.
+    """
 
     later: str
     earlier: str
@@ -240,6 +247,7 @@ class Contract:
         question of one order, the one that was made last stands.
     entity: the column by which the rows are kept sorted, then by `recorded_at`.
     unique: a nullable column beside the key whose value no two standing rows share; None for none.
+    never_before: the pairs of its `NotBefore` rules, (later, earlier).
     state_of: the columns that name the thing of which one row stands at a time, the one that happened last:
         the key where rows are states; () where every row stands beside the others.
     """
@@ -258,6 +266,7 @@ class Contract:
     columns: tuple[Column, ...] = field(init=False)
     row_rules: tuple[RowRule, ...] = field(init=False)
     past_columns: tuple[str, ...] = field(init=False)
+    never_before: tuple[tuple[str, str], ...] = field(init=False)
 
     def __post_init__(self) -> None:
         columns = _envelope(self.occurred_at_description) + self.own_columns
@@ -274,6 +283,8 @@ class Contract:
         object.__setattr__(self, "past_columns", past_columns)
         rules = (*(Passed(column=name) for name in past_columns), *self.own_row_rules)
         object.__setattr__(self, "row_rules", rules)
+        pairs = tuple((rule.later, rule.earlier) for rule in rules if isinstance(rule, NotBefore))
+        object.__setattr__(self, "never_before", pairs)
 
     def column(self, name: str) -> Column:
         """The column called `name`; KeyError if there is none."""

@@ -22,15 +22,17 @@ from data_contracts.ledger_contracts import ALL_CONTRACTS, CONTRACTS
 from data_contracts.row_check import Rule
 from data_contracts.rules_between_rows import (
     CURRENCY_REFERENCES,
-    DATE_ALONE_MS,
     DISPUTE_DECISIONS,
     MAY_COME_BEFORE,
-    QUARTER_OF_AN_HOUR_MS,
     TIMED_REFERENCES,
     Wait,
     WaitKind,
 )
-from data_contracts.sent_instants import happened_at_of_columns
+from data_contracts.sent_instants import (
+    begun_before_it,
+    happened_at_of_columns,
+    may_stand_for_up_to_ms,
+)
 
 Mask = NDArray[np.bool_]
 Positions = NDArray[np.int64]
@@ -460,8 +462,7 @@ class _Ledger:
             earliest = things.highest(things.table.occurred_at)[code]
             for name in table.contract.past_columns:
                 written = table.integers(name)[rows]
-                is_date = written % QUARTER_OF_AN_HOUR_MS == 0
-                latest = written + np.where(is_date, DATE_ALONE_MS, 0) + self._clock_tolerance_ms
+                latest = written + may_stand_for_up_to_ms(written) + self._clock_tolerance_ms
                 table.doubtful[rows[(latest < earliest) & table.is_present(name)[rows]]] = True
 
     def _doubt_amounts(self) -> None:
@@ -635,7 +636,8 @@ class _Ledger:
         mask = table.accepted & ~table.repeated
         things = _things(table)
         rows = np.flatnonzero(mask & things.is_valid().to_numpy(zero_copy_only=False))
-        happened = happened_at_of_columns(table.occurred_at, table.recorded_at)[rows]
+        begun = [table.integers(name) for name in begun_before_it(table.contract)]
+        happened = happened_at_of_columns(table.occurred_at, table.recorded_at, begun)[rows]
         recorded_at = table.recorded_at[rows]
         codes = things.take(pa.array(rows)).dictionary_encode().indices.to_numpy()
         mixed = codes.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)

@@ -26,6 +26,7 @@ from data_contracts.contract import (
     RequiredWhen,
     RowRule,
 )
+from data_contracts.sent_instants import may_lie_ahead_by_ms, may_stand_for_up_to_ms
 
 
 class Rule(enum.Enum):
@@ -357,6 +358,7 @@ def _is_broken(row_rule: RowRule) -> _BrokenRowRule:
                     type(instant) is int
                     and type(recorded_at) is int
                     and instant - clock_tolerance_ms > recorded_at
+                    and instant - clock_tolerance_ms - may_lie_ahead_by_ms(instant) > recorded_at
                 )
 
             return has_not_passed
@@ -367,7 +369,19 @@ def _is_broken(row_rule: RowRule) -> _BrokenRowRule:
                 return type(date) is str and type(recorded_at) is int and date > latest_date(recorded_at)
 
             return has_not_begun
-        case NotBefore(later=greater, earlier=less) | NotAbove(smaller=less, larger=greater):
+        case NotBefore(later=later, earlier=earlier):
+
+            def must_lie_before(row: Mapping[str, object], clock_tolerance_ms: int) -> bool:
+                high, low = row.get(later), row.get(earlier)
+                return (
+                    type(high) is int
+                    and type(low) is int
+                    and high < low
+                    and high + may_stand_for_up_to_ms(high) + clock_tolerance_ms < low
+                )
+
+            return must_lie_before
+        case NotAbove(smaller=less, larger=greater):
 
             def falls_below(row: Mapping[str, object], _clock_tolerance_ms: int) -> bool:
                 high, low = row.get(greater), row.get(less)

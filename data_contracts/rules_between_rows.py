@@ -22,6 +22,7 @@ from data_contracts.order_events import ORDER_EVENTS
 from data_contracts.order_outcomes import ORDER_OUTCOMES
 from data_contracts.orders import ORDERS
 from data_contracts.row_check import Rule
+from data_contracts.sent_instants import may_stand_for_up_to_ms
 
 LedgerRow = Mapping[str, Any]
 """A row in ledger row form: instants in ms since 1970 UTC, amounts in whole minor units, nulls left out."""
@@ -36,11 +37,6 @@ MAY_COME_BEFORE = frozenset({"invoice_payments"})
 CURRENCY_REFERENCES = frozenset({"orders", "invoices", "credit_accounts"})
 
 DISPUTE_DECISIONS = ("dispute_decided_for_customer", "dispute_decided_for_merchant")
-
-QUARTER_OF_AN_HOUR_MS = 900_000
-DATE_ALONE_MS = 38 * 3_600_000
-"""A date without a time is written as a midnight: of its day in the writer's zone, which may begin 14 hours
-before the day in UTC does. What truly happened on that day lies up to 24 + 14 hours after the midnight."""
 
 
 class WaitKind(enum.Enum):
@@ -327,24 +323,6 @@ def _keeps_the_currency_of_what_refers_to_it(
                 message = f"{other_contract.name} {other['event_id']} of it is in {other['currency']}"
                 return Broken(rule=Rule.CURRENCY_DIFFERS, column="currency", message=message)
     return None
-
-
-def may_stand_for_up_to_ms(written_ms: int) -> int:
-    """How much later than it was written an instant may truly lie, because the writer left its end away.
-
-    A whole quarter of an hour may be some zone's midnight: a date without a time. A whole minute or second
-    may be any moment within it.
-
-    >>> may_stand_for_up_to_ms(0) == 38 * 3_600_000
-    True
-    >>> may_stand_for_up_to_ms(60_000), may_stand_for_up_to_ms(61_000), may_stand_for_up_to_ms(61_001)
-    (59999, 999, 0)
-    """
-    if written_ms % QUARTER_OF_AN_HOUR_MS == 0:
-        return DATE_ALONE_MS
-    if written_ms % 60_000 == 0:
-        return 59_999
-    return 999 if written_ms % 1000 == 0 else 0
 
 
 def _happened_after_what_it_names(

@@ -137,7 +137,7 @@ class LedgerByCustomer:
 
     def _integers(self, contract: Contract, table: pa.Table, name: str) -> Int64Array:
         if name == HAPPENED_AT:
-            return happened_milliseconds(table)
+            return happened_milliseconds(contract, table)
         column = contract.column(name)
         values = table[name]
         if column.type is ColumnType.TIMESTAMP:

@@ -119,7 +119,7 @@ def facts_at(
             row["recorded_at"],
             NEVER,
             row["account_id"],
-            happened_at(row),
+            happened_at(ACCOUNT_BALANCES, row),
             row["balance_cents"],
             row["limit_cents"],
             -1 if paid_cents is None else paid_cents,

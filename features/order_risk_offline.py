@@ -44,7 +44,6 @@ from features.supersession import (
     happened_milliseconds,
     intervals_of_one_thing,
     needed_columns,
-    rank_of,
     seen_rows,
 )
 
@@ -114,6 +113,10 @@ def _recorded(row: dict[str, Any]) -> tuple[int, str]:
     return row["recorded_at"], row["event_id"]
 
 
+def _happened(row: dict[str, Any]) -> tuple[int, int, str]:
+    return row[HAPPENED_AT], row["recorded_at"], row["event_id"]
+
+
 def _rows(
     directory: Path, contract: Contract, names: Sequence[str], kinds: Sequence[str] | None = None
 ) -> list[dict[str, Any]]:
@@ -129,7 +132,7 @@ def _rows(
     )
     seen = seen_rows(contract, table)
     instants = {name: counted_milliseconds(contract, table, name) for name in ("occurred_at", "recorded_at")}
-    instants[HAPPENED_AT] = happened_milliseconds(table)
+    instants[HAPPENED_AT] = happened_milliseconds(contract, table)
     if kinds is not None:
         is_wanted = pc.is_in(table["kind"], value_set=pa.array(kinds))
         if "new_delivery_street" in table.column_names:
@@ -202,9 +205,9 @@ class _Links:
             known = {**event, "seen_from": max(event["seen_from"], order["seen_from"])}
             customer = order["customer_id"]
             self.rows.append((known, address_keys(customer, address), shared_attributes(order), customer))
-        self.rows.sort(key=lambda link: rank_of(link[0]))
+        self.rows.sort(key=lambda link: _happened(link[0]))
         for moves in self.moves.values():
-            moves.sort(key=lambda move: rank_of(move[0]))
+            moves.sort(key=lambda move: _happened(move[0]))
 
     def keys_of(self, decisions: Decisions) -> list[Keys]:
         """The entities of each decision's order as known at its moment."""

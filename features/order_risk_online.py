@@ -52,7 +52,7 @@ def keys_at(order_id: str, rows: LedgerRows, as_of_ms: int) -> Keys | None:
     if not standing:
         return None
     moves = [
-        (rank_of(event), address)
+        (rank_of(ORDER_EVENTS, event), address)
         for event in visible_rows(ORDER_EVENTS, rows, as_of_ms)
         if event["order_id"] == order_id and (address := delivery_key(event, "new_delivery")) is not None
     ]
@@ -141,7 +141,7 @@ def _links(rows: LedgerRows, as_of_ms: int) -> list[_Link]:
             keys=order_keys(row),
             order_id=row["order_id"],
             customer_id=row["customer_id"],
-            rank=rank_of(row),
+            rank=rank_of(ORDERS, row),
             occurred_at_ms=row["occurred_at"],
             attributes=shared_attributes(row),
             stands=row["event_id"] in standing,
@@ -165,7 +165,7 @@ def _links(rows: LedgerRows, as_of_ms: int) -> list[_Link]:
                 keys=address_keys(order["customer_id"], address),
                 order_id=event["order_id"],
                 customer_id=order["customer_id"],
-                rank=rank_of(event),
+                rank=rank_of(ORDER_EVENTS, event),
                 occurred_at_ms=event["occurred_at"],
                 attributes=shared_attributes(order),
                 stands=event["event_id"] in standing,

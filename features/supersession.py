@@ -25,7 +25,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from data_contracts.contract import Contract
-from data_contracts.sent_instants import HAPPENED_AT, happened_at, happened_at_of_columns
+from data_contracts.sent_instants import HAPPENED_AT, begun_before_it, happened_at, happened_at_of_columns
 from features.instants import NEVER, Int64Array
 
 LedgerRow = Mapping[str, Any]
@@ -40,22 +40,27 @@ class SeenInterval(NamedTuple):
 
 
 def as_counted(contract: Contract, row: LedgerRow) -> LedgerRow:
-    """The row with no past instant later than its `recorded_at`.
+    """The row with no past instant later than its `recorded_at`, and none before what it cannot precede.
 
-    A sender's clock may run a little ahead; such a row counts from when it was recorded. It ranks by what was
-    sent all the same, and carries that along as `happened_at`.
+    A sender's clock may run a little ahead; such a row counts from when it was recorded. A date without a
+    time may be written before what it cannot precede; it counts as that. The row ranks by what was sent all
+    the same, and carries that along as `happened_at`.
 
     >>> from data_contracts.credit_inquiries import CREDIT_INQUIRIES
     >>> as_counted(CREDIT_INQUIRIES, {"occurred_at": 5_900, "recorded_at": 5_000})
     {'occurred_at': 5000, 'recorded_at': 5000, 'happened_at': 5900}
     """
     recorded_at = row["recorded_at"]
-    ahead = [
-        name
+    counted = {
+        name: recorded_at
         for name in contract.past_columns
         if (instant := row.get(name)) is not None and instant > recorded_at
-    ]
-    return {**row, **dict.fromkeys(ahead, recorded_at), HAPPENED_AT: happened_at(row)} if ahead else row
+    }
+    for later, earlier in contract.never_before:
+        instant = counted.get(later, row.get(later))
+        if instant is not None and instant < (begun := counted.get(earlier, row[earlier])):
+            counted[later] = begun
+    return {**row, **counted, HAPPENED_AT: happened_at(contract, row)} if counted else row
 
 
 def standing_rows(contract: Contract, known: Sequence[LedgerRow]) -> list[LedgerRow]:
@@ -71,7 +76,7 @@ def standing_rows(contract: Contract, known: Sequence[LedgerRow]) -> list[Ledger
     for row in standing:
         key = _thing(contract, row)
         other = latest.get(key)
-        if other is None or rank_of(row) > rank_of(other):
+        if other is None or rank_of(contract, row) > rank_of(contract, other):
             latest[key] = row
     return list(latest.values())
 
@@ -84,13 +89,13 @@ def _thing(contract: Contract, row: LedgerRow) -> tuple[Any, ...]:
     return (row["event_id"],) if question is None else (row[contract.answers.about], question)
 
 
-def rank_of(row: LedgerRow) -> tuple[int, int, str]:
+def rank_of(contract: Contract, row: LedgerRow) -> tuple[int, int, str]:
     """The row of the highest rank stands: what happened last, as it was sent, then what arrived last.
 
     Rows that share both instants say the same, or their file is refused: the id makes the choice among
     equals repeatable and decides nothing.
     """
-    return happened_at(row), row["recorded_at"], row["event_id"]
+    return happened_at(contract, row), row["recorded_at"], row["event_id"]
 
 
 def latest_of(contract: Contract, rows: Sequence[LedgerRow]) -> LedgerRow | None:
@@ -98,7 +103,7 @@ def latest_of(contract: Contract, rows: Sequence[LedgerRow]) -> LedgerRow | None
 
     For a thing whose rows are no states: the one that was not corrected.
     """
-    return max(standing_rows(contract, rows), key=rank_of, default=None)
+    return max(standing_rows(contract, rows), key=lambda row: rank_of(contract, row), default=None)
 
 
 class Version(NamedTuple):
@@ -166,7 +171,8 @@ def needed_columns(contract: Contract) -> tuple[str, ...]:
     """The columns that `seen_rows` reads."""
     answers = contract.answers
     things = contract.key if answers is None else (answers.about, answers.column)
-    return tuple(dict.fromkeys(("event_id", "corrects", "occurred_at", "recorded_at", *things)))
+    instants = ("occurred_at", "recorded_at", *begun_before_it(contract))
+    return tuple(dict.fromkeys(("event_id", "corrects", *instants, *things)))
 
 
 def seen_rows(contract: Contract, table: pa.Table) -> SeenRows:
@@ -179,7 +185,7 @@ def seen_rows(contract: Contract, table: pa.Table) -> SeenRows:
     corrected_at = _corrected_at(table, recorded_at)
     if table.num_rows == 0 or not (contract.rows_are_states or contract.answers):
         return SeenRows(place=place, seen_from=recorded_at, seen_until=corrected_at)
-    happened = happened_milliseconds(table)
+    happened = happened_milliseconds(contract, table)
     thing = _things(contract, table)
     seen_until, is_tangled = _as_they_arrived(thing, happened, recorded_at, corrected_at)
     if not is_tangled.any():
@@ -273,21 +279,28 @@ def counted_milliseconds(
 ) -> Int64Array:
     """A timestamp column of a ledger table as `as_counted` gives it, `missing` where null.
 
-    table: with `recorded_at`.
+    table: with `recorded_at` and what the column never precedes.
     """
     instants = milliseconds(table[name], missing=missing)
     if name not in contract.past_columns:
         return instants
     recorded_at = milliseconds(table["recorded_at"])
-    return np.where(instants == missing, missing, np.minimum(instants, recorded_at))
+    counted = np.minimum(instants, recorded_at)
+    for later, earlier in contract.never_before:
+        if later == name:
+            counted = np.maximum(counted, np.minimum(milliseconds(table[earlier]), recorded_at))
+    return np.where(instants == missing, missing, counted)
 
 
-def happened_milliseconds(table: pa.Table) -> Int64Array:
+def happened_milliseconds(contract: Contract, table: pa.Table) -> Int64Array:
     """When each row of a ledger table happened, as `happened_at` tells it.
 
-    table: with `occurred_at` and `recorded_at`.
+    table: with `needed_columns`.
     """
-    return happened_at_of_columns(milliseconds(table["occurred_at"]), milliseconds(table["recorded_at"]))
+    occurred_at, recorded_at, *begun = (
+        milliseconds(table[name]) for name in ("occurred_at", "recorded_at", *begun_before_it(contract))
+    )
+    return happened_at_of_columns(occurred_at, recorded_at, begun)
 
 
 def whole_numbers(column: pa.ChunkedArray, *, missing: int = 0) -> Int64Array:

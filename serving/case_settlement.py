@@ -175,7 +175,7 @@ def _taken_back(events: Sequence[Row]) -> TakenBack | None:
     moves = [event for event in events if event["kind"] in _LEFT | _TAKEN_BACK]
     if not moves:
         return None
-    newest = max(moves, key=rank_of)
+    newest = max(moves, key=lambda event: rank_of(ORDER_EVENTS, event))
     return TakenBack(newest["kind"]) if newest["kind"] in _TAKEN_BACK else None
 
 

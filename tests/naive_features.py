@@ -21,15 +21,24 @@ COUNTED_FROM = 1_000
 def counted(row: dict[str, Any]) -> dict[str, Any]:
     """A clock that ran ahead: what is said to have happened later than recorded counts from the record.
 
-    sent: by what states rank; a clock is not ahead by more than an hour.
+    A date may be written before what it cannot precede: it counts as that. sent: by what states rank; such a
+    date ranks just after what it cannot precede, and a clock is not ahead by more than an hour.
     """
-    ahead = row["occurred_at"] - row["recorded_at"]
+    sent = row["occurred_at"]
+    for begun in ("started_at", "opened_at"):
+        if begun in row and sent < row[begun]:
+            sent = row[begun] + 1
+    if sent - row["recorded_at"] > 3_600_000:
+        sent = row["recorded_at"]
     passed = ("occurred_at", "registered_at", "started_at", "ended_at", "opened_at", "closed_at")
     moved = {
         name: min(value, row["recorded_at"]) if name in passed and value is not None else value
         for name, value in row.items()
     }
-    return {**moved, "sent": row["recorded_at"] if ahead > 3_600_000 else row["occurred_at"]}
+    for begun, ended in (("started_at", "ended_at"), ("opened_at", "closed_at")):
+        if moved.get(ended) is not None:
+            moved[ended] = max(moved[ended], moved[begun])
+    return {**moved, "sent": sent}
 
 
 def visible(rows: Rows, as_of: int, key: str | None = None) -> Rows:

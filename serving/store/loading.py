@@ -201,7 +201,7 @@ def _undecidable(tx: Transaction, contract: Contract, rows: list[LedgerRow]) -> 
     for row in [*(msgspec.json.decode(body) for (body,) in known), *rows]:
         thing = contract.thing_of(row)
         if thing is not None:
-            together[*thing, happened_at(row), row["recorded_at"]].append(row)
+            together[*thing, happened_at(contract, row), row["recorded_at"]].append(row)
     fresh = {row["event_id"] for row in rows}
     undecidable = {}
     for group in together.values():

@@ -56,6 +56,23 @@ def test_a_pause_whose_begin_arrives_after_its_end_has_ended() -> None:
     assert state.is_overdue(as_of)
 
 
+@pytest.mark.parametrize("arrival", [("begin", "end"), ("end", "begin")])
+def test_a_pause_that_ended_by_the_date_of_the_day_on_which_it_began_has_ended(
+    arrival: tuple[str, str],
+) -> None:
+    begins = OCTOBER + DAY + 52_200_100
+    states = {
+        "begin": a_pause(started_at=begins),
+        "end": a_pause(started_at=begins, ended_at=OCTOBER + DAY),
+    }
+    recorded = OCTOBER + 2 * DAY
+    pauses = [{**states[name], "recorded_at": recorded + place} for place, name in enumerate(arrival)]
+    assert standing(INVOICE_PAUSES, pauses, OCTOBER + 9 * DAY) == ["pause-i1-end"]
+    assert [entry[0] for entry in intervals(INVOICE_PAUSES, pauses) if entry[2] == NEVER] == ["pause-i1-end"]
+    (row,) = visible_rows(INVOICE_PAUSES, {INVOICE_PAUSES.name: pauses}, OCTOBER + 9 * DAY)
+    assert row["ended_at"] == begins
+
+
 def test_of_two_states_of_one_instant_the_one_that_arrived_last_stands_whatever_their_ids() -> None:
     for names in (("a", "b"), ("b", "a")):
         rows = [a_state(names[0], 1, 2), a_state(names[1], 1, 3)]
