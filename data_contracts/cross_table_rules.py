@@ -442,8 +442,10 @@ class _Ledger:
             _doubt_duplicates(table, key, table.first & ~table.is_present("corrects"))
         elif contract.entity != key:
             things = _Things.of(table, key)
-            mixed = np.append(things.mixed(contract.entity), False)
-            table.doubtful |= mixed[things.code]
+            for name in (contract.entity, "invoice_id"):
+                if name in table:
+                    mixed = np.append(things.mixed(name), False)
+                    table.doubtful |= mixed[things.code]
 
     def _doubt_reference(self, table: _Table, column: Column, reference: Reference) -> None:
         if reference.contract not in CURRENCY_REFERENCES:

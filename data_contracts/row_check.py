@@ -55,6 +55,7 @@ class Rule(enum.Enum):
     UNKNOWN_REFERENCE = "unknown_reference"
     REFERENCE_QUARANTINED = "reference_quarantined"
     CUSTOMER_DIFFERS = "customer_differs"
+    INVOICE_DIFFERS = "invoice_differs"
     CURRENCY_DIFFERS = "currency_differs"
     BEFORE_REFERENCE = "before_reference"
     CORRECTS_ITSELF = "corrects_itself"
@@ -514,7 +515,7 @@ def value_repr(value: object) -> str:
     return text if len(text) <= 200 else text[:199] + "…"
 
 
-def message(contract: Contract, column: str, rule: Rule) -> str:  # noqa: PLR0912 one arm per rule
+def message(contract: Contract, column: str, rule: Rule) -> str:  # noqa: PLR0912, PLR0915 one arm per rule
     """What is wrong, in one sentence without the value."""
     declared = next((known for known in contract.columns if known.name == column), None)
     parts = next(
@@ -572,6 +573,8 @@ def message(contract: Contract, column: str, rule: Rule) -> str:  # noqa: PLR091
             return f"{column} names a row that is in quarantine"
         case Rule.CUSTOMER_DIFFERS:
             return "the row that this one refers to belongs to another customer"
+        case Rule.INVOICE_DIFFERS:
+            return "the earlier states of this pause are about another invoice"
         case Rule.CURRENCY_DIFFERS:
             return "the row that this one refers to has another currency"
         case Rule.BEFORE_REFERENCE:

@@ -292,6 +292,19 @@ def _belongs_to_the_same_customer(
     return None
 
 
+def _is_about_the_same_invoice(
+    contract: Contract, row: LedgerRow, known: KnownRows, _clock_tolerance_ms: int
+) -> Broken | None:
+    if row.get("corrects") is not None:
+        return None
+    (key,) = contract.key
+    states = _standing_about(contract, row[key], known)
+    if not states or any(state["invoice_id"] == row["invoice_id"] for state in states):
+        return None
+    message = f"{key} {row[key]} is about invoice {states[0]['invoice_id']}; a correction moves it"
+    return Broken(rule=Rule.INVOICE_DIFFERS, column="invoice_id", message=message)
+
+
 def _is_in_the_same_currency(
     contract: Contract, row: LedgerRow, known: KnownRows, _clock_tolerance_ms: int
 ) -> Broken | None:
@@ -614,6 +627,13 @@ RULES: tuple[RuleBetweenRows, ...] = (
         ),
         otherwise=_REFUSED,
         check=_belongs_to_the_same_customer,
+    ),
+    RuleBetweenRows(
+        rule=Rule.INVOICE_DIFFERS,
+        contracts=(INVOICE_PAUSES.name,),
+        says="all states of one pause are about one invoice; only a correction moves it to another",
+        otherwise=_REFUSED,
+        check=_is_about_the_same_invoice,
     ),
     RuleBetweenRows(
         rule=Rule.CURRENCY_DIFFERS,

@@ -531,6 +531,17 @@ def test_all_states_of_a_thing_belong_to_one_customer(a_book, a_row, contract):
     assert broken(tables) == {(contract, 1, "customer_id", Rule.CUSTOMER_DIFFERS)}
 
 
+def test_all_states_of_a_pause_are_about_one_invoice_unless_a_correction_moves_it(a_book, a_row):
+    other = an_invoice(a_row, 1, 0)
+    (begin,) = a_book()["invoice_pauses"]
+    moved = later(a_row, "invoice_pauses", 3, event_id="e-3", invoice_id=other["invoice_id"])
+    found = broken(a_book(invoices=[other], invoice_pauses=[moved]))
+    assert found == {("invoice_pauses", 1, "invoice_id", Rule.INVOICE_DIFFERS)}
+    correction = {**moved, "event_id": "e-4", "corrects": begin["event_id"]}
+    after_it = later(a_row, "invoice_pauses", 4, event_id="e-5", invoice_id=other["invoice_id"])
+    assert broken(a_book(invoices=[other], invoice_pauses=[correction, after_it])) == set()
+
+
 def test_the_accepted_rows_of_any_book_are_accepted_again(a_book, a_row):
     rng = np.random.default_rng(5)
     tables = {name: [] for name in CONTRACTS}
