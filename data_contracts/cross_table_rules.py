@@ -497,16 +497,20 @@ class _Ledger:
     def _doubt_dispute_decisions(self) -> None:
         outcomes, pauses = self.tables["order_outcomes"], self.tables["invoice_pauses"]
         things = self._things["invoices"]
-        disputed: Mask = np.zeros(len(self._things["orders"].keys) + 1, dtype=np.bool_)
+        disputed_at = np.full(len(self._things["orders"].keys) + 1, LARGEST, dtype=np.int64)
         certain = pauses.first & pauses.equals("reason", "dispute") & ~self._is_corrected(pauses)
-        named = self._named["invoice_pauses", "invoice_id"][certain]
+        named = self._named["invoice_pauses", "invoice_id"]
         # An invoice of several rows may have been another order's: that is left to the replay.
-        named = named[named >= 0]
-        named = named[~things.several[named]]
-        disputed[self._named["invoices", "order_id"][things.first_row[named]]] = True
+        certain &= (named >= 0) & ~np.append(things.several, True)[named]
+        orders = self._named["invoices", "order_id"][things.first_row[named[certain]]]
+        np.minimum.at(disputed_at, orders, pauses.integers("started_at")[certain])
+        disputed_at[-1] = LARGEST
         kinds = outcomes.strings("kind")
         decides = pc.is_in(kinds, value_set=pa.array(DISPUTE_DECISIONS), skip_nulls=True)
-        unfounded = ~disputed[self._named["order_outcomes", "order_id"]]
+        latest = (
+            outcomes.occurred_at + may_stand_for_up_to_ms(outcomes.occurred_at) + self._clock_tolerance_ms
+        )
+        unfounded = disputed_at[self._named["order_outcomes", "order_id"]] > latest
         outcomes.doubtful |= outcomes.first & decides.to_numpy(zero_copy_only=False) & unfounded
 
     # Replay

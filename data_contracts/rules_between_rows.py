@@ -69,7 +69,7 @@ WAITS_IN_WORDS: Mapping[WaitKind, str] = {
     WaitKind.CREDIT_NOTE: "a credit note that makes room on order {id}",
     WaitKind.PAYMENT: "a payment of invoice {id}",
     WaitKind.INVOICE_OF_ORDER: "an invoice of order {id}",
-    WaitKind.DISPUTE: "a dispute about an invoice of order {id}",
+    WaitKind.DISPUTE: "a dispute about an invoice of order {id} that began before its decision",
 }
 
 _NAMED_BY_REFERENCE = {kind.value: kind for kind in WaitKind if kind.value in CONTRACTS}
@@ -582,13 +582,15 @@ def _order_is_invoiced(
 
 
 def _order_is_disputed(
-    _contract: Contract, row: LedgerRow, known: KnownRows, _clock_tolerance_ms: int
+    _contract: Contract, row: LedgerRow, known: KnownRows, clock_tolerance_ms: int
 ) -> Broken | None:
     if row["kind"] not in DISPUTE_DECISIONS:
         return None
+    decided_at = row["occurred_at"]
+    latest_ms = decided_at + may_stand_for_up_to_ms(decided_at) + clock_tolerance_ms
     for invoice in known.standing(INVOICES, row["customer_id"], "order_id", row["order_id"]):
         pauses = known.standing(INVOICE_PAUSES, row["customer_id"], "invoice_id", invoice["invoice_id"])
-        if any(pause["reason"] == "dispute" for pause in pauses):
+        if any(pause["reason"] == "dispute" and pause["started_at"] <= latest_ms for pause in pauses):
             return None
     wait = Wait(kind=WaitKind.DISPUTE, id=row["order_id"])
     return Broken(rule=Rule.NOT_DISPUTED, column="kind", message=f"waits for {wait.in_words}", wait=wait)
@@ -753,7 +755,10 @@ RULES: tuple[RuleBetweenRows, ...] = (
     RuleBetweenRows(
         rule=Rule.NOT_DISPUTED,
         contracts=(ORDER_OUTCOMES.name,),
-        says="a dispute is decided about an order of which an invoice was paused for a dispute",
+        says=(
+            "a dispute is decided about an order of which an invoice was paused for a dispute by then, but "
+            "for the tolerance between clocks and a date without a time"
+        ),
         otherwise="held until one arrives",
         check=_order_is_disputed,
     ),

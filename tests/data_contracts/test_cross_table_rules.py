@@ -420,6 +420,33 @@ def test_a_dispute_is_decided_where_there_is_one(a_row, kind):
     assert broken(tables) == set()
 
 
+def test_a_dispute_is_decided_only_after_it_began_but_for_clocks_and_dates(a_row):
+    began = a_row("invoice_pauses")["started_at"]
+    hour = 3_600_000
+
+    def found(decided_at):
+        recorded_at = began + 90 * 24 * hour
+        outcome = a_row("order_outcomes", kind="dispute_decided_for_customer", occurred_at=decided_at)
+        order = a_row("orders", occurred_at=began - 90 * 24 * hour)
+        invoice = a_row("invoices", occurred_at=began - 90 * 24 * hour)
+        tables = {name: [a_row(name)] for name in CONTRACTS}
+        tables |= {
+            "orders": [order],
+            "invoices": [invoice],
+            "invoice_pauses": [a_row("invoice_pauses", reason="dispute")],
+        }
+        tables["order_outcomes"] = [{**outcome, "recorded_at": recorded_at}]
+        return broken(tables)
+
+    too_early = {("order_outcomes", 0, "kind", Rule.NOT_DISPUTED)}
+    to_the_ms = began - 300_000 + (1 if began % 1_000 == 0 else 0)
+    assert found(to_the_ms) == set()
+    assert found(to_the_ms - 2) == too_early
+    midnight = began // (24 * hour) * 24 * hour
+    assert found(midnight) == set()
+    assert found(midnight - 48 * hour) == too_early
+
+
 def a_transfer(a_row, seconds, event_id, **changes):
     changes = {"bank_reference": "2026-10-02/77", "event_id": event_id, **changes}
     return later(a_row, "invoice_payments", seconds, **changes)
