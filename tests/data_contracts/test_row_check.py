@@ -252,6 +252,12 @@ def test_who_was_born_today_somewhere_on_earth_may_be_recorded_and_nobody_from_t
         assert rules(check_ledger_row(CUSTOMERS, {**row, **past})) == expected
 
 
+def test_a_finding_is_withdrawn_by_name_or_not_at_all(a_row):
+    outcomes, withdrawn = CONTRACTS["order_outcomes"], a_row("order_outcomes", kind="finding_withdrawn")
+    assert rules(check_ledger_row(outcomes, withdrawn)) == {("corrects", Rule.REQUIRED_WHEN)}
+    assert rules(check_ledger_row(outcomes, {**withdrawn, "corrects": "found"})) == set()
+
+
 def test_a_row_rule_does_not_look_at_a_value_that_is_wrong_itself(a_row):
     broken = check_ledger_row(CONTRACTS["invoice_pauses"], a_row("invoice_pauses", tracking_number=7))
     assert rules(broken) == {("tracking_number", Rule.TYPE)}
