@@ -36,6 +36,7 @@ MAY_COME_BEFORE = frozenset({"invoice_payments"})
 
 CURRENCY_REFERENCES = frozenset({"orders", "invoices", "credit_accounts"})
 
+DISPUTE = "dispute"
 DISPUTE_DECISIONS = ("dispute_decided_for_customer", "dispute_decided_for_merchant")
 
 
@@ -233,7 +234,7 @@ def _brought_to_invoice(contract: Contract, row: LedgerRow, known: KnownRows) ->
             if len(versions) > 1:
                 waits.append(Wait(kind=WaitKind.PAYMENT, id=one["invoice_id"]))
             continue
-        if contract is INVOICE_PAUSES and one["reason"] != "dispute":
+        if contract is INVOICE_PAUSES and one["reason"] != DISPUTE:
             continue
         kind = WaitKind.DISPUTE if contract is INVOICE_PAUSES else WaitKind.CREDIT_NOTE
         waits += [
@@ -346,13 +347,19 @@ def _happened_after_what_it_names(
     for column, reference in contract.references():
         if reference.contract in TIMED_REFERENCES:
             referred = known.about(CONTRACTS[reference.contract], row[column.name])
+            what = f"{reference.contract} {row[column.name]}"
+            if contract is INVOICE_PAUSES and row["reason"] == DISPUTE:
+                # A dispute is opened on an order, perhaps before that is invoiced.
+                order_ids = {invoice["order_id"] for invoice in referred}
+                referred = [order for order_id in order_ids for order in known.about(ORDERS, order_id)]
+                what = f"the order of {what}"
             earliest = min(other["occurred_at"] for other in referred)
             for name in contract.past_columns:
                 written = row.get(name)
                 if written is None:
                     continue
                 if written + may_stand_for_up_to_ms(written) + clock_tolerance_ms < earliest:
-                    message = f"{name} lies before {reference.contract} {row[column.name]}"
+                    message = f"{name} lies before {what}"
                     return Broken(rule=Rule.BEFORE_REFERENCE, column=name, message=message)
     return None
 
@@ -590,7 +597,7 @@ def _order_is_disputed(
     latest_ms = decided_at + may_stand_for_up_to_ms(decided_at) + clock_tolerance_ms
     for invoice in known.standing(INVOICES, row["customer_id"], "order_id", row["order_id"]):
         pauses = known.standing(INVOICE_PAUSES, row["customer_id"], "invoice_id", invoice["invoice_id"])
-        if any(pause["reason"] == "dispute" and pause["started_at"] <= latest_ms for pause in pauses):
+        if any(pause["reason"] == DISPUTE and pause["started_at"] <= latest_ms for pause in pauses):
             return None
     wait = Wait(kind=WaitKind.DISPUTE, id=row["order_id"])
     return Broken(rule=Rule.NOT_DISPUTED, column="kind", message=f"waits for {wait.in_words}", wait=wait)
@@ -655,8 +662,9 @@ RULES: tuple[RuleBetweenRows, ...] = (
         ),
         says=(
             "a row happens, and a pause begins, no earlier than the order or invoice that it names, but for "
-            "the tolerance between clocks; a whole quarter of an hour may be the midnight of a date without "
-            "a time, and lie 38 hours before; payments may come before their invoice by any time"
+            "the tolerance between clocks; a dispute may begin from the order of its invoice on; a whole "
+            "quarter of an hour may be the midnight of a date without a time, and lie 38 hours before; "
+            "payments may come before their invoice by any time"
         ),
         otherwise=_REFUSED,
         check=_happened_after_what_it_names,

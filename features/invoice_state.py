@@ -107,10 +107,12 @@ def invoice_state(
 ) -> InvoiceState:
     """Judge an invoice by its known rows.
 
-    movements: in any order. pauses: (started_at, ended_at), ended_at NEVER while a pause lasts.
+    movements: in any order. pauses: (started_at, ended_at), ended_at NEVER while a pause lasts; what of them
+        lies before the invoice pauses nothing.
     """
+    since_issued = [(max(started_at, issued_at), max(ended_at, issued_at)) for started_at, ended_at in pauses]
     course = _course(amount_cents, issued_at, movements, terms.materiality_cents)
-    effective_due_at, lateness_ms, paused = _timing(due_at, course.paid_at, _union(pauses))
+    effective_due_at, lateness_ms, paused = _timing(due_at, course.paid_at, _union(since_issued))
     outstanding = max(course.outstanding_cents, 0)
     # Who was paid back for a return and then had the debit returned owes the money, though nothing is billed.
     cancelled = course.credited_cents >= amount_cents and outstanding == 0

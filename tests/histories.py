@@ -150,7 +150,7 @@ def histories(draw: st.DrawFn, customer_id: str = "c1", *, corrections: bool = T
             )
         for _ in range(draw(st.sampled_from([0, 0, 0, 1, 2]))):
             pause_id = unique("pause")
-            begun = issued + draw(st.integers(0, 60 * 4)) * 6 * HOUR
+            begun = issued + draw(st.integers(-8, 60 * 4)) * 6 * HOUR
             recorded = begun + draw(delays)
             add(
                 "invoice_pauses",

@@ -117,7 +117,13 @@ class Invoice:
 
         self.issued_at = row["occurred_at"]
         self.settle(Account(row, mine("invoice_payments"), mine("invoice_adjustments")))
-        self.time(row, mine("invoice_pauses", "pause_id"), as_of)
+        pauses = mine("invoice_pauses", "pause_id")
+        for pause in pauses:
+            # A dispute may begin before the invoice; no time before it is paused.
+            pause["started_at"] = max(pause["started_at"], self.issued_at)
+            if pause.get("ended_at") is not None:
+                pause["ended_at"] = max(pause["ended_at"], self.issued_at)
+        self.time(row, pauses, as_of)
 
     def settle(self, account: Account) -> None:
         left, credited, kept = account.at(10**15)

@@ -447,6 +447,21 @@ def test_a_dispute_is_decided_only_after_it_began_but_for_clocks_and_dates(a_row
     assert found(midnight - 48 * hour) == too_early
 
 
+def test_a_dispute_may_begin_before_the_invoice_of_its_order_and_a_return_may_not(a_row):
+    tables = {name: [a_row(name)] for name in CONTRACTS if name != "order_outcomes"}
+    invoiced = tables["invoices"][0]["occurred_at"]
+    tables["orders"] = [a_row("orders", occurred_at=invoiced - 2 * 86_400_000)]
+
+    def found(reason, began):
+        pause = a_row("invoice_pauses", reason=reason, started_at=began)
+        return broken({**tables, "invoice_pauses": [pause]})
+
+    assert found("dispute", invoiced - 2 * 86_400_000 + 1) == set()
+    before = {("invoice_pauses", 0, "started_at", Rule.BEFORE_REFERENCE)}
+    assert found("return", invoiced - 2 * 86_400_000 + 1) == before
+    assert found("dispute", invoiced - 4 * 86_400_000 + 1) == before
+
+
 def a_transfer(a_row, seconds, event_id, **changes):
     changes = {"bank_reference": "2026-10-02/77", "event_id": event_id, **changes}
     return later(a_row, "invoice_payments", seconds, **changes)

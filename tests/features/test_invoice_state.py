@@ -188,6 +188,13 @@ def test_a_debit_that_was_returned_after_a_refund_is_owed_in_full(
         assert (state.outstanding_cents, state.received_cents) == (0, 10_000 - back_cents)
 
 
+def test_a_dispute_that_began_before_the_invoice_pauses_it_from_its_issue() -> None:
+    pause = a_pause(started_at=ISSUED - 2 * DAY, ended_at=ISSUED + 5 * DAY)
+    assert state_of(paid(invoice_pauses=[pause]), DUE).due_at == DUE + 5 * DAY
+    over = a_pause(started_at=ISSUED - 2 * DAY, ended_at=ISSUED - DAY)
+    assert state_of(paid(invoice_pauses=[over]), DUE).due_at == DUE
+
+
 def test_an_overpaid_and_refunded_invoice_is_settled() -> None:
     back = an_adjustment(at=DUE, kind="refund", reason="overpayment", amount_cents=2_000)
     rows = paid(a_payment(at=DUE - DAY, amount_cents=12_000), invoice_adjustments=[back])
