@@ -250,6 +250,8 @@ class Contract:
     never_before: the pairs of its `NotBefore` rules, (later, earlier).
     state_of: the columns that name the thing of which one row stands at a time, the one that happened last:
         the key where rows are states; () where every row stands beside the others.
+    state_columns: what such a state consists of, where a row may also say other things: a row with none of
+        these is no state, and what else it says tells no two apart. () for all of the row.
     """
 
     name: str
@@ -262,6 +264,7 @@ class Contract:
     answers: Answers | None = None
     unique: str | None = None
     state_of: tuple[str, ...] = ()
+    state_columns: tuple[str, ...] = ()
     own_row_rules: tuple[RowRule, ...] = ()
     columns: tuple[Column, ...] = field(init=False)
     row_rules: tuple[RowRule, ...] = field(init=False)
@@ -275,7 +278,8 @@ class Contract:
             raise ValueError(f"contract {self.name} declares a column twice")
         if self.rows_are_states:
             object.__setattr__(self, "state_of", self.key)
-        for name in (*self.key, self.entity, *self.state_of, *((self.unique,) if self.unique else ())):
+        named = (*self.key, self.entity, *self.state_of, *self.state_columns)
+        for name in (*named, *((self.unique,) if self.unique else ())):
             if name not in names:
                 raise ValueError(f"contract {self.name} has no column {name}")
         object.__setattr__(self, "columns", columns)
@@ -303,7 +307,14 @@ class Contract:
         if self.answers is not None:
             question = self.answers.question_of.get(row[self.answers.column])
             return None if question is None else (row[self.answers.about], question)
+        if self.state_columns and all(row.get(name) is None for name in self.state_columns):
+            return None
         return tuple([row[name] for name in self.state_of]) if self.state_of else None
+
+    def says(self, row: Mapping[str, Any]) -> dict[str, Any]:
+        """What a state says, without what tells rows apart: rows that say the same are one state."""
+        names = self.state_columns or [name for name in row if name not in {"event_id", "corrects"}]
+        return {name: row[name] for name in names if row.get(name) is not None}
 
     def references(self) -> Iterator[tuple[Column, Reference]]:
         """The columns that name rows of other contracts."""

@@ -78,7 +78,8 @@ FullRows = Callable[[Contract, Sequence[int]], Sequence[Mapping[str, Any]]]
 def needed_columns(contract: Contract) -> tuple[str, ...]:
     """The columns of a contract that rules between rows read."""
     wanted = {"event_id", "corrects", "occurred_at", "recorded_at", *_READ_BY_RULES}
-    wanted |= {*contract.key, *contract.state_of, contract.entity, *contract.past_columns}
+    wanted |= {*contract.key, *contract.state_of, *contract.state_columns}
+    wanted |= {contract.entity, *contract.past_columns}
     wanted |= {column.name for column, _ in contract.references()}
     wanted |= set() if contract.unique is None else {contract.unique}
     return tuple(column.name for column in contract.columns if column.name in wanted)
@@ -673,14 +674,7 @@ class _Ledger:
                 for place in places
                 if corrected_at.get(contents[place]["event_id"], LARGEST) > table.recorded_at[place]
             ]
-            said = [
-                {
-                    name: value
-                    for name, value in contents[place].items()
-                    if name not in {"event_id", "corrects"}
-                }
-                for place in standing
-            ]
+            said = [table.contract.says(contents[place]) for place in standing]
             if any(one != said[0] for one in said):
                 undecidable.update(standing)
         return undecidable
@@ -691,7 +685,11 @@ def _things(table: _Table) -> pa.Array:
     answers = table.contract.answers
     if answers is None:
         (column,) = table.contract.state_of
-        return table.strings(column)
+        things = table.strings(column)
+        if not table.contract.state_columns:
+            return things
+        is_state = np.any([table.is_present(name) for name in table.contract.state_columns], axis=0)
+        return pc.if_else(pa.array(is_state), things, pa.scalar(None, things.type))
     kinds = table.strings(answers.column).dictionary_encode()
     questions = [answers.question_of.get(kind) for kind in kinds.dictionary.to_pylist()]
     question = pa.array(questions, pa.string()).take(kinds.indices)

@@ -773,7 +773,10 @@ RULES: tuple[RuleBetweenRows, ...] = (
     RuleBetweenRows(
         rule=Rule.UNDECIDABLE,
         contracts=tuple(contract.name for contract in CONTRACTS.values() if contract.has_states),
-        says="in a file: no two rows of one thing have the same two instants and other content",
+        says=(
+            "in a file: no two rows of one thing have the same two instants and other content, and no two "
+            "events of one order send it to different places"
+        ),
         otherwise="refused, each of them: nobody can tell which stands",
     ),
     RuleBetweenRows(

@@ -210,14 +210,10 @@ def _undecidable(tx: Transaction, contract: Contract, rows: list[LedgerRow]) -> 
         # What the ledger holds stays; what the folder alone says in two ways stays out in both.
         before = [row for row in standing if row["event_id"] not in fresh] or standing
         for row in standing:
-            others = [other["event_id"] for other in before if _says(other) != _says(row)]
+            others = [other["event_id"] for other in before if contract.says(other) != contract.says(row)]
             if others and row["event_id"] in fresh:
                 undecidable[row["event_id"]] = others[0]
     return undecidable
-
-
-def _says(row: LedgerRow) -> dict[str, Any]:
-    return {name: value for name, value in row.items() if name not in {"event_id", "corrects"}}
 
 
 def export_folder(store: Store, directory: Path, progress: Progress = no_progress) -> dict[str, int]:

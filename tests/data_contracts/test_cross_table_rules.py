@@ -547,6 +547,23 @@ def test_two_decisions_of_one_dispute_at_the_same_instants_are_refused_and_findi
     assert refused("dispute_decided_for_merchant", "review_released", "stop_request_upheld") == set()
 
 
+def test_two_places_of_one_order_at_the_same_instants_are_refused_and_other_events_are_not(a_row):
+    def refused(*events):
+        rows = [a_row("order_events", event_id=f"e-{place}", **event) for place, event in enumerate(events)]
+        tables = {name: [a_row(name)] for name in CONTRACTS}
+        found = broken({**tables, "order_events": rows})
+        assert {(name, column, rule) for name, _, column, rule in found} <= {
+            ("order_events", "occurred_at", Rule.UNDECIDABLE)
+        }
+        return {position for _, position, _, _ in found}
+
+    here, there = ({"new_delivery_street": street, "new_delivery_postal_code": "1"} for street in ("A", "B"))
+    moved, redirected = {"kind": "address_changed"}, {"kind": "delivery_redirected"}
+    assert refused(moved | here, redirected | there, {"kind": "cancelled"}, {"kind": "confirmed"}) == {0, 1}
+    assert refused(moved | here, redirected | here) == set()
+    assert refused(moved | here, moved | there | {"corrects": "e-0"}) == set()
+
+
 def test_what_rests_on_undecidable_states_is_refused_with_them(a_book, a_row):
     other = a_row("credit_accounts", event_id="e-2", kind="credit_card")
     assert broken(a_book(credit_accounts=[other])) == {
