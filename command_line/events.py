@@ -7,6 +7,7 @@ import click
 from command_line.clock import now_ms
 from command_line.state import opened_store
 from command_line.terminal import CommandFailed, id_table, json_option, print_result, wide_console
+from data_contracts.ledger_contracts import CONTRACTS
 
 
 @click.group()
@@ -17,7 +18,9 @@ def events() -> None:
 @events.command("held")
 @click.option("--limit", type=click.IntRange(1, 500), default=100, show_default=True)
 @click.option("--after", help="What the page before named as next.")
-@click.option("--contract", "contract_name", help="Only rows of this contract.")
+@click.option(
+    "--contract", "contract_name", type=click.Choice(list(CONTRACTS)), help="Only rows of this contract."
+)
 @click.option("--customer", "customer_id", help="Only rows of this customer.")
 @json_option
 def list_held(

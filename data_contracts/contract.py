@@ -38,7 +38,8 @@ class Column:
     reference: the row of another contract that must exist.
     personal: personal data under the GDPR: never logged, erased on request.
     past: an instant that has passed when the row is recorded; a sender's clock may be ahead by the
-        tolerance between clocks, and the row then counts from when it was recorded.
+        tolerance between clocks; the row then counts from when it was recorded, and as a state it ranks by
+        what was sent.
     """
 
     name: str
@@ -65,7 +66,10 @@ class Column:
 
 @dataclass(frozen=True, kw_only=True)
 class Passed:
-    """Row rule: the instant in `column` lies before `recorded_at`, or after it by the tolerance at most."""
+    """Row rule: the instant in `column` lies before `recorded_at`, or after it by the tolerance at most.
+
+    A date without a time may have begun elsewhere: a midnight counts as passed 14 hours before.
+    """
 
     column: str
 
@@ -82,7 +86,11 @@ class PassedDate:
 
 @dataclass(frozen=True, kw_only=True)
 class NotBefore:
-    """Row rule: `later` >= `earlier` where both are present (timestamps)."""
+    """Row rule: `later` >= `earlier` where both are present (timestamps), as far as can be told.
+
+    What was written without its end, as a date or a whole minute, may stand for a moment that is later, and
+    two clocks may be apart by the tolerance. Such a `later` counts as `earlier`.
+    """
 
     later: str
     earlier: str
@@ -239,8 +247,11 @@ class Contract:
         question of one order, the one that was made last stands.
     entity: the column by which the rows are kept sorted, then by `recorded_at`.
     unique: a nullable column beside the key whose value no two standing rows share; None for none.
+    never_before: the pairs of its `NotBefore` rules, (later, earlier).
     state_of: the columns that name the thing of which one row stands at a time, the one that happened last:
         the key where rows are states; () where every row stands beside the others.
+    state_columns: what such a state consists of, where a row may also say other things: a row with none of
+        these is no state, and what else it says tells no two apart. () for all of the row.
     """
 
     name: str
@@ -253,10 +264,12 @@ class Contract:
     answers: Answers | None = None
     unique: str | None = None
     state_of: tuple[str, ...] = ()
+    state_columns: tuple[str, ...] = ()
     own_row_rules: tuple[RowRule, ...] = ()
     columns: tuple[Column, ...] = field(init=False)
     row_rules: tuple[RowRule, ...] = field(init=False)
     past_columns: tuple[str, ...] = field(init=False)
+    never_before: tuple[tuple[str, str], ...] = field(init=False)
 
     def __post_init__(self) -> None:
         columns = _envelope(self.occurred_at_description) + self.own_columns
@@ -265,7 +278,8 @@ class Contract:
             raise ValueError(f"contract {self.name} declares a column twice")
         if self.rows_are_states:
             object.__setattr__(self, "state_of", self.key)
-        for name in (*self.key, self.entity, *self.state_of, *((self.unique,) if self.unique else ())):
+        named = (*self.key, self.entity, *self.state_of, *self.state_columns)
+        for name in (*named, *((self.unique,) if self.unique else ())):
             if name not in names:
                 raise ValueError(f"contract {self.name} has no column {name}")
         object.__setattr__(self, "columns", columns)
@@ -273,6 +287,8 @@ class Contract:
         object.__setattr__(self, "past_columns", past_columns)
         rules = (*(Passed(column=name) for name in past_columns), *self.own_row_rules)
         object.__setattr__(self, "row_rules", rules)
+        pairs = tuple((rule.later, rule.earlier) for rule in rules if isinstance(rule, NotBefore))
+        object.__setattr__(self, "never_before", pairs)
 
     def column(self, name: str) -> Column:
         """The column called `name`; KeyError if there is none."""
@@ -291,7 +307,14 @@ class Contract:
         if self.answers is not None:
             question = self.answers.question_of.get(row[self.answers.column])
             return None if question is None else (row[self.answers.about], question)
+        if self.state_columns and all(row.get(name) is None for name in self.state_columns):
+            return None
         return tuple([row[name] for name in self.state_of]) if self.state_of else None
+
+    def says(self, row: Mapping[str, Any]) -> dict[str, Any]:
+        """What a state says, without what tells rows apart: rows that say the same are one state."""
+        names = self.state_columns or [name for name in row if name not in {"event_id", "corrects"}]
+        return {name: row[name] for name in names if row.get(name) is not None}
 
     def references(self) -> Iterator[tuple[Column, Reference]]:
         """The columns that name rows of other contracts."""

@@ -22,13 +22,16 @@ from data_contracts.ledger_contracts import ALL_CONTRACTS, CONTRACTS
 from data_contracts.row_check import Rule
 from data_contracts.rules_between_rows import (
     CURRENCY_REFERENCES,
-    DATE_ALONE_MS,
     DISPUTE_DECISIONS,
     MAY_COME_BEFORE,
-    QUARTER_OF_AN_HOUR_MS,
     TIMED_REFERENCES,
     Wait,
     WaitKind,
+)
+from data_contracts.sent_instants import (
+    begun_before_it,
+    happened_at_of_columns,
+    may_stand_for_up_to_ms,
 )
 
 Mask = NDArray[np.bool_]
@@ -75,7 +78,8 @@ FullRows = Callable[[Contract, Sequence[int]], Sequence[Mapping[str, Any]]]
 def needed_columns(contract: Contract) -> tuple[str, ...]:
     """The columns of a contract that rules between rows read."""
     wanted = {"event_id", "corrects", "occurred_at", "recorded_at", *_READ_BY_RULES}
-    wanted |= {*contract.key, *contract.state_of, contract.entity, *contract.past_columns}
+    wanted |= {*contract.key, *contract.state_of, *contract.state_columns}
+    wanted |= {contract.entity, *contract.past_columns}
     wanted |= {column.name for column, _ in contract.references()}
     wanted |= set() if contract.unique is None else {contract.unique}
     return tuple(column.name for column in contract.columns if column.name in wanted)
@@ -439,8 +443,10 @@ class _Ledger:
             _doubt_duplicates(table, key, table.first & ~table.is_present("corrects"))
         elif contract.entity != key:
             things = _Things.of(table, key)
-            mixed = np.append(things.mixed(contract.entity), False)
-            table.doubtful |= mixed[things.code]
+            for name in (contract.entity, "invoice_id"):
+                if name in table:
+                    mixed = np.append(things.mixed(name), False)
+                    table.doubtful |= mixed[things.code]
 
     def _doubt_reference(self, table: _Table, column: Column, reference: Reference) -> None:
         if reference.contract not in CURRENCY_REFERENCES:
@@ -459,8 +465,7 @@ class _Ledger:
             earliest = things.highest(things.table.occurred_at)[code]
             for name in table.contract.past_columns:
                 written = table.integers(name)[rows]
-                is_date = written % QUARTER_OF_AN_HOUR_MS == 0
-                latest = written + np.where(is_date, DATE_ALONE_MS, 0) + self._clock_tolerance_ms
+                latest = written + may_stand_for_up_to_ms(written) + self._clock_tolerance_ms
                 table.doubtful[rows[(latest < earliest) & table.is_present(name)[rows]]] = True
 
     def _doubt_amounts(self) -> None:
@@ -493,16 +498,20 @@ class _Ledger:
     def _doubt_dispute_decisions(self) -> None:
         outcomes, pauses = self.tables["order_outcomes"], self.tables["invoice_pauses"]
         things = self._things["invoices"]
-        disputed: Mask = np.zeros(len(self._things["orders"].keys) + 1, dtype=np.bool_)
+        disputed_at = np.full(len(self._things["orders"].keys) + 1, LARGEST, dtype=np.int64)
         certain = pauses.first & pauses.equals("reason", "dispute") & ~self._is_corrected(pauses)
-        named = self._named["invoice_pauses", "invoice_id"][certain]
+        named = self._named["invoice_pauses", "invoice_id"]
         # An invoice of several rows may have been another order's: that is left to the replay.
-        named = named[named >= 0]
-        named = named[~things.several[named]]
-        disputed[self._named["invoices", "order_id"][things.first_row[named]]] = True
+        certain &= (named >= 0) & ~np.append(things.several, True)[named]
+        orders = self._named["invoices", "order_id"][things.first_row[named[certain]]]
+        np.minimum.at(disputed_at, orders, pauses.integers("started_at")[certain])
+        disputed_at[-1] = LARGEST
         kinds = outcomes.strings("kind")
         decides = pc.is_in(kinds, value_set=pa.array(DISPUTE_DECISIONS), skip_nulls=True)
-        unfounded = ~disputed[self._named["order_outcomes", "order_id"]]
+        latest = (
+            outcomes.occurred_at + may_stand_for_up_to_ms(outcomes.occurred_at) + self._clock_tolerance_ms
+        )
+        unfounded = disputed_at[self._named["order_outcomes", "order_id"]] > latest
         outcomes.doubtful |= outcomes.first & decides.to_numpy(zero_copy_only=False) & unfounded
 
     # Replay
@@ -634,19 +643,19 @@ class _Ledger:
         mask = table.accepted & ~table.repeated
         things = _things(table)
         rows = np.flatnonzero(mask & things.is_valid().to_numpy(zero_copy_only=False))
-        # A row from a clock that is ahead counts from when it was recorded.
-        occurred_at = np.minimum(table.occurred_at, table.recorded_at)[rows]
+        begun = [table.integers(name) for name in begun_before_it(table.contract)]
+        happened = happened_at_of_columns(table.occurred_at, table.recorded_at, begun)[rows]
         recorded_at = table.recorded_at[rows]
         codes = things.take(pa.array(rows)).dictionary_encode().indices.to_numpy()
         mixed = codes.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
         mixed ^= recorded_at.astype(np.uint64) * np.uint64(0xC2B2AE3D27D4EB4F)
-        mixed ^= occurred_at.astype(np.uint64) * np.uint64(0x165667B19E3779F9)
+        mixed ^= happened.astype(np.uint64) * np.uint64(0x165667B19E3779F9)
         if pc.count_distinct(pa.array(mixed)).as_py() == len(rows):
             return set()
         groups: defaultdict[tuple[int, int, int], list[int]] = defaultdict(list)
         _, inverse, counts = np.unique(mixed, return_inverse=True, return_counts=True)
         for place in np.flatnonzero(counts[inverse] > 1).tolist():
-            key = int(codes[place]), int(occurred_at[place]), int(recorded_at[place])
+            key = int(codes[place]), int(happened[place]), int(recorded_at[place])
             groups[key].append(int(rows[place]))
         together = [places for places in groups.values() if len(places) > 1]
         members = sorted(place for places in together for place in places)
@@ -665,14 +674,7 @@ class _Ledger:
                 for place in places
                 if corrected_at.get(contents[place]["event_id"], LARGEST) > table.recorded_at[place]
             ]
-            said = [
-                {
-                    name: value
-                    for name, value in contents[place].items()
-                    if name not in {"event_id", "corrects"}
-                }
-                for place in standing
-            ]
+            said = [table.contract.says(contents[place]) for place in standing]
             if any(one != said[0] for one in said):
                 undecidable.update(standing)
         return undecidable
@@ -683,7 +685,11 @@ def _things(table: _Table) -> pa.Array:
     answers = table.contract.answers
     if answers is None:
         (column,) = table.contract.state_of
-        return table.strings(column)
+        things = table.strings(column)
+        if not table.contract.state_columns:
+            return things
+        is_state = np.any([table.is_present(name) for name in table.contract.state_columns], axis=0)
+        return pc.if_else(pa.array(is_state), things, pa.scalar(None, things.type))
     kinds = table.strings(answers.column).dictionary_encode()
     questions = [answers.question_of.get(kind) for kind in kinds.dictionary.to_pylist()]
     question = pa.array(questions, pa.string()).take(kinds.indices)

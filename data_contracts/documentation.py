@@ -87,11 +87,17 @@ def _values(column: Column) -> str:
 def _sentence(rule: RowRule) -> str:
     match rule:
         case Passed(column=column):
-            return f"`{column}` does not lie after `recorded_at`, but for the tolerance between clocks"
+            return (
+                f"`{column}` does not lie after `recorded_at`, but for the tolerance between clocks; a date "
+                "without a time may be 14 hours ahead"
+            )
         case PassedDate(column=column):
             return f"`{column}` is not after the date of `recorded_at` in the zone farthest ahead, UTC+14"
         case NotBefore(later=later, earlier=earlier):
-            return f"`{later}` does not lie before `{earlier}`"
+            return (
+                f"`{later}` does not lie before `{earlier}`, but for the tolerance between clocks; a date "
+                "without a time counts as it"
+            )
         case After(later=later, earlier=earlier):
             return f"`{later}` lies after `{earlier}`"
         case NotAbove(smaller=smaller, larger=larger):

@@ -41,6 +41,7 @@ from data_contracts.row_check import (
     portable_pattern,
     row_rule_parts,
 )
+from data_contracts.sent_instants import may_lie_ahead_by_ms, may_stand_for_up_to_ms
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -53,6 +54,17 @@ LATEST_DAY = "day of recorded_at in the zone farthest ahead"
 """Columns that a frame gets for the rules about what has passed: expectations compare columns, not sums."""
 
 _DAY_MS = 86_400_000
+
+
+def _earliest(column: str) -> str:
+    """The column that a frame gets for the earliest moment that an instant may stand for."""
+    return f"earliest moment of {column}"
+
+
+def _latest(column: str) -> str:
+    """The column that a frame gets for the latest moment that an instant may stand for."""
+    return f"latest moment of {column} + tolerance between clocks"
+
 
 _DTYPES = {
     ColumnType.STRING: "str",
@@ -259,12 +271,15 @@ def _row_expectations(contract: Contract) -> list[_RowExpectation]:
         expectation: Any
         match row_rule:
             case Passed(column=column):
-                reads = (column, LATEST_INSTANT)
-                expectation = greater(LATEST_INSTANT, column, meta)
+                reads = (_earliest(column), LATEST_INSTANT)
+                expectation = greater(LATEST_INSTANT, _earliest(column), meta)
             case PassedDate(column=column):
                 reads = (column, LATEST_DAY)
                 expectation = greater(LATEST_DAY, column, meta)
-            case NotBefore(later=larger, earlier=smaller) | NotAbove(smaller=smaller, larger=larger):
+            case NotBefore(later=later, earlier=earlier):
+                reads = (_latest(later), earlier)
+                expectation = greater(_latest(later), earlier, meta)
+            case NotAbove(smaller=smaller, larger=larger):
                 expectation = greater(larger, smaller, meta)
             case After(later=later, earlier=earlier):
                 expectation = greater(later, earlier, meta, or_equal=False)
@@ -327,12 +342,16 @@ def judge_frame(
             note(rows, name, rule)
     # Row rules look only at values that keep their own rules; others count as absent.
     row_expectations = _row_expectations(contract)
-    for name in {name for rule in row_expectations for name in rule.reads} | {"recorded_at"}:
+    for name in [column.name for column in contract.columns]:
         wrong = [row for row, column_name in first if column_name == name]
         if wrong:
             typed[name] = typed[name].mask(np.isin(np.arange(len(typed)), wrong))
     typed[LATEST_INSTANT] = typed["recorded_at"] + clock_tolerance_ms
     typed[LATEST_DAY] = (typed["recorded_at"] + FARTHEST_ZONE_AHEAD_MS) // _DAY_MS
+    for name in contract.past_columns:
+        typed[_earliest(name)] = typed[name] - may_lie_ahead_by_ms(typed[name])
+    for name, _ in contract.never_before:
+        typed[_latest(name)] = typed[name] + may_stand_for_up_to_ms(typed[name]) + clock_tolerance_ms
     for blamed, reads, expectation in row_expectations:
         for rule, rows in _unexpected(typed[list(reads)], [expectation]):
             note(rows, blamed, rule)

@@ -3,7 +3,8 @@
 from data_contracts.contract import Column, ColumnType, Contract, amount_cents, currency, customer_reference
 from data_contracts.invoices import invoice_reference
 
-REASONS_OWED_ANEW = ("overpayment", "returned_debit")
+REASON_RETURNED_DEBIT = "returned_debit"
+REASONS_OWED_ANEW = ("overpayment", REASON_RETURNED_DEBIT)
 """A refund for one of these raises what is owed by its amount; for any other, less is owed by as much."""
 
 INVOICE_ADJUSTMENTS = Contract(

@@ -76,14 +76,18 @@ def inexpressible_rules(contract: Contract) -> tuple[str, ...]:
             case Passed(column=column):
                 rules.append(
                     f"`{column}` must not lie in the future, but for the tolerance between clocks (5 minutes "
-                    "unless the policy says otherwise)."
+                    "unless the policy says otherwise) and for a date without a time that has begun "
+                    "elsewhere on earth: a whole quarter of an hour may lie 14 hours ahead."
                 )
             case PassedDate(column=column):
                 rules.append(f"`{column}` must not lie in the future, wherever on earth.")
             case NotAbove(smaller=smaller, larger=larger):
                 rules.append(f"`{smaller}` must not exceed `{larger}`.")
             case NotBefore(later=later, earlier=earlier):
-                rules.append(f"`{later}` must not lie before `{earlier}`.")
+                rules.append(
+                    f"`{later}` must not lie before `{earlier}`, but for the tolerance between clocks and "
+                    "what a date without a time or a whole minute may stand for."
+                )
             case After(later=later, earlier=earlier):
                 rules.append(f"`{later}` must lie after `{earlier}`.")
             case RequiredWhen():

@@ -28,11 +28,31 @@ def _new_address_part(name: str, description: str, max_length: int = 200) -> Col
     )
 
 
+_NEW_ADDRESS = (
+    _new_address_part("name", "recipient"),
+    _new_address_part("street", "street"),
+    _new_address_part("house_number", "house number", 20),
+    _new_address_part("postal_code", "postal code", 12),
+    _new_address_part("city", "city"),
+    Column(
+        name="new_delivery_country",
+        type=ColumnType.STRING,
+        description="country after a change of the delivery address, ISO 3166-1 alpha-2",
+        nullable=True,
+        missing_means="the event does not change it",
+        pattern=COUNTRY_PATTERN,
+        max_length=2,
+    ),
+)
+
 ORDER_EVENTS = Contract(
     name="order_events",
     description="One event in the life of an order after checkout.",
     occurred_at_description="when it happened",
     key=("event_id",),
+    # The parcel of an order goes to one place at a time.
+    state_of=("order_id",),
+    state_columns=tuple(column.name for column in _NEW_ADDRESS),
     own_columns=(
         order_reference(),
         customer_reference(),
@@ -67,19 +87,6 @@ ORDER_EVENTS = Contract(
             missing_means="shipped without one, or no shipment",
             max_length=60,
         ),
-        _new_address_part("name", "recipient"),
-        _new_address_part("street", "street"),
-        _new_address_part("house_number", "house number", 20),
-        _new_address_part("postal_code", "postal code", 12),
-        _new_address_part("city", "city"),
-        Column(
-            name="new_delivery_country",
-            type=ColumnType.STRING,
-            description="country after a change of the delivery address, ISO 3166-1 alpha-2",
-            nullable=True,
-            missing_means="the event does not change it",
-            pattern=COUNTRY_PATTERN,
-            max_length=2,
-        ),
+        *_NEW_ADDRESS,
     ),
 )

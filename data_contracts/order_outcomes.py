@@ -1,6 +1,13 @@
 """Outcomes of orders: how a dispute, a claim or an investigation ended. They feed the labels."""
 
-from data_contracts.contract import Answers, Column, ColumnType, Contract, customer_reference
+from data_contracts.contract import (
+    Answers,
+    Column,
+    ColumnType,
+    Contract,
+    RequiredWhen,
+    customer_reference,
+)
 from data_contracts.order_events import order_reference
 
 FRAUD_OUTCOMES = ("fraud_chargeback", "identity_misuse_upheld", "stop_request_upheld")
@@ -29,7 +36,7 @@ ORDER_OUTCOMES = Contract(
         Column(
             name="kind",
             type=ColumnType.STRING,
-            description="what was found; finding_withdrawn takes back a finding, as its correction",
+            description="what was found; finding_withdrawn takes back the finding that it corrects",
             allowed=(
                 "dispute_decided_for_customer",
                 "dispute_decided_for_merchant",
@@ -43,4 +50,5 @@ ORDER_OUTCOMES = Contract(
             ),
         ),
     ),
+    own_row_rules=(RequiredWhen(column="corrects", when_column="kind", equals="finding_withdrawn"),),
 )

@@ -26,6 +26,7 @@ from data_contracts.contract import (
     RequiredWhen,
     RowRule,
 )
+from data_contracts.sent_instants import may_lie_ahead_by_ms, may_stand_for_up_to_ms
 
 
 class Rule(enum.Enum):
@@ -54,6 +55,7 @@ class Rule(enum.Enum):
     UNKNOWN_REFERENCE = "unknown_reference"
     REFERENCE_QUARANTINED = "reference_quarantined"
     CUSTOMER_DIFFERS = "customer_differs"
+    INVOICE_DIFFERS = "invoice_differs"
     CURRENCY_DIFFERS = "currency_differs"
     BEFORE_REFERENCE = "before_reference"
     CORRECTS_ITSELF = "corrects_itself"
@@ -357,6 +359,7 @@ def _is_broken(row_rule: RowRule) -> _BrokenRowRule:
                     type(instant) is int
                     and type(recorded_at) is int
                     and instant - clock_tolerance_ms > recorded_at
+                    and instant - clock_tolerance_ms - may_lie_ahead_by_ms(instant) > recorded_at
                 )
 
             return has_not_passed
@@ -367,7 +370,19 @@ def _is_broken(row_rule: RowRule) -> _BrokenRowRule:
                 return type(date) is str and type(recorded_at) is int and date > latest_date(recorded_at)
 
             return has_not_begun
-        case NotBefore(later=greater, earlier=less) | NotAbove(smaller=less, larger=greater):
+        case NotBefore(later=later, earlier=earlier):
+
+            def must_lie_before(row: Mapping[str, object], clock_tolerance_ms: int) -> bool:
+                high, low = row.get(later), row.get(earlier)
+                return (
+                    type(high) is int
+                    and type(low) is int
+                    and high < low
+                    and high + may_stand_for_up_to_ms(high) + clock_tolerance_ms < low
+                )
+
+            return must_lie_before
+        case NotAbove(smaller=less, larger=greater):
 
             def falls_below(row: Mapping[str, object], _clock_tolerance_ms: int) -> bool:
                 high, low = row.get(greater), row.get(less)
@@ -500,7 +515,7 @@ def value_repr(value: object) -> str:
     return text if len(text) <= 200 else text[:199] + "…"
 
 
-def message(contract: Contract, column: str, rule: Rule) -> str:  # noqa: PLR0912 one arm per rule
+def message(contract: Contract, column: str, rule: Rule) -> str:  # noqa: PLR0912, PLR0915 one arm per rule
     """What is wrong, in one sentence without the value."""
     declared = next((known for known in contract.columns if known.name == column), None)
     parts = next(
@@ -558,6 +573,8 @@ def message(contract: Contract, column: str, rule: Rule) -> str:  # noqa: PLR091
             return f"{column} names a row that is in quarantine"
         case Rule.CUSTOMER_DIFFERS:
             return "the row that this one refers to belongs to another customer"
+        case Rule.INVOICE_DIFFERS:
+            return "the earlier states of this pause are about another invoice"
         case Rule.CURRENCY_DIFFERS:
             return "the row that this one refers to has another currency"
         case Rule.BEFORE_REFERENCE:
@@ -581,7 +598,7 @@ def message(contract: Contract, column: str, rule: Rule) -> str:  # noqa: PLR091
         case Rule.INVOICE_BELOW_CREDITED:
             return "the invoice's credit notes come to more than the corrected amount"
         case Rule.REFUNDED_ABOVE_PAID:
-            return "the invoice's refunds would come to more than what was paid for it"
+            return "the invoice's returned debits, or its other refunds, would come to more than its payments"
         case Rule.NOT_INVOICED:
             return "a dispute is decided about an order without an invoice"
         case Rule.NOT_DISPUTED:

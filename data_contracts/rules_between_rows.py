@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 from data_contracts.contract import Contract
-from data_contracts.invoice_adjustments import INVOICE_ADJUSTMENTS
+from data_contracts.invoice_adjustments import INVOICE_ADJUSTMENTS, REASON_RETURNED_DEBIT
 from data_contracts.invoice_charges import INVOICE_CHARGES
 from data_contracts.invoice_pauses import INVOICE_PAUSES
 from data_contracts.invoice_payments import INVOICE_PAYMENTS
@@ -22,6 +22,7 @@ from data_contracts.order_events import ORDER_EVENTS
 from data_contracts.order_outcomes import ORDER_OUTCOMES
 from data_contracts.orders import ORDERS
 from data_contracts.row_check import Rule
+from data_contracts.sent_instants import may_stand_for_up_to_ms
 
 LedgerRow = Mapping[str, Any]
 """A row in ledger row form: instants in ms since 1970 UTC, amounts in whole minor units, nulls left out."""
@@ -35,12 +36,8 @@ MAY_COME_BEFORE = frozenset({"invoice_payments"})
 
 CURRENCY_REFERENCES = frozenset({"orders", "invoices", "credit_accounts"})
 
+DISPUTE = "dispute"
 DISPUTE_DECISIONS = ("dispute_decided_for_customer", "dispute_decided_for_merchant")
-
-QUARTER_OF_AN_HOUR_MS = 900_000
-DATE_ALONE_MS = 38 * 3_600_000
-"""A date without a time is written as a midnight: of its day in the writer's zone, which may begin 14 hours
-before the day in UTC does. What truly happened on that day lies up to 24 + 14 hours after the midnight."""
 
 
 class WaitKind(enum.Enum):
@@ -73,7 +70,7 @@ WAITS_IN_WORDS: Mapping[WaitKind, str] = {
     WaitKind.CREDIT_NOTE: "a credit note that makes room on order {id}",
     WaitKind.PAYMENT: "a payment of invoice {id}",
     WaitKind.INVOICE_OF_ORDER: "an invoice of order {id}",
-    WaitKind.DISPUTE: "a dispute about an invoice of order {id}",
+    WaitKind.DISPUTE: "a dispute about an invoice of order {id} that began before its decision",
 }
 
 _NAMED_BY_REFERENCE = {kind.value: kind for kind in WaitKind if kind.value in CONTRACTS}
@@ -237,7 +234,7 @@ def _brought_to_invoice(contract: Contract, row: LedgerRow, known: KnownRows) ->
             if len(versions) > 1:
                 waits.append(Wait(kind=WaitKind.PAYMENT, id=one["invoice_id"]))
             continue
-        if contract is INVOICE_PAUSES and one["reason"] != "dispute":
+        if contract is INVOICE_PAUSES and one["reason"] != DISPUTE:
             continue
         kind = WaitKind.DISPUTE if contract is INVOICE_PAUSES else WaitKind.CREDIT_NOTE
         waits += [
@@ -296,6 +293,19 @@ def _belongs_to_the_same_customer(
     return None
 
 
+def _is_about_the_same_invoice(
+    contract: Contract, row: LedgerRow, known: KnownRows, _clock_tolerance_ms: int
+) -> Broken | None:
+    if row.get("corrects") is not None:
+        return None
+    (key,) = contract.key
+    states = _standing_about(contract, row[key], known)
+    if not states or any(state["invoice_id"] == row["invoice_id"] for state in states):
+        return None
+    message = f"{key} {row[key]} is about invoice {states[0]['invoice_id']}; a correction moves it"
+    return Broken(rule=Rule.INVOICE_DIFFERS, column="invoice_id", message=message)
+
+
 def _is_in_the_same_currency(
     contract: Contract, row: LedgerRow, known: KnownRows, _clock_tolerance_ms: int
 ) -> Broken | None:
@@ -329,24 +339,6 @@ def _keeps_the_currency_of_what_refers_to_it(
     return None
 
 
-def may_stand_for_up_to_ms(written_ms: int) -> int:
-    """How much later than it was written an instant may truly lie, because the writer left its end away.
-
-    A whole quarter of an hour may be some zone's midnight: a date without a time. A whole minute or second
-    may be any moment within it.
-
-    >>> may_stand_for_up_to_ms(0) == 38 * 3_600_000
-    True
-    >>> may_stand_for_up_to_ms(60_000), may_stand_for_up_to_ms(61_000), may_stand_for_up_to_ms(61_001)
-    (59999, 999, 0)
-    """
-    if written_ms % QUARTER_OF_AN_HOUR_MS == 0:
-        return DATE_ALONE_MS
-    if written_ms % 60_000 == 0:
-        return 59_999
-    return 999 if written_ms % 1000 == 0 else 0
-
-
 def _happened_after_what_it_names(
     contract: Contract, row: LedgerRow, known: KnownRows, clock_tolerance_ms: int
 ) -> Broken | None:
@@ -355,13 +347,19 @@ def _happened_after_what_it_names(
     for column, reference in contract.references():
         if reference.contract in TIMED_REFERENCES:
             referred = known.about(CONTRACTS[reference.contract], row[column.name])
+            what = f"{reference.contract} {row[column.name]}"
+            if contract is INVOICE_PAUSES and row["reason"] == DISPUTE:
+                # A dispute is opened on an order, perhaps before that is invoiced.
+                order_ids = {invoice["order_id"] for invoice in referred}
+                referred = [order for order_id in order_ids for order in known.about(ORDERS, order_id)]
+                what = f"the order of {what}"
             earliest = min(other["occurred_at"] for other in referred)
             for name in contract.past_columns:
                 written = row.get(name)
                 if written is None:
                     continue
                 if written + may_stand_for_up_to_ms(written) + clock_tolerance_ms < earliest:
-                    message = f"{name} lies before {reference.contract} {row[column.name]}"
+                    message = f"{name} lies before {what}"
                     return Broken(rule=Rule.BEFORE_REFERENCE, column=name, message=message)
     return None
 
@@ -557,14 +555,21 @@ def _refunds_are_within_the_payments(
     if row["kind"] != "refund":
         return None
     invoice_id = row["invoice_id"]
-    refunded_cents = row["amount_cents"] + _cents(_adjustments("refund", row, invoice_id, known))
+    # The bank takes back a payment whole, whatever of it was refunded before.
+    is_returned = row["reason"] == REASON_RETURNED_DEBIT
+    alike = [
+        other
+        for other in _adjustments("refund", row, invoice_id, known)
+        if (other["reason"] == REASON_RETURNED_DEBIT) == is_returned
+    ]
+    refunded_cents = row["amount_cents"] + _cents(alike)
     paid = known.standing(INVOICE_PAYMENTS, row["customer_id"], "invoice_id", invoice_id)
     if refunded_cents <= _cents(paid):
         return None
     wait = Wait(kind=WaitKind.PAYMENT, id=invoice_id)
     message = (
-        f"the refunds of invoice {invoice_id} would come to {refunded_cents}, paid are {_cents(paid)}; "
-        f"waits for {wait.in_words}"
+        f"the {'returned debits' if is_returned else 'refunds'} of invoice {invoice_id} would come to "
+        f"{refunded_cents}, paid are {_cents(paid)}; waits for {wait.in_words}"
     )
     return Broken(rule=Rule.REFUNDED_ABOVE_PAID, column="amount_cents", message=message, wait=wait)
 
@@ -584,13 +589,15 @@ def _order_is_invoiced(
 
 
 def _order_is_disputed(
-    _contract: Contract, row: LedgerRow, known: KnownRows, _clock_tolerance_ms: int
+    _contract: Contract, row: LedgerRow, known: KnownRows, clock_tolerance_ms: int
 ) -> Broken | None:
     if row["kind"] not in DISPUTE_DECISIONS:
         return None
+    decided_at = row["occurred_at"]
+    latest_ms = decided_at + may_stand_for_up_to_ms(decided_at) + clock_tolerance_ms
     for invoice in known.standing(INVOICES, row["customer_id"], "order_id", row["order_id"]):
         pauses = known.standing(INVOICE_PAUSES, row["customer_id"], "invoice_id", invoice["invoice_id"])
-        if any(pause["reason"] == "dispute" for pause in pauses):
+        if any(pause["reason"] == DISPUTE and pause["started_at"] <= latest_ms for pause in pauses):
             return None
     wait = Wait(kind=WaitKind.DISPUTE, id=row["order_id"])
     return Broken(rule=Rule.NOT_DISPUTED, column="kind", message=f"waits for {wait.in_words}", wait=wait)
@@ -631,6 +638,13 @@ RULES: tuple[RuleBetweenRows, ...] = (
         check=_belongs_to_the_same_customer,
     ),
     RuleBetweenRows(
+        rule=Rule.INVOICE_DIFFERS,
+        contracts=(INVOICE_PAUSES.name,),
+        says="all states of one pause are about one invoice; only a correction moves it to another",
+        otherwise=_REFUSED,
+        check=_is_about_the_same_invoice,
+    ),
+    RuleBetweenRows(
         rule=Rule.CURRENCY_DIFFERS,
         says="a row has the currency of the order, invoice or account that it names, as that stands",
         otherwise=_REFUSED,
@@ -648,8 +662,9 @@ RULES: tuple[RuleBetweenRows, ...] = (
         ),
         says=(
             "a row happens, and a pause begins, no earlier than the order or invoice that it names, but for "
-            "the tolerance between clocks; a whole quarter of an hour may be the midnight of a date without "
-            "a time, and lie 38 hours before; payments may come before their invoice by any time"
+            "the tolerance between clocks; a dispute may begin from the order of its invoice on; a whole "
+            "quarter of an hour may be the midnight of a date without a time, and lie 38 hours before; "
+            "payments may come before their invoice by any time"
         ),
         otherwise=_REFUSED,
         check=_happened_after_what_it_names,
@@ -731,8 +746,9 @@ RULES: tuple[RuleBetweenRows, ...] = (
         rule=Rule.REFUNDED_ABOVE_PAID,
         contracts=(INVOICE_ADJUSTMENTS.name,),
         says=(
-            "the refunds of an invoice do not come to more than its payments; a payment that is corrected "
-            "below a refund is taken all the same, because the money is gone"
+            "the returned debits of an invoice do not come to more than its payments, nor do its other "
+            "refunds; a payment that is corrected below a refund is taken all the same, because the money is "
+            "gone"
         ),
         otherwise="held until a payment arrives",
         check=_refunds_are_within_the_payments,
@@ -747,14 +763,20 @@ RULES: tuple[RuleBetweenRows, ...] = (
     RuleBetweenRows(
         rule=Rule.NOT_DISPUTED,
         contracts=(ORDER_OUTCOMES.name,),
-        says="a dispute is decided about an order of which an invoice was paused for a dispute",
+        says=(
+            "a dispute is decided about an order of which an invoice was paused for a dispute by then, but "
+            "for the tolerance between clocks and a date without a time"
+        ),
         otherwise="held until one arrives",
         check=_order_is_disputed,
     ),
     RuleBetweenRows(
         rule=Rule.UNDECIDABLE,
         contracts=tuple(contract.name for contract in CONTRACTS.values() if contract.has_states),
-        says="in a file: no two rows of one thing have the same two instants and other content",
+        says=(
+            "in a file: no two rows of one thing have the same two instants and other content, and no two "
+            "events of one order send it to different places"
+        ),
         otherwise="refused, each of them: nobody can tell which stands",
     ),
     RuleBetweenRows(

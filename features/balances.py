@@ -24,7 +24,7 @@ PAID_BACK_BY_PLAN = ("instalment", "loan")
 """Kinds of credit account whose limit is the amount that was lent."""
 
 StatementRow = tuple[int, int, str | int, int, int, int, int, int]
-"""seen_from, seen_until, account_id, occurred_at, balance_cents, limit_cents, paid_cents (-1: unknown),
+"""seen_from, seen_until, account_id, happened_at, balance_cents, limit_cents, paid_cents (-1: unknown),
 days_past_due (-1: unknown)"""
 
 Whole = TypeVar("Whole", int, Int64Array)
@@ -71,30 +71,30 @@ def is_drawn_at_will(kind: str | None) -> int:
     return 0 if kind in PAID_BACK_BY_PLAN else 1
 
 
-def statement_fact(row: StatementRow, kind: str | None) -> tuple[int, ...]:
+def statement_fact(row: StatementRow, occurred_at: int, kind: str | None) -> tuple[int, ...]:
     """A statement as the integers of `FactKind.STATEMENT`.
 
-    kind: of its account, None where that is unknown.
+    occurred_at: as it is counted. kind: of its account, None where that is unknown.
     """
-    own_columns = statement_columns(row[3], row[4], row[5], row[6], row[7], is_drawn_at_will(kind))
+    own_columns = statement_columns(occurred_at, row[4], row[5], row[6], row[7], is_drawn_at_will(kind))
     return (row[0], row[1], *own_columns)
 
 
 def statement_facts(
-    statements: Sequence[StatementRow], accounts: Sequence[AccountRow]
+    statements: Sequence[tuple[StatementRow, int]], accounts: Sequence[AccountRow]
 ) -> list[tuple[int, ...]]:
     """Every state of the statements of one account, with the kind that the account had in our knowledge.
 
-    accounts: the rows of the account.
+    statements: each with the instant from which it is counted. accounts: the rows of the account.
     """
     facts = []
-    for row in statements:
+    for row, occurred_at in statements:
         instants = {at for account in accounts for at in account[:2] if row[0] < at < row[1]}
         starts = sorted({row[0], *instants})
         for seen_from, seen_until in zip(starts, [*starts[1:], row[1]], strict=True):
             known = [account for account in accounts if account[0] <= seen_from < account[1]]
             kind = known[-1][3] if known else None
-            facts.append((seen_from, seen_until, *statement_fact(row, kind)[2:]))
+            facts.append((seen_from, seen_until, *statement_fact(row, occurred_at, kind)[2:]))
     return facts
 
 

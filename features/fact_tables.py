@@ -27,6 +27,7 @@ from data_contracts.invoice_pauses import INVOICE_PAUSES
 from data_contracts.invoice_payments import INVOICE_PAYMENTS
 from data_contracts.invoices import INVOICES
 from data_contracts.parquet_ledger import empty_table, has_table, read_table
+from data_contracts.sent_instants import HAPPENED_AT
 from features.account_age import AccountRow, portfolio_facts
 from features.balances import (
     PAID_BACK_BY_PLAN,
@@ -41,7 +42,13 @@ from features.instants import NEVER, Int64Array
 from features.invoice_state import Movement, MovementKind
 from features.payment_history import COUNTED_FROM_CENTS, MovementRow, adjustment_kind, invoice_facts
 from features.settlement_terms import SettlementTerms
-from features.supersession import counted_milliseconds, needed_columns, seen_rows, whole_numbers
+from features.supersession import (
+    counted_milliseconds,
+    happened_milliseconds,
+    needed_columns,
+    seen_rows,
+    whole_numbers,
+)
 
 FactTable = dict[str, Int64Array]
 """Facts of one kind: `entity` (code of the customer) and the kind's columns, each of shape (n_facts,)."""
@@ -97,6 +104,7 @@ class LedgerByCustomer:
             ACCOUNT_BALANCES,
             "account_id",
             "occurred_at",
+            HAPPENED_AT,
             "balance_cents",
             "limit_cents",
             "paid_cents",
@@ -113,7 +121,8 @@ class LedgerByCustomer:
 
     def _read(self, contract: Contract, *names: str) -> EntityRows:
         """The rows of a contract, once for each interval in which they stand."""
-        wanted = list(dict.fromkeys([*needed_columns(contract), contract.entity, *names]))
+        sent = [name for name in names if name != HAPPENED_AT]
+        wanted = list(dict.fromkeys([*needed_columns(contract), contract.entity, *sent]))
         if has_table(self._directory, contract):
             table = read_table(self._directory, contract, wanted)
         else:
@@ -133,6 +142,8 @@ class LedgerByCustomer:
         return EntityRows(entity=entity, columns=columns)
 
     def _integers(self, contract: Contract, table: pa.Table, name: str) -> Int64Array:
+        if name == HAPPENED_AT:
+            return happened_milliseconds(contract, table)
         column = contract.column(name)
         values = table[name]
         if column.type is ColumnType.TIMESTAMP:
@@ -392,10 +403,12 @@ def special_statement_table(accounts: EntityRows, statements: EntityRows) -> Fac
     """Facts of statements derived one account at a time with `statement_facts`."""
     rows = _account_rows(accounts, "account_id")
     by_account = _statement_rows(statements)
+    counted = statements.grouped("account_id", "occurred_at")
 
     def derive(code: int) -> list[tuple[int, ...]]:
         own: list[StatementRow] = _rows_of(by_account, code)
-        return statement_facts(own, rows.get(code, []))
+        instants = [occurred_at for (occurred_at,) in counted[code]]
+        return statement_facts(list(zip(own, instants, strict=True)), rows.get(code, []))
 
     subjects = dict(zip(statements["account_id"].tolist(), statements.entity.tolist(), strict=True))
     return _one_by_one(FactKind.STATEMENT, subjects, derive)
@@ -408,7 +421,7 @@ def _statement_rows(statements: EntityRows) -> dict[int, list[tuple[int, ...]]]:
         "seen_from",
         "seen_until",
         "account_id",
-        "occurred_at",
+        HAPPENED_AT,
         "balance_cents",
         "limit_cents",
         "paid_cents",
@@ -425,7 +438,7 @@ def _account_table(accounts: EntityRows, statements: EntityRows) -> FactTable:
     same_account = in_order["account_id"][1:] == in_order["account_id"][:-1]
     steps_back = same_account & (
         (in_order["seen_from"][1:] <= in_order["seen_from"][:-1])
-        | (in_order["occurred_at"][1:] <= in_order["occurred_at"][:-1])
+        | (in_order[HAPPENED_AT][1:] <= in_order[HAPPENED_AT][:-1])
     )
     known = accounts["account_id"]
     account_seen_from = dict(zip(known.tolist(), accounts["seen_from"].tolist(), strict=True))

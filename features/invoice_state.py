@@ -19,9 +19,11 @@ class MovementKind(enum.IntEnum):
     """Lowers what is owed: less was delivered, or a price was cut."""
     PAYMENT = 1
     """Money of the customer."""
-    MONEY_BACK = 2
-    """Money that left again and is owed anew: a debit that the bank took back, or what was paid too much."""
-    CREDITED_REFUND = 3
+    RETURNED_DEBIT = 2
+    """A payment that the bank took back: owed anew."""
+    MONEY_BACK = 3
+    """What was paid too much and left again."""
+    CREDITED_REFUND = 4
     """Money that left because less was owed: it brings its own credit where no credit note did."""
 
 
@@ -38,7 +40,7 @@ class InvoiceState:
     """One invoice, judged by the rows known at some moment. Instants in ms since 1970 UTC, amounts in cents.
 
     due_at: due date moved by the pauses that ended; NEVER while a pause holds back a due date not yet
-        reached, and for an invoice that credit notes cancelled.
+        reached, and for an invoice that was credited away and of which nothing is owed.
     late_from: due_at and the grace; NEVER where due_at is.
     paid_at: when it was paid for good, up to what is immaterial; None if it is not. Being small is not being
         paid: also of an invoice of 4.00 a part has to come in.
@@ -104,12 +106,15 @@ def invoice_state(
 ) -> InvoiceState:
     """Judge an invoice by its known rows.
 
-    movements: in any order. pauses: (started_at, ended_at), ended_at NEVER while a pause lasts.
+    movements: in any order. pauses: (started_at, ended_at), ended_at NEVER while a pause lasts; what of them
+        lies before the invoice pauses nothing.
     """
+    since_issued = [(max(started_at, issued_at), max(ended_at, issued_at)) for started_at, ended_at in pauses]
     course = _course(amount_cents, issued_at, movements, terms.materiality_cents)
-    effective_due_at, lateness_ms, paused = _timing(due_at, course.paid_at, _union(pauses))
-    cancelled = course.credited_cents >= amount_cents
+    effective_due_at, lateness_ms, paused = _timing(due_at, course.paid_at, _union(since_issued))
     outstanding = max(course.outstanding_cents, 0)
+    # Who was paid back for a return and then had the debit returned owes the money, though nothing is billed.
+    cancelled = course.credited_cents >= amount_cents and outstanding == 0
     net = max(amount_cents - course.credited_cents, 0)
     known_due_at = NEVER if cancelled else effective_due_at
     return InvoiceState(
@@ -129,9 +134,14 @@ def invoice_state(
 
 
 class _Totals(NamedTuple):
-    """What an invoice's movements so far add up to, in cents."""
+    """What an invoice's movements so far add up to, in cents.
+
+    most_kept: the most that its payments ever came to, returned debits taken off.
+    """
 
     paid: int = 0
+    returned: int = 0
+    most_kept: int = 0
     credited_by_note: int = 0
     money_back: int = 0
     refunded_with_credit: int = 0
@@ -142,7 +152,10 @@ class _Totals(NamedTuple):
             case MovementKind.CREDIT_NOTE:
                 return self._replace(credited_by_note=self.credited_by_note + cents)
             case MovementKind.PAYMENT:
-                return self._replace(paid=self.paid + cents)
+                kept = self.paid + cents - self.returned
+                return self._replace(paid=self.paid + cents, most_kept=max(self.most_kept, kept))
+            case MovementKind.RETURNED_DEBIT:
+                return self._replace(returned=self.returned + cents)
             case MovementKind.MONEY_BACK:
                 return self._replace(money_back=self.money_back + cents)
             case MovementKind.CREDITED_REFUND:
@@ -156,16 +169,22 @@ class _Totals(NamedTuple):
         A refund out of credit notes or over-payments uses them up; for the rest of it less is owed by as much
         as was paid back. On a paid invoice of 100, a refund of 10 leaves nothing owed, with a credit note of
         10 beside it or without. Only money that came in can be paid back so.
+
+        A debit that is returned afterwards makes the refund no gift: whether it used up a credit note is told
+        by what the payments had come to. Of a returned 100 the whole 100 is owed, with the note or without.
         """
-        left = amount_cents - self.paid - self.credited_by_note + self.money_back
+        kept = self.paid - self.returned
+        left = amount_cents - kept - self.credited_by_note + self.money_back
+        had_come_to = max(kept, min(self.most_kept, amount_cents))
+        too_much = had_come_to + self.credited_by_note - self.money_back - amount_cents
         refunded = min(self.refunded_with_credit, self.paid)
-        covered = min(refunded, max(-left, 0))
+        covered = min(refunded, max(too_much, 0))
         return left + covered, self.credited_by_note + refunded - covered
 
     @property
     def received(self) -> int:
         """The customer's money that was kept."""
-        return max(self.paid - self.money_back - self.refunded_with_credit, 0)
+        return max(self.paid - self.returned - self.money_back - self.refunded_with_credit, 0)
 
 
 class _Course(NamedTuple):

@@ -19,6 +19,7 @@ from data_contracts.invoice_charges import INVOICE_CHARGES
 from data_contracts.invoice_pauses import INVOICE_PAUSES
 from data_contracts.invoice_payments import INVOICE_PAYMENTS
 from data_contracts.invoices import INVOICES
+from data_contracts.sent_instants import happened_at
 from features.account_age import AccountRow, portfolio_fact
 from features.balances import StatementRow, account_fact, newest_statement, statement_fact
 from features.credit_inquiries import inquiry_fact
@@ -111,7 +112,7 @@ def facts_at(
             )
         )
     kind_of = {account[2]: account[3] for account in accounts}
-    statements: list[StatementRow] = []
+    statements: list[Fact] = []
     by_account: defaultdict[str | int, list[StatementRow]] = defaultdict(list)
     for row in visible_rows(ACCOUNT_BALANCES, rows, as_of_ms):
         paid_cents, days_past_due = row.get("paid_cents"), row.get("days_past_due")
@@ -119,13 +120,13 @@ def facts_at(
             row["recorded_at"],
             NEVER,
             row["account_id"],
-            row["occurred_at"],
+            happened_at(ACCOUNT_BALANCES, row),
             row["balance_cents"],
             row["limit_cents"],
             -1 if paid_cents is None else paid_cents,
             -1 if days_past_due is None else days_past_due,
         )
-        statements.append(statement)
+        statements.append(statement_fact(statement, row["occurred_at"], kind_of.get(statement[2])))
         by_account[statement[2]].append(statement)
     return {
         FactKind.INVOICE: [invoice_fact(0, NEVER, state) for state in states.values()],
@@ -138,9 +139,7 @@ def facts_at(
             inquiry_fact(0, NEVER, row["occurred_at"], row["purpose"])
             for row in visible_rows(CREDIT_INQUIRIES, rows, as_of_ms)
         ],
-        FactKind.STATEMENT: [
-            statement_fact(statement, kind_of.get(statement[2])) for statement in statements
-        ],
+        FactKind.STATEMENT: statements,
         FactKind.ACCOUNT: [
             account_fact(0, NEVER, account, newest_statement(by_account[account[2]])) for account in accounts
         ],

@@ -20,6 +20,7 @@ from data_contracts.order_outcomes import FRAUD_OUTCOMES, ORDER_OUTCOMES
 from data_contracts.orders import ORDERS
 from data_contracts.parquet_ledger import empty_table, has_table, read_table
 from data_contracts.progress import Progress, no_progress
+from data_contracts.sent_instants import HAPPENED_AT
 from features.decisions import Decisions, NoDecisionsError
 from features.declarations import FACT_COLUMNS, FRAUD_FACT_OF, ORDER_FACT_OF, EntityKind, FactKind
 from features.fact_tables import FactTable
@@ -40,6 +41,7 @@ from features.supersession import (
     SeenInterval,
     Version,
     counted_milliseconds,
+    happened_milliseconds,
     intervals_of_one_thing,
     needed_columns,
     seen_rows,
@@ -112,7 +114,7 @@ def _recorded(row: dict[str, Any]) -> tuple[int, str]:
 
 
 def _happened(row: dict[str, Any]) -> tuple[int, int, str]:
-    return row["occurred_at"], row["recorded_at"], row["event_id"]
+    return row[HAPPENED_AT], row["recorded_at"], row["event_id"]
 
 
 def _rows(
@@ -130,6 +132,7 @@ def _rows(
     )
     seen = seen_rows(contract, table)
     instants = {name: counted_milliseconds(contract, table, name) for name in ("occurred_at", "recorded_at")}
+    instants[HAPPENED_AT] = happened_milliseconds(contract, table)
     if kinds is not None:
         is_wanted = pc.is_in(table["kind"], value_set=pa.array(kinds))
         if "new_delivery_street" in table.column_names:

@@ -24,7 +24,7 @@ from features.order_links import (
     own_attributes,
     shared_attributes,
 )
-from features.supersession import as_counted
+from features.supersession import as_counted, rank_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,16 +52,12 @@ def keys_at(order_id: str, rows: LedgerRows, as_of_ms: int) -> Keys | None:
     if not standing:
         return None
     moves = [
-        (_happened(event), address)
+        (rank_of(ORDER_EVENTS, event), address)
         for event in visible_rows(ORDER_EVENTS, rows, as_of_ms)
         if event["order_id"] == order_id and (address := delivery_key(event, "new_delivery")) is not None
     ]
     # The parcel goes where it was sent last, whichever message of that arrived last.
     return order_keys(standing[-1], max(moves)[1] if moves else None)
-
-
-def _happened(row: Mapping[str, Any]) -> tuple[int, int, str]:
-    return row["occurred_at"], row["recorded_at"], row["event_id"]
 
 
 def order_risk_features(
@@ -145,7 +141,7 @@ def _links(rows: LedgerRows, as_of_ms: int) -> list[_Link]:
             keys=order_keys(row),
             order_id=row["order_id"],
             customer_id=row["customer_id"],
-            rank=_happened(row),
+            rank=rank_of(ORDERS, row),
             occurred_at_ms=row["occurred_at"],
             attributes=shared_attributes(row),
             stands=row["event_id"] in standing,
@@ -169,7 +165,7 @@ def _links(rows: LedgerRows, as_of_ms: int) -> list[_Link]:
                 keys=address_keys(order["customer_id"], address),
                 order_id=event["order_id"],
                 customer_id=order["customer_id"],
-                rank=_happened(event),
+                rank=rank_of(ORDER_EVENTS, event),
                 occurred_at_ms=event["occurred_at"],
                 attributes=shared_attributes(order),
                 stands=event["event_id"] in standing,

@@ -18,7 +18,7 @@ against anybody. Lateness begins there, with nothing, and grows with the days.
 
 from collections.abc import Iterable, Sequence
 
-from data_contracts.invoice_adjustments import REASONS_OWED_ANEW
+from data_contracts.invoice_adjustments import REASON_RETURNED_DEBIT, REASONS_OWED_ANEW
 from features.declarations import Direction, FactKind, Feature, FeatureGroup, Measure, in_window
 from features.instants import DAY_MS, NEVER
 from features.invoice_state import InvoiceState, Movement, MovementKind, invoice_state
@@ -56,6 +56,8 @@ def adjustment_kind(kind: str, reason: str) -> MovementKind:
     """What an adjustment does to what is owed, by the contract's kind and reason."""
     if kind == "credit_note":
         return MovementKind.CREDIT_NOTE
+    if reason == REASON_RETURNED_DEBIT:
+        return MovementKind.RETURNED_DEBIT
     return MovementKind.MONEY_BACK if reason in REASONS_OWED_ANEW else MovementKind.CREDITED_REFUND
 
 

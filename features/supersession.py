@@ -1,7 +1,9 @@
 """From when until when a ledger row is what we know: the two clocks and the one rule of what stands.
 
 Of the rows of one thing that are recorded before `as_of` and not corrected by then, the one that
-*happened* last stands, whenever it arrived; among equal instants the one that arrived last. The rows of
+*happened* last stands, whenever it arrived; among equal instants the one that arrived last. When it happened
+is what was sent: of a clock that runs ahead two states rank as it told them, and one of them outranks a state
+that truly happened later by less than the lead, which is the price of it. The rows of
 one thing are those with one key where rows are states, and the answers to one question; any other row is a
 thing of its own. Until a correction is recorded, nobody knows that the corrected row was wrong: until then
 the row stands.
@@ -23,6 +25,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from data_contracts.contract import Contract
+from data_contracts.sent_instants import HAPPENED_AT, begun_before_it, happened_at, happened_at_of_columns
 from features.instants import NEVER, Int64Array
 
 LedgerRow = Mapping[str, Any]
@@ -37,21 +40,27 @@ class SeenInterval(NamedTuple):
 
 
 def as_counted(contract: Contract, row: LedgerRow) -> LedgerRow:
-    """The row with no past instant later than its `recorded_at`.
+    """The row with no past instant later than its `recorded_at`, and none before what it cannot precede.
 
-    A sender's clock may run a little ahead; such a row counts from when it was recorded.
+    A sender's clock may run a little ahead; such a row counts from when it was recorded. A date without a
+    time may be written before what it cannot precede; it counts as that. The row ranks by what was sent all
+    the same, and carries that along as `happened_at`.
 
     >>> from data_contracts.credit_inquiries import CREDIT_INQUIRIES
-    >>> as_counted(CREDIT_INQUIRIES, {"occurred_at": 5_900, "recorded_at": 5_000})["occurred_at"]
-    5000
+    >>> as_counted(CREDIT_INQUIRIES, {"occurred_at": 5_900, "recorded_at": 5_000})
+    {'occurred_at': 5000, 'recorded_at': 5000, 'happened_at': 5900}
     """
     recorded_at = row["recorded_at"]
-    ahead = [
-        name
+    counted = {
+        name: recorded_at
         for name in contract.past_columns
         if (instant := row.get(name)) is not None and instant > recorded_at
-    ]
-    return {**row, **dict.fromkeys(ahead, recorded_at)} if ahead else row
+    }
+    for later, earlier in contract.never_before:
+        instant = counted.get(later, row.get(later))
+        if instant is not None and instant < (begun := counted.get(earlier, row[earlier])):
+            counted[later] = begun
+    return {**row, **counted, HAPPENED_AT: happened_at(contract, row)} if counted else row
 
 
 def standing_rows(contract: Contract, known: Sequence[LedgerRow]) -> list[LedgerRow]:
@@ -67,7 +76,7 @@ def standing_rows(contract: Contract, known: Sequence[LedgerRow]) -> list[Ledger
     for row in standing:
         key = _thing(contract, row)
         other = latest.get(key)
-        if other is None or _rank(row) > _rank(other):
+        if other is None or rank_of(contract, row) > rank_of(contract, other):
             latest[key] = row
     return list(latest.values())
 
@@ -80,13 +89,13 @@ def _thing(contract: Contract, row: LedgerRow) -> tuple[Any, ...]:
     return (row["event_id"],) if question is None else (row[contract.answers.about], question)
 
 
-def _rank(row: LedgerRow) -> tuple[int, int, str]:
-    """What happened last, then what arrived last.
+def rank_of(contract: Contract, row: LedgerRow) -> tuple[int, int, str]:
+    """The row of the highest rank stands: what happened last, as it was sent, then what arrived last.
 
     Rows that share both instants say the same, or their file is refused: the id makes the choice among
     equals repeatable and decides nothing.
     """
-    return row["occurred_at"], row["recorded_at"], row["event_id"]
+    return happened_at(contract, row), row["recorded_at"], row["event_id"]
 
 
 def latest_of(contract: Contract, rows: Sequence[LedgerRow]) -> LedgerRow | None:
@@ -94,7 +103,7 @@ def latest_of(contract: Contract, rows: Sequence[LedgerRow]) -> LedgerRow | None
 
     For a thing whose rows are no states: the one that was not corrected.
     """
-    return max(standing_rows(contract, rows), key=_rank, default=None)
+    return max(standing_rows(contract, rows), key=lambda row: rank_of(contract, row), default=None)
 
 
 class Version(NamedTuple):
@@ -162,7 +171,8 @@ def needed_columns(contract: Contract) -> tuple[str, ...]:
     """The columns that `seen_rows` reads."""
     answers = contract.answers
     things = contract.key if answers is None else (answers.about, answers.column)
-    return tuple(dict.fromkeys(("event_id", "corrects", "occurred_at", "recorded_at", *things)))
+    instants = ("occurred_at", "recorded_at", *begun_before_it(contract))
+    return tuple(dict.fromkeys(("event_id", "corrects", *instants, *things)))
 
 
 def seen_rows(contract: Contract, table: pa.Table) -> SeenRows:
@@ -175,10 +185,9 @@ def seen_rows(contract: Contract, table: pa.Table) -> SeenRows:
     corrected_at = _corrected_at(table, recorded_at)
     if table.num_rows == 0 or not (contract.rows_are_states or contract.answers):
         return SeenRows(place=place, seen_from=recorded_at, seen_until=corrected_at)
-    # A sender's clock that runs ahead makes no state later than its record.
-    occurred_at = np.minimum(milliseconds(table["occurred_at"]), recorded_at)
+    happened = happened_milliseconds(contract, table)
     thing = _things(contract, table)
-    seen_until, is_tangled = _as_they_arrived(thing, occurred_at, recorded_at, corrected_at)
+    seen_until, is_tangled = _as_they_arrived(thing, happened, recorded_at, corrected_at)
     if not is_tangled.any():
         return SeenRows(place=place, seen_from=recorded_at, seen_until=seen_until)
     names = table["event_id"].filter(pa.array(is_tangled)).to_pylist()
@@ -186,7 +195,7 @@ def seen_rows(contract: Contract, table: pa.Table) -> SeenRows:
     name_rank[is_tangled] = np.argsort(np.argsort(np.array(names, dtype=object)))
     versions: defaultdict[int, list[Version]] = defaultdict(list)
     for row in np.flatnonzero(is_tangled).tolist():
-        rank = (int(occurred_at[row]), int(recorded_at[row]), int(name_rank[row]))
+        rank = (int(happened[row]), int(recorded_at[row]), int(name_rank[row]))
         versions[int(thing[row])].append(Version(rank, int(recorded_at[row]), int(corrected_at[row]), row))
     pairs = [pair for own in versions.values() for pair in intervals_of_one_thing(own)]
     places = np.array([row for row, _ in pairs], dtype=np.intp)
@@ -238,22 +247,22 @@ def _codes(columns: Sequence[pa.ChunkedArray]) -> Int64Array:
 
 
 def _as_they_arrived(
-    thing: Int64Array, occurred_at: Int64Array, recorded_at: Int64Array, corrected_at: Int64Array
+    thing: Int64Array, happened: Int64Array, recorded_at: Int64Array, corrected_at: Int64Array
 ) -> tuple[Int64Array, NDArray[np.bool_]]:
     """Until when each row stands where states arrived in the order in which they happened.
 
     Returns those ends, and which rows belong to a thing with a correction, or with states that arrived
     otherwise: of these the ends mean nothing.
     """
-    order = np.lexsort((occurred_at, recorded_at, thing))
+    order = np.lexsort((happened, recorded_at, thing))
     same_thing = thing[order][1:] == thing[order][:-1]
     earlier, later = order[:-1][same_thing], order[1:][same_thing]
     seen_until = np.full(len(thing), NEVER, dtype=np.int64)
     seen_until[earlier] = recorded_at[later]
     is_out_of_step = corrected_at < NEVER
-    steps_back = occurred_at[later] < occurred_at[earlier]
+    steps_back = happened[later] < happened[earlier]
     # Equal in both instants: they say the same, and the id's order makes the choice repeatable.
-    is_tied = (occurred_at[later] == occurred_at[earlier]) & (recorded_at[later] == recorded_at[earlier])
+    is_tied = (happened[later] == happened[earlier]) & (recorded_at[later] == recorded_at[earlier])
     is_out_of_step[later[steps_back | is_tied]] = True
     tangled_things = np.unique(thing[is_out_of_step])
     return seen_until, np.isin(thing, tangled_things) if len(tangled_things) else is_out_of_step
@@ -270,13 +279,28 @@ def counted_milliseconds(
 ) -> Int64Array:
     """A timestamp column of a ledger table as `as_counted` gives it, `missing` where null.
 
-    table: with `recorded_at`.
+    table: with `recorded_at` and what the column never precedes.
     """
     instants = milliseconds(table[name], missing=missing)
     if name not in contract.past_columns:
         return instants
     recorded_at = milliseconds(table["recorded_at"])
-    return np.where(instants == missing, missing, np.minimum(instants, recorded_at))
+    counted = np.minimum(instants, recorded_at)
+    for later, earlier in contract.never_before:
+        if later == name:
+            counted = np.maximum(counted, np.minimum(milliseconds(table[earlier]), recorded_at))
+    return np.where(instants == missing, missing, counted)
+
+
+def happened_milliseconds(contract: Contract, table: pa.Table) -> Int64Array:
+    """When each row of a ledger table happened, as `happened_at` tells it.
+
+    table: with `needed_columns`.
+    """
+    occurred_at, recorded_at, *begun = (
+        milliseconds(table[name]) for name in ("occurred_at", "recorded_at", *begun_before_it(contract))
+    )
+    return happened_at_of_columns(occurred_at, recorded_at, begun)
 
 
 def whole_numbers(column: pa.ChunkedArray, *, missing: int = 0) -> Int64Array:

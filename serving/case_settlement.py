@@ -19,6 +19,7 @@ from features.instants import DAY_MS
 from features.invoice_state import InvoiceState
 from features.online import invoice_states, visible_rows
 from features.settlement_terms import SettlementTerms
+from features.supersession import rank_of
 from serving.case_scope import CaseScope
 from serving.domain.errors import UnknownOrder
 from serving.domain.liability import (
@@ -174,7 +175,7 @@ def _taken_back(events: Sequence[Row]) -> TakenBack | None:
     moves = [event for event in events if event["kind"] in _LEFT | _TAKEN_BACK]
     if not moves:
         return None
-    newest = max(moves, key=lambda event: (event["occurred_at"], event["recorded_at"], event["event_id"]))
+    newest = max(moves, key=lambda event: rank_of(ORDER_EVENTS, event))
     return TakenBack(newest["kind"]) if newest["kind"] in _TAKEN_BACK else None
 
 

@@ -6,7 +6,6 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from data_contracts.contract import IDENTIFIER_PATTERN
-from data_contracts.ledger_contracts import CONTRACTS
 from serving import event_intake, held_events
 from serving.authentication import forbidden
 from serving.http_requests import Handler, authenticated, json_answer, json_body
@@ -94,11 +93,10 @@ def _held_parameters(request: Request) -> dict[str, str]:
     if not is_number or not 1 <= int(limit) <= held_events.PAGE_MAXIMUM:
         maximum = held_events.PAGE_MAXIMUM
         errors.append(FieldError(pointer="/limit", detail=f"limit must be from 1 to {maximum}"))
-    if "contract" in given and given["contract"] not in CONTRACTS:
-        detail = f"contract must be one of {', '.join(CONTRACTS)}"
-        errors.append(FieldError(pointer="/contract", detail=detail))
-    if "customer_id" in given and re.fullmatch(IDENTIFIER_PATTERN, given["customer_id"]) is None:
-        errors.append(FieldError(pointer="/customer_id", detail="customer_id must be an id"))
+    wrong = held_events.wrong_filters(
+        contract_name=given.get("contract"), customer_id=given.get("customer_id")
+    )
+    errors += [FieldError(pointer=pointer(name), detail=detail) for name, detail in wrong.items()]
     if "after" in given and not given["after"].isprintable():
         errors.append(FieldError(pointer="/after", detail="after is none that a page named as next"))
     if errors:

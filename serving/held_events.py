@@ -1,8 +1,11 @@
 """Use cases: which ledger rows wait and for what; and to end the waiting of one that waits in vain."""
 
 import logging
+import re
 from typing import Any
 
+from data_contracts.contract import IDENTIFIER_PATTERN
+from data_contracts.ledger_contracts import CONTRACTS
 from data_contracts.row_check import rfc3339
 from serving.domain.errors import RiskError
 from serving.store.held_rows import (
@@ -29,8 +32,22 @@ class EndInvalid(RiskError):
     """The waiting of a row cannot be ended so; the message begins with the field."""
 
 
+class FilterInvalid(RiskError):
+    """No row has such a contract or customer; the message begins with the field."""
+
+
 class NoSuchPage(RiskError):
     """`after` is none that a page named."""
+
+
+def wrong_filters(*, contract_name: str | None, customer_id: str | None) -> dict[str, str]:
+    """What is wrong with the filters of a list of held rows, by field; empty where nothing is."""
+    wrong = {}
+    if contract_name is not None and contract_name not in CONTRACTS:
+        wrong["contract"] = f"contract must be one of {', '.join(CONTRACTS)}"
+    if customer_id is not None and re.fullmatch(IDENTIFIER_PATTERN, customer_id) is None:
+        wrong["customer_id"] = "customer_id must be an id"
+    return wrong
 
 
 def held_page(
@@ -43,8 +60,11 @@ def held_page(
 ) -> dict[str, Any]:
     """Held rows in the order of their arrival, what each waits for, and how many wait for what.
 
-    after: what the page before named as `next`. Raises NoSuchPage, StoreUnavailable.
+    after: what the page before named as `next`. Raises FilterInvalid, NoSuchPage, StoreUnavailable.
     """
+    wrong = wrong_filters(contract_name=contract_name, customer_id=customer_id)
+    if wrong:
+        raise FilterInvalid("; ".join(wrong.values()))
     place = None if after is None else _place(after)
     with store.reading() as tx:
         rows = held_rows(

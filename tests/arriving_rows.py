@@ -267,12 +267,14 @@ def _pay_and_refund(draw: st.DrawFn, rows: list[Sent], invoice_id: str) -> None:
             corrected = {**payment, "amount_cents": stands, "corrects": payment["event_id"]}
             rows.append(("invoice_payments", {**corrected, "event_id": f"{payment['event_id']}-c"}))
         paid += stands
+    left = {"overpayment": paid, "returned_debit": paid}
     for place in range(draw(st.integers(0, 2))):
-        amount = draw(st.integers(0, paid))
-        paid -= amount
+        reason = draw(st.sampled_from(sorted(left)))
+        amount = draw(st.integers(0, left[reason]))
+        left[reason] -= amount
         refund = an_adjustment(
             invoice_id, at=START + 3 * DAY, kind="refund", amount_cents=amount,
-            event_id=f"{invoice_id}-r{place}", reason="overpayment",
+            event_id=f"{invoice_id}-r{place}", reason=reason,
         )  # fmt: skip
         if draw(st.integers(0, 3)) == 0:
             # It was booked far too high at first.

@@ -42,6 +42,11 @@ amounts = st.sampled_from([1, 500, 501, 4_999, 9_499, 9_500, 10_000, 10_001, 25_
 ADJUSTMENT_REASONS = ("return", "goodwill", "overpayment", "returned_debit")
 
 
+def written(moment: int) -> st.SearchStrategy[int]:
+    """The moment, or sometimes its date alone, which may lie before what it cannot precede."""
+    return st.sampled_from([moment] * 3 + [moment // DAY * DAY])
+
+
 @st.composite
 def histories(draw: st.DrawFn, customer_id: str = "c1", *, corrections: bool = True) -> History:
     """Every credit contract's rows of one customer, corrections and late records included.
@@ -145,7 +150,7 @@ def histories(draw: st.DrawFn, customer_id: str = "c1", *, corrections: bool = T
             )
         for _ in range(draw(st.sampled_from([0, 0, 0, 1, 2]))):
             pause_id = unique("pause")
-            begun = issued + draw(st.integers(0, 60 * 4)) * 6 * HOUR
+            begun = issued + draw(st.integers(-8, 60 * 4)) * 6 * HOUR
             recorded = begun + draw(delays)
             add(
                 "invoice_pauses",
@@ -166,7 +171,7 @@ def histories(draw: st.DrawFn, customer_id: str = "c1", *, corrections: bool = T
                         invoice_id,
                         customer_id,
                         started_at=begun,
-                        ended_at=ended,
+                        ended_at=draw(written(ended)),
                         pause_id=pause_id,
                         recorded_at=ended + draw(delays),
                         event_id=unique("pause-row"),
@@ -220,7 +225,7 @@ def histories(draw: st.DrawFn, customer_id: str = "c1", *, corrections: bool = T
                     account_id,
                     customer_id,
                     opened_at=opened,
-                    closed_at=closed,
+                    closed_at=draw(written(closed)),
                     kind=kind,
                     recorded_at=closed + draw(delays),
                     event_id=unique("acc"),

@@ -19,12 +19,26 @@ COUNTED_FROM = 2_000
 
 
 def counted(row: dict[str, Any]) -> dict[str, Any]:
-    """A clock that ran ahead: what is said to have happened later than recorded counts from the record."""
+    """A clock that ran ahead: what is said to have happened later than recorded counts from the record.
+
+    A date may be written before what it cannot precede: it counts as that. sent: by what states rank; such a
+    date ranks just after what it cannot precede, and a clock is not ahead by more than an hour.
+    """
+    sent = row["occurred_at"]
+    for begun in ("started_at", "opened_at"):
+        if begun in row and sent < row[begun]:
+            sent = row[begun] + 1
+    if sent - row["recorded_at"] > 3_600_000:
+        sent = row["recorded_at"]
     passed = ("occurred_at", "registered_at", "started_at", "ended_at", "opened_at", "closed_at")
-    return {
+    moved = {
         name: min(value, row["recorded_at"]) if name in passed and value is not None else value
         for name, value in row.items()
     }
+    for begun, ended in (("started_at", "ended_at"), ("opened_at", "closed_at")):
+        if moved.get(ended) is not None:
+            moved[ended] = max(moved[ended], moved[begun])
+    return {**moved, "sent": sent}
 
 
 def visible(rows: Rows, as_of: int, key: str | None = None) -> Rows:
@@ -35,8 +49,8 @@ def visible(rows: Rows, as_of: int, key: str | None = None) -> Rows:
         return standing
 
     def beats(one: dict[str, Any], other: dict[str, Any]) -> bool:
-        if one["occurred_at"] != other["occurred_at"]:
-            return one["occurred_at"] > other["occurred_at"]
+        if one["sent"] != other["sent"]:
+            return one["sent"] > other["sent"]
         return one["recorded_at"] > other["recorded_at"]
 
     return [r for r in standing if not any(o[key] == r[key] and beats(o, r) for o in standing)]
@@ -63,7 +77,8 @@ class Account:
         self.amount, self.payments = row["amount_cents"], payments
         refunds = [r for r in adjustments if r["kind"] == "refund"]
         self.notes = [r for r in adjustments if r["kind"] == "credit_note"]
-        self.owed_anew = [r for r in refunds if r["reason"] in ("overpayment", "returned_debit")]
+        self.returned = [r for r in refunds if r["reason"] == "returned_debit"]
+        self.overpaid = [r for r in refunds if r["reason"] == "overpayment"]
         self.with_credit = [r for r in refunds if r["reason"] not in ("overpayment", "returned_debit")]
         self.moments = sorted({r["occurred_at"] for r in payments + adjustments})
 
@@ -73,13 +88,22 @@ class Account:
         def total(rows: Rows) -> int:
             return sum(r["amount_cents"] for r in rows if r["occurred_at"] <= moment)
 
-        paid, back = total(self.payments), total(self.with_credit)
-        plain = self.amount - paid - total(self.notes) + total(self.owed_anew)
-        # A refund out of what was over-paid or over-credited uses that up; any other lowers what is owed.
+        paid, back, notes = total(self.payments), total(self.with_credit), total(self.notes)
+        returned, overpaid = total(self.returned), total(self.overpaid)
+        plain = self.amount - paid - notes + overpaid + returned
+        # A refund out of what was over-paid or over-credited uses that up; any other lowers what is owed. A
+        # debit that came back later changes nothing of that: when the refund was made, it had been paid.
+        most = max((self.kept_at(m) for m in self.moments if m <= moment), default=0)
+        once_paid = max(paid - returned, min(self.amount, most))
         refunded = min(back, paid)
-        from_surplus = min(refunded, max(-plain, 0))
-        credited = total(self.notes) + refunded - from_surplus
-        return plain + from_surplus, credited, paid - total(self.owed_anew) - back
+        from_surplus = min(refunded, max(once_paid + notes - overpaid - self.amount, 0))
+        credited = notes + refunded - from_surplus
+        return plain + from_surplus, credited, paid - overpaid - returned - back
+
+    def kept_at(self, moment: int) -> int:
+        """The payments until a moment without the debits that were returned before it."""
+        paid = sum(r["amount_cents"] for r in self.payments if r["occurred_at"] <= moment)
+        return int(paid - sum(r["amount_cents"] for r in self.returned if r["occurred_at"] < moment))
 
     def noted(self) -> int:
         """The invoice without its credit notes."""
@@ -93,13 +117,19 @@ class Invoice:
 
         self.issued_at = row["occurred_at"]
         self.settle(Account(row, mine("invoice_payments"), mine("invoice_adjustments")))
-        self.time(row, mine("invoice_pauses", "pause_id"), as_of)
+        pauses = mine("invoice_pauses", "pause_id")
+        for pause in pauses:
+            # A dispute may begin before the invoice; no time before it is paused.
+            pause["started_at"] = max(pause["started_at"], self.issued_at)
+            if pause.get("ended_at") is not None:
+                pause["ended_at"] = max(pause["ended_at"], self.issued_at)
+        self.time(row, pauses, as_of)
 
     def settle(self, account: Account) -> None:
         left, credited, kept = account.at(10**15)
         net = max(account.amount - credited, 0)
-        self.cancelled = credited >= account.amount
         outstanding = max(left, 0)
+        self.cancelled = credited >= account.amount and outstanding == 0
         self.owed = outstanding if outstanding > MATERIAL_ABOVE else 0
         enough = min(MATERIAL_ABOVE, account.amount - 1)
         self.paid_at: int | None = None
@@ -198,7 +228,7 @@ def naive_features(history: dict[str, Rows], as_of: int) -> dict[str, float]:
             paid = -1 if s.get("paid_cents") is None else s["paid_cents"]
             past_due = -1 if s.get("days_past_due") is None else s["days_past_due"]
             figures = (s["balance_cents"], s["limit_cents"], paid, past_due)
-            return (s["occurred_at"], s["recorded_at"], figures)
+            return (s["sent"], s["recorded_at"], figures)
 
         return max(own, key=rank, default=nothing)
 

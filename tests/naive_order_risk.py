@@ -31,12 +31,15 @@ def recorded(row: dict[str, Any]) -> tuple[int, str]:
 
 
 def happened(row: dict[str, Any]) -> tuple[int, int]:
-    return row["occurred_at"], row["recorded_at"]
+    return row["sent"], row["recorded_at"]
 
 
 def known(rows: Rows, as_of: int) -> Rows:
-    """Oldest record first; what a clock that ran ahead said counts from the record."""
-    counted = [{**row, "occurred_at": min(row["occurred_at"], row["recorded_at"])} for row in rows]
+    """Oldest record first; what a clock that ran ahead said counts from the record, but ranks as sent."""
+    counted = [
+        {**row, "occurred_at": min(row["occurred_at"], row["recorded_at"]), "sent": row["occurred_at"]}
+        for row in rows
+    ]
     return sorted((row for row in counted if row["recorded_at"] < as_of), key=recorded)
 
 

@@ -37,5 +37,10 @@ def test_rows_that_wait_are_listed_and_ended(tmp_path: Path) -> None:
     assert "ended by ann" in run(tmp_path, *ending).stdout
     assert run(tmp_path, *ending).exit_code == 0
     assert json.loads(run(tmp_path, "events", "held", "--json").stdout)["held"] == []
+    for wrong in (("--contract", "nope"), ("--customer", "no such id")):
+        refused = run(tmp_path, "events", "held", *wrong)
+        assert refused.exit_code != 0
+        assert refused.stdout == ""
+    assert "invoice_payments" in run(tmp_path, "events", "held", "--contract", "nope").stderr
     nobody = run(tmp_path, "events", "end", "nobody", "--reason", "x", "--by", "ann")
     assert (nobody.exit_code, "no row waits" in nobody.stderr) == (1, True)

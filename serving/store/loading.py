@@ -19,6 +19,7 @@ from data_contracts.contract import ColumnType, Contract
 from data_contracts.ledger_contracts import ALL_CONTRACTS
 from data_contracts.parquet_ledger import arrow_schema, has_table, ledger_rows, read_table, write_table
 from data_contracts.progress import Progress, no_progress
+from data_contracts.sent_instants import happened_at
 from serving.store.follow_ups import keep_in_step
 from serving.store.ledger import (
     INSERT_EVENT,
@@ -200,8 +201,7 @@ def _undecidable(tx: Transaction, contract: Contract, rows: list[LedgerRow]) -> 
     for row in [*(msgspec.json.decode(body) for (body,) in known), *rows]:
         thing = contract.thing_of(row)
         if thing is not None:
-            occurred_at = min(row["occurred_at"], row["recorded_at"])
-            together[*thing, occurred_at, row["recorded_at"]].append(row)
+            together[*thing, happened_at(contract, row), row["recorded_at"]].append(row)
     fresh = {row["event_id"] for row in rows}
     undecidable = {}
     for group in together.values():
@@ -210,14 +210,10 @@ def _undecidable(tx: Transaction, contract: Contract, rows: list[LedgerRow]) -> 
         # What the ledger holds stays; what the folder alone says in two ways stays out in both.
         before = [row for row in standing if row["event_id"] not in fresh] or standing
         for row in standing:
-            others = [other["event_id"] for other in before if _says(other) != _says(row)]
+            others = [other["event_id"] for other in before if contract.says(other) != contract.says(row)]
             if others and row["event_id"] in fresh:
                 undecidable[row["event_id"]] = others[0]
     return undecidable
-
-
-def _says(row: LedgerRow) -> dict[str, Any]:
-    return {name: value for name, value in row.items() if name not in {"event_id", "corrects"}}
 
 
 def export_folder(store: Store, directory: Path, progress: Progress = no_progress) -> dict[str, int]:

@@ -5,7 +5,7 @@ import random
 import jsonschema
 import pytest
 
-from data_contracts.contract import ColumnType, NotAbove, Passed, PassedDate, RequiredWhen
+from data_contracts.contract import ColumnType, NotAbove, NotBefore, Passed, PassedDate, RequiredWhen
 from data_contracts.great_expectations_suite import frame_of_rows, judge_frame, kind_suite, value_suite
 from data_contracts.json_schema import inexpressible_rules, json_schema
 from data_contracts.ledger_contracts import ALL_CONTRACTS, CONTRACTS
@@ -24,7 +24,8 @@ WRONG_TYPES = [
 ]  # fmt: skip
 
 
-DAY_MS = 86_400_000
+HOUR_MS = 3_600_000
+DAY_MS = 24 * HOUR_MS
 TOLERANCE_MS = 7_000
 
 
@@ -63,6 +64,14 @@ def generated_rows(contract, a_row, seed):
         if isinstance(row_rule, Passed):
             last = good["recorded_at"] + TOLERANCE_MS
             rows += [{**good, row_rule.column: last + step} for step in (-1, 0, 1, DAY_MS)]
+            # A midnight may have passed 14 hours before, somewhere.
+            midnight = good["recorded_at"] // DAY_MS * DAY_MS + DAY_MS
+            begun = midnight - 14 * HOUR_MS - TOLERANCE_MS
+            rows += [
+                {**good, row_rule.column: midnight + later, "recorded_at": begun - step}
+                for step in (-1, 0, 1)
+                for later in (0, 1_000)
+            ]
             continue
         if isinstance(row_rule, PassedDate):
             # Recorded on 15 June at 15:06 UTC, when 16 June had begun at UTC+14.
@@ -76,6 +85,14 @@ def generated_rows(contract, a_row, seed):
         )
         middle = good.get(low) or good.get(high) or 0
         rows += [{**good, low: middle, high: middle + step} for step in (-1000, -1, 0, 1)]
+        if isinstance(row_rule, NotBefore):
+            midnight = middle // DAY_MS * DAY_MS
+            stands_for = ((0, 38 * HOUR_MS), (60_000, 59_999), (61_000, 999), (61_001, 0))
+            rows += [
+                {**good, high: midnight + later, low: midnight + later + most + TOLERANCE_MS + step}
+                for later, most in stands_for
+                for step in (-1, 0, 1)
+            ]
     rows += [{**good, "surprise": value} for value in ("x", 1, [], float("nan"), "")]
     for _ in range(100):
         row = dict(good)

@@ -2,6 +2,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from data_contracts.contract import MAXIMUM_CLOCK_TOLERANCE_MS
 from data_contracts.cross_table_rules import LedgerColumns, judge_ledger, needed_columns, no_rows
 from data_contracts.ledger_contracts import CONTRACTS
 from data_contracts.row_check import Rule
@@ -393,6 +394,15 @@ def test_a_refund_waits_for_the_payment_that_it_pays_back(a_book, a_row):
     assert found == {("invoice_adjustments", 2, "amount_cents", Rule.REFUNDED_ABOVE_PAID)}
 
 
+def test_a_debit_is_returned_whole_whatever_of_it_was_refunded(a_book, a_row):
+    # One cent of it is refunded already.
+    returned = an_adjustment(a_row, 1, "refund", 1190, reason="returned_debit")
+    assert broken(a_book(invoice_adjustments=[returned])) == set()
+    twice = an_adjustment(a_row, 2, "refund", 1, "a-3", reason="returned_debit")
+    found = broken(a_book(invoice_adjustments=[returned, twice]))
+    assert found == {("invoice_adjustments", 2, "amount_cents", Rule.REFUNDED_ABOVE_PAID)}
+
+
 def test_a_payment_that_was_taken_back_is_true_also_under_a_refund(a_book, a_row):
     gone = later(a_row, "invoice_payments", 5, event_id="e-2", corrects="invoice-payments-1", amount_cents=0)
     assert broken(a_book(invoice_payments=[gone])) == set()
@@ -408,6 +418,48 @@ def test_a_dispute_is_decided_where_there_is_one(a_row, kind):
     assert broken(tables) == {("order_outcomes", 0, "kind", Rule.NOT_DISPUTED)}
     tables["invoice_pauses"] = [later(a_row, "invoice_pauses", 2, reason="dispute")]
     assert broken(tables) == set()
+
+
+def test_a_dispute_is_decided_only_after_it_began_but_for_clocks_and_dates(a_row):
+    began = a_row("invoice_pauses")["started_at"]
+    hour = 3_600_000
+
+    def found(decided_at):
+        recorded_at = began + 90 * 24 * hour
+        outcome = a_row("order_outcomes", kind="dispute_decided_for_customer", occurred_at=decided_at)
+        order = a_row("orders", occurred_at=began - 90 * 24 * hour)
+        invoice = a_row("invoices", occurred_at=began - 90 * 24 * hour)
+        tables = {name: [a_row(name)] for name in CONTRACTS}
+        tables |= {
+            "orders": [order],
+            "invoices": [invoice],
+            "invoice_pauses": [a_row("invoice_pauses", reason="dispute")],
+        }
+        tables["order_outcomes"] = [{**outcome, "recorded_at": recorded_at}]
+        return broken(tables)
+
+    too_early = {("order_outcomes", 0, "kind", Rule.NOT_DISPUTED)}
+    to_the_ms = began - 300_000 + (1 if began % 1_000 == 0 else 0)
+    assert found(to_the_ms) == set()
+    assert found(to_the_ms - 2) == too_early
+    midnight = began // (24 * hour) * 24 * hour
+    assert found(midnight) == set()
+    assert found(midnight - 48 * hour) == too_early
+
+
+def test_a_dispute_may_begin_before_the_invoice_of_its_order_and_a_return_may_not(a_row):
+    tables = {name: [a_row(name)] for name in CONTRACTS if name != "order_outcomes"}
+    invoiced = tables["invoices"][0]["occurred_at"]
+    tables["orders"] = [a_row("orders", occurred_at=invoiced - 2 * 86_400_000)]
+
+    def found(reason, began):
+        pause = a_row("invoice_pauses", reason=reason, started_at=began)
+        return broken({**tables, "invoice_pauses": [pause]})
+
+    assert found("dispute", invoiced - 2 * 86_400_000 + 1) == set()
+    before = {("invoice_pauses", 0, "started_at", Rule.BEFORE_REFERENCE)}
+    assert found("return", invoiced - 2 * 86_400_000 + 1) == before
+    assert found("dispute", invoiced - 4 * 86_400_000 + 1) == before
 
 
 def a_transfer(a_row, seconds, event_id, **changes):
@@ -461,12 +513,22 @@ def test_states_of_which_nobody_can_tell_which_stands_are_refused_each_of_them(a
     assert refused_for_it([one, {**other, "recorded_at": other["recorded_at"] + 1}]) == set()
     assert refused_for_it([one, {**other, "occurred_at": other["occurred_at"] + 1}]) == set()
     assert refused_for_it([one, {**other, "corrects": "e-1"}]) == set()
-    # A clock that is ahead does not decide either: both count from when they were recorded.
-    ahead = one["recorded_at"]
-    assert refused_for_it([{**one, "occurred_at": ahead + 1}, {**other, "occurred_at": ahead + 2}]) == {
-        "e-1",
-        "e-2",
-    }
+
+    # A clock that is ahead tells them apart; one that is ahead by hours is none.
+    def ahead_by(first_ms, second_ms):
+        now = one["recorded_at"]
+        moved = {**other, "occurred_at": now + second_ms}
+        return refused_for_it([{**one, "occurred_at": now + first_ms}, moved])
+
+    assert ahead_by(1, 2) == set()
+    assert (
+        ahead_by(2, 2)
+        == ahead_by(MAXIMUM_CLOCK_TOLERANCE_MS + 1, MAXIMUM_CLOCK_TOLERANCE_MS + 2)
+        == {
+            "e-1",
+            "e-2",
+        }
+    )
 
 
 def test_two_decisions_of_one_dispute_at_the_same_instants_are_refused_and_findings_are_not(a_book, a_row):
@@ -483,6 +545,23 @@ def test_two_decisions_of_one_dispute_at_the_same_instants_are_refused_and_findi
     decided = ("dispute_decided_for_customer", "dispute_decided_for_merchant")
     assert refused(*decided, "review_released", "stop_request_upheld") == set(decided)
     assert refused("dispute_decided_for_merchant", "review_released", "stop_request_upheld") == set()
+
+
+def test_two_places_of_one_order_at_the_same_instants_are_refused_and_other_events_are_not(a_row):
+    def refused(*events):
+        rows = [a_row("order_events", event_id=f"e-{place}", **event) for place, event in enumerate(events)]
+        tables = {name: [a_row(name)] for name in CONTRACTS}
+        found = broken({**tables, "order_events": rows})
+        assert {(name, column, rule) for name, _, column, rule in found} <= {
+            ("order_events", "occurred_at", Rule.UNDECIDABLE)
+        }
+        return {position for _, position, _, _ in found}
+
+    here, there = ({"new_delivery_street": street, "new_delivery_postal_code": "1"} for street in ("A", "B"))
+    moved, redirected = {"kind": "address_changed"}, {"kind": "delivery_redirected"}
+    assert refused(moved | here, redirected | there, {"kind": "cancelled"}, {"kind": "confirmed"}) == {0, 1}
+    assert refused(moved | here, redirected | here) == set()
+    assert refused(moved | here, moved | there | {"corrects": "e-0"}) == set()
 
 
 def test_what_rests_on_undecidable_states_is_refused_with_them(a_book, a_row):
@@ -509,6 +588,17 @@ def test_all_states_of_a_thing_belong_to_one_customer(a_book, a_row, contract):
         tables = a_book(customers=[other])
     tables[contract].append(later(a_row, contract, 3, **changes))
     assert broken(tables) == {(contract, 1, "customer_id", Rule.CUSTOMER_DIFFERS)}
+
+
+def test_all_states_of_a_pause_are_about_one_invoice_unless_a_correction_moves_it(a_book, a_row):
+    other = an_invoice(a_row, 1, 0)
+    (begin,) = a_book()["invoice_pauses"]
+    moved = later(a_row, "invoice_pauses", 3, event_id="e-3", invoice_id=other["invoice_id"])
+    found = broken(a_book(invoices=[other], invoice_pauses=[moved]))
+    assert found == {("invoice_pauses", 1, "invoice_id", Rule.INVOICE_DIFFERS)}
+    correction = {**moved, "event_id": "e-4", "corrects": begin["event_id"]}
+    after_it = later(a_row, "invoice_pauses", 4, event_id="e-5", invoice_id=other["invoice_id"])
+    assert broken(a_book(invoices=[other], invoice_pauses=[correction, after_it])) == set()
 
 
 def test_the_accepted_rows_of_any_book_are_accepted_again(a_book, a_row):

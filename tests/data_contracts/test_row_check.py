@@ -211,12 +211,51 @@ def test_a_clock_may_be_ahead_by_the_tolerance_and_what_was_sent_stays(a_row, co
     assert (column, Rule.IN_FUTURE) in rules(beyond)
 
 
+# 14:30 and a bit in the afternoon of a day.
+AFTERNOON = EPOCH_DAY_MS * 20_000 + 52_200_100
+
+
+@pytest.mark.parametrize("contract", ["invoice_pauses", "credit_accounts"])
+@pytest.mark.parametrize("hours", [0, -2, 1])
+def test_a_thing_may_end_by_a_date_without_a_time_on_the_day_on_which_it_began(a_row, contract, hours):
+    begin, end = ("started_at", "ended_at") if contract == "invoice_pauses" else ("opened_at", "closed_at")
+    day = AFTERNOON // EPOCH_DAY_MS * EPOCH_DAY_MS + hours * 3_600_000
+    ended = a_row(contract, recorded_at=AFTERNOON + EPOCH_DAY_MS)
+    ended |= {begin: AFTERNOON, end: day, "occurred_at": day}
+    assert rules(check_ledger_row(CONTRACTS[contract], ended)) == set()
+    for name in (end, "occurred_at"):
+        with_time = check_ledger_row(CONTRACTS[contract], {**ended, name: day + 1})
+        assert rules(with_time) == {(name, Rule.NOT_BEFORE)}
+        days_early = check_ledger_row(CONTRACTS[contract], {**ended, name: day - 2 * EPOCH_DAY_MS})
+        assert rules(days_early) == {(name, Rule.NOT_BEFORE)}
+        other_clock = check_ledger_row(CONTRACTS[contract], {**ended, name: AFTERNOON - 300_000})
+        assert rules(other_clock) == set()
+
+
+@pytest.mark.parametrize(("ahead_hours", "expected"), [(1.5, set()), (14, set()), (14.5, {Rule.IN_FUTURE})])
+def test_a_date_without_a_time_has_passed_once_it_has_begun_somewhere(a_row, ahead_hours, expected):
+    # Half an hour after midnight in Berlin it is 22:30 in UTC, and the date of the payment lies ahead.
+    midnight = EPOCH_DAY_MS * 20_001
+    payment = a_row("invoice_payments", occurred_at=midnight)
+    payment["recorded_at"] = midnight - round(ahead_hours * 3_600_000)
+    found = rules(check_ledger_row(CONTRACTS["invoice_payments"], payment))
+    assert found == {("occurred_at", rule) for rule in expected}
+    no_date = check_ledger_row(CONTRACTS["invoice_payments"], {**payment, "occurred_at": midnight + 1_000})
+    assert rules(no_date) == {("occurred_at", Rule.IN_FUTURE)}
+
+
 def test_who_was_born_today_somewhere_on_earth_may_be_recorded_and_nobody_from_tomorrow(a_row):
     at_noon = EPOCH_DAY_MS * 20_000 + EPOCH_DAY_MS // 2
     for date, expected in (("2024-10-05", set()), ("2024-10-06", {("birth_date", Rule.IN_FUTURE)})):
         row = a_row("customers", birth_date=date, recorded_at=at_noon)
         past = {name: at_noon for name in row if CONTRACTS["customers"].column(name).past}
         assert rules(check_ledger_row(CUSTOMERS, {**row, **past})) == expected
+
+
+def test_a_finding_is_withdrawn_by_name_or_not_at_all(a_row):
+    outcomes, withdrawn = CONTRACTS["order_outcomes"], a_row("order_outcomes", kind="finding_withdrawn")
+    assert rules(check_ledger_row(outcomes, withdrawn)) == {("corrects", Rule.REQUIRED_WHEN)}
+    assert rules(check_ledger_row(outcomes, {**withdrawn, "corrects": "found"})) == set()
 
 
 def test_a_row_rule_does_not_look_at_a_value_that_is_wrong_itself(a_row):

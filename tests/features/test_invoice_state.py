@@ -204,6 +204,35 @@ def test_a_debit_that_the_bank_took_back_makes_the_invoice_unpaid_again() -> Non
     assert state_of(rows, LATE + 1).is_overdue(LATE + 1)
 
 
+@pytest.mark.parametrize("note_at", [None, DUE - HOUR, DUE + HOUR])
+@pytest.mark.parametrize("back_cents", [4_000, 10_000])
+def test_a_debit_that_was_returned_after_a_refund_is_owed_in_full(
+    back_cents: int, note_at: int | None
+) -> None:
+    adjustments = [
+        an_adjustment(at=DUE, kind="refund", amount_cents=back_cents),
+        an_adjustment(at=DUE + DAY, kind="refund", reason="returned_debit", event_id="returned"),
+    ]
+    if note_at is not None:
+        adjustments.append(an_adjustment(at=note_at, amount_cents=back_cents, event_id="note"))
+    rows = paid(a_payment(at=DUE - DAY), invoice_adjustments=adjustments)
+    state = state_of(rows, LATE + 1)
+    assert (state.outstanding_cents, state.net_amount_cents) == (10_000, 10_000 - back_cents)
+    assert state.is_overdue(LATE + 1)
+    # Paid anew it is as it was before the debit came back, also on the day of it.
+    for again in (DUE + DAY, DUE + 2 * DAY):
+        anew = paid(a_payment(at=DUE - DAY), a_payment(at=again), invoice_adjustments=adjustments)
+        state = state_of(anew, LATE + 1)
+        assert (state.outstanding_cents, state.received_cents) == (0, 10_000 - back_cents)
+
+
+def test_a_dispute_that_began_before_the_invoice_pauses_it_from_its_issue() -> None:
+    pause = a_pause(started_at=ISSUED - 2 * DAY, ended_at=ISSUED + 5 * DAY)
+    assert state_of(paid(invoice_pauses=[pause]), DUE).due_at == DUE + 5 * DAY
+    over = a_pause(started_at=ISSUED - 2 * DAY, ended_at=ISSUED - DAY)
+    assert state_of(paid(invoice_pauses=[over]), DUE).due_at == DUE
+
+
 def test_an_overpaid_and_refunded_invoice_is_settled() -> None:
     back = an_adjustment(at=DUE, kind="refund", reason="overpayment", amount_cents=2_000)
     rows = paid(a_payment(at=DUE - DAY, amount_cents=12_000), invoice_adjustments=[back])

@@ -383,6 +383,21 @@ def test_a_new_place_counts_whatever_kind_of_event_tells_it(kind: str) -> None:
     assert orders_to_the_place(world) == (2, 1)
 
 
+def test_a_finding_counts_at_a_place_from_when_it_was_first_known_there_not_first_named() -> None:
+    world = an_order_that_moves()
+    # An event about the first place happened before the order, and is known only days later.
+    early = {**an_event("event-0", START - HALF_HOUR, 0), "recorded_at": START + 9 * DAY}
+    world["order_events"] = [early]
+    of_order = {"order_id": "o1", "customer_id": "c1", "kind": "fraud_chargeback"}
+    world["order_outcomes"].append(a_row("order_outcomes", "found", START + DAY, None, **of_order))
+    world["orders"].append(an_order("o2", "c2", at=START, **at_place(0, "delivery")))
+    as_of = START + 2 * DAY
+    features = online(world, "o2", as_of)
+    assert features is not None
+    assert features["address_fraud_finding_count_365d"] == 1
+    assert offline(world, [("o2", as_of)])[0].tobytes() == np.array(list(features.values())).tobytes()
+
+
 def test_a_change_is_decided_on_when_it_is_known_though_the_order_is_replaced_later(tmp_path: Path) -> None:
     world = an_order_that_moves()
     first = world["orders"][0]

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data_contracts.contract import Contract
+from data_contracts.contract import MAXIMUM_CLOCK_TOLERANCE_MS, Contract
 from data_contracts.customers import CUSTOMERS
 from data_contracts.invoice_pauses import INVOICE_PAUSES
 from data_contracts.order_outcomes import ORDER_OUTCOMES
@@ -20,6 +20,7 @@ from tests.proof_size import examples
 
 pytestmark = pytest.mark.long_proof
 OCTOBER = ms("2026-10-01")
+STEP = MAXIMUM_CLOCK_TOLERANCE_MS // 3
 
 
 def standing(contract: Contract, rows: list[Row], as_of: int) -> list[str]:
@@ -55,6 +56,23 @@ def test_a_pause_whose_begin_arrives_after_its_end_has_ended() -> None:
     assert state.is_overdue(as_of)
 
 
+@pytest.mark.parametrize("arrival", [("begin", "end"), ("end", "begin")])
+def test_a_pause_that_ended_by_the_date_of_the_day_on_which_it_began_has_ended(
+    arrival: tuple[str, str],
+) -> None:
+    begins = OCTOBER + DAY + 52_200_100
+    states = {
+        "begin": a_pause(started_at=begins),
+        "end": a_pause(started_at=begins, ended_at=OCTOBER + DAY),
+    }
+    recorded = OCTOBER + 2 * DAY
+    pauses = [{**states[name], "recorded_at": recorded + place} for place, name in enumerate(arrival)]
+    assert standing(INVOICE_PAUSES, pauses, OCTOBER + 9 * DAY) == ["pause-i1-end"]
+    assert [entry[0] for entry in intervals(INVOICE_PAUSES, pauses) if entry[2] == NEVER] == ["pause-i1-end"]
+    (row,) = visible_rows(INVOICE_PAUSES, {INVOICE_PAUSES.name: pauses}, OCTOBER + 9 * DAY)
+    assert row["ended_at"] == begins
+
+
 def test_of_two_states_of_one_instant_the_one_that_arrived_last_stands_whatever_their_ids() -> None:
     for names in (("a", "b"), ("b", "a")):
         rows = [a_state(names[0], 1, 2), a_state(names[1], 1, 3)]
@@ -77,10 +95,39 @@ def test_a_state_stands_again_when_the_one_that_replaced_it_is_corrected_to_an_e
 
 def test_a_state_from_a_clock_that_ran_ahead_counts_from_its_record() -> None:
     ahead = a_customer(event_id="ahead", at=OCTOBER + 60_000, recorded_at=OCTOBER)
-    after_it = a_customer(event_id="after", at=OCTOBER + 30_000, recorded_at=OCTOBER + 31_000)
-    assert standing(CUSTOMERS, [ahead, after_it], OCTOBER + DAY) == ["after"]
     (row,) = visible_rows(CUSTOMERS, {CUSTOMERS.name: [ahead]}, OCTOBER + 1)
     assert row["occurred_at"] == row["registered_at"] == OCTOBER
+
+
+@pytest.mark.parametrize("arrival", [("earlier", "later"), ("later", "earlier")])
+def test_of_two_states_of_a_clock_that_runs_ahead_the_later_stands_whichever_arrives_first(
+    arrival: tuple[str, str],
+) -> None:
+    sent = {"earlier": OCTOBER + 60_000, "later": OCTOBER + 61_000}
+    rows = [
+        a_customer(event_id=name, at=sent[name], recorded_at=OCTOBER + place)
+        for place, name in enumerate(arrival)
+    ]
+    assert standing(CUSTOMERS, rows, OCTOBER + DAY) == ["later"]
+    assert [entry[0] for entry in intervals(CUSTOMERS, rows) if entry[2] == NEVER] == ["later"]
+
+
+def test_a_state_of_a_clock_that_runs_ahead_outranks_what_happened_later_by_less_than_its_lead() -> None:
+    ahead = a_customer(event_id="ahead", at=OCTOBER + 60_000, recorded_at=OCTOBER)
+    within, beyond = (
+        a_customer(event_id=name, at=OCTOBER + after, recorded_at=OCTOBER + after)
+        for name, after in (("within", 59_999), ("beyond", 60_000))
+    )
+    assert standing(CUSTOMERS, [ahead, within], OCTOBER + DAY) == ["ahead"]
+    assert standing(CUSTOMERS, [ahead, within, beyond], OCTOBER + DAY) == ["beyond"]
+
+
+def test_no_clock_is_ahead_by_hours_and_such_a_state_ranks_by_its_record() -> None:
+    ahead = a_customer(event_id="ahead", at=OCTOBER + MAXIMUM_CLOCK_TOLERANCE_MS + 1, recorded_at=OCTOBER)
+    after = a_customer(event_id="after", at=OCTOBER, recorded_at=OCTOBER + 1)
+    for rows in ([ahead, after], [after, ahead]):
+        assert standing(CUSTOMERS, rows, OCTOBER + DAY) == ["after"]
+        assert [entry[0] for entry in intervals(CUSTOMERS, rows) if entry[2] == NEVER] == ["after"]
 
 
 def a_finding(event_id: str, kind: str, day: int, arrives: int, **more: Any) -> Row:
@@ -107,14 +154,17 @@ def test_of_two_answers_to_one_question_the_one_that_was_given_last_stands() -> 
 
 @st.composite
 def states_of_two_things(draw: st.DrawFn) -> list[Row]:
-    """States and corrections of two customers, no two of which arrive at one instant; occurrences collide."""
+    """States and corrections of two customers, no two of which arrive at one instant; occurrences collide.
+
+    Some come from a clock that is ahead, by less than the highest tolerance or by more.
+    """
     count = draw(st.integers(1, 9))
     arrivals = draw(st.permutations(range(count)))
     rows: list[Row] = []
     for number, arrives in enumerate(arrivals):
-        at = OCTOBER + draw(st.integers(-3, arrives + 1)) * DAY
+        at = OCTOBER + draw(st.integers(-3, arrives + 4)) * STEP
         customer = draw(st.sampled_from(["c1", "c2"]))
-        row = a_customer(customer, event_id=f"e{number}", at=at, recorded_at=OCTOBER + arrives * DAY)
+        row = a_customer(customer, event_id=f"e{number}", at=at, recorded_at=OCTOBER + arrives * STEP)
         rows.append(row)
     for row in rows:
         earlier = [
@@ -133,8 +183,8 @@ def states_of_two_things(draw: st.DrawFn) -> list[Row]:
 @given(states_of_two_things())
 def test_the_table_and_the_single_decision_see_what_the_rule_says_at_every_moment(rows: list[Row]) -> None:
     seen = intervals(CUSTOMERS, rows)
-    for day in range(len(rows) + 1):
-        for as_of in (OCTOBER + day * DAY, OCTOBER + day * DAY + 1):
+    for step in range(len(rows) + 1):
+        for as_of in (OCTOBER + step * STEP, OCTOBER + step * STEP + 1):
             expected = sorted(row["event_id"] for row in visible(rows, as_of, "customer_id"))
             assert standing(CUSTOMERS, rows, as_of) == expected
             assert sorted(name for name, start, end in seen if start < as_of <= end) == expected

@@ -38,6 +38,7 @@ ORDERED = ms("2026-05-01")
 ISSUED = ORDERED + DAY
 DUE = ISSUED + 14 * DAY
 NOW = ms("2026-08-01")
+AHEAD = NOW + 60_000
 HOUR = 3_600_000
 
 FACTS: tuple[tuple[str, Row], ...] = (
@@ -45,10 +46,25 @@ FACTS: tuple[tuple[str, Row], ...] = (
     ("customers", a_customer(event_id="z-first", at=ORDERED - 60 * DAY, identity_status="unverified")),
     ("customers", a_customer(event_id="m-second", at=ORDERED - 40 * DAY)),
     ("customers", a_customer(event_id="a-third", at=ORDERED - 20 * DAY, phone_confirmed_at=None)),
+    *(
+        (
+            "customers",
+            a_customer(
+                event_id=event_id,
+                at=AHEAD + later,
+                identity_status=identity,
+                **dict.fromkeys(("registered_at", "email_confirmed_at"), ORDERED - 60 * DAY),
+                **dict.fromkeys(("phone_confirmed_at", "personal_data_confirmed_at")),
+            ),
+        )
+        for event_id, later, identity in (("y-ahead", 0, "unverified"), ("b-ahead", 1_000, "verified"))
+    ),
     ("credit_accounts", an_account(opened_at=ORDERED - 400 * DAY)),
     ("credit_accounts", an_account(opened_at=ORDERED - 400 * DAY, closed_at=ORDERED + 9 * DAY)),
     ("account_balances", a_balance(at=ORDERED - 9 * DAY)),
     ("account_balances", a_balance(at=ORDERED - 5 * DAY, balance_cents=90_000)),
+    ("account_balances", a_balance(at=AHEAD, balance_cents=70_000)),
+    ("account_balances", a_balance(at=AHEAD + 1_000, balance_cents=80_000)),
     ("credit_inquiries", an_inquiry(at=ORDERED - 3 * DAY)),
     ("orders", an_order(at=ORDERED, amount_cents=10_000)),
     ("invoices", an_invoice("i1", at=ISSUED, amount_cents=10_000)),
@@ -56,6 +72,17 @@ FACTS: tuple[tuple[str, Row], ...] = (
     ("invoices", an_invoice("i2", at=ISSUED + 3 * DAY, due_at=DUE, amount_cents=9_000)),
     ("invoice_pauses", a_pause("i2", started_at=ISSUED + 4 * DAY)),
     ("invoice_pauses", a_pause("i2", started_at=ISSUED + 4 * DAY, ended_at=ISSUED + 8 * DAY)),
+    *(
+        (
+            "invoice_pauses",
+            {
+                **a_pause("i2", started_at=ISSUED + 4 * DAY, ended_at=ISSUED + days * DAY),
+                "event_id": f"ended-{days}-days-later",
+                "occurred_at": AHEAD + days,
+            },
+        )
+        for days in (9, 7)
+    ),
     ("invoice_payments", a_payment("i2", at=DUE + 9 * DAY, amount_cents=4_000)),
     ("invoice_payments", a_payment("i2", at=DUE + 20 * DAY, amount_cents=4_700)),
     (
@@ -80,7 +107,8 @@ FACTS: tuple[tuple[str, Row], ...] = (
         ),
     ),
 )
-"""One customer's life: no two states of one thing began at one instant, and every rule is kept."""
+"""One customer's life: no two states of one thing began at one instant, and every rule is kept. The states
+that began at AHEAD or later come from a clock that is ahead of the ledger's."""
 
 
 def opened(folder: Path, empty_sqlite: bytes) -> Iterator[Store]:

@@ -106,6 +106,20 @@ def figure(metrics: str, name: str) -> float:
     return next(float(line.split()[-1]) for line in metrics.splitlines() if line.startswith(name))
 
 
+def test_of_two_states_in_one_body_from_a_clock_ahead_the_later_stands_in_whatever_order(shop: Shop) -> None:
+    for name, arrival in (("in-step", (0, 1)), ("in-reverse", (1, 0))):
+        sender = Sender(shop, name)
+        ahead = now_ms() + 60_000
+        states = [
+            as_event("customers", a_customer(name, event_id=f"{name}-{status}", at=ahead + 1_000 * place,
+                                             identity_status=status))
+            for place, status in enumerate(("verified", "unverified"))
+        ]  # fmt: skip
+        assert sender.statuses(*(states[place] for place in arrival)) == ["accepted", "accepted"]
+        reasons = shop.score(f"o-{name}-2", name)["reasons"]
+        assert "identity_not_verified" in {reason["code"] for reason in reasons}
+
+
 def test_an_order_is_invoiced_anew_after_a_credit_note_whichever_comes_first(shop: Shop) -> None:
     sender = Sender(shop, "anew")
     second, first = sender.invoice(2, 8_990), sender.invoice(1, 8_990)
