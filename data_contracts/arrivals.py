@@ -7,7 +7,7 @@ folder: they differ in the `Book` alone.
 import enum
 import heapq
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -537,6 +537,11 @@ class Supposition:
         """The supposed row that corrects the row under an event_id."""
         return self._added.correction_of(event_id)
 
+    @property
+    def let_in(self) -> Mapping[str, Arrival]:
+        """The supposed rows that were let in, by event_id."""
+        return self._added.accepted
+
     def with_unique(self, contract: Contract, value: str) -> Sequence[LedgerRow]:
         """See KnownRows."""
         return [*self._book.with_unique(contract, value), *self._added.with_unique(contract, value)]
@@ -548,7 +553,8 @@ class Supposition:
 
     def content_under(self, event_id: str) -> object | None:
         """See Book."""
-        return self._added.content_under(event_id) or self._book.content_under(event_id)
+        own = self._added.content_under(event_id)
+        return own if own is not None or event_id in self._moved else self._book.content_under(event_id)
 
     def waiting_for(self, waits: Collection[Wait]) -> Sequence[Held]:
         """See Book; without the rows that lack what others may bring already: none makes a row fit."""

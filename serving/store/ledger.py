@@ -3,7 +3,8 @@
 import hashlib
 import logging
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -13,6 +14,7 @@ from data_contracts.arrivals import (
     AppendStatus,
     Arrival,
     Held,
+    Supposition,
     let_in_after,
     take,
     take_again,
@@ -30,8 +32,6 @@ from data_contracts.rules_between_rows import (
     Wait,
     WaitKind,
     contradiction,
-    repeated_transfer,
-    unique_value_is_free,
 )
 from features.online import CREDIT_CONTRACTS
 from serving.store.follow_ups import follow_up
@@ -186,20 +186,38 @@ def _is_known(tx: Transaction, contract: Contract, subject_id: str) -> bool:
     )
 
 
-def sent_as_another(tx: Transaction, contract: Contract, row: Mapping[str, Any]) -> AppendResult | None:
-    """What a bank reference that the ledger holds makes of a row from history; None where the row is new."""
-    book = _SqlBook(tx, now_ms=0)
-    first = repeated_transfer(contract, row, book)
-    broken = unique_value_is_free(contract, row, book)
-    if first is None and broken is None:
-        return None
-    return AppendResult(
-        event_id=row["event_id"],
-        contract=contract.name,
-        status=AppendStatus.REPEATED if first is not None else AppendStatus.REFUSED,
-        rule=None if broken is None else broken.rule,
-        message=None if broken is None else broken.message,
-    )
+@dataclass(frozen=True, kw_only=True)
+class Supposed:
+    """What would become of rows from history if they arrived now.
+
+    results: the last word about each row, by event_id. let_in: the rows that would stand.
+    """
+
+    results: Mapping[str, AppendResult]
+    let_in: Mapping[str, Arrival]
+
+
+def suppose_arrivals(
+    tx: Transaction,
+    rows: Iterable[tuple[Contract, LedgerRow]],
+    *,
+    clock_tolerance_ms: int = DEFAULT_CLOCK_TOLERANCE_MS,
+) -> Supposed:
+    """Judge rows from history beside all that the ledger holds, one after the other; nothing is written.
+
+    rows: with the `recorded_at` that they carry. A row that waits in the ledger already is judged anew.
+    """
+    supposed = Supposition(_SqlBook(tx, now_ms=0))
+    results: dict[str, AppendResult] = {}
+    for contract, row in rows:
+        arrival = Arrival(contract=contract, row=row, content=content_sha256(contract, row))
+        held = supposed.waiting_under(arrival.event_id)
+        if held is not None and held.arrival.content == arrival.content and arrival.event_id not in results:
+            supposed.release(held)
+        result = take(supposed, arrival, clock_tolerance_ms)
+        for one in (result, *result.readmitted):
+            results[one.event_id] = one
+    return Supposed(results=results, let_in=supposed.let_in)
 
 
 def tell_of_invoice(contract: Contract, row: Mapping[str, Any], rule: Rule) -> None:

@@ -521,6 +521,78 @@ def test_a_state_is_not_loaded_beside_one_of_the_same_two_instants_that_says_oth
     assert {row["event_id"] for row in rows_of(store, "customers")} == {"customer-1", "same", "later"}
 
 
+CORRECTED = {**an_invoice(at=T0 + DAY, amount_cents=9_000, event_id="first"), "corrects": "invoice-i1"}
+BESIDE_THE_LEDGER: dict[str, tuple[Row, Row, Rule]] = {
+    "a second invoice over the whole order": (
+        an_invoice(at=T0 + DAY),
+        an_invoice("i2", at=T0 + DAY),
+        Rule.SUM_ABOVE_ORDER,
+    ),
+    "an invoice again under another event_id": (
+        an_invoice(at=T0 + DAY),
+        an_invoice(at=T0 + DAY, event_id="other", amount_cents=5_000),
+        Rule.KEY_REUSED,
+    ),
+    "a second correction of one row": (
+        CORRECTED,
+        {**CORRECTED, "event_id": "second", "amount_cents": 100},
+        Rule.CORRECTED_TWICE,
+    ),
+}
+
+
+@pytest.mark.parametrize(("stands", "comes", "rule"), BESIDE_THE_LEDGER.values(), ids=list(BESIDE_THE_LEDGER))
+def test_a_row_that_contradicts_the_ledger_is_not_loaded_nor_what_rests_on_it(
+    store: Store, tmp_path: Path, stands: Row, comes: Row, rule: Rule
+) -> None:
+    invoices = [an_invoice(at=T0 + DAY)] if rule is Rule.CORRECTED_TWICE else []
+    before = a_book(invoices=[*invoices])
+    load_folder(store, write_ledger(tmp_path / "a", before), now_ms=NOW)
+    assert append_row(store, "invoices", stands).status is AppendStatus.ACCEPTED
+    pays = a_payment(comes["invoice_id"], at=T0 + 5 * DAY, event_id="pays")
+    corrected = {**a_payment(comes["invoice_id"], at=T0 + 5 * DAY, event_id="less"), "corrects": "pays"}
+    after = {**before, "invoices": [*invoices, comes], "invoice_payments": [pays, corrected]}
+    result = load_folder(store, write_ledger(tmp_path / "b", after), now_ms=NOW + 1)
+    refused = {refusal["event_id"]: refusal["reason"] for refusal in result.refused}
+    assert rule.value in refused[comes["event_id"]]
+    assert "load again" in refused[comes["event_id"]]
+    is_known = comes["invoice_id"] == "i1"
+    assert (len(rows_of(store, "invoice_payments")), "pays" in refused) == (2 * is_known, not is_known)
+
+
+def test_a_folder_that_was_never_validated_is_judged_by_the_rules_between_rows(
+    store: Store, tmp_path: Path
+) -> None:
+    paid = [a_payment(at=T0 + DAY, event_id=name, bank_reference="R1", amount_cents=cents) for name, cents in
+            (("p1", 100), ("p2", 200))]  # fmt: skip
+    fine = an_invoice("i2", at=T0 + DAY, order_id="o2")
+    rows = a_book(
+        orders=[an_order(at=T0), an_order("o2", at=T0)],
+        invoices=[an_invoice(at=T0 + DAY, amount_cents=899_000), fine],
+        invoice_payments=[{**row, "invoice_id": "i2"} for row in paid],
+    )
+    result = load_folder(store, write_ledger(tmp_path / "book", rows), now_ms=NOW)
+    refused = {refusal["event_id"]: refusal["reason"].split(":")[0] for refusal in result.refused}
+    assert refused == {"invoice-i1": "above_order", "p2": "bank_reference_reused"}
+    assert [row["invoice_id"] for row in rows_of(store, "invoices")] == ["i2"]
+
+
+def test_what_arrives_between_two_blocks_of_a_load_is_not_contradicted(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loading, "LONG_TRANSACTION_S", 0.0)
+    news = iter(["merchants", "customers", "orders"])
+
+    def meanwhile(_seconds: float) -> None:
+        if next(news, None) == "orders":
+            append_row(store, "invoices", an_invoice("news", at=T0 + DAY), NOW + 1)
+
+    monkeypatch.setattr(loading.time, "sleep", meanwhile)
+    result = load_folder(store, write_ledger(tmp_path / "book", a_book()), now_ms=NOW)
+    assert [refusal["event_id"] for refusal in result.refused] == ["invoice-i1"]
+    assert [row["invoice_id"] for row in rows_of(store, "invoices")] == ["news"]
+
+
 def append_a_transfer(url: str, event_id: str, invoice_id: str) -> str:
     own = open_store(url)
     payment = a_payment(invoice_id, "c" + invoice_id[1:], at=T0 + DAY, event_id=event_id, bank_reference="R1")
