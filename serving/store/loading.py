@@ -32,8 +32,10 @@ from serving.store.ledger import (
     LedgerRow,
     content_sha256,
     event_parameters,
+    keep_repeated,
     readmit_what_is_known,
     suppose_arrivals,
+    take_refusals_back,
     tell_of_invoice,
 )
 from serving.store.store import Store, Transaction
@@ -127,6 +129,7 @@ class _Load:
         self._judged_at: dict[str, int] = {}
         self._results: dict[str, AppendResult] = {}
         self._let_in: dict[str, Arrival] = {}
+        self._repeated: dict[str, tuple[str, Arrival]] = {}
 
     # Who is judged one by one
 
@@ -192,23 +195,32 @@ class _Load:
         """Write those of some rows that are new and fit; for the others say why they do not enter."""
         ids = [row["event_id"] for row in rows]
         held = _contents(tx, "held_events", ids)
-        fresh = self._new_among(contract, rows, _contents(tx, "ledger_events", ids), held)
+        known = _contents(tx, "ledger_events", ids) | _contents(tx, "repeated_events", ids)
+        fresh = self._new_among(contract, _naming_what_stands(tx, contract, rows), known, held)
         repeated = 0
         self._doubt_beside(tx, contract, [row for row, _ in fresh])
         loaded: dict[str, tuple[LedgerRow, str]] = {}
+        sent: dict[str, str] = {}
         for row, fingerprint in fresh:
             event_id = row["event_id"]
             result = self._results.get(event_id) if row[contract.entity] in self._doubted else None
             let_in = self._let_in.get(event_id)
-            if event_id in loaded and loaded[event_id][1] == fingerprint:
+            if event_id in loaded and sent[event_id] == fingerprint:
                 repeated += 1
-            elif event_id in loaded or (let_in is not None and let_in.content != fingerprint):
+            elif event_id in loaded or (let_in is not None and not _says_same(let_in, row, fingerprint)):
                 message = "the folder holds other content under this event_id"
                 self._refuse(contract, row, Rule.EVENT_ID_REUSED, message)
-            elif result is None or let_in is not None:
+            elif let_in is not None:
+                loaded[event_id] = dict(let_in.row), str(let_in.content)
+                sent[event_id] = fingerprint
+            elif result is None:
                 loaded[event_id] = row, fingerprint
+                sent[event_id] = fingerprint
             elif result.status is AppendStatus.REPEATED or event_id in held:
                 repeated += 1
+                if event_id in self._repeated:
+                    first_event_id, arrival = self._repeated[event_id]
+                    keep_repeated(tx, arrival, first_event_id, self._now_ms)
             else:
                 self._refuse(contract, row, result.rule, result.message or "")
         undecidable = _undecidable(tx, contract, [row for row, _ in loaded.values()])
@@ -270,6 +282,7 @@ class _Load:
             supposed = suppose_arrivals(tx, self._rows_of(stale))
             self._results.update(supposed.results)
             self._let_in.update(supposed.let_in)
+            self._repeated.update(supposed.repeated)
             self._judged_at.update({entity: clocks.get(entity, 0) for entity in stale})
 
     def _doubt_known_values(
@@ -316,6 +329,11 @@ class _Load:
             latest[entity_id] = max(latest.get(entity_id, 0), row["recorded_at"])
         entered = [(row["event_id"],) for row, _ in loaded if row["event_id"] in held]
         tx.execute_many("DELETE FROM held_events WHERE event_id = ?", entered)
+        ids = [row["event_id"] for row, _ in loaded]
+        refused_before = _among(tx, "SELECT event_id FROM refused_events WHERE event_id", ids)
+        judged_again = [str(event_id) for (event_id,) in refused_before]
+        tx.execute_many("DELETE FROM refused_events WHERE event_id = ?", [(one,) for one in judged_again])
+        take_refusals_back(tx, judged_again, self._now_ms)
         tx.execute_many(
             INSERT_EVENT, [event_parameters(contract, row, fingerprint) for row, fingerprint in loaded]
         )
@@ -330,6 +348,27 @@ class _Load:
                 self._judged_at[entity_id] = max(self._judged_at[entity_id], last_ms)
         for row, _ in loaded:
             keep_in_step(tx, contract, row, self._now_ms)
+
+
+def _naming_what_stands(tx: Transaction, contract: Contract, rows: list[LedgerRow]) -> list[LedgerRow]:
+    """The rows; those that correct a transfer which only repeated another correct that one."""
+    if contract.unique is None:
+        return rows
+    corrected = {row["corrects"] for row in rows if "corrects" in row}
+    first: dict[str, str] = dict(
+        _among(tx, "SELECT event_id, first_event_id FROM repeated_events WHERE event_id", corrected)
+    )
+    return [
+        {**row, "corrects": first[row["corrects"]]} if row.get("corrects") in first else row for row in rows
+    ]
+
+
+def _says_same(let_in: Arrival, row: LedgerRow, fingerprint: str) -> bool:
+    """Whether a row that was let in is this one, whatever row it was found to correct."""
+    corrects = let_in.row.get("corrects")
+    if let_in.content == fingerprint or corrects is None:
+        return let_in.content == fingerprint
+    return content_sha256(let_in.contract, {**row, "corrects": corrects}) == let_in.content
 
 
 def _columns(contract: Contract, table: pa.Table) -> LedgerColumns:
