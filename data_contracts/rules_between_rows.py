@@ -476,7 +476,8 @@ def _unique_value_is_free(
             return Broken(
                 rule=Rule.BANK_REFERENCE_REUSED,
                 column=column,
-                message=f"event {other['event_id']} has this bank reference, with other content",
+                message=f"event {other['event_id']} has this bank reference, with other content; number the "
+                "parts of one transfer that pays several invoices: REF/1, REF/2",
                 mended_by=_free_value(contract, row[column]),
             )
     return None
@@ -732,10 +733,12 @@ RULES: tuple[RuleBetweenRows, ...] = (
     ),
     RuleBetweenRows(
         rule=Rule.BANK_REFERENCE_REUSED,
-        contracts=(INVOICE_PAYMENTS.name,),
+        contracts=(INVOICE_PAYMENTS.name, INVOICE_ADJUSTMENTS.name),
         says=(
-            "no two standing payments have one bank reference; the same transfer with the same content under "
-            "another event_id is `repeated` and counts once; a correction may carry the reference of its row"
+            "no two standing payments have one bank reference, nor two adjustments; the same transfer with "
+            "the same content under another event_id is `repeated` and counts once; a correction may carry "
+            "the reference of its row, and a returned debit that of its payment; the parts of one transfer "
+            "that pays several invoices are numbered: REF/1, REF/2"
         ),
         otherwise=_REFUSED_FOR_NOW,
         check=_unique_value_is_free,

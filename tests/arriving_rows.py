@@ -146,6 +146,8 @@ def contradicting_rows(draw: st.DrawFn) -> list[Sent]:
                     **of_invoice, **of("credit_note", "refund"), at=at, amount_cents=draw(amounts),
                     event_id=event_id,
                 )  # fmt: skip
+                reference = draw(references)
+                row |= {"bank_reference": reference} if reference else {}
             case "invoice_pauses":
                 row = a_pause(
                     **of_invoice,

@@ -16,7 +16,7 @@ ledger_events = Table(
     Column(
         "subject_id",
         Text,
-        comment="first key column: what the row is about; of a payment the bank's reference; null for others",
+        comment="first key column: what the row is about; of a payment or adjustment the bank's reference",
     ),
     Column("occurred_at_ms", BigInteger, nullable=False, comment="when it happened"),
     Column("recorded_at_ms", BigInteger, nullable=False, comment="when we knew"),

@@ -238,6 +238,23 @@ def test_a_hundred_refused_rows_are_judged_again_for_one_thing_and_no_more():
     assert event_ids(accepted_by_batch(sent)) == set(book.accepted)
 
 
+def test_a_returned_debit_counts_once_however_often_its_bank_reports_it():
+    paid = {**TRANSFER, "amount_cents": 60}
+    returned = {**REFUND, "reason": "returned_debit", "bank_reference": "R1"}
+    paid_again = {**paid, "event_id": "paid-again", "bank_reference": "R2"}
+    reported_again = {**returned, "event_id": "again"}
+    sent = in_order_of_arrival(
+        [*BOOK, ("invoice_payments", paid), ("invoice_adjustments", returned),
+         ("invoice_payments", paid_again), ("invoice_adjustments", reported_again),
+         ("invoice_adjustments", {**returned, "event_id": "other", "amount_cents": 1})]
+    )  # fmt: skip
+    fits = event_ids(sent) - {"again", "other"}
+    book = BookInMemory()
+    statuses = [arrive(book, *one).status for one in sent]
+    assert statuses[-2:] == [AppendStatus.REPEATED, AppendStatus.REFUSED]
+    assert set(book.accepted) == event_ids(accepted_by_batch(sent)) == fits
+
+
 def test_a_correction_of_a_repeated_transfer_names_what_stands():
     again = {**TRANSFER, "event_id": "again"}
     none = corrected(again, "none", amount_cents=0)

@@ -14,6 +14,9 @@ down_revision = "0004"
 branch_labels = None
 depends_on = None
 
+SUBJECT_BEFORE = "first key column: what the row is about; of a payment the bank's reference; null for others"
+SUBJECT = "first key column: what the row is about; of a payment or adjustment the bank's reference"
+
 
 def upgrade() -> None:
     """Create the two tables, and let a refusal be taken back."""
@@ -55,10 +58,18 @@ def upgrade() -> None:
             "refused",
         ),
     )
+    _describe_subject(SUBJECT, SUBJECT_BEFORE)
+
+
+def _describe_subject(comment: str, existing: str) -> None:
+    # SQLite keeps no comments.
+    if op.get_bind().dialect.name == "postgresql":
+        op.alter_column("ledger_events", "subject_id", comment=comment, existing_comment=existing)
 
 
 def downgrade() -> None:
     """Leave out what was added."""
+    _describe_subject(SUBJECT_BEFORE, SUBJECT)
     op.drop_column("quarantined_events", "taken_back_at_ms")
     op.drop_table("repeated_events")
     op.drop_table("refused_events")
