@@ -124,9 +124,11 @@ def validate(
 @ledger_folder
 @json_option
 def load(directory: Path, as_json: bool) -> None:
-    """Load a validated ledger folder, recorded_at included, into the store that the service uses.
+    """Load a ledger folder, recorded_at included, into the store that the service uses.
 
-    Loading again changes nothing. Exit status 1 when a row was refused.
+    Rows that contradict each other, or what the store holds, are refused by name with the rule, and so is
+    what rests on them; that each row keeps its contract is for `bonitas data validate`, before. Loading again
+    changes nothing. Exit status 1 when a row was refused.
     """
     from serving.store.loading import load_folder
 

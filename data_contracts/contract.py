@@ -187,6 +187,19 @@ def currency() -> Column:
     )
 
 
+def bank_reference(description: str, *, missing_means: str) -> Column:
+    """The reference that a bank gave a movement of money, as it stands on the statement."""
+    return Column(
+        name="bank_reference",
+        type=ColumnType.STRING,
+        description=description,
+        nullable=True,
+        missing_means=missing_means,
+        pattern=r"[!-~]+( [!-~]+)*",
+        max_length=140,
+    )
+
+
 def country(name: str, description: str) -> Column:
     """A required ISO 3166-1 alpha-2 country code."""
     return Column(

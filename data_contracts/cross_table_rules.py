@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from data_contracts.arrivals import AppendStatus, Arrival, BookInMemory, take
+from data_contracts.arrivals import AppendResult, AppendStatus, Arrival, BookInMemory, take
 from data_contracts.contract import DEFAULT_CLOCK_TOLERANCE_MS, Column, ColumnType, Contract, Reference
 from data_contracts.ledger_contracts import ALL_CONTRACTS, CONTRACTS
 from data_contracts.row_check import Rule
@@ -64,11 +64,13 @@ class CrossTableVerdict:
     repeated: shape (n_rows,), rows that say again, under the same event_id or bank reference, what a row
         before them says.
     broken: for every refused row that passed its own rules, position -> (column, rule).
+    corrects: for every accepted row that corrects a repeated one, position -> event_id of what stands.
     """
 
     accepted: Mask
     repeated: Mask
     broken: Mapping[int, tuple[tuple[str, Rule], ...]]
+    corrects: Mapping[int, str]
 
 
 FullRows = Callable[[Contract, Sequence[int]], Sequence[Mapping[str, Any]]]
@@ -134,6 +136,7 @@ class _Table:
         self.copies: Mask = np.zeros(len(rows.passed), dtype=np.bool_)
         self.doubtful: Mask = np.zeros(len(rows.passed), dtype=np.bool_)
         self.broken: dict[int, list[tuple[str, Rule]]] = {}
+        self.corrects: dict[int, str] = {}
         self.recorded_at = self.integers("recorded_at")
         self.occurred_at = self.integers("occurred_at")
 
@@ -265,6 +268,7 @@ class _Ledger:
                 accepted=table.accepted & ~table.repeated,
                 repeated=table.repeated,
                 broken={position: tuple(rules) for position, rules in table.broken.items()},
+                corrects=table.corrects,
             )
             for name, table in self.tables.items()
         }
@@ -557,31 +561,35 @@ class _Ledger:
         """Take the chosen rows one by one, as the ledger would have."""
         book = BookInMemory()
         arrivals = sorted(self._arrivals(chosen), key=lambda sent: sent.order)
-        waiting: dict[str, _Sent] = {}
+        on_their_way: dict[str, _Sent] = {}
         for sent in arrivals:
-            self.tables[sent.name].accepted[sent.position] = False
-            self.tables[sent.name].broken.pop(sent.position, None)
             result = take(book, sent.arrival, self._clock_tolerance_ms)
-            if result.status is AppendStatus.REFUSED and result.rule is not None:
-                self._note(sent, result.column or "", result.rule)
-            elif result.status is AppendStatus.REPEATED:
-                self.tables[sent.name].repeated[sent.position] = True
-            elif result.status is AppendStatus.HELD:
-                waiting[sent.arrival.event_id] = sent
-            else:
-                self.tables[sent.name].accepted[sent.position] = True
+            self._settle(sent, result, book)
+            # What is refused may be let in after all, but not what its event_id was refused to.
+            if result.status in {AppendStatus.HELD, AppendStatus.REFUSED} and (
+                result.rule is not Rule.EVENT_ID_REUSED
+            ):
+                on_their_way[sent.arrival.event_id] = sent
             for other in result.readmitted:
-                let_in = waiting.pop(other.event_id)
-                if other.status is AppendStatus.ACCEPTED:
-                    self.tables[let_in.name].accepted[let_in.position] = True
-                elif other.status is AppendStatus.REPEATED:
-                    self.tables[let_in.name].repeated[let_in.position] = True
-                elif other.rule is not None:
-                    self._note(let_in, other.column or "", other.rule)
+                self._settle(on_their_way[other.event_id], other, book)
         for event_id, (held, broken) in book.held.items():
             is_refused = broken.rule is Rule.UNKNOWN_REFERENCE and self._is_among_the_rows(held.wait)
             rule = Rule.REFERENCE_QUARANTINED if is_refused else broken.rule
-            self._note(waiting[event_id], broken.column, rule)
+            self._note(on_their_way[event_id], broken.column, rule)
+
+    def _settle(self, sent: "_Sent", result: AppendResult, book: BookInMemory) -> None:
+        """Note what became of a row, in place of what became of it before."""
+        table, position = self.tables[sent.name], sent.position
+        table.broken.pop(position, None)
+        table.accepted[position] = result.status is AppendStatus.ACCEPTED
+        if result.status is AppendStatus.REPEATED:
+            table.repeated[position] = True
+        elif result.status is AppendStatus.REFUSED and result.rule is not None:
+            self._note(sent, result.column or "", result.rule)
+        elif result.status is AppendStatus.ACCEPTED:
+            corrects = book.accepted[sent.arrival.event_id].row.get("corrects")
+            if corrects != sent.arrival.row.get("corrects"):
+                table.corrects[position] = str(corrects)
 
     def _is_among_the_rows(self, wait: Wait) -> bool:
         sought = pa.scalar(wait.id, pa.string())

@@ -49,6 +49,18 @@ with its credit note). At most 100 rows wait for one credit note, payment, invoi
 further one is refused. What is still held when a folder ends is refused there. Of a thing's rows those stand
 that no other row corrects; a correction is judged with the row that it replaces left out.
 
+*Refused, until a correction makes it fit*: the row is refused and alarmed at once, since it may hide a
+mistake. But a correction of what it rests on (the order's amount, time or currency, the invoice, its
+credit notes, the payment that has its bank reference) may still be on its way. Once one is let in, such
+rows are judged again, at most 100 for one thing; one that fits by then enters, recorded at that moment,
+is named among `readmitted`, and counts as refused no more. A refused row and a correction that waits for
+it enter together where that makes both fit. Nothing is taken under a refused row's event_id: what was
+sent last under it is what counts, and whoever means the row no more sends the right one under the same
+event_id. Rows that fit only with more than two others at once may have to be sent again.
+
+A transfer that is `repeated` under a second event_id stands under the first: a correction that names the
+second corrects the row that stands (a folder is rewritten so), and the second event_id is taken.
+
 {rules_markdown()}
 """
 

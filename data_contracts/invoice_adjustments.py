@@ -1,6 +1,14 @@
 """Credit notes, which lower what is owed, and refunds, which pay money back."""
 
-from data_contracts.contract import Column, ColumnType, Contract, amount_cents, currency, customer_reference
+from data_contracts.contract import (
+    Column,
+    ColumnType,
+    Contract,
+    amount_cents,
+    bank_reference,
+    currency,
+    customer_reference,
+)
 from data_contracts.invoices import invoice_reference
 
 REASON_RETURNED_DEBIT = "returned_debit"
@@ -18,6 +26,7 @@ INVOICE_ADJUSTMENTS = Contract(
     ),
     occurred_at_description="when the credit note was issued or the money left",
     key=("event_id",),
+    unique="bank_reference",
     own_columns=(
         invoice_reference(),
         customer_reference(),
@@ -43,5 +52,11 @@ INVOICE_ADJUSTMENTS = Contract(
         ),
         amount_cents("amount_cents", "amount of the adjustment"),
         currency(),
+        bank_reference(
+            "the bank's reference of the returned debit or of the money sent back: one that comes again "
+            "under another event_id is `repeated` and counts once; a returned debit may have the reference "
+            "of its payment",
+            missing_means="the bank gave none, or no money moved: known by its event_id alone",
+        ),
     ),
 )

@@ -1,6 +1,14 @@
 """Payments of invoices, whole or in part."""
 
-from data_contracts.contract import Column, ColumnType, Contract, amount_cents, currency, customer_reference
+from data_contracts.contract import (
+    Column,
+    ColumnType,
+    Contract,
+    amount_cents,
+    bank_reference,
+    currency,
+    customer_reference,
+)
 from data_contracts.invoices import invoice_reference
 
 INVOICE_PAYMENTS = Contract(
@@ -22,17 +30,11 @@ INVOICE_PAYMENTS = Contract(
             description="how it was paid",
             allowed=("bank_transfer", "card", "cash", "collection_agency", "direct_debit", "wallet"),
         ),
-        Column(
-            name="bank_reference",
-            type=ColumnType.STRING,
-            description=(
-                "the bank's reference of the transfer: a transfer that comes again under another event_id is "
-                "`repeated` and counts once"
-            ),
-            nullable=True,
+        bank_reference(
+            "the bank's reference of the transfer: a transfer that comes again under another event_id is "
+            "`repeated` and counts once; the parts of one transfer that pays several invoices are numbered: "
+            "`REF/1`, `REF/2`",
             missing_means="the bank gave none, or it was no transfer: known by its event_id alone",
-            pattern=r"[!-~]+( [!-~]+)*",
-            max_length=140,
         ),
     ),
 )

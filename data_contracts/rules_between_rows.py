@@ -41,7 +41,10 @@ DISPUTE_DECISIONS = ("dispute_decided_for_customer", "dispute_decided_for_mercha
 
 
 class WaitKind(enum.Enum):
-    """What a held row waits for. The first five are the contracts of the row that it names."""
+    """What a held row waits for, or what may make a refused one fit.
+
+    The first five are the contracts of the row that it names.
+    """
 
     MERCHANT = "merchants"
     CUSTOMER = "customers"
@@ -58,6 +61,8 @@ class WaitKind(enum.Enum):
     """Any invoice of an order."""
     DISPUTE = "dispute"
     """A dispute about an invoice of an order."""
+    BANK_REFERENCE = "bank_reference"
+    """That no other row has a bank's reference any more."""
 
 
 WAITS_IN_WORDS: Mapping[WaitKind, str] = {
@@ -71,6 +76,7 @@ WAITS_IN_WORDS: Mapping[WaitKind, str] = {
     WaitKind.PAYMENT: "a payment of invoice {id}",
     WaitKind.INVOICE_OF_ORDER: "an invoice of order {id}",
     WaitKind.DISPUTE: "a dispute about an invoice of order {id} that began before its decision",
+    WaitKind.BANK_REFERENCE: "a correction that frees the bank reference {id}",
 }
 
 _NAMED_BY_REFERENCE = {kind.value: kind for kind in WaitKind if kind.value in CONTRACTS}
@@ -102,12 +108,15 @@ class Broken:
     """A rule that a row breaks.
 
     wait: what may still arrive and make the row fit; None where the row is refused.
+    mended_by: what a refused row rests on, a change of which may make it fit all the same; None where
+        nothing can.
     """
 
     rule: Rule
     column: str
     message: str
     wait: Wait | None = None
+    mended_by: Wait | None = None
 
 
 class KnownRows(Protocol):
@@ -178,6 +187,17 @@ def contradiction(
     return None
 
 
+def breaks_for_good(
+    contract: Contract, row: LedgerRow, known: KnownRows, clock_tolerance_ms: int
+) -> Broken | None:
+    """The first rule that a row which arrives now breaks, of those that no other row can mend."""
+    for check in _CHECKS_ON_ITSELF[contract.name]:
+        broken = check(contract, row, known, clock_tolerance_ms)
+        if broken is not None:
+            return broken
+    return None
+
+
 def still_unfit(
     contract: Contract, row: LedgerRow, known: KnownRows, clock_tolerance_ms: int
 ) -> Broken | None:
@@ -205,12 +225,12 @@ def _content(row: LedgerRow) -> dict[str, Any]:
 
 
 def brings(contract: Contract, row: LedgerRow, known: KnownRows) -> list[Wait]:
-    """What rows may have waited for that is there once this row is."""
+    """What rows may have waited for, or been refused without, that is there once this row is."""
     waits = [Wait(kind=WaitKind.EVENT, id=row["event_id"])]
     named = _NAMED_BY_REFERENCE.get(contract.name)
     if named is not None:
         waits.append(Wait(kind=named, id=row[contract.key[0]]))
-    if contract is INVOICE_ADJUSTMENTS or contract is INVOICE_PAYMENTS or contract is INVOICE_PAUSES:
+    if contract in _NAMING_INVOICES:
         waits += _brought_to_invoice(contract, row, known)
     elif contract is ORDERS and row.get("corrects") is not None:
         waits.append(Wait(kind=WaitKind.CREDIT_NOTE, id=row["order_id"]))
@@ -220,21 +240,33 @@ def brings(contract: Contract, row: LedgerRow, known: KnownRows) -> list[Wait]:
         ]
         # A lower amount makes room, and so does an invoice that turns out to be another order's.
         waits += [Wait(kind=WaitKind.CREDIT_NOTE, id=one["order_id"]) for one in _versions(row, known)]
+    if contract.unique is not None:
+        freed = [one[contract.unique] for one in _versions(row, known) if one.get(contract.unique)]
+        waits += [_free_value(contract, value) for value in freed]
     return list(dict.fromkeys(waits))
 
 
+def _free_value(contract: Contract, value: str) -> Wait:
+    return Wait(kind=WaitKind.BANK_REFERENCE, id=f"{contract.name} {value}")
+
+
+_NAMING_INVOICES = (INVOICE_ADJUSTMENTS, INVOICE_CHARGES, INVOICE_PAUSES, INVOICE_PAYMENTS)
+
+
 def _brought_to_invoice(contract: Contract, row: LedgerRow, known: KnownRows) -> list[Wait]:
-    versions = [row, *_versions(row, known)]
+    corrections = _versions(row, known)
+    versions = [row, *corrections]
+    # What an invoice, or a credit note of it, was refused for may be changed by a correction.
+    waits = [Wait(kind=WaitKind.INVOICE, id=one["invoice_id"]) for one in corrections]
     if contract is INVOICE_PAYMENTS:
-        return [Wait(kind=WaitKind.PAYMENT, id=one["invoice_id"]) for one in versions]
-    waits = []
+        return waits + [Wait(kind=WaitKind.PAYMENT, id=one["invoice_id"]) for one in versions]
     for one in versions:
         if contract is INVOICE_ADJUSTMENTS and one["kind"] == "refund":
             # A refund by itself only takes; one that is corrected may leave something for another.
-            if len(versions) > 1:
+            if corrections:
                 waits.append(Wait(kind=WaitKind.PAYMENT, id=one["invoice_id"]))
             continue
-        if contract is INVOICE_PAUSES and one["reason"] != DISPUTE:
+        if contract is INVOICE_CHARGES or (contract is INVOICE_PAUSES and one["reason"] != DISPUTE):
             continue
         kind = WaitKind.DISPUTE if contract is INVOICE_PAUSES else WaitKind.CREDIT_NOTE
         waits += [
@@ -317,7 +349,8 @@ def _is_in_the_same_currency(
         referred = _standing_about(CONTRACTS[reference.contract], row[column.name], known)
         if all(other["currency"] != row["currency"] for other in referred):
             message = f"{reference.contract} {row[column.name]} is in {referred[0]['currency']}"
-            return Broken(rule=Rule.CURRENCY_DIFFERS, column="currency", message=message)
+            named = Wait(kind=WaitKind(reference.contract), id=row[column.name])
+            return Broken(rule=Rule.CURRENCY_DIFFERS, column="currency", message=message, mended_by=named)
     return None
 
 
@@ -335,7 +368,13 @@ def _keeps_the_currency_of_what_refers_to_it(
         for other in known.standing(other_contract, row["customer_id"], key, row[key]):
             if other["currency"] != row["currency"]:
                 message = f"{other_contract.name} {other['event_id']} of it is in {other['currency']}"
-                return Broken(rule=Rule.CURRENCY_DIFFERS, column="currency", message=message)
+                kind = WaitKind.CREDIT_NOTE if contract is ORDERS else WaitKind.INVOICE
+                return Broken(
+                    rule=Rule.CURRENCY_DIFFERS,
+                    column="currency",
+                    message=message,
+                    mended_by=Wait(kind=kind, id=row[key]),
+                )
     return None
 
 
@@ -360,7 +399,8 @@ def _happened_after_what_it_names(
                     continue
                 if written + may_stand_for_up_to_ms(written) + clock_tolerance_ms < earliest:
                     message = f"{name} lies before {what}"
-                    return Broken(rule=Rule.BEFORE_REFERENCE, column=name, message=message)
+                    named = Wait(kind=WaitKind(reference.contract), id=row[column.name])
+                    return Broken(rule=Rule.BEFORE_REFERENCE, column=name, message=message, mended_by=named)
     return None
 
 
@@ -422,17 +462,22 @@ def _correction_has_its_row(
     return None
 
 
-def unique_value_is_free(
-    contract: Contract, row: LedgerRow, known: KnownRows, _clock_tolerance_ms: int = 0
+def _unique_value_is_free(
+    contract: Contract, row: LedgerRow, known: KnownRows, _clock_tolerance_ms: int
 ) -> Broken | None:
-    """Whether no other standing row has a payment's bank reference; the rule that it breaks otherwise."""
-    reference = row.get("bank_reference")
-    if reference is None:
+    column = contract.unique
+    if column is None or row.get(column) is None:
         return None
-    for other in known.with_unique(contract, reference):
-        if other["event_id"] != row.get("corrects") and not known.is_corrected(other["event_id"]):
-            message = f"event {other['event_id']} has this bank reference, with other content"
-            return Broken(rule=Rule.BANK_REFERENCE_REUSED, column="bank_reference", message=message)
+    for other in known.with_unique(contract, row[column]):
+        own = other["event_id"] in {row["event_id"], row.get("corrects")}
+        if not own and not known.is_corrected(other["event_id"]):
+            return Broken(
+                rule=Rule.BANK_REFERENCE_REUSED,
+                column=column,
+                message=f"event {other['event_id']} has this bank reference, with other content; number the "
+                "parts of one transfer that pays several invoices: REF/1, REF/2",
+                mended_by=_free_value(contract, row[column]),
+            )
     return None
 
 
@@ -473,11 +518,17 @@ def _invoiced_cents(row: LedgerRow, order_id: str, known: KnownRows, *, more: Co
 def _is_within_the_order(
     _contract: Contract, row: LedgerRow, known: KnownRows, _clock_tolerance_ms: int
 ) -> Broken | None:
-    order_cents = max(_amounts_about(ORDERS, row["order_id"], known))
+    # An order that was corrected downwards may have been invoiced before: there a credit note belongs to it.
+    order_cents = max(order["amount_cents"] for order in known.about(ORDERS, row["order_id"]))
     if row["amount_cents"] <= order_cents:
         return None
     message = f"{row['amount_cents']} is above the {order_cents} of order {row['order_id']}"
-    return Broken(rule=Rule.ABOVE_ORDER, column="amount_cents", message=message)
+    return _refused(Rule.ABOVE_ORDER, message, WaitKind.CREDIT_NOTE, row["order_id"])
+
+
+def _refused(rule: Rule, message: str, kind: WaitKind, subject_id: str) -> Broken:
+    mended_by = Wait(kind=kind, id=subject_id)
+    return Broken(rule=rule, column="amount_cents", message=message, mended_by=mended_by)
 
 
 def _amounts_about(contract: Contract, subject_id: str, known: KnownRows) -> list[int]:
@@ -520,7 +571,7 @@ def _order_is_not_corrected_below_its_invoices(
     if invoiced_cents <= row["amount_cents"]:
         return None
     message = f"{invoiced_cents} are invoiced, credit notes taken off: more than {row['amount_cents']}"
-    return Broken(rule=Rule.ORDER_BELOW_INVOICED, column="amount_cents", message=message)
+    return _refused(Rule.ORDER_BELOW_INVOICED, message, WaitKind.CREDIT_NOTE, row["order_id"])
 
 
 def _credit_notes_are_within_the_invoice(
@@ -534,7 +585,7 @@ def _credit_notes_are_within_the_invoice(
     if credited_cents <= invoice_cents:
         return None
     message = f"the credit notes of invoice {invoice_id} would come to {credited_cents} of {invoice_cents}"
-    return Broken(rule=Rule.CREDITED_ABOVE_INVOICE, column="amount_cents", message=message)
+    return _refused(Rule.CREDITED_ABOVE_INVOICE, message, WaitKind.INVOICE, invoice_id)
 
 
 def _invoice_is_not_corrected_below_its_credit_notes(
@@ -546,7 +597,7 @@ def _invoice_is_not_corrected_below_its_credit_notes(
     if credited_cents <= row["amount_cents"]:
         return None
     message = f"credit notes over {credited_cents} stand on it: more than {row['amount_cents']}"
-    return Broken(rule=Rule.INVOICE_BELOW_CREDITED, column="amount_cents", message=message)
+    return _refused(Rule.INVOICE_BELOW_CREDITED, message, WaitKind.INVOICE, row["invoice_id"])
 
 
 def _refunds_are_within_the_payments(
@@ -604,6 +655,7 @@ def _order_is_disputed(
 
 
 _REFUSED = "refused"
+_REFUSED_FOR_NOW = "refused, until a correction makes it fit"
 
 RULES: tuple[RuleBetweenRows, ...] = (
     RuleBetweenRows(
@@ -647,7 +699,7 @@ RULES: tuple[RuleBetweenRows, ...] = (
     RuleBetweenRows(
         rule=Rule.CURRENCY_DIFFERS,
         says="a row has the currency of the order, invoice or account that it names, as that stands",
-        otherwise=_REFUSED,
+        otherwise=_REFUSED_FOR_NOW,
         check=_is_in_the_same_currency,
     ),
     RuleBetweenRows(
@@ -666,7 +718,7 @@ RULES: tuple[RuleBetweenRows, ...] = (
             "quarter of an hour may be the midnight of a date without a time, and lie 38 hours before; "
             "payments may come before their invoice by any time"
         ),
-        otherwise=_REFUSED,
+        otherwise=_REFUSED_FOR_NOW,
         check=_happened_after_what_it_names,
     ),
     RuleBetweenRows(
@@ -691,45 +743,47 @@ RULES: tuple[RuleBetweenRows, ...] = (
         rule=Rule.CURRENCY_DIFFERS,
         contracts=(ORDERS.name, INVOICES.name),
         says="a correction keeps the currency of the rows that name it",
-        otherwise=_REFUSED,
+        otherwise=_REFUSED_FOR_NOW,
         check=_keeps_the_currency_of_what_refers_to_it,
     ),
     RuleBetweenRows(
         rule=Rule.BANK_REFERENCE_REUSED,
-        contracts=(INVOICE_PAYMENTS.name,),
+        contracts=(INVOICE_PAYMENTS.name, INVOICE_ADJUSTMENTS.name),
         says=(
-            "no two standing payments have one bank reference; the same transfer with the same content under "
-            "another event_id is `repeated` and counts once; a correction may carry the reference of its row"
+            "no two standing payments have one bank reference, nor two adjustments; the same transfer with "
+            "the same content under another event_id is `repeated` and counts once; a correction may carry "
+            "the reference of its row, and a returned debit that of its payment; the parts of one transfer "
+            "that pays several invoices are numbered: REF/1, REF/2"
         ),
-        otherwise=_REFUSED,
-        check=unique_value_is_free,
+        otherwise=_REFUSED_FOR_NOW,
+        check=_unique_value_is_free,
     ),
     RuleBetweenRows(
         rule=Rule.ABOVE_ORDER,
         contracts=(INVOICES.name,),
-        says="an invoice alone does not come to more than its order",
-        otherwise=_REFUSED,
+        says="an invoice alone does not come to more than its order ever did",
+        otherwise=_REFUSED_FOR_NOW,
         check=_is_within_the_order,
     ),
     RuleBetweenRows(
         rule=Rule.ORDER_BELOW_INVOICED,
         contracts=(ORDERS.name,),
         says="an order is not corrected below what its invoices come to, credit notes taken off",
-        otherwise=_REFUSED,
+        otherwise=_REFUSED_FOR_NOW,
         check=_order_is_not_corrected_below_its_invoices,
     ),
     RuleBetweenRows(
         rule=Rule.CREDITED_ABOVE_INVOICE,
         contracts=(INVOICE_ADJUSTMENTS.name,),
         says="the credit notes of an invoice do not come to more than the invoice",
-        otherwise=_REFUSED,
+        otherwise=_REFUSED_FOR_NOW,
         check=_credit_notes_are_within_the_invoice,
     ),
     RuleBetweenRows(
         rule=Rule.INVOICE_BELOW_CREDITED,
         contracts=(INVOICES.name,),
         says="an invoice is not corrected below its credit notes",
-        otherwise=_REFUSED,
+        otherwise=_REFUSED_FOR_NOW,
         check=_invoice_is_not_corrected_below_its_credit_notes,
     ),
     RuleBetweenRows(
@@ -787,7 +841,22 @@ RULES: tuple[RuleBetweenRows, ...] = (
 )
 """The table of the rules between rows, in the order in which a row that arrives is judged by them."""
 
-_ON_OTHERS = frozenset({Rule.SUM_ABOVE_ORDER, Rule.REFUNDED_ABOVE_PAID, Rule.NOT_INVOICED, Rule.NOT_DISPUTED})
+_ON_OTHERS = frozenset(
+    {
+        Rule.CURRENCY_DIFFERS,
+        Rule.BEFORE_REFERENCE,
+        Rule.BANK_REFERENCE_REUSED,
+        Rule.ABOVE_ORDER,
+        Rule.ORDER_BELOW_INVOICED,
+        Rule.CREDITED_ABOVE_INVOICE,
+        Rule.INVOICE_BELOW_CREDITED,
+        Rule.SUM_ABOVE_ORDER,
+        Rule.REFUNDED_ABOVE_PAID,
+        Rule.NOT_INVOICED,
+        Rule.NOT_DISPUTED,
+    }
+)
+"""What a row breaks of these, rows that come after it can mend."""
 
 
 def _checks(contract: Contract, among: Collection[Rule]) -> tuple[_Check, ...]:
@@ -802,6 +871,9 @@ def _checks(contract: Contract, among: Collection[Rule]) -> tuple[_Check, ...]:
 
 _CHECKS = {contract.name: _checks(contract, frozenset(Rule)) for contract in CONTRACTS.values()}
 _CHECKS_ON_OTHERS = {contract.name: _checks(contract, _ON_OTHERS) for contract in CONTRACTS.values()}
+_CHECKS_ON_ITSELF = {
+    contract.name: _checks(contract, frozenset(Rule) - _ON_OTHERS) for contract in CONTRACTS.values()
+}
 
 
 def rules_markdown() -> str:

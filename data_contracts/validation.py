@@ -366,8 +366,14 @@ class _JudgedTable:
                 quarantine.append(directory, self.contract.name, rows, quarantined_at=quarantined_at)
                 sample.extend(rows[: SAMPLE_ROWS - len(sample)])
             keep = verdict.accepted[offset : offset + table.num_rows]
-            if not keep.all() or not _conforms(file, schema):
-                _replace(file, _normalised(self.contract, table).filter(pa.array(keep)))
+            corrects = {
+                position - offset: event_id
+                for position, event_id in verdict.corrects.items()
+                if offset <= position < offset + table.num_rows
+            }
+            if corrects or not keep.all() or not _conforms(file, schema):
+                settled = _correcting(_normalised(self.contract, table), corrects)
+                _replace(file, settled.filter(pa.array(keep)))
         return sample
 
     def _quarantined(self, row: dict[str, Any], broken: Sequence[tuple[str, Rule]]) -> QuarantinedRow:
@@ -444,6 +450,17 @@ def _normalised(contract: Contract, table: pa.Table) -> pa.Table:
     return pa.Table.from_arrays(
         [_conforming(column, table) for column in contract.columns], schema=arrow_schema(contract)
     )
+
+
+def _correcting(table: pa.Table, corrects: Mapping[int, str]) -> pa.Table:
+    """Let rows correct what stands; those whose transfer was sent twice named a row that is left out."""
+    if not corrects:
+        return table
+    values = table["corrects"].to_pylist()
+    for position, event_id in corrects.items():
+        values[position] = event_id
+    place = table.schema.get_field_index("corrects")
+    return table.set_column(place, table.schema.field(place), pa.array(values, pa.string()))
 
 
 class _ForeignValue:

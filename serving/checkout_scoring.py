@@ -181,6 +181,9 @@ def _decide_and_keep(
     )
     if decision_id is None:
         raise _NothingKept(answer)
+    if outcome is Outcome.APPROVED:
+        # Before the order lets in what waited for it: an invoice, or a cancellation, ends what it reserves.
+        _reserve(scope, tx, row, decision_id=decision_id, as_of_ms=as_of_ms)
     if inputs.applicant is not None:
         # An order of nobody whom the ledger knows stays out of it; the decision log has it whole.
         _append_order(tx, row, corrects, decision_id=decision_id, as_of_ms=as_of_ms)
@@ -207,8 +210,6 @@ def _decide_and_keep(
             },
         ),
     )
-    if outcome is Outcome.APPROVED:
-        _reserve(scope, tx, row, decision_id=decision_id, as_of_ms=as_of_ms)
     if inputs.applicant is not None:
         # What an order shares with others counts there, also where it was refused.
         append_message(

@@ -82,7 +82,9 @@ def accepted_by_batch(sent: list[Sent]) -> list[Sent]:
         assert all(verdict.broken.values())
         counted = verdict.accepted.astype(np.int64) + verdict.repeated.astype(np.int64) + refused
         assert counted.tolist() == [1] * len(tables[name])
-        accepted += [(name, tables[name][place]) for place in np.flatnonzero(verdict.accepted)]
+        for place in np.flatnonzero(verdict.accepted).tolist():
+            corrected = {"corrects": verdict.corrects[place]} if place in verdict.corrects else {}
+            accepted.append((name, tables[name][place] | corrected))
     return sorted(accepted, key=lambda one: one[1]["recorded_at"])
 
 
@@ -144,6 +146,8 @@ def contradicting_rows(draw: st.DrawFn) -> list[Sent]:
                     **of_invoice, **of("credit_note", "refund"), at=at, amount_cents=draw(amounts),
                     event_id=event_id,
                 )  # fmt: skip
+                reference = draw(references)
+                row |= {"bank_reference": reference} if reference else {}
             case "invoice_pauses":
                 row = a_pause(
                     **of_invoice,
@@ -202,8 +206,7 @@ def _changed(draw: st.DrawFn, rows: list[Sent], number: int) -> Sent:
 def fitting_rows(draw: st.DrawFn) -> list[Sent]:
     """Rows that keep every rule between rows once all of them are there; in no order of theirs.
 
-    Of what limits other rows (orders, invoices under credit notes) no amount is corrected upwards: what was
-    sent meanwhile would have been refused for good.
+    Amounts, times, currencies and bank references are corrected in ways that make other rows fit.
     """
     rows: list[Sent] = [
         ("merchants", a_merchant(at=START)),
@@ -217,29 +220,41 @@ def fitting_rows(draw: st.DrawFn) -> list[Sent]:
         )
 
     for order_id in ["o1", "o2"][: draw(st.integers(1, 2))]:
+        # At first an order may be too small, too late or in another currency for its invoices, or too large.
+        faults: dict[str, Any] = draw(
+            st.sampled_from(
+                [{}, {}, {"amount_cents": 1}, {"amount_cents": 500}, {"occurred_at": START + 9 * DAY},
+                 {"currency": "SEK"}]
+            )
+        )  # fmt: skip
         order = an_order(order_id, at=START, amount_cents=100, vat_cents=0)
-        rows.append(("orders", order))
-        if draw(st.booleans()):
+        rows.append(("orders", {**order, **faults}))
+        if faults or draw(st.booleans()):
             correct("orders", order, item_category="food")
         room = 100
         for number in range(draw(st.integers(1, 4))):
             invoice_id = f"{order_id}-i{number}"
             amount = draw(st.integers(1, 100))
-            lowered_to = draw(st.integers(1, amount)) if draw(st.integers(0, 3)) == 0 else amount
-            owed = min(lowered_to, draw(st.integers(0, room)))
+            stands = draw(st.integers(1, 100)) if draw(st.integers(0, 2)) == 0 else amount
+            owed = min(stands, draw(st.integers(0, room)))
             room -= owed
             invoice = an_invoice(invoice_id, at=START + DAY, amount_cents=amount, order_id=order_id)
             rows.append(("invoices", invoice))
-            if lowered_to < amount:
-                correct("invoices", invoice, amount_cents=lowered_to)
-            credited = lowered_to - owed
-            parts = [credited] if credited < 2 else [credited // 2, credited - credited // 2]
-            rows += [
-                ("invoice_adjustments", an_adjustment(invoice_id, at=START + DAY, amount_cents=part,
-                                                      event_id=f"{invoice_id}-cn{place}"))
-                for place, part in enumerate(parts)
-                if part
-            ]  # fmt: skip
+            if stands != amount:
+                correct("invoices", invoice, amount_cents=stands)
+            credited = stands - owed
+            is_whole = credited < 2 or draw(st.booleans())
+            parts = [credited] if is_whole else [credited // 2, credited - credited // 2]
+            for place, part in enumerate(parts):
+                note = an_adjustment(
+                    invoice_id, at=START + DAY, amount_cents=part, event_id=f"{invoice_id}-cn{place}"
+                )
+                # Where an invoice and its notes fit only all corrected at once, nobody looks so deep.
+                is_alone = len(parts) == 1 and stands == amount
+                too_much = draw(st.sampled_from([0, 30])) if is_alone else 0
+                rows.append(("invoice_adjustments", {**note, "amount_cents": part + too_much}))
+                if too_much:
+                    correct("invoice_adjustments", note)
             _pay_and_refund(draw, rows, invoice_id)
             if draw(st.booleans()):
                 rows.append(("invoice_charges", a_charge(invoice_id, at=START + 20 * DAY)))
@@ -267,6 +282,17 @@ def _pay_and_refund(draw: st.DrawFn, rows: list[Sent], invoice_id: str) -> None:
             corrected = {**payment, "amount_cents": stands, "corrects": payment["event_id"]}
             rows.append(("invoice_payments", {**corrected, "event_id": f"{payment['event_id']}-c"}))
         paid += stands
+    if draw(st.integers(0, 2)) == 0:
+        # A transfer was booked by mistake, and its reference belongs to another one; that one came twice.
+        wrong = a_payment(
+            invoice_id, at=START - 8 * DAY, amount_cents=7, event_id=f"{invoice_id}-w",
+            bank_reference=f"{invoice_id}-W",
+        )  # fmt: skip
+        none = {**wrong, "amount_cents": 0, "event_id": f"{invoice_id}-wc", "corrects": wrong["event_id"]}
+        del none["bank_reference"]
+        right = {**wrong, "amount_cents": 9, "event_id": f"{invoice_id}-x"}
+        rows += [("invoice_payments", row) for row in (wrong, none, right)]
+        paid += 9
     left = {"overpayment": paid, "returned_debit": paid}
     for place in range(draw(st.integers(0, 2))):
         reason = draw(st.sampled_from(sorted(left)))

@@ -204,7 +204,7 @@ def event_counts(tx: Transaction, from_ms: int, until_ms: int) -> list[EventCoun
     refused: dict[str | None, int] = dict(
         tx.execute(
             "SELECT contract, count(*) FROM quarantined_events "
-            "WHERE received_at_ms >= ? AND received_at_ms < ? GROUP BY contract",
+            "WHERE received_at_ms >= ? AND received_at_ms < ? AND taken_back_at_ms IS NULL GROUP BY contract",
             (from_ms, until_ms),
         )
     )

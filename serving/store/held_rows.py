@@ -98,7 +98,8 @@ def held_counts(tx: Transaction) -> dict[WaitKind, int]:
 def refused_invoice_count(tx: Transaction) -> int:
     """How many invoices were refused: each may hide a real debt."""
     rows = tx.execute(
-        "SELECT count(*) FROM quarantined_events WHERE contract = 'invoices' AND ended_by IS NULL"
+        "SELECT count(*) FROM quarantined_events WHERE contract = 'invoices' AND ended_by IS NULL "
+        "AND taken_back_at_ms IS NULL"
     )
     return int(rows[0][0])
 

@@ -3,7 +3,8 @@
 import hashlib
 import logging
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
@@ -13,6 +14,7 @@ from data_contracts.arrivals import (
     AppendStatus,
     Arrival,
     Held,
+    Supposition,
     let_in_after,
     take,
     take_again,
@@ -30,8 +32,6 @@ from data_contracts.rules_between_rows import (
     Wait,
     WaitKind,
     contradiction,
-    repeated_transfer,
-    unique_value_is_free,
 )
 from features.online import CREDIT_CONTRACTS
 from serving.store.follow_ups import follow_up
@@ -186,20 +186,40 @@ def _is_known(tx: Transaction, contract: Contract, subject_id: str) -> bool:
     )
 
 
-def sent_as_another(tx: Transaction, contract: Contract, row: Mapping[str, Any]) -> AppendResult | None:
-    """What a bank reference that the ledger holds makes of a row from history; None where the row is new."""
-    book = _SqlBook(tx, now_ms=0)
-    first = repeated_transfer(contract, row, book)
-    broken = unique_value_is_free(contract, row, book)
-    if first is None and broken is None:
-        return None
-    return AppendResult(
-        event_id=row["event_id"],
-        contract=contract.name,
-        status=AppendStatus.REPEATED if first is not None else AppendStatus.REFUSED,
-        rule=None if broken is None else broken.rule,
-        message=None if broken is None else broken.message,
-    )
+@dataclass(frozen=True, kw_only=True)
+class Supposed:
+    """What would become of rows from history if they arrived now.
+
+    results: the last word about each row, by event_id. let_in: the rows that would stand. repeated: the
+        transfers that stand already, each with the event_id under which it does.
+    """
+
+    results: Mapping[str, AppendResult]
+    let_in: Mapping[str, Arrival]
+    repeated: Mapping[str, tuple[str, Arrival]]
+
+
+def suppose_arrivals(
+    tx: Transaction,
+    rows: Iterable[tuple[Contract, LedgerRow]],
+    *,
+    clock_tolerance_ms: int = DEFAULT_CLOCK_TOLERANCE_MS,
+) -> Supposed:
+    """Judge rows from history beside all that the ledger holds, one after the other; nothing is written.
+
+    rows: with the `recorded_at` that they carry. A row that waits in the ledger already is judged anew.
+    """
+    supposed = Supposition(_SqlBook(tx, now_ms=0))
+    results: dict[str, AppendResult] = {}
+    for contract, row in rows:
+        arrival = Arrival(contract=contract, row=row, content=content_sha256(contract, row))
+        held = supposed.waiting_under(arrival.event_id)
+        if held is not None and not held.is_refused and arrival.event_id not in results:
+            supposed.release(held)
+        result = take(supposed, arrival, clock_tolerance_ms)
+        for one in (result, *result.readmitted):
+            results[one.event_id] = one
+    return Supposed(results=results, let_in=supposed.let_in, repeated=supposed.repeated)
 
 
 def tell_of_invoice(contract: Contract, row: Mapping[str, Any], rule: Rule) -> None:
@@ -271,16 +291,27 @@ class _SqlBook:
     def corrects_of_waiting(self, event_id: str) -> str | None:
         """See KnownRows."""
         held = self.waiting_under(event_id)
-        return None if held is None else held.arrival.row.get("corrects")
+        return None if held is None or held.is_refused else held.arrival.row.get("corrects")
 
     def content_under(self, event_id: str) -> object | None:
         """See Book."""
         rows = self._tx.execute(
             "SELECT content_sha256 FROM ledger_events WHERE event_id = ? "
-            "UNION ALL SELECT content_sha256 FROM held_events WHERE event_id = ?",
-            (event_id, event_id),
+            "UNION ALL SELECT content_sha256 FROM held_events WHERE event_id = ? "
+            "UNION ALL SELECT content_sha256 FROM repeated_events WHERE event_id = ?",
+            (event_id, event_id, event_id),
         )
         return rows[0][0] if rows else None
+
+    def first_of(self, event_id: str) -> str | None:
+        """See Book."""
+        rows = self._tx.execute("SELECT first_event_id FROM repeated_events WHERE event_id = ?", (event_id,))
+        return str(rows[0][0]) if rows else None
+
+    def correcting(self, arrival: Arrival, event_id: str) -> Arrival:
+        """See Book."""
+        row = {**arrival.row, "corrects": event_id}
+        return replace(arrival, row=row, content=content_sha256(arrival.contract, row))
 
     def waiting_for(self, waits: Collection[Wait]) -> Sequence[Held]:
         """See Book."""
@@ -318,13 +349,21 @@ class _SqlBook:
         follow_up(self._tx, contract, row, self._now_ms)
         return recorded_at_ms
 
+    def keep_repeated(self, arrival: Arrival, first_event_id: str) -> None:
+        """See Book."""
+        keep_repeated(self._tx, arrival, first_event_id, self._now_ms)
+
     def hold(self, arrival: Arrival, broken: Broken) -> None:
         """See Book."""
+        self._put("held_events", arrival, _wait_of(broken), None)
+        self._tell_of_held(arrival, broken)
+
+    def _put(self, table: str, arrival: Arrival, wait: Wait, arrived: tuple[int, str] | None) -> None:
         contract, row = arrival.contract, arrival.row
-        wait = _wait_of(broken)
         entity_id = entity_of(contract, row)
+        received_at_ms = next_as_of_ms(self._tx, entity_id, self._now_ms) if arrived is None else arrived[0]
         self._tx.execute(
-            "INSERT INTO held_events (event_id, contract, entity_id, subject_id, missing_contract, "
+            f"INSERT INTO {table} (event_id, contract, entity_id, subject_id, missing_contract, "  # noqa: S608 - a table's name
             "missing_id, received_at_ms, content_sha256, body) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 arrival.event_id,
@@ -333,29 +372,36 @@ class _SqlBook:
                 subject_of(contract, row),
                 wait.kind.value,
                 wait.id,
-                next_as_of_ms(self._tx, entity_id, self._now_ms),
+                received_at_ms,
                 arrival.content,
                 _encode(dict(row)).decode(),
             ),
         )
-        self._tell_of_held(arrival, broken)
 
     def claim(self, held: Held) -> bool:
         """See Book."""
         # A merchant's row lets in customers' rows: their clocks are theirs, so is their lock.
         self._tx.lock(entity_of(held.arrival.contract, held.arrival.row))
+        table = _table_of(held)
         return bool(
-            self._tx.execute("SELECT 1 FROM held_events WHERE event_id = ?", (held.arrival.event_id,))
+            self._tx.execute(f"SELECT 1 FROM {table} WHERE event_id = ?", (held.arrival.event_id,))  # noqa: S608 - a table's name
         )
 
     def wait_on(self, held: Held, broken: Broken) -> None:
         """See Book."""
         wait = _wait_of(broken)
+        if held.is_refused:
+            self.release(held)
+            self._put("held_events", held.arrival, wait, held.arrived)
+        else:
+            self._rest_on(held, wait)
+        self._tell_of_held(held.arrival, broken)
+
+    def _rest_on(self, held: Held, wait: Wait) -> None:
         self._tx.execute(
-            "UPDATE held_events SET missing_contract = ?, missing_id = ? WHERE event_id = ?",
+            f"UPDATE {_table_of(held)} SET missing_contract = ?, missing_id = ? WHERE event_id = ?",  # noqa: S608 - a table's name
             (wait.kind.value, wait.id, held.arrival.event_id),
         )
-        self._tell_of_held(held.arrival, broken)
 
     @staticmethod
     def _tell_of_held(arrival: Arrival, broken: Broken) -> None:
@@ -364,7 +410,26 @@ class _SqlBook:
 
     def release(self, held: Held) -> None:
         """See Book."""
-        self._tx.execute("DELETE FROM held_events WHERE event_id = ?", (held.arrival.event_id,))
+        self._forget(held)
+        if held.is_refused:
+            take_refusals_back(self._tx, [held.arrival.event_id], self._now_ms)
+
+    def _forget(self, held: Held) -> None:
+        self._tx.execute(
+            f"DELETE FROM {_table_of(held)} WHERE event_id = ?",  # noqa: S608 - a table's name
+            (held.arrival.event_id,),
+        )
+
+    def keep_refused(self, arrival: Arrival, wait: Wait, arrived: tuple[int, str] | None) -> None:
+        """See Book."""
+        self._put("refused_events", arrival, wait, arrived)
+
+    def rest_on(self, held: Held, wait: Wait | None) -> None:
+        """See Book."""
+        if wait is None:
+            self._forget(held)
+        else:
+            self._rest_on(held, wait)
 
     def refuse(self, held: Held, broken: Broken) -> None:
         """See Book."""
@@ -389,23 +454,45 @@ def _wait_of(broken: Broken) -> Wait:
     return broken.wait
 
 
-_HELD_COLUMNS = (
-    "SELECT contract, missing_contract, missing_id, received_at_ms, entity_id, content_sha256, body "
-    "FROM held_events "
-)
+def _table_of(held: Held) -> str:
+    return "refused_events" if held.is_refused else "held_events"
+
+
+_HELD_COLUMNS = "contract, missing_contract, missing_id, received_at_ms, entity_id, content_sha256, body FROM"
 
 
 def _held_rows(tx: Transaction, where: str, parameters: Sequence[object]) -> list[Held]:
+    """The rows that wait, and the refused ones that are judged again."""
     return [
         Held(
             arrival=Arrival(contract=CONTRACTS[contract], row=_decode(body), content=content),
             wait=Wait(kind=WaitKind(kind), id=missing_id),
             arrived=(int(received_at_ms), entity_id),
+            is_refused=bool(is_refused),
         )
-        for contract, kind, missing_id, received_at_ms, entity_id, content, body in tx.execute(
-            _HELD_COLUMNS + where, parameters
+        for is_refused, contract, kind, missing_id, received_at_ms, entity_id, content, body in tx.execute(
+            f"SELECT 0, {_HELD_COLUMNS} held_events {where} "
+            f"UNION ALL SELECT 1, {_HELD_COLUMNS} refused_events {where}",
+            [*parameters, *parameters],
         )
     ]
+
+
+def keep_repeated(tx: Transaction, arrival: Arrival, first_event_id: str, now_ms: int) -> None:
+    """Remember that the transfer under an event_id stands under another."""
+    tx.execute(
+        "INSERT INTO repeated_events (event_id, first_event_id, content_sha256, received_at_ms) "
+        "VALUES (?, ?, ?, ?) ON CONFLICT (event_id) DO NOTHING",
+        (arrival.event_id, first_event_id, arrival.content, now_ms),
+    )
+
+
+def take_refusals_back(tx: Transaction, event_ids: Sequence[str], now_ms: int) -> None:
+    """Count refused rows as such no more: they were let in, wait, or were sent anew."""
+    tx.execute_many(
+        "UPDATE quarantined_events SET taken_back_at_ms = ? WHERE event_id = ? AND ended_by IS NULL",
+        [(now_ms, event_id) for event_id in event_ids],
+    )
 
 
 def insert_event(
@@ -459,7 +546,8 @@ def quarantine_row(
     """
     tx.execute(
         "INSERT INTO quarantined_events (quarantine_id, received_at_ms, contract, event_id, ended_by, "
-        "violations, body) VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (quarantine_id) DO NOTHING",
+        "violations, body) VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (quarantine_id) "
+        "DO UPDATE SET taken_back_at_ms = NULL",
         (
             quarantine_id,
             now_ms,
@@ -493,10 +581,13 @@ def credit_rows(tx: Transaction, customer_id: str) -> dict[str, list[LedgerRow]]
 def readmit_what_is_known(
     tx: Transaction, now_ms: int, *, clock_tolerance_ms: int = DEFAULT_CLOCK_TOLERANCE_MS
 ) -> int:
-    """Let in every held row that fits what the ledger holds by now; returns how many no longer wait."""
-    waiting = _held_rows(tx, "", ())
-    take_again(_SqlBook(tx, now_ms), waiting, clock_tolerance_ms)
-    return len(waiting) - held_count(tx)
+    """Let in every held or refused row that fits what the ledger holds by now.
+
+    Returns how many rows no longer wait.
+    """
+    before = held_count(tx)
+    take_again(_SqlBook(tx, now_ms), _held_rows(tx, "", ()), clock_tolerance_ms)
+    return before - held_count(tx)
 
 
 def held_count(tx: Transaction) -> int:

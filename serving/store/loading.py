@@ -1,24 +1,30 @@
-"""Bulk load of a validated ledger folder into the SQL ledger, and the way back.
+"""Bulk load of a ledger folder into the SQL ledger, and the way back.
 
-`append` judges every row against the rows before it, which is right for events one by one; a folder
-was judged as a whole by `bonitas data validate`, so its rows go in as they are, `recorded_at` included.
+A folder is judged as a whole by the rules between rows, and its rows go in as they are, `recorded_at`
+included. Only where that finds a fault, or where the ledger holds rows that the folder does not, a customer's
+rows are judged one by one beside the ledger, as `append` judges news.
 """
 
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import date
 from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
+from data_contracts.arrivals import AppendResult, Arrival
 from data_contracts.contract import ColumnType, Contract
-from data_contracts.ledger_contracts import ALL_CONTRACTS
+from data_contracts.cross_table_rules import LedgerColumns, judge_ledger, needed_columns
+from data_contracts.ledger_contracts import ALL_CONTRACTS, CONTRACTS
 from data_contracts.parquet_ledger import arrow_schema, has_table, ledger_rows, read_table, write_table
 from data_contracts.progress import Progress, no_progress
+from data_contracts.row_check import Rule
 from data_contracts.sent_instants import happened_at
 from serving.store.follow_ups import keep_in_step
 from serving.store.ledger import (
@@ -27,9 +33,11 @@ from serving.store.ledger import (
     LedgerRow,
     content_sha256,
     event_parameters,
+    keep_repeated,
     readmit_what_is_known,
-    sent_as_another,
-    subject_of,
+    suppose_arrivals,
+    take_refusals_back,
+    tell_of_invoice,
 )
 from serving.store.store import Store, Transaction
 
@@ -38,14 +46,15 @@ LONG_TRANSACTION_S = 0.1
 GIVE_WAY_S = 0.04
 """Longer than the longest pause between two looks of a service that waits to decide (`serving.lock_line`)."""
 
+WHAT_TO_DO = "mend the row, or correct what it contradicts, and load again"
+
 
 @dataclass(frozen=True, kw_only=True)
 class LoadResult:
     """What became of a folder's rows.
 
-    loaded, repeated: number of rows, by contract. refused: event_id and reason of each row whose id or bank
-        reference stands for other content in the ledger, that was recorded in the future, or of which nobody
-        could tell whether it stands or another row of the same two instants.
+    loaded, repeated: number of rows, by contract. refused: event_id and reason of each row that breaks a rule
+        between rows, beside the folder's other rows or beside those of the ledger: its rule and what to do.
     """
 
     loaded: dict[str, int] = field(default_factory=dict)
@@ -69,119 +78,337 @@ class LoadResult:
 def load_folder(
     store: Store, directory: Path, progress: Progress = no_progress, *, now_ms: int
 ) -> LoadResult:
-    """Load every row of a validated ledger folder; rows that are there already change nothing.
+    """Load the rows of a ledger folder that keep the rules between rows; repeated ones change nothing.
 
     Each block of rows is one transaction, so an interrupted load is simply run again. Rows keep the
     `recorded_at` that they carry: this is for history, not for news. Reservations of orders that the
-    folder invoices or cancels end, and held rows that fit now are let in.
+    folder invoices or cancels end, and held rows that fit now are let in. A row that contradicts the
+    folder or the ledger is refused by name, with all that rests on it.
     """
-    result = LoadResult()
-    tables = {
-        contract.name: read_table(directory, contract)
-        for contract in ALL_CONTRACTS
-        if has_table(directory, contract)
-    }
-    total = sum(table.num_rows for table in tables.values())
+    load = _Load(directory, now_ms)
+    progress("judge the folder", done=0, total=load.total)
+    load.judge_folder()
+    with store.reading() as tx:
+        load.find_rows_of_the_ledger_alone(tx)
     done = 0
     for contract in ALL_CONTRACTS:
-        if contract.name not in tables:
-            continue
-        for rows in _blocks(contract, tables.pop(contract.name)):
+        for rows in load.blocks(contract):
             began = time.monotonic()
             with store.writing("bulk-load") as tx:
                 tx.lock_everyone()
-                _load_block(tx, contract, rows, now_ms, result)
+                load.take_block(tx, contract, rows)
             if time.monotonic() - began >= LONG_TRANSACTION_S:
                 # Whoever waited so long gets in between, and checkouts are decided while history comes in.
                 time.sleep(GIVE_WAY_S)
             done += len(rows)
-            progress("load into the ledger", done=done, total=total)
+            progress("load into the ledger", done=done, total=load.total)
     with store.writing("bulk-load") as tx:
         tx.lock_everyone()
         readmit_what_is_known(tx, now_ms)
-    return result
+    return load.result
 
 
-def _blocks(contract: Contract, table: pa.Table) -> Iterator[list[LedgerRow]]:
-    for start in range(0, table.num_rows, ROWS_PER_TRANSACTION):
-        yield ledger_rows(contract, table.slice(start, ROWS_PER_TRANSACTION))
+class _Load:
+    """A load on its way.
 
+    _doubted: the customers and merchants whose rows are judged one by one beside the ledger.
+    _refused: the event_ids of rows that did not enter.
+    _judged_at: the clock of each doubted one when its rows were judged; what was found holds until it moves.
+    """
 
-def _load_block(
-    tx: Transaction, contract: Contract, rows: list[LedgerRow], now_ms: int, result: LoadResult
-) -> None:
-    marks = ", ".join("?" * len(rows))
-    ids = [row["event_id"] for row in rows]
-    known: dict[str, str] = dict(
-        tx.execute(
-            f"SELECT event_id, content_sha256 FROM ledger_events WHERE event_id IN ({marks})",  # noqa: S608 - placeholders only
-            ids,
+    def __init__(self, directory: Path, now_ms: int) -> None:
+        self.result = LoadResult()
+        self._now_ms = now_ms
+        self._tables = {
+            contract.name: read_table(directory, contract)
+            for contract in ALL_CONTRACTS
+            if has_table(directory, contract)
+        }
+        self.total = sum(table.num_rows for table in self._tables.values())
+        self._doubted: set[str] = set()
+        self._refused: set[str] = set()
+        self._judged_at: dict[str, int] = {}
+        self._results: dict[str, AppendResult] = {}
+        self._let_in: dict[str, Arrival] = {}
+        self._repeated: dict[str, tuple[str, Arrival]] = {}
+
+    # Who is judged one by one
+
+    def judge_folder(self) -> None:
+        """Doubt everybody of whom a row breaks a rule between the folder's rows, or says another again."""
+        verdicts = judge_ledger(
+            {name: _columns(CONTRACTS[name], table) for name, table in self._tables.items()},
+            now_ms=self._now_ms,
+            full_rows=lambda contract, positions: ledger_rows(
+                contract, self._tables[contract.name].take(pa.array(positions, pa.int64()))
+            ),
         )
-    )
-    held: dict[str, str] = dict(
-        tx.execute(
-            f"SELECT event_id, content_sha256 FROM held_events WHERE event_id IN ({marks})",  # noqa: S608 - placeholders only
-            ids,
+        if all(verdict.accepted.all() for verdict in verdicts.values()):
+            return
+        ids = pa.chunked_array(
+            [chunk for table in self._tables.values() for chunk in table["event_id"].chunks], pa.string()
         )
-    )
-    references = _known_references(tx, contract, rows)
-    loaded: list[LedgerRow] = []
-    repeated = 0
-    for row in rows:
-        fingerprint = content_sha256(contract, row)
-        event_id = row["event_id"]
-        standing = known.get(event_id, held.get(event_id, fingerprint))
-        if row["recorded_at"] > now_ms:
-            result.refuse(event_id, "recorded_at is in the future")
-        elif standing != fingerprint:
-            result.refuse(event_id, "the ledger holds other content under this event_id")
-        elif event_id in known:
-            repeated += 1
-        elif subject_of(contract, row) in references and (sent := sent_as_another(tx, contract, row)):
-            if sent.status is AppendStatus.REPEATED:
+        for name, table in self._tables.items():
+            contract = CONTRACTS[name]
+            self._doubt(contract, table, ~verdicts[name].accepted)
+            # Which of two rows of different customers is wrong is not known before both are judged together.
+            self._doubt(contract, table, _are_among(table["event_id"], _several(ids)))
+            for column in (contract.unique, *contract.key):
+                if column is not None and column not in {"event_id", contract.entity}:
+                    owners = table.select([column, contract.entity]).group_by([column, contract.entity])
+                    shared = owners.aggregate([])[column] if column in contract.key else table[column]
+                    self._doubt(contract, table, _are_among(table[column], _several(shared)))
+
+    def _doubt(self, contract: Contract, table: pa.Table, mask: Any) -> None:
+        self._doubted.update(table[contract.entity].filter(pa.array(mask)).to_pylist())
+
+    def find_rows_of_the_ledger_alone(self, tx: Transaction) -> None:
+        """Doubt everybody of whom the ledger holds rows that are not the folder's."""
+        if not tx.execute("SELECT 1 FROM ledger_events LIMIT 1"):
+            return
+        entities: set[str] = set()
+        for name, table in self._tables.items():
+            entities.update(pc.unique(table[CONTRACTS[name].entity]).to_pylist())
+        known: list[tuple[str, str]] = []
+        for part in _parts(sorted(entities)):
+            known += _among(tx, "SELECT event_id, entity_id FROM ledger_events WHERE entity_id", part)
+        own = [chunk for table in self._tables.values() for chunk in table["event_id"].chunks]
+        are_own = pc.is_in(
+            pa.array([event_id for event_id, _ in known], pa.string()),
+            value_set=pa.chunked_array(own, pa.string()),
+        )
+        self._doubted.update(
+            entity_id for (_, entity_id), is_own in zip(known, are_own.to_pylist(), strict=True) if not is_own
+        )
+
+    def blocks(self, contract: Contract) -> Iterator[list[LedgerRow]]:
+        """The rows of a contract, some thousands at a time; afterwards its table is given up."""
+        table = self._tables.get(contract.name)
+        if table is None:
+            return
+        for start in range(0, table.num_rows, ROWS_PER_TRANSACTION):
+            yield ledger_rows(contract, table.slice(start, ROWS_PER_TRANSACTION))
+        del self._tables[contract.name]
+
+    # One block
+
+    def take_block(self, tx: Transaction, contract: Contract, rows: list[LedgerRow]) -> None:
+        """Write those of some rows that are new and fit; for the others say why they do not enter."""
+        ids = [row["event_id"] for row in rows]
+        held = _contents(tx, "held_events", ids)
+        known = _contents(tx, "ledger_events", ids) | _contents(tx, "repeated_events", ids)
+        fresh = self._new_among(contract, _naming_what_stands(tx, contract, rows), known, held)
+        repeated = 0
+        self._doubt_beside(tx, contract, [row for row, _ in fresh])
+        loaded: dict[str, tuple[LedgerRow, str]] = {}
+        sent: dict[str, str] = {}
+        for row, fingerprint in fresh:
+            event_id = row["event_id"]
+            result = self._results.get(event_id) if row[contract.entity] in self._doubted else None
+            let_in = self._let_in.get(event_id)
+            if event_id in loaded and sent[event_id] == fingerprint:
                 repeated += 1
+            elif event_id in loaded or (let_in is not None and not _says_same(let_in, row, fingerprint)):
+                message = "the folder holds other content under this event_id"
+                self._refuse(contract, row, Rule.EVENT_ID_REUSED, message)
+            elif let_in is not None:
+                loaded[event_id] = dict(let_in.row), str(let_in.content)
+                sent[event_id] = fingerprint
+            elif result is None:
+                loaded[event_id] = row, fingerprint
+                sent[event_id] = fingerprint
+            elif result.status is AppendStatus.REPEATED or event_id in held:
+                repeated += 1
+                if event_id in self._repeated:
+                    first_event_id, arrival = self._repeated[event_id]
+                    keep_repeated(tx, arrival, first_event_id, self._now_ms)
             else:
-                result.refuse(event_id, sent.message or "")
-        else:
-            known[event_id] = fingerprint
-            loaded.append(row)
-    undecidable = _undecidable(tx, contract, loaded)
-    for event_id, other_id in undecidable.items():
-        result.refuse(event_id, f"nobody can tell which stands: event {other_id} has the same two instants")
-    loaded = [row for row in loaded if row["event_id"] not in undecidable]
-    fresh = [event_parameters(contract, row, known[row["event_id"]]) for row in loaded]
-    latest: dict[str, int] = {}
-    for row in loaded:
-        entity_id = row[contract.entity]
-        latest[entity_id] = max(latest.get(entity_id, 0), row["recorded_at"])
-    entered = [(row["event_id"],) for row in loaded if row["event_id"] in held]
-    tx.execute_many("DELETE FROM held_events WHERE event_id = ?", entered)
-    tx.execute_many(INSERT_EVENT, fresh)
-    tx.execute_many(
-        "INSERT INTO customer_clocks (entity_id, last_ms) VALUES (?, ?) ON CONFLICT (entity_id) DO UPDATE "
-        "SET last_ms = CASE WHEN excluded.last_ms > customer_clocks.last_ms THEN excluded.last_ms "
-        "ELSE customer_clocks.last_ms END",
-        list(latest.items()),
-    )
-    for row in loaded:
-        keep_in_step(tx, contract, row, now_ms)
-    result.loaded[contract.name] = result.loaded.get(contract.name, 0) + len(fresh)
-    result.repeated[contract.name] = result.repeated.get(contract.name, 0) + repeated
+                self._refuse(contract, row, result.rule, result.message or "")
+        undecidable = _undecidable(tx, contract, [row for row, _ in loaded.values()])
+        for event_id, other_id in undecidable.items():
+            row, _ = loaded.pop(event_id)
+            message = f"nobody can tell which stands: event {other_id} has the same two instants"
+            self._refuse(contract, row, Rule.UNDECIDABLE, message)
+        self._write(tx, contract, list(loaded.values()), held)
+        self._count(self.result.loaded, contract, len(loaded))
+        self._count(self.result.repeated, contract, repeated)
+
+    def _new_among(
+        self, contract: Contract, rows: list[LedgerRow], known: Mapping[str, str], held: Mapping[str, str]
+    ) -> list[tuple[LedgerRow, str]]:
+        """The rows that the ledger does not hold, each with its fingerprint."""
+        fresh = []
+        for row in rows:
+            event_id, fingerprint = row["event_id"], content_sha256(contract, row)
+            if row["recorded_at"] > self._now_ms:
+                self._refuse(contract, row, Rule.RECORDED_IN_FUTURE, "recorded_at is in the future")
+            elif known.get(event_id, held.get(event_id, fingerprint)) != fingerprint:
+                message = "the ledger holds other content under this event_id"
+                self._refuse(contract, row, Rule.EVENT_ID_REUSED, message)
+            elif event_id in known:
+                self._count(self.result.repeated, contract, 1)
+            else:
+                fresh.append((row, fingerprint))
+        return fresh
+
+    @staticmethod
+    def _count(counts: dict[str, int], contract: Contract, number: int) -> None:
+        counts[contract.name] = counts.get(contract.name, 0) + number
+
+    def _refuse(self, contract: Contract, row: LedgerRow, rule: Rule | None, message: str) -> None:
+        # What rests on it is judged without it.
+        self._refused.add(row["event_id"])
+        self._doubted.add(row[contract.entity])
+        self._judged_at.pop(row[contract.entity], None)
+        named = "" if rule is None else f"{rule.value}: "
+        self.result.refuse(row["event_id"], f"{named}{message}; {WHAT_TO_DO}")
+        if rule is not None:
+            tell_of_invoice(contract, row, rule)
+
+    def _doubt_beside(self, tx: Transaction, contract: Contract, rows: list[LedgerRow]) -> None:
+        """Judge the rows of everybody who is doubted, or of whom news came since the load began."""
+        entities = {row[contract.entity] for row in rows}
+        clocks: dict[str, int] = dict(
+            _among(tx, "SELECT entity_id, last_ms FROM customer_clocks WHERE entity_id", entities)
+        )
+        self._doubted.update(entity for entity, last_ms in clocks.items() if last_ms > self._now_ms)
+        for column in (contract.unique, contract.key[0] if contract.key != ("event_id",) else None):
+            self._doubt_known_values(tx, contract, column, rows)
+        stale = {
+            entity
+            for entity in entities & self._doubted
+            if self._judged_at.get(entity, -1) != clocks.get(entity, 0)
+        }
+        if stale:
+            supposed = suppose_arrivals(tx, self._rows_of(stale))
+            self._results.update(supposed.results)
+            self._let_in.update(supposed.let_in)
+            self._repeated.update(supposed.repeated)
+            self._judged_at.update({entity: clocks.get(entity, 0) for entity in stale})
+
+    def _doubt_known_values(
+        self, tx: Transaction, contract: Contract, column: str | None, rows: list[LedgerRow]
+    ) -> None:
+        """Doubt the owners of rows whose key is another's in the ledger, or whose bank reference is known."""
+        if column is None or column == contract.entity:
+            return
+        values = {row[column] for row in rows if row.get(column) is not None}
+        select = f"SELECT subject_id, entity_id FROM ledger_events WHERE contract = '{contract.name}' "  # noqa: S608 - a contract's name
+        owners: dict[str, str] = dict(_among(tx, f"{select} AND subject_id", values))
+        for row in rows:
+            owner = owners.get(row.get(column) or "")
+            if owner is not None and (column == contract.unique or owner != row[contract.entity]):
+                self._doubted.add(row[contract.entity])
+
+    def _rows_of(self, entities: Collection[str]) -> list[tuple[Contract, LedgerRow]]:
+        """Their rows that are not loaded yet, in the order in which they were recorded."""
+        found = []
+        wanted = pa.array(sorted(entities), pa.string())
+        for number, (name, table) in enumerate(self._tables.items()):
+            contract = CONTRACTS[name]
+            theirs = table.filter(pc.is_in(table[contract.entity], value_set=wanted))
+            for row in ledger_rows(contract, theirs):
+                if row["event_id"] not in self._refused and row["recorded_at"] <= self._now_ms:
+                    order = row["recorded_at"], number, row["occurred_at"], row["event_id"]
+                    found.append((order, contract, row))
+        found.sort(key=lambda one: one[0])
+        # Each is judged anew, whatever was found before.
+        for _, _, row in found:
+            self._let_in.pop(row["event_id"], None)
+        return [(contract, row) for _, contract, row in found]
+
+    def _write(
+        self,
+        tx: Transaction,
+        contract: Contract,
+        loaded: Sequence[tuple[LedgerRow, str]],
+        held: Mapping[str, str],
+    ) -> None:
+        latest: dict[str, int] = {}
+        for row, _ in loaded:
+            entity_id = row[contract.entity]
+            latest[entity_id] = max(latest.get(entity_id, 0), row["recorded_at"])
+        entered = [(row["event_id"],) for row, _ in loaded if row["event_id"] in held]
+        tx.execute_many("DELETE FROM held_events WHERE event_id = ?", entered)
+        ids = [row["event_id"] for row, _ in loaded]
+        refused_before = _among(tx, "SELECT event_id FROM refused_events WHERE event_id", ids)
+        judged_again = [str(event_id) for (event_id,) in refused_before]
+        tx.execute_many("DELETE FROM refused_events WHERE event_id = ?", [(one,) for one in judged_again])
+        take_refusals_back(tx, judged_again, self._now_ms)
+        tx.execute_many(
+            INSERT_EVENT, [event_parameters(contract, row, fingerprint) for row, fingerprint in loaded]
+        )
+        tx.execute_many(
+            "INSERT INTO customer_clocks (entity_id, last_ms) VALUES (?, ?) ON CONFLICT (entity_id) DO "
+            "UPDATE SET last_ms = CASE WHEN excluded.last_ms > customer_clocks.last_ms THEN excluded.last_ms "
+            "ELSE customer_clocks.last_ms END",
+            list(latest.items()),
+        )
+        for entity_id, last_ms in latest.items():
+            if entity_id in self._judged_at:
+                self._judged_at[entity_id] = max(self._judged_at[entity_id], last_ms)
+        for row, _ in loaded:
+            keep_in_step(tx, contract, row, self._now_ms)
 
 
-def _known_references(tx: Transaction, contract: Contract, rows: list[LedgerRow]) -> set[str]:
-    """The bank references among the rows that the ledger holds."""
+def _naming_what_stands(tx: Transaction, contract: Contract, rows: list[LedgerRow]) -> list[LedgerRow]:
+    """The rows; those that correct a transfer which only repeated another correct that one."""
     if contract.unique is None:
-        return set()
-    values = {row[contract.unique] for row in rows if row.get(contract.unique) is not None}
-    if not values:
-        return set()
-    marks = ", ".join("?" * len(values))
-    found = tx.execute(
-        f"SELECT DISTINCT subject_id FROM ledger_events WHERE contract = ? AND subject_id IN ({marks})",  # noqa: S608 - placeholders only
-        (contract.name, *values),
+        return rows
+    corrected = {row["corrects"] for row in rows if "corrects" in row}
+    first: dict[str, str] = dict(
+        _among(tx, "SELECT event_id, first_event_id FROM repeated_events WHERE event_id", corrected)
     )
-    return {value for (value,) in found}
+    return [
+        {**row, "corrects": first[row["corrects"]]} if row.get("corrects") in first else row for row in rows
+    ]
+
+
+def _says_same(let_in: Arrival, row: LedgerRow, fingerprint: str) -> bool:
+    """Whether a row that was let in is this one, whatever row it was found to correct."""
+    corrects = let_in.row.get("corrects")
+    if let_in.content == fingerprint or corrects is None:
+        return let_in.content == fingerprint
+    return content_sha256(let_in.contract, {**row, "corrects": corrects}) == let_in.content
+
+
+def _columns(contract: Contract, table: pa.Table) -> LedgerColumns:
+    """What the rules between rows read of a table."""
+    names = needed_columns(contract)
+    arrays = [
+        table[name].cast(pa.int64()) if contract.column(name).type is ColumnType.TIMESTAMP else table[name]
+        for name in names
+    ]
+    # That each row keeps its own contract is for `bonitas data validate`.
+    passed = np.ones(table.num_rows, dtype=np.bool_)
+    return LedgerColumns(columns=pa.table(arrays, names=list(names)), passed=passed)
+
+
+def _several(values: pa.ChunkedArray) -> pa.Array:
+    """The values that occur more than once."""
+    counts = pc.value_counts(values.drop_null())
+    return counts.field("values").filter(pc.greater(counts.field("counts"), 1))
+
+
+def _are_among(values: pa.ChunkedArray, sought: pa.Array) -> Any:
+    return pc.is_in(values, value_set=sought, skip_nulls=True).to_numpy()
+
+
+def _parts(values: Sequence[str]) -> Iterator[Sequence[str]]:
+    for start in range(0, len(values), ROWS_PER_TRANSACTION):
+        yield values[start : start + ROWS_PER_TRANSACTION]
+
+
+def _among(tx: Transaction, select: str, values: Collection[str]) -> list[tuple[Any, ...]]:
+    """Run a SELECT that ends with a column which must have one of these values."""
+    if not values:
+        return []
+    return tx.execute(f"{select} IN ({', '.join('?' * len(values))})", tuple(values))
+
+
+def _contents(tx: Transaction, table: str, event_ids: Collection[str]) -> dict[str, str]:
+    """The fingerprints under those of the event_ids that a table holds."""
+    return dict(_among(tx, f"SELECT event_id, content_sha256 FROM {table} WHERE event_id", event_ids))  # noqa: S608 - a table's name
 
 
 def _undecidable(tx: Transaction, contract: Contract, rows: list[LedgerRow]) -> dict[str, str]:

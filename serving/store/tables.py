@@ -16,7 +16,7 @@ ledger_events = Table(
     Column(
         "subject_id",
         Text,
-        comment="first key column: what the row is about; of a payment the bank's reference; null for others",
+        comment="first key column: what the row is about; of a payment or adjustment the bank's reference",
     ),
     Column("occurred_at_ms", BigInteger, nullable=False, comment="when it happened"),
     Column("recorded_at_ms", BigInteger, nullable=False, comment="when we knew"),
@@ -60,6 +60,33 @@ Index("held_events_by_missing", held_events.c.missing_contract, held_events.c.mi
 Index("held_events_by_subject", held_events.c.contract, held_events.c.subject_id)
 Index("held_events_by_arrival", held_events.c.received_at_ms, held_events.c.entity_id)
 
+refused_events = Table(
+    "refused_events",
+    metadata,
+    # Refused rows that are judged again when what they rest on is corrected; they lie in quarantine too.
+    Column("event_id", Text, primary_key=True),
+    Column("contract", Text, nullable=False),
+    Column("entity_id", Text, nullable=False, comment="as in ledger_events"),
+    Column("subject_id", Text, comment="as in ledger_events"),
+    Column("missing_contract", Text, nullable=False, comment="the kind of what the row rests on"),
+    Column("missing_id", Text, nullable=False),
+    Column("received_at_ms", BigInteger, nullable=False, comment="by the entity's clock: no two are equal"),
+    Column("content_sha256", Text, nullable=False),
+    Column("body", Text, nullable=False),
+)
+Index("refused_events_by_missing", refused_events.c.missing_contract, refused_events.c.missing_id)
+Index("refused_events_by_subject", refused_events.c.contract, refused_events.c.subject_id)
+
+repeated_events = Table(
+    "repeated_events",
+    metadata,
+    # One bank transfer under a second event_id: corrections of it concern the row that stands.
+    Column("event_id", Text, primary_key=True),
+    Column("first_event_id", Text, nullable=False, comment="under which the transfer stands"),
+    Column("content_sha256", Text, nullable=False),
+    Column("received_at_ms", BigInteger, nullable=False),
+)
+
 quarantined_events = Table(
     "quarantined_events",
     metadata,
@@ -68,6 +95,11 @@ quarantined_events = Table(
     Column("contract", Text, comment="as far as it could be told"),
     Column("event_id", Text, comment="as far as it could be told"),
     Column("ended_by", Text, comment="who ended the waiting of a held row; null for refused ones"),
+    Column(
+        "taken_back_at_ms",
+        BigInteger,
+        comment="when a refused row was let in after all, waited, or was sent anew; null while it is refused",
+    ),
     Column("violations", Text, nullable=False, comment="JSON list: column, rule, value, message"),
     Column("body", Text, nullable=False, comment="the row as it came"),
 )

@@ -1,5 +1,7 @@
 """Rows that arrive one by one, and the batch check over the same rows: both let in the same ones."""
 
+from itertools import permutations
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -169,6 +171,98 @@ def test_both_refuse_what_only_the_order_of_arrival_shows(fits, does_not):
     sent = in_order_of_arrival([*fits, *does_not])
     assert event_ids(accepted_by_batch(sent)) == event_ids(fits)
     assert set(taken_one_by_one(sent).accepted) == event_ids(fits)
+
+
+# Each fits once all are there; whatever comes first is refused, or waits, until then.
+MADE_TO_FIT = {
+    "an order is corrected upwards under its invoice": [
+        ("invoices", an_invoice(at=START + DAY, amount_cents=120)),
+        ("orders", corrected(BOOK[2][1], "more", amount_cents=120)),
+    ],
+    "an order's time and currency are corrected under its invoice": [
+        ("invoices", {**an_invoice(at=START - 3 * DAY, amount_cents=60), "currency": "SEK"}),
+        ("orders", corrected(BOOK[2][1], "right", occurred_at=START - 4 * DAY, currency="SEK")),
+    ],
+    "an invoice over the whole order is credited, and the order corrected to what is left": [
+        ("invoices", an_invoice(at=START + DAY, amount_cents=100)),
+        ("invoice_adjustments", CREDIT_NOTE),
+        ("orders", corrected(BOOK[2][1], "less", amount_cents=60)),
+    ],
+    "an invoice is corrected upwards under its credit note": [
+        BOOK[3],
+        ("invoices", corrected(BOOK[3][1], "more", amount_cents=100)),
+        ("invoice_adjustments", {**CREDIT_NOTE, "amount_cents": 80}),
+    ],
+    "a credit note and then its invoice are lowered": [
+        BOOK[3],
+        ("invoice_adjustments", CREDIT_NOTE),
+        ("invoice_adjustments", corrected(CREDIT_NOTE, "less", amount_cents=10)),
+        ("invoices", corrected(BOOK[3][1], "lower", amount_cents=20)),
+    ],
+    "a credit note is taken back, and another one comes": [
+        BOOK[3],
+        ("invoice_adjustments", CREDIT_NOTE),
+        ("invoice_adjustments", corrected(CREDIT_NOTE, "none", amount_cents=0)),
+        ("invoice_adjustments", {**CREDIT_NOTE, "event_id": "other", "amount_cents": 50}),
+    ],
+    "a bank reference is freed for another transfer": [
+        BOOK[3],
+        ("invoice_payments", TRANSFER),
+        ("invoice_payments", corrected(PAYMENT, "none", amount_cents=0)),
+        ("invoice_payments", {**TRANSFER, "event_id": "other", "amount_cents": 50}),
+    ],
+    "order and invoice turn out to be in another currency": [
+        BOOK[3],
+        ("orders", corrected(BOOK[2][1], "order-sek", currency="SEK")),
+        ("invoices", corrected(BOOK[3][1], "invoice-sek", currency="SEK")),
+    ],
+}
+
+
+@pytest.mark.parametrize("rows", MADE_TO_FIT.values(), ids=MADE_TO_FIT)
+def test_what_a_correction_makes_fit_is_let_in_in_whatever_order_they_arrive(rows):
+    for number, arriving in enumerate(permutations([BOOK[2], *rows])):
+        sent = in_order_of_arrival([*BOOK[:2], *arriving])
+        book = taken_one_by_one(sent)
+        assert set(book.accepted) == event_ids(sent), [row["event_id"] for _, row in sent]
+        if number % 7 == 0:
+            assert event_ids(accepted_by_batch(sent)) == event_ids(sent)
+
+
+def test_a_hundred_refused_rows_are_judged_again_for_one_thing_and_no_more():
+    more = [an_invoice(f"more{number}", at=START + DAY, amount_cents=101) for number in range(101)]
+    right = corrected(BOOK[2][1], "right", amount_cents=101 * 101)
+    sent = in_order_of_arrival([*BOOK[:3], *(("invoices", row) for row in more), ("orders", right)])
+    book = taken_one_by_one(sent)
+    assert len(book.accepted) == 4 + 100
+    assert event_ids(accepted_by_batch(sent)) == set(book.accepted)
+
+
+def test_a_returned_debit_counts_once_however_often_its_bank_reports_it():
+    paid = {**TRANSFER, "amount_cents": 60}
+    returned = {**REFUND, "reason": "returned_debit", "bank_reference": "R1"}
+    paid_again = {**paid, "event_id": "paid-again", "bank_reference": "R2"}
+    reported_again = {**returned, "event_id": "again"}
+    sent = in_order_of_arrival(
+        [*BOOK, ("invoice_payments", paid), ("invoice_adjustments", returned),
+         ("invoice_payments", paid_again), ("invoice_adjustments", reported_again),
+         ("invoice_adjustments", {**returned, "event_id": "other", "amount_cents": 1})]
+    )  # fmt: skip
+    fits = event_ids(sent) - {"again", "other"}
+    book = BookInMemory()
+    statuses = [arrive(book, *one).status for one in sent]
+    assert statuses[-2:] == [AppendStatus.REPEATED, AppendStatus.REFUSED]
+    assert set(book.accepted) == event_ids(accepted_by_batch(sent)) == fits
+
+
+def test_a_correction_of_a_repeated_transfer_names_what_stands():
+    again = {**TRANSFER, "event_id": "again"}
+    none = corrected(again, "none", amount_cents=0)
+    sent = in_order_of_arrival([*BOOK, *(("invoice_payments", row) for row in (TRANSFER, again, none))])
+    accepted = accepted_by_batch(sent)
+    assert accepted[-1][1]["corrects"] == "paid"
+    assert event_ids(accepted) == event_ids(sent) - {"again"}
+    assert event_ids(accepted_by_batch(accepted)) == event_ids(accepted)
 
 
 def test_a_hundred_rows_wait_for_one_thing_and_no_more():

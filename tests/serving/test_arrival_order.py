@@ -66,7 +66,12 @@ FACTS: tuple[tuple[str, Row], ...] = (
     ("account_balances", a_balance(at=AHEAD, balance_cents=70_000)),
     ("account_balances", a_balance(at=AHEAD + 1_000, balance_cents=80_000)),
     ("credit_inquiries", an_inquiry(at=ORDERED - 3 * DAY)),
-    ("orders", an_order(at=ORDERED, amount_cents=10_000)),
+    # The order was sent too small and too late, and its correction makes room for its invoices.
+    ("orders", an_order(at=ISSUED + 9 * DAY, amount_cents=100, vat_cents=0)),
+    (
+        "orders",
+        {**an_order(at=ORDERED, amount_cents=10_000, event_id="order-right"), "corrects": "order-o1"},
+    ),
     ("invoices", an_invoice("i1", at=ISSUED, amount_cents=10_000)),
     ("invoice_adjustments", an_adjustment("i1", at=ISSUED + 2 * DAY)),
     ("invoices", an_invoice("i2", at=ISSUED + 3 * DAY, due_at=DUE, amount_cents=9_000)),
@@ -90,6 +95,16 @@ FACTS: tuple[tuple[str, Row], ...] = (
         an_adjustment("i2", at=DUE + 21 * DAY, kind="refund", reason="goodwill", amount_cents=900),
     ),
     ("invoice_charges", a_charge("i2", at=DUE + 5 * DAY)),
+    # A transfer was booked on the wrong invoice; its reference belongs to the last payment, which came twice.
+    ("invoice_payments", a_payment("i1", at=ISSUED, event_id="wrong", amount_cents=77, bank_reference="R1")),
+    (
+        "invoice_payments",
+        {**a_payment("i1", at=ISSUED, event_id="wrong-corrected", amount_cents=0), "corrects": "wrong"},
+    ),
+    (
+        "invoice_payments",
+        a_payment("i2", at=DUE + 30 * DAY, event_id="last", amount_cents=0, bank_reference="R1"),
+    ),
     (
         "order_events",
         a_row("order_events", "shipped", ISSUED, None, order_id="o1", customer_id="c1", kind="shipped"),
@@ -135,9 +150,12 @@ def all_arrive(store: Store, facts: list[tuple[str, Row]]) -> DecisionInputs:
         with store.writing(entity_of(contract, sent)) as tx:
             # The clock stands still: rows that arrive in one millisecond still have an order.
             status = append(tx, contract, sent, NOW).status
-        assert status in {AppendStatus.ACCEPTED, AppendStatus.HELD}, row["event_id"]
+        # What a correction that is still to come makes fit is refused until then.
+        assert status is not AppendStatus.REPEATED, row["event_id"]
     with store.reading() as tx:
         assert held_count(tx) == 0
+        assert tx.execute("SELECT count(*) FROM ledger_events") == [(len(facts),)]
+        assert tx.execute("SELECT count(*) FROM refused_events") == [(0,)]
     return seen_by_the_checkout(store)
 
 

@@ -17,7 +17,15 @@ from tests.arriving_rows import (
     in_order_of_arrival,
 )
 
-TABLES = ("ledger_events", "held_events", "quarantined_events", "customer_clocks", "order_links")
+TABLES = (
+    "ledger_events",
+    "held_events",
+    "refused_events",
+    "repeated_events",
+    "quarantined_events",
+    "customer_clocks",
+    "order_links",
+)
 # The store is emptied before each example.
 one_store = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 

@@ -22,6 +22,7 @@ from serving.store.errors import (
     StoreNotMigrated,
     StoreUnavailable,
 )
+from serving.store.held_rows import refused_invoice_count
 from serving.store.idempotency import StoredAnswer, answer_under, keep_answer
 from serving.store.ledger import (
     AppendStatus,
@@ -30,6 +31,7 @@ from serving.store.ledger import (
     credit_rows,
     held_count,
     next_as_of_ms,
+    quarantine_row,
 )
 from serving.store.loading import export_folder, load_folder
 from serving.store.migrate import migrate, sqlalchemy_url
@@ -496,7 +498,7 @@ def test_a_transfer_that_the_ledger_holds_is_not_loaded_again_under_another_id(
     load_folder(store, write_ledger(tmp_path / "a", a_book(invoice_payments=[first])), now_ms=NOW)
     again = {**first, "event_id": "p2", "recorded_at": T0 + 9 * DAY}
     other = {**again, "event_id": "p3", "amount_cents": 1}
-    corrected = {**other, "event_id": "p4", "corrects": "p1"}
+    corrected = {**other, "event_id": "p4", "amount_cents": 2, "corrects": "p1"}
     second = write_ledger(tmp_path / "b", a_book(invoice_payments=[again, other, corrected]))
     result = load_folder(store, second, now_ms=NOW)
     assert (result.loaded["invoice_payments"], result.repeated["invoice_payments"]) == (1, 1)
@@ -519,6 +521,149 @@ def test_a_state_is_not_loaded_beside_one_of_the_same_two_instants_that_says_oth
     result = load_folder(store, write_ledger(tmp_path / "b", {"customers": states}), now_ms=NOW)
     assert sorted(refusal["event_id"] for refusal in result.refused) == ["one", "other", "two"]
     assert {row["event_id"] for row in rows_of(store, "customers")} == {"customer-1", "same", "later"}
+
+
+CORRECTED = {**an_invoice(at=T0 + DAY, amount_cents=9_000, event_id="first"), "corrects": "invoice-i1"}
+BESIDE_THE_LEDGER: dict[str, tuple[Row, Row, Rule]] = {
+    "a second invoice over the whole order": (
+        an_invoice(at=T0 + DAY),
+        an_invoice("i2", at=T0 + DAY),
+        Rule.SUM_ABOVE_ORDER,
+    ),
+    "an invoice again under another event_id": (
+        an_invoice(at=T0 + DAY),
+        an_invoice(at=T0 + DAY, event_id="other", amount_cents=5_000),
+        Rule.KEY_REUSED,
+    ),
+    "a second correction of one row": (
+        CORRECTED,
+        {**CORRECTED, "event_id": "second", "amount_cents": 100},
+        Rule.CORRECTED_TWICE,
+    ),
+}
+
+
+@pytest.mark.parametrize(("stands", "comes", "rule"), BESIDE_THE_LEDGER.values(), ids=list(BESIDE_THE_LEDGER))
+def test_a_row_that_contradicts_the_ledger_is_not_loaded_nor_what_rests_on_it(
+    store: Store, tmp_path: Path, stands: Row, comes: Row, rule: Rule
+) -> None:
+    invoices = [an_invoice(at=T0 + DAY)] if rule is Rule.CORRECTED_TWICE else []
+    before = a_book(invoices=[*invoices])
+    load_folder(store, write_ledger(tmp_path / "a", before), now_ms=NOW)
+    assert append_row(store, "invoices", stands).status is AppendStatus.ACCEPTED
+    pays = a_payment(comes["invoice_id"], at=T0 + 5 * DAY, event_id="pays")
+    corrected = {**a_payment(comes["invoice_id"], at=T0 + 5 * DAY, event_id="less"), "corrects": "pays"}
+    after = {**before, "invoices": [*invoices, comes], "invoice_payments": [pays, corrected]}
+    result = load_folder(store, write_ledger(tmp_path / "b", after), now_ms=NOW + 1)
+    refused = {refusal["event_id"]: refusal["reason"] for refusal in result.refused}
+    assert rule.value in refused[comes["event_id"]]
+    assert "load again" in refused[comes["event_id"]]
+    is_known = comes["invoice_id"] == "i1"
+    assert (len(rows_of(store, "invoice_payments")), "pays" in refused) == (2 * is_known, not is_known)
+
+
+def test_a_folder_that_was_never_validated_is_judged_by_the_rules_between_rows(
+    store: Store, tmp_path: Path
+) -> None:
+    paid = [a_payment(at=T0 + DAY, event_id=name, bank_reference="R1", amount_cents=cents) for name, cents in
+            (("p1", 100), ("p2", 200))]  # fmt: skip
+    fine = an_invoice("i2", at=T0 + DAY, order_id="o2")
+    rows = a_book(
+        orders=[an_order(at=T0), an_order("o2", at=T0)],
+        invoices=[an_invoice(at=T0 + DAY, amount_cents=899_000), fine],
+        invoice_payments=[{**row, "invoice_id": "i2"} for row in paid],
+    )
+    result = load_folder(store, write_ledger(tmp_path / "book", rows), now_ms=NOW)
+    refused = {refusal["event_id"]: refusal["reason"].split(":")[0] for refusal in result.refused}
+    assert refused == {"invoice-i1": "above_order", "p2": "bank_reference_reused"}
+    assert [row["invoice_id"] for row in rows_of(store, "invoices")] == ["i2"]
+
+
+def test_what_arrives_between_two_blocks_of_a_load_is_not_contradicted(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loading, "LONG_TRANSACTION_S", 0.0)
+    news = iter(["merchants", "customers", "orders"])
+
+    def meanwhile(_seconds: float) -> None:
+        if next(news, None) == "orders":
+            append_row(store, "invoices", an_invoice("news", at=T0 + DAY), NOW + 1)
+
+    monkeypatch.setattr(loading.time, "sleep", meanwhile)
+    result = load_folder(store, write_ledger(tmp_path / "book", a_book()), now_ms=NOW)
+    assert [refusal["event_id"] for refusal in result.refused] == ["invoice-i1"]
+    assert [row["invoice_id"] for row in rows_of(store, "invoices")] == ["news"]
+
+
+def test_a_correction_of_a_repeated_transfer_corrects_the_one_that_stands(
+    store: Store, tmp_path: Path
+) -> None:
+    load_folder(store, write_ledger(tmp_path / "a", a_book()), now_ms=NOW)
+    first = a_payment(at=T0 + 5 * DAY, event_id="p1", bank_reference="R1")
+    none = {**first, "event_id": "p2c", "corrects": "p2", "amount_cents": 0}
+    sent = [first, none, {**first, "event_id": "p2"}]
+    results = [append_row(store, "invoice_payments", row) for row in sent]
+    assert [result.status.value for result in results] == ["accepted", "held", "repeated"]
+    assert [entered.event_id for entered in results[-1].readmitted] == ["p2c"]
+    assert rows_of(store, "invoice_payments")[-1]["corrects"] == "p1"
+    again = [none, {**first, "event_id": "p2"}, {**first, "event_id": "p2", "amount_cents": 77},
+             {**none, "event_id": "p2d"}]  # fmt: skip
+    statuses = [append_row(store, "invoice_payments", row) for row in again]
+    assert [(result.status.value, result.rule) for result in statuses] == [
+        ("repeated", None),
+        ("repeated", None),
+        ("refused", Rule.EVENT_ID_REUSED),
+        ("refused", Rule.CORRECTED_TWICE),
+    ]
+    export_folder(store, tmp_path / "out")
+    assert load_folder(store, tmp_path / "out", now_ms=NOW + DAY).refused == []
+
+
+def test_a_folder_whose_correction_names_a_repeated_transfer_is_loaded_so(
+    store: Store, tmp_path: Path
+) -> None:
+    first = a_payment(at=T0 + 5 * DAY, event_id="p1", bank_reference="R1")
+    none = {**first, "event_id": "p2c", "corrects": "p2", "amount_cents": 0, "recorded_at": T0 + 6 * DAY}
+    book = a_book(invoice_payments=[first, {**first, "event_id": "p2", "recorded_at": T0 + 6 * DAY}, none])
+    folder = write_ledger(tmp_path / "book", book)
+    result = load_folder(store, folder, now_ms=NOW)
+    assert (result.loaded["invoice_payments"], result.repeated["invoice_payments"]) == (2, 1)
+    assert rows_of(store, "invoice_payments")[-1]["corrects"] == "p1"
+    assert append_row(store, "invoice_payments", {**first, "event_id": "p2"}).status.value == "repeated"
+    again = load_folder(store, folder, now_ms=NOW)
+    assert (sum(again.loaded.values()), again.refused) == (0, [])
+
+
+def test_a_refused_row_is_let_in_once_a_correction_makes_it_fit_and_counts_as_refused_no_more(
+    store: Store, tmp_path: Path
+) -> None:
+    load_folder(store, write_ledger(tmp_path / "a", a_book(invoices=[])), now_ms=NOW)
+    too_much = an_invoice(at=T0 + DAY, amount_cents=12_000)
+    refused = append_row(store, "invoices", too_much)
+    with store.writing("c1") as tx:
+        quarantine_row(tx, quarantine_id="q", contract_name="invoices", event_id="invoice-i1", violations=[],
+                       body="{}", now_ms=NOW)  # fmt: skip
+        assert (refused.status, refused_invoice_count(tx)) == (AppendStatus.REFUSED, 1)
+    more = {**an_order(at=T0, amount_cents=12_000), "event_id": "more", "corrects": "order-o1"}
+    result = append_row(store, "orders", more, NOW + 5)
+    (entered,) = result.readmitted
+    assert (entered.event_id, entered.status) == ("invoice-i1", AppendStatus.ACCEPTED)
+    assert entered.recorded_at_ms is not None
+    assert entered.recorded_at_ms > (result.recorded_at_ms or 0)
+    assert append_row(store, "invoices", too_much).status is AppendStatus.REPEATED
+    with store.reading() as tx:
+        assert refused_invoice_count(tx) == 0
+        assert tx.execute("SELECT count(*) FROM refused_events") == [(0,)]
+
+
+def test_what_was_sent_last_under_a_refused_event_id_is_what_counts(store: Store, tmp_path: Path) -> None:
+    load_folder(store, write_ledger(tmp_path / "a", a_book(invoices=[])), now_ms=NOW)
+    append_row(store, "invoices", an_invoice(at=T0 + DAY, amount_cents=12_000))
+    mended = append_row(store, "invoices", an_invoice(at=T0 + DAY, amount_cents=1_000))
+    assert mended.status is AppendStatus.ACCEPTED
+    more = {**an_order(at=T0, amount_cents=12_000), "event_id": "more", "corrects": "order-o1"}
+    assert append_row(store, "orders", more).readmitted == ()
+    assert [row["amount_cents"] for row in rows_of(store, "invoices")] == [1_000]
 
 
 def append_a_transfer(url: str, event_id: str, invoice_id: str) -> str:

@@ -19,7 +19,7 @@ from tests.builders import (
     an_invoice,
     an_order,
 )
-from tests.serving.http.conftest import Shop, as_event
+from tests.serving.http.conftest import Shop, as_event, order_body
 
 # At no whole second, so that an instant of the tests is no date.
 AT = (now_ms() - 30 * DAY) // 1000 * 1000 + 137
@@ -208,6 +208,23 @@ def test_one_transfer_under_two_event_ids_counts_once(shop: Shop) -> None:
     assert first["event_id"] in results[3]["errors"][0]["detail"]
     corrected = {**first, "event_id": "twice-four", "corrects": first["event_id"], "amount_cents": 2_000}
     assert sender.statuses(corrected) == ["accepted"]
+
+
+@pytest.mark.parametrize("kind", ["invoices", "order_events"])
+def test_what_waited_for_an_order_ends_the_reservation_of_its_decision(shop: Shop, kind: str) -> None:
+    name = f"early-{kind.replace('_', '-')}"
+    shop.customer(name)
+    ids = {"order_id": f"o-{name}", "event_id": f"{name}-1"}
+    if kind == "invoices":
+        row = an_invoice(f"i-{name}", name, at=now_ms(), amount_cents=5_000, **ids)
+    else:
+        ids["customer_id"] = name
+        row = a_row(kind, ids.pop("event_id"), now_ms(), None, kind="cancelled", **ids)
+    assert shop.post("/v1/events", as_event(kind, row)).json()["held"] == 1
+    before = shop.post("/v1/precheck", order_body(f"o-{name}-2", name)).json()["available_cents"]
+    assert shop.score(f"o-{name}", name)["outcome"] == "approved"
+    after = shop.post("/v1/precheck", order_body(f"o-{name}-2", name)).json()["available_cents"]
+    assert before - after == (5_000 if kind == "invoices" else 0)
 
 
 def test_what_waits_can_be_listed_page_by_page_and_ended_and_sent_again(shop: Shop) -> None:
