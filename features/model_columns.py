@@ -75,7 +75,7 @@ def _known(name: str) -> ModelColumn:
         return ModelColumn(
             name=name,
             reason_code=reason_code,
-            group=_PAYMENT_HISTORY,
+            group=_GROUP_OF.get(name, _PAYMENT_HISTORY),
             unit=unit,
             direction=direction,
             description="no longer computed" if declared is None else declared.description,
@@ -93,6 +93,15 @@ _DECLARED: Mapping[str, ModelColumn] = MappingProxyType(
         for feature in feature_set.features
     }
 )
+
+_GROUP_OF: Mapping[str, str] = MappingProxyType(
+    {
+        "statement_days_past_due_mean_95d": "balances",
+        "statement_days_past_due_mean_185d": "balances",
+        "open_account_count_last": "account_age",
+    }
+)
+"""The group of those features of the first releases that are no payment history."""
 
 _OF_THE_FIRST_RELEASES: Mapping[str, tuple[str, str, str]] = MappingProxyType(
     {
@@ -138,11 +147,16 @@ _OF_THE_FIRST_RELEASES: Mapping[str, tuple[str, str, str]] = MappingProxyType(
             ("open_overdue", "cents", "higher_is_worse"): ("overdue_cents_last",),
             ("open_overdue", "count", "higher_is_worse"): ("overdue_invoice_count_last",),
             ("open_overdue", "days", "higher_is_worse"): ("overdue_days_sum_last",),
+            ("arrears_elsewhere", "days", "higher_is_worse"): (
+                "statement_days_past_due_mean_95d",
+                "statement_days_past_due_mean_185d",
+            ),
+            ("few_accounts", "count", "none"): ("open_account_count_last",),
         }.items()
         for name in names
     }
 )
-"""Reason code, unit and direction of the payment history that models of the first releases name and no more.
+"""Reason code, unit and direction of features that models of the first releases name and no more.
 
 It goes before today's declarations: a reason that was given then must come out again, also where the feature
 of that name has another reason code by now. Never changed; a model from now on says for itself.
