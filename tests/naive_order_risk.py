@@ -31,7 +31,9 @@ def recorded(row: dict[str, Any]) -> tuple[int, str]:
 
 
 def happened(row: dict[str, Any]) -> tuple[int, int]:
-    return row["sent"], row["recorded_at"]
+    """As it was sent; no clock runs ahead by more than an hour."""
+    sent, recorded_at = row["sent"], row["recorded_at"]
+    return (sent if sent <= recorded_at + HOUR else recorded_at), recorded_at
 
 
 def known(rows: Rows, as_of: int) -> Rows:

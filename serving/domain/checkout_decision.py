@@ -117,7 +117,7 @@ def _decide_without_recourse(
             known_assessment.score,
             known_standing,
             policy,
-            currency=None if country is None else country.currency,
+            currency=order.currency if country is None else country.currency,
         )
         available_cents = max(terms.limit_cents - known_standing.exposure_cents, 0)
     reasons = most_decisive(failures, MAXIMUM_REASONS)

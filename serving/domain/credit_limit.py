@@ -57,7 +57,7 @@ def credit_terms(
     min(600.00, 800.00) = 600.00.
 
     currency: of the limits at the customer's residence: a limit does not grow with what was repaid in
-        another. None where no residence with us is known; every currency counts then.
+        another. None: every currency counts.
     """
     by_number = _familiarity(standing.paid_invoice_count, policy)
     band = _band(score, policy)

@@ -368,7 +368,7 @@ def test_a_store_from_before_gets_the_index_of_what_it_holds(
         opened.close()
         engine = create_engine(sqlalchemy_url(url))
         with engine.begin() as connection:
-            command.downgrade(alembic_config(connection), "-1")
+            command.downgrade(alembic_config(connection), "0003")
             assert "person_keys" not in inspect(connection).get_table_names()
         engine.dispose()
         migrate(url)

@@ -249,6 +249,8 @@ def test_a_training_run_leaves_its_report_and_the_command_fetches_it(
     assert [table["attribute"] for table in figures["fairness"]] == ["age"]
     Page(page.read_text())
 
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home" / "mlartifacts").symlink_to(trained.artifact_root)
     monkeypatch.setenv("BONITAS_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("BONITAS_MLFLOW_URI", trained.tracking_uri)
     out = tmp_path / "out" / "report.html"
