@@ -5,7 +5,6 @@ The same function serves the features (offline and online), the labels and the a
 
 import enum
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import NamedTuple, assert_never
 
 from features.instants import NEVER
@@ -35,8 +34,7 @@ class Movement(NamedTuple):
     cents: int
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class InvoiceState:
+class InvoiceState(NamedTuple):
     """One invoice, judged by the rows known at some moment. Instants in ms since 1970 UTC, amounts in cents.
 
     due_at: due date moved by the pauses that ended; NEVER while a pause holds back a due date not yet
@@ -199,6 +197,8 @@ def _course(
 ) -> _Course:
     """What is owed after all movements, and since when no more than what is immaterial."""
     immaterial = min(materiality_cents, amount_cents - 1)
+    if all(movement.kind is MovementKind.PAYMENT for movement in movements):
+        return _course_of_payments(amount_cents, issued_at, movements, immaterial)
     totals = _Totals()
     outstanding, credited = amount_cents, 0
     paid_at: int | None = None
@@ -209,6 +209,19 @@ def _course(
         if outstanding <= immaterial < owed_before:
             paid_at = max(movement.occurred_at, issued_at)
     return _Course(totals, outstanding, credited, paid_at if outstanding <= immaterial else None)
+
+
+def _course_of_payments(
+    amount_cents: int, issued_at: int, payments: Sequence[Movement], immaterial_cents: int
+) -> _Course:
+    """The same where nothing was credited and nothing came back, as on most invoices."""
+    left = amount_cents
+    paid_at: int | None = None
+    for payment in sorted(payments):
+        if left - payment.cents <= immaterial_cents < left:
+            paid_at = max(payment.occurred_at, issued_at)
+        left -= payment.cents
+    return _Course(_Totals(paid=amount_cents - left), left, 0, paid_at)
 
 
 def _timing(

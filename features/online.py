@@ -19,9 +19,15 @@ from data_contracts.invoice_charges import INVOICE_CHARGES
 from data_contracts.invoice_pauses import INVOICE_PAUSES
 from data_contracts.invoice_payments import INVOICE_PAYMENTS
 from data_contracts.invoices import INVOICES
-from data_contracts.sent_instants import happened_at
+from data_contracts.sent_instants import HAPPENED_AT
 from features.account_age import AccountRow, portfolio_fact
-from features.balances import StatementRow, account_fact, newest_statement, statement_fact
+from features.balances import (
+    StatementRow,
+    account_fact,
+    is_drawn_at_will,
+    newest_statement,
+    statement_columns,
+)
 from features.credit_inquiries import inquiry_fact
 from features.declarations import FACT_COLUMNS, FactKind, Measure
 from features.feature_sets import FeatureSet
@@ -111,23 +117,22 @@ def facts_at(
                 NEVER if closed_at is None else closed_at,
             )
         )
-    kind_of = {account[2]: account[3] for account in accounts}
+    at_will_of = {account[2]: is_drawn_at_will(account[3]) for account in accounts}
     statements: list[Fact] = []
     by_account: defaultdict[str | int, list[StatementRow]] = defaultdict(list)
     for row in visible_rows(ACCOUNT_BALANCES, rows, as_of_ms):
         paid_cents, days_past_due = row.get("paid_cents"), row.get("days_past_due")
-        statement: StatementRow = (
-            row["recorded_at"],
-            NEVER,
-            row["account_id"],
-            happened_at(ACCOUNT_BALANCES, row),
+        account_id, occurred_at = row["account_id"], row["occurred_at"]
+        figures = (
             row["balance_cents"],
             row["limit_cents"],
             -1 if paid_cents is None else paid_cents,
             -1 if days_past_due is None else days_past_due,
         )
-        statements.append(statement_fact(statement, row["occurred_at"], kind_of.get(statement[2])))
-        by_account[statement[2]].append(statement)
+        own_columns = statement_columns(occurred_at, *figures, at_will_of.get(account_id, 1))
+        statements.append((0, NEVER, *own_columns))
+        happened = row.get(HAPPENED_AT, occurred_at)
+        by_account[account_id].append((row["recorded_at"], NEVER, account_id, happened, *figures))
     return {
         FactKind.INVOICE: [invoice_fact(0, NEVER, state) for state in states.values()],
         FactKind.REMINDER: [

@@ -39,6 +39,10 @@ class SeenInterval(NamedTuple):
     seen_until: int
 
 
+_OCCURRED_ALONE = ("occurred_at",)
+"""The instants in which the rows of most contracts speak of the past."""
+
+
 def as_counted(contract: Contract, row: LedgerRow) -> LedgerRow:
     """The row with no past instant later than its `recorded_at`, and none before what it cannot precede.
 
@@ -50,6 +54,8 @@ def as_counted(contract: Contract, row: LedgerRow) -> LedgerRow:
     >>> as_counted(CREDIT_INQUIRIES, {"occurred_at": 5_900, "recorded_at": 5_000})
     {'occurred_at': 5000, 'recorded_at': 5000, 'happened_at': 5900}
     """
+    if _counts_as_sent(contract, row):
+        return row
     recorded_at = row["recorded_at"]
     counted = {
         name: recorded_at
@@ -60,7 +66,21 @@ def as_counted(contract: Contract, row: LedgerRow) -> LedgerRow:
         instant = counted.get(later, row.get(later))
         if instant is not None and instant < (begun := counted.get(earlier, row[earlier])):
             counted[later] = begun
-    return {**row, **counted, HAPPENED_AT: happened_at(contract, row)} if counted else row
+    return {**row, **counted, HAPPENED_AT: happened_at(contract, row)}
+
+
+def _counts_as_sent(contract: Contract, row: LedgerRow) -> bool:
+    """Whether nothing of a row counts otherwise than it was sent, as of nearly every one."""
+    recorded_at = row["recorded_at"]
+    for name in contract.past_columns:
+        instant = row.get(name)
+        if instant is not None and instant > recorded_at:
+            return False
+    for later, earlier in contract.never_before:
+        instant = row.get(later)
+        if instant is not None and instant < row[earlier]:
+            return False
+    return True
 
 
 def standing_rows(contract: Contract, known: Sequence[LedgerRow]) -> list[LedgerRow]:
@@ -68,13 +88,24 @@ def standing_rows(contract: Contract, known: Sequence[LedgerRow]) -> list[Ledger
 
     known: rows of one contract, of any number of things, all recorded before the moment of decision.
     """
+    if len(known) == 1:
+        return [as_counted(contract, known[0])]
     corrected = {row["corrects"] for row in known if row.get("corrects") is not None}
-    standing = [as_counted(contract, row) for row in known if row["event_id"] not in corrected]
+    # Nearly every row counts as it was sent: the checkout does not pay for a copy of it.
+    if contract.past_columns == _OCCURRED_ALONE and not contract.never_before:
+        standing = [
+            row if row["occurred_at"] <= row["recorded_at"] else as_counted(contract, row)
+            for row in known
+            if not corrected or row["event_id"] not in corrected
+        ]
+    else:
+        standing = [as_counted(contract, row) for row in known if row["event_id"] not in corrected]
     if len(standing) < 2 or not (contract.rows_are_states or contract.answers):
         return standing
-    latest: dict[tuple[Any, ...], LedgerRow] = {}
+    latest: dict[Any, LedgerRow] = {}
+    own_key = contract.key[0] if contract.answers is None and len(contract.key) == 1 else None
     for row in standing:
-        key = _thing(contract, row)
+        key = _thing(contract, row) if own_key is None else row[own_key]
         other = latest.get(key)
         if other is None or rank_of(contract, row) > rank_of(contract, other):
             latest[key] = row

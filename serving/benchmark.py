@@ -59,6 +59,9 @@ def benchmark_serving(
     """
     with tempfile.TemporaryDirectory(prefix="bonitas-benchmark-") as folder:
         home = Path(folder)
+        # The histories beside the models say what their files are: without them no model is served.
+        settings.artifact_root.mkdir(parents=True, exist_ok=True)
+        (home / settings.artifact_root.name).symlink_to(settings.artifact_root.resolve())
         measured_settings = replace(
             settings,
             home=home,

@@ -154,7 +154,7 @@ class Policy:
         """The tolerance between clocks in milliseconds."""
         return self.clock_tolerance_seconds * 1000
 
-    @property
+    @cached_property
     def settlement_terms(self) -> SettlementTerms:
         """When an invoice counts as paid and as late, in arrears, features and labels."""
         return SettlementTerms(materiality_cents=self.materiality_cents, grace_days=self.grace_days)
