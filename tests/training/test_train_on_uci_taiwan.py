@@ -9,9 +9,13 @@ from training.invoice_eligibility import train
 
 
 @pytest.mark.real_data
-def test_from_events_and_without_protected_columns_the_model_matches_what_is_published(
+def test_from_events_without_protected_columns_and_with_directions_on_whole_rows_the_model_keeps_its_auc(
     uci_taiwan_file: Path, tmp_path: Path
 ) -> None:
+    """0.779. The published 0.784 rests on what no score here may reward: how much of a bill is left unpaid.
+
+    Until sums of what was invoiced counted what is not paid, it was 0.785.
+    """
     book = tmp_path / "book"
     import_ledger(uci_taiwan_file, book)
     result = train(
@@ -19,5 +23,5 @@ def test_from_events_and_without_protected_columns_the_model_matches_what_is_pub
     )
     folds = result.fold_auc["lightgbm"]
     assert len(folds) == 5
-    assert sum(folds) / 5 >= 0.782
-    assert result.direction_cost_auc.high < 0.003
+    assert sum(folds) / 5 >= 0.777
+    assert result.direction_cost_auc.high < 0.008
