@@ -7,13 +7,21 @@ added, `training.alias_history` says. Serving reads from them what a version's f
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from features.model_files import FilesFingerprint, RecordedFingerprint
+from features.model_files import (
+    FilesFingerprint,
+    ModelFiles,
+    RecordedFingerprint,
+    lacks_registration,
+    not_as_registered,
+    registration_missing,
+    what_differs,
+)
 
 CHAMPIONS_FOLDER = "champions"
 SHADOWS_FOLDER = "shadows"
@@ -78,13 +86,14 @@ class _Kept:
 
 
 def recorded_fingerprints(
-    artifact_root: Path, model_name: str, version: str
+    artifact_root: Path, model_name: str, version: str, tags: Mapping[str, str]
 ) -> tuple[RecordedFingerprint, ...]:
-    """What the histories of a model keep of a version's files; nothing where there is no history.
+    """What the registry, by the version's tags, and the histories of its model keep of its files.
 
-    A version that was registered anew, in a registry that begins anew, has nothing to do with an earlier one
-    of the same number: only what was written from its registration on counts, and every registration writes a
-    line. Raises LineDamagedError, and OSError for a history that is there and cannot be read.
+    The registry's comes first; there is none where neither keeps anything. A version that was registered
+    anew, in a registry that begins anew, has nothing to do with an earlier one of the same number: only what
+    was written from its registration on counts, and every registration writes a line. Raises
+    LineDamagedError, and OSError for a history that is there and cannot be read.
     """
     kept: list[_Kept] = []
     for folder in (CHAMPIONS_FOLDER, SHADOWS_FOLDER):
@@ -92,7 +101,30 @@ def recorded_fingerprints(
         if file.exists():
             kept += _kept_in(file, file.read_bytes(), version)
     registered_at = max((one.at for one in kept if one.recorded.is_registration), default=None)
-    return tuple(one.recorded for one in kept if registered_at is None or one.at >= registered_at)
+    by_histories = (one.recorded for one in kept if registered_at is None or one.at >= registered_at)
+    by_registry = FilesFingerprint.from_tags(tags)
+    if by_registry is None:
+        return tuple(by_histories)
+    return (RecordedFingerprint(fingerprint=by_registry, said_by="the registry"), *by_histories)
+
+
+def why_not_registered(
+    files: ModelFiles,
+    recorded: Sequence[RecordedFingerprint],
+    *,
+    artifact_root: Path,
+    model_name: str,
+    version: str,
+    uri: str,
+) -> str | None:
+    """What a person must know where the files at `uri` are not what was registered, or nobody can tell."""
+    difference = what_differs(files, recorded)
+    if difference is not None:
+        return not_as_registered(model_name, version, difference, uri)
+    if lacks_registration(recorded):
+        history = alias_file(artifact_root / CHAMPIONS_FOLDER, model_name)
+        return registration_missing(model_name, version, history)
+    return None
 
 
 def _kept_in(file: Path, content: bytes, version: str) -> Iterator[_Kept]:

@@ -7,23 +7,19 @@ with every hash that was kept of it: in the registry, and in the histories below
 import logging
 import os
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from features.alias_lines import CHAMPIONS_FOLDER, LineDamagedError, alias_file, recorded_fingerprints
+from features.alias_lines import LineDamagedError, recorded_fingerprints, why_not_registered
 from features.model_files import (
-    FilesFingerprint,
     ModelFiles,
     RecordedFingerprint,
     is_gone,
-    lacks_registration,
     not_as_registered,
     record_unreadable,
     registered_without_hash,
-    registration_missing,
-    what_differs,
 )
 from serving.regular_look import RegularLook
 from serving.scorer import (
@@ -91,29 +87,29 @@ class ModelRegistry:
         found = self._ask(lambda client: client.get_model_version(model_name, version))
         if found is None:
             raise ModelNotUsableError(f"{model_name} {version} is not in the registry")
-        by_registry = FilesFingerprint.from_tags(found.tags)
-        recorded = self._recorded_in_histories(model_name, version)
-        if by_registry is not None:
-            recorded = [
-                RecordedFingerprint(fingerprint=by_registry, said_by="the registry"),
-                *recorded,
-            ]
+        recorded = self._recorded(model_name, version, found.tags)
         if is_gone(found.source):
             raise ModelFilesDifferError(
                 not_as_registered(model_name, version, "its folder is gone", found.source)
             )
         files = self._files(model_name, version, found.source)
-        difference = what_differs(files, recorded)
-        if difference is not None:
-            raise ModelFilesDifferError(not_as_registered(model_name, version, difference, found.source))
-        if lacks_registration(recorded):
-            history = alias_file(self._artifact_root / CHAMPIONS_FOLDER, model_name)
-            raise ModelFilesDifferError(registration_missing(model_name, version, history))
+        reason = why_not_registered(
+            files,
+            recorded,
+            artifact_root=self._artifact_root,
+            model_name=model_name,
+            version=version,
+            uri=found.source,
+        )
+        if reason is not None:
+            raise ModelFilesDifferError(reason)
         return files, recorded
 
-    def _recorded_in_histories(self, model_name: str, version: str) -> Sequence[RecordedFingerprint]:
+    def _recorded(
+        self, model_name: str, version: str, tags: Mapping[str, str]
+    ) -> Sequence[RecordedFingerprint]:
         try:
-            return recorded_fingerprints(self._artifact_root, model_name, version)
+            return recorded_fingerprints(self._artifact_root, model_name, version, tags)
         except LineDamagedError as damaged:
             # Whoever changed a model's files may have changed what was kept of them, too.
             raise ModelFilesDifferError(

@@ -23,8 +23,8 @@ from features.alias_lines import (
     CHAMPIONS_FOLDER,
     SHADOWS_FOLDER,
     LineDamagedError,
-    alias_file,
     recorded_fingerprints,
+    why_not_registered,
 )
 from features.feature_sets import FEATURE_SETS
 from features.model_files import (
@@ -32,12 +32,9 @@ from features.model_files import (
     ModelFiles,
     RecordedFingerprint,
     is_gone,
-    lacks_registration,
     not_as_registered,
     record_unreadable,
     registered_without_hash,
-    registration_missing,
-    what_differs,
 )
 from training.alias_history import Change, HistoryDamagedError, HistoryWriter, version_now
 from training.champion_history import ChampionChange, ChampionHistory, ChangeKind
@@ -179,26 +176,27 @@ class ModelRegistry:
             raise TrainingError(
                 f"{model_name} {version}: its folder {source} cannot be read: {problem}"
             ) from problem
-        difference = what_differs(files, recorded)
-        if difference is not None:
-            raise VersionChangedError(not_as_registered(model_name, version, difference, source))
-        if lacks_registration(recorded):
-            history = alias_file(self._artifact_root / CHAMPIONS_FOLDER, model_name)
-            raise VersionChangedError(registration_missing(model_name, version, history))
+        reason = why_not_registered(
+            files,
+            recorded,
+            artifact_root=self._artifact_root,
+            model_name=model_name,
+            version=version,
+            uri=source,
+        )
+        if reason is not None:
+            raise VersionChangedError(reason)
         return files, recorded
 
     def _recorded(self, model_name: str, version: str) -> tuple[RecordedFingerprint, ...]:
         """What the registry and the histories keep of a version's files, the registry's first."""
-        by_registry = FilesFingerprint.from_tags(self._version(model_name, version).tags)
+        tags = self._version(model_name, version).tags
         try:
-            by_histories = recorded_fingerprints(self._artifact_root, model_name, version)
+            return recorded_fingerprints(self._artifact_root, model_name, version, tags)
         except LineDamagedError as damaged:
             raise HistoryDamagedError(str(damaged)) from damaged
         except OSError as problem:
             raise HistoryDamagedError(record_unreadable(model_name, version, problem)) from problem
-        if by_registry is None:
-            return by_histories
-        return (RecordedFingerprint(fingerprint=by_registry, said_by="the registry"), *by_histories)
 
     def trained_until_ms(self, model_name: str, version: str) -> int | None:
         """Up to when rows were trained on, in ms since 1970 UTC; None for a version that does not say."""
