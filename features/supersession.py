@@ -39,10 +39,6 @@ class SeenInterval(NamedTuple):
     seen_until: int
 
 
-_OCCURRED_ALONE = ("occurred_at",)
-"""The instants in which the rows of most contracts speak of the past."""
-
-
 def as_counted(contract: Contract, row: LedgerRow) -> LedgerRow:
     """The row with no past instant later than its `recorded_at`, and none before what it cannot precede.
 
@@ -88,36 +84,17 @@ def standing_rows(contract: Contract, known: Sequence[LedgerRow]) -> list[Ledger
 
     known: rows of one contract, of any number of things, all recorded before the moment of decision.
     """
-    if len(known) == 1:
-        return [as_counted(contract, known[0])]
     corrected = {row["corrects"] for row in known if row.get("corrects") is not None}
-    # Nearly every row counts as it was sent: the checkout does not pay for a copy of it.
-    if contract.past_columns == _OCCURRED_ALONE and not contract.never_before:
-        standing = [
-            row if row["occurred_at"] <= row["recorded_at"] else as_counted(contract, row)
-            for row in known
-            if not corrected or row["event_id"] not in corrected
-        ]
-    else:
-        standing = [as_counted(contract, row) for row in known if row["event_id"] not in corrected]
+    standing = [as_counted(contract, row) for row in known if row["event_id"] not in corrected]
     if len(standing) < 2 or not (contract.rows_are_states or contract.answers):
         return standing
-    latest: dict[Any, LedgerRow] = {}
-    own_key = contract.key[0] if contract.answers is None and len(contract.key) == 1 else None
+    latest: dict[tuple[Any, ...], LedgerRow] = {}
     for row in standing:
-        key = _thing(contract, row) if own_key is None else row[own_key]
-        other = latest.get(key)
+        thing = contract.thing_of(row) or (row["event_id"],)
+        other = latest.get(thing)
         if other is None or rank_of(contract, row) > rank_of(contract, other):
-            latest[key] = row
+            latest[thing] = row
     return list(latest.values())
-
-
-def _thing(contract: Contract, row: LedgerRow) -> tuple[Any, ...]:
-    """What a row is about: of the rows about one thing, one stands."""
-    if contract.answers is None:
-        return tuple([row[name] for name in contract.key])
-    question = contract.answers.question_of.get(row[contract.answers.column])
-    return (row["event_id"],) if question is None else (row[contract.answers.about], question)
 
 
 def rank_of(contract: Contract, row: LedgerRow) -> tuple[int, int, str]:
