@@ -71,15 +71,6 @@ def is_drawn_at_will(kind: str | None) -> int:
     return 0 if kind in PAID_BACK_BY_PLAN else 1
 
 
-def statement_fact(row: StatementRow, occurred_at: int, kind: str | None) -> tuple[int, ...]:
-    """A statement as the integers of `FactKind.STATEMENT`.
-
-    occurred_at: as it is counted. kind: of its account, None where that is unknown.
-    """
-    own_columns = statement_columns(occurred_at, row[4], row[5], row[6], row[7], is_drawn_at_will(kind))
-    return (row[0], row[1], *own_columns)
-
-
 def statement_facts(
     statements: Sequence[tuple[StatementRow, int]], accounts: Sequence[AccountRow]
 ) -> list[tuple[int, ...]]:
@@ -93,8 +84,9 @@ def statement_facts(
         starts = sorted({row[0], *instants})
         for seen_from, seen_until in zip(starts, [*starts[1:], row[1]], strict=True):
             known = [account for account in accounts if account[0] <= seen_from < account[1]]
-            kind = known[-1][3] if known else None
-            facts.append((seen_from, seen_until, *statement_fact(row, occurred_at, kind)[2:]))
+            at_will = is_drawn_at_will(known[-1][3] if known else None)
+            own_columns = statement_columns(occurred_at, row[4], row[5], row[6], row[7], at_will)
+            facts.append((seen_from, seen_until, *own_columns))
     return facts
 
 

@@ -344,9 +344,10 @@ def _ordinary_states(
     is_owed = left > terms.materiality_cents
     owed = left * is_owed
     lateness = paid_at - due_at
+    received = np.minimum(paid_cents, amount)
     is_on_time = is_paid & (lateness <= terms.grace_ms)
-    is_counted = is_on_time & (np.minimum(paid_cents, amount) >= COUNTED_FROM_CENTS)
-    on_time = np.minimum(paid_cents, amount) * is_counted
+    is_counted = is_on_time & (received >= COUNTED_FROM_CENTS)
+    on_time = received * is_counted
     is_judged = is_owed | (is_settled & (is_counted | ~is_on_time))
     columns = (
         seen_from,
@@ -381,9 +382,8 @@ def _statement_table(accounts: EntityRows, statements: EntityRows) -> FactTable:
     is_special[has_account] = accounts["seen_from"][owner] > statements["seen_from"][has_account]
     changed = np.concatenate([_repeated(known), known[accounts["seen_until"] != NEVER]])
     is_special |= np.isin(statements["account_id"], changed)
-    plans = [_code(CREDIT_ACCOUNTS, "kind", kind) for kind in PAID_BACK_BY_PLAN]
     is_at_will = np.ones(len(statements.entity), dtype=np.int64)
-    is_at_will[has_account] = ~np.isin(accounts["kind"][owner], plans)
+    is_at_will[has_account] = _drawn_at_will(accounts["kind"][owner])
     ordinary = statements.where(~is_special)
     own_columns = statement_columns(
         ordinary["occurred_at"],
@@ -535,8 +535,7 @@ def _ordinary_account_states(
     is_open = (accounts["closed_at"][owner] == NEVER).astype(np.int64)
     instalment = accounts["kind"][owner] == _code(CREDIT_ACCOUNTS, "kind", "instalment")
     is_instalment = instalment.astype(np.int64)
-    plans = [_code(CREDIT_ACCOUNTS, "kind", kind) for kind in PAID_BACK_BY_PLAN]
-    is_at_will = (~np.isin(accounts["kind"][owner], plans)).astype(np.int64)
+    is_at_will = _drawn_at_will(accounts["kind"][owner])
     columns = (
         seen_from,
         seen_until,
@@ -552,6 +551,12 @@ def _ordinary_account_states(
     )
     names = FACT_COLUMNS[FactKind.ACCOUNT]
     return {"entity": accounts.entity[owner], **dict(zip(names, columns, strict=True))}
+
+
+def _drawn_at_will(kinds: Int64Array) -> Int64Array:
+    """The array twin of `is_drawn_at_will`. kinds: codes of the column."""
+    plans = [_code(CREDIT_ACCOUNTS, "kind", kind) for kind in PAID_BACK_BY_PLAN]
+    return (~np.isin(kinds, plans)).astype(np.int64)
 
 
 def _portfolio_table(accounts: EntityRows) -> FactTable:
