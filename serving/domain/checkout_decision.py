@@ -17,7 +17,7 @@ from serving.domain.decision import (
     most_decisive,
 )
 from serving.domain.policy import AlternativePolicy, Policy
-from serving.domain.policy_rules import RuleInput, failed_rules, residence_of
+from serving.domain.policy_rules import RuleInput, currency_of_limits, failed_rules, residence_of
 from serving.domain.reasons import MAXIMUM_REASONS, adverse_reasons
 from serving.domain.recourse import CREDIT_LIMIT, SCORE_TOO_LOW, Case, first_recourse_of, recourse_of
 
@@ -112,12 +112,11 @@ def _decide_without_recourse(
     terms: CreditTerms | None = None
     available_cents: int | None = None
     if known_standing is not None and known_assessment is not None:
-        country = residence_of(applicant, policy)
         terms = credit_terms(
             known_assessment.score,
             known_standing,
             policy,
-            currency=order.currency if country is None else country.currency,
+            currency=currency_of_limits(order.currency, applicant, policy),
         )
         available_cents = max(terms.limit_cents - known_standing.exposure_cents, 0)
     reasons = most_decisive(failures, MAXIMUM_REASONS)

@@ -31,12 +31,11 @@ class RuleInput:
     names_amounts_as_ordered: bool = False
 
     @property
-    def policy_currency(self) -> str:
-        """Of the policy's amounts: that of the residence, the order's own where no residence is known."""
-        country = residence_of(self.applicant, self.policy)
-        if country is None or self.names_amounts_as_ordered:
+    def named_currency(self) -> str:
+        """In which the policy's amounts are named."""
+        if self.names_amounts_as_ordered:
             return self.order.currency
-        return country.currency
+        return currency_of_limits(self.order.currency, self.applicant, self.policy)
 
 
 Rule = Callable[[RuleInput], list[RuleFailure]]
@@ -75,6 +74,12 @@ def residence_of(applicant: Applicant | None, policy: Policy) -> CountryPolicy |
     if applicant is None or applicant.residence_country is None:
         return None
     return policy.countries.get(applicant.residence_country)
+
+
+def currency_of_limits(order_currency: str, applicant: Applicant | None, policy: Policy) -> str:
+    """Of the policy's amounts for a customer: that of the residence, the order's where none is known."""
+    country = residence_of(applicant, policy)
+    return order_currency if country is None else country.currency
 
 
 def customer_unknown(given: RuleInput) -> list[RuleFailure]:
@@ -184,10 +189,10 @@ def amount_out_of_range(given: RuleInput) -> list[RuleFailure]:
     """The order is smaller or larger than invoice is offered for."""
     amount, policy = given.order.amount_cents, given.policy
     if amount < policy.minimum_order_cents:
-        data = (("minimum_order_cents", policy.minimum_order_cents), ("currency", given.policy_currency))
+        data = (("minimum_order_cents", policy.minimum_order_cents), ("currency", given.named_currency))
         return [RuleFailure(code="amount_too_small", group="order_details", field="/amount_cents", data=data)]
     if amount > policy.maximum_order_cents:
-        data = (("maximum_order_cents", policy.maximum_order_cents), ("currency", given.policy_currency))
+        data = (("maximum_order_cents", policy.maximum_order_cents), ("currency", given.named_currency))
         return [RuleFailure(code="amount_too_large", group="order_details", field="/amount_cents", data=data)]
     return []
 

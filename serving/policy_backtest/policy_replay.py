@@ -44,7 +44,7 @@ from serving.checkout_judgement import (
 from serving.domain.credit_limit import Familiarity, credit_terms
 from serving.domain.decision import Decision, Outcome
 from serving.domain.policy import Policy
-from serving.domain.policy_rules import residence_of
+from serving.domain.policy_rules import currency_of_limits
 from serving.domain.same_person import person_keys
 from serving.scorer import ChampionModel
 from serving.store.person_accounts import ACCOUNTS_MAXIMUM
@@ -225,7 +225,6 @@ def _judged(inputs: DecisionInputs, model: ChampionModel, policy: Policy, as_of_
     decision = judge(inputs, model, policy, as_of_ms=as_of_ms).decision
     if decision.score is None:
         raise AssertionError("a decision with a model has a score")
-    country = residence_of(inputs.applicant, policy)
     without_growth = decision
     if policy.limit_growth is not None:
         without_growth = decided_without_limit_growth(inputs, decision, policy, as_of_ms=as_of_ms)
@@ -235,7 +234,7 @@ def _judged(inputs: DecisionInputs, model: ChampionModel, policy: Policy, as_of_
             decision.score,
             inputs.standing,
             policy,
-            currency=None if country is None else country.currency,
+            currency=currency_of_limits(inputs.order_row["currency"], inputs.applicant, policy),
         ).familiarity,
         is_approved_without_growth=without_growth.outcome is Outcome.APPROVED,
     )
