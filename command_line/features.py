@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from command_line.state import policy_in_force, read_policy
+from command_line.state import asked_policy
 from command_line.terminal import (
     MODELS,
     CommandFailed,
@@ -13,6 +13,7 @@ from command_line.terminal import (
     print_figures,
     print_result,
     progress_bars,
+    terms_option,
 )
 
 
@@ -31,13 +32,7 @@ def features() -> None:
     "--sample", type=click.IntRange(min=1), help="This many random decisions instead of one per order."
 )
 @click.option("--seed", default=0, show_default=True, help="Seed of --sample.")
-@click.option(
-    "--policy",
-    "policy_path",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    metavar="POLICY.toml",
-    help="Whose materiality and grace say when an invoice is paid and late.  [default: the policy in force]",
-)
+@terms_option
 @json_option
 def build(
     directory: Path,
@@ -63,8 +58,7 @@ def build(
 
     if sample is not None and model == "order-risk":
         raise click.BadOptionUsage("sample", "--sample is for credit features: it draws customers")
-    policy = policy_in_force()[0] if policy_path is None else read_policy(policy_path).policy
-    feature_set = FEATURE_SETS[model].under(policy.settlement_terms)
+    feature_set = FEATURE_SETS[model].under(asked_policy(policy_path).settlement_terms)
     try:
         if sample is not None:
             decisions = sampled_decisions(directory, sample, seed)

@@ -10,6 +10,7 @@ import click
 
 from command_line.clock import midnight_ms
 from command_line.state import (
+    asked_policy,
     model_registry,
     policy_in_force,
     read_policy,
@@ -167,7 +168,7 @@ def backtest_policy(
     if report is not None:
         require_writable(report)
     new = read_policy(file).policy
-    old = read_policy(against).policy if against is not None else policy_in_force()[0]
+    old = asked_policy(against)
     model, trained_until_ms = _model_to_replay(MODELS[0], model_version)
     with _replaying(), progress_bars() as progress:
         replay = replay_orders(directory, model, [old, new], _selection(since, until, sample, seed), progress)

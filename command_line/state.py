@@ -109,6 +109,11 @@ def policy_store() -> Iterator["Store"]:
             raise CommandFailed(str(problem)) from problem
 
 
+def asked_policy(path: Path | None) -> "Policy":
+    """The policy in a file, or the one in force where no file is asked for."""
+    return policy_in_force()[0] if path is None else read_policy(path).policy
+
+
 def policy_in_force() -> "tuple[Policy, str]":
     """The policy in force and its text: the store's, or the file's where no store had one yet."""
     from serving.domain.policy import parse_policy

@@ -19,6 +19,13 @@ if TYPE_CHECKING:
 MODELS = ("invoice-eligibility", "order-risk")
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
+terms_option = click.option(
+    "--policy",
+    "policy_path",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="POLICY.toml",
+    help="Whose materiality and grace say when an invoice is paid and late.  [default: the policy in force]",
+)
 
 ledger_folder = click.argument(
     "directory", type=click.Path(exists=True, file_okay=False, path_type=Path), metavar="DIR"

@@ -10,10 +10,9 @@ import click
 
 from command_line.clock import midnight_ms, today
 from command_line.state import (
+    asked_policy,
     later_decisions_folder,
     model_registry,
-    policy_in_force,
-    read_policy,
     read_settings,
 )
 from command_line.terminal import (
@@ -25,6 +24,7 @@ from command_line.terminal import (
     print_result,
     progress_bars,
     require_writable,
+    terms_option,
 )
 
 if TYPE_CHECKING:
@@ -51,13 +51,7 @@ if TYPE_CHECKING:
     "period.  [default: 0, the usual ones]",
 )
 @click.option("--seed", default=0, show_default=True, help="The same data and seed give the same model.")
-@click.option(
-    "--policy",
-    "policy_path",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    metavar="POLICY.toml",
-    help="Whose materiality and grace say when an invoice is paid and late.  [default: the policy in force]",
-)
+@terms_option
 @click.option(
     "--orders-per-day",
     type=click.IntRange(min=1),
@@ -90,7 +84,7 @@ def train(
     if as_of is not None and as_of.date() > today():
         raise CommandFailed(f"--as-of {as_of:%Y-%m-%d} lies in the future: nothing was recorded by then")
     as_of_ms = None if as_of is None else midnight_ms(as_of)
-    policy = policy_in_force()[0] if policy_path is None else read_policy(policy_path).policy
+    policy = asked_policy(policy_path)
     result: TrainingResult | OrderRiskResult
     try:
         with progress_bars() as progress:
