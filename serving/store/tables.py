@@ -43,39 +43,34 @@ Index(
     postgresql_where=_is_correction,
 )
 
-held_events = Table(
-    "held_events",
-    metadata,
-    Column("event_id", Text, primary_key=True),
-    Column("contract", Text, nullable=False),
-    Column("entity_id", Text, nullable=False, comment="as in ledger_events"),
-    Column("subject_id", Text, comment="as in ledger_events"),
-    Column("missing_contract", Text, nullable=False, comment="what the row waits for"),
-    Column("missing_id", Text, nullable=False),
-    Column("received_at_ms", BigInteger, nullable=False, comment="by the entity's clock: no two are equal"),
-    Column("content_sha256", Text, nullable=False),
-    Column("body", Text, nullable=False),
-)
-Index("held_events_by_missing", held_events.c.missing_contract, held_events.c.missing_id)
-Index("held_events_by_subject", held_events.c.contract, held_events.c.subject_id)
+
+def _rows_to_judge_again(name: str, *, missing_contract: str) -> Table:
+    """Rows that are judged when something arrives or is corrected. missing_contract: the column's comment."""
+    table = Table(
+        name,
+        metadata,
+        Column("event_id", Text, primary_key=True),
+        Column("contract", Text, nullable=False),
+        Column("entity_id", Text, nullable=False, comment="as in ledger_events"),
+        Column("subject_id", Text, comment="as in ledger_events"),
+        Column("missing_contract", Text, nullable=False, comment=missing_contract),
+        Column("missing_id", Text, nullable=False),
+        Column(
+            "received_at_ms", BigInteger, nullable=False, comment="by the entity's clock: no two are equal"
+        ),
+        Column("content_sha256", Text, nullable=False),
+        Column("body", Text, nullable=False),
+    )
+    Index(f"{name}_by_missing", table.c.missing_contract, table.c.missing_id)
+    Index(f"{name}_by_subject", table.c.contract, table.c.subject_id)
+    return table
+
+
+held_events = _rows_to_judge_again("held_events", missing_contract="what the row waits for")
 Index("held_events_by_arrival", held_events.c.received_at_ms, held_events.c.entity_id)
 
-refused_events = Table(
-    "refused_events",
-    metadata,
-    # Refused rows that are judged again when what they rest on is corrected; they lie in quarantine too.
-    Column("event_id", Text, primary_key=True),
-    Column("contract", Text, nullable=False),
-    Column("entity_id", Text, nullable=False, comment="as in ledger_events"),
-    Column("subject_id", Text, comment="as in ledger_events"),
-    Column("missing_contract", Text, nullable=False, comment="the kind of what the row rests on"),
-    Column("missing_id", Text, nullable=False),
-    Column("received_at_ms", BigInteger, nullable=False, comment="by the entity's clock: no two are equal"),
-    Column("content_sha256", Text, nullable=False),
-    Column("body", Text, nullable=False),
-)
-Index("refused_events_by_missing", refused_events.c.missing_contract, refused_events.c.missing_id)
-Index("refused_events_by_subject", refused_events.c.contract, refused_events.c.subject_id)
+# Refused rows that are judged again when what they rest on is corrected; they lie in quarantine too.
+refused_events = _rows_to_judge_again("refused_events", missing_contract="the kind of what the row rests on")
 
 repeated_events = Table(
     "repeated_events",
