@@ -158,6 +158,8 @@ def _invoice_pairs(case: _Case) -> Iterator[Pair]:
             yield "a larger invoice", case.history, with_a_larger_invoice(case.history, place, cents)
     place = case.place("invoices", case.is_open)
     if place is not None:
+        for cents in PROBED_CENTS:
+            yield "a larger open invoice", case.history, with_a_larger_invoice(case.history, place, cents)
         yield "an open invoice taken away", without_row(case.history, "invoices", place), case.history
 
 
