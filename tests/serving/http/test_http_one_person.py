@@ -52,26 +52,26 @@ def test_who_owes_and_opens_a_new_account_has_the_arrears_there_too(shop: Shop) 
 
 
 def test_accounts_of_one_person_have_one_limit_between_them_and_each_decision_replays(shop: Shop) -> None:
-    document = {"identity_document_hmac": a_document_hmac("twice")}
-    shop.customer("twice-1", **document)
-    first = shop.score("o-twice-1", "twice-1", amount_cents=9_000)
-    shop.customer("twice-2", **document)
-    second = shop.score("o-twice-2", "twice-2", amount_cents=4_000)
+    document = {"identity_document_hmac": a_document_hmac("shared-limit")}
+    shop.customer("shared-limit-1", **document)
+    first = shop.score("o-shared-limit-1", "shared-limit-1", amount_cents=9_000)
+    shop.customer("shared-limit-2", **document)
+    second = shop.score("o-shared-limit-2", "shared-limit-2", amount_cents=4_000)
     assert (first["outcome"], second["outcome"]) == ("approved", "approved")
     assert second["limit_cents"] == first["limit_cents"]
     assert second["available_cents"] == first["available_cents"] - 9_000
-    assert precheck(shop, "twice-1")["available_cents"] == second["available_cents"] - 4_000
+    assert precheck(shop, "shared-limit-1")["available_cents"] == second["available_cents"] - 4_000
     # The order itself is left out when it is scored again, and what the other account holds is not.
-    assert shop.score("o-twice-1", "twice-1", amount_cents=1_000)["available_cents"] == (
+    assert shop.score("o-shared-limit-1", "shared-limit-1", amount_cents=1_000)["available_cents"] == (
         first["available_cents"] - 4_000
     )
     # A decision sees the other account as it was then, whatever comes later.
-    an_overdue_invoice(shop, "twice-2", "i-twice")
-    third = shop.score("o-twice-3", "twice-1")
+    an_overdue_invoice(shop, "shared-limit-2", "i-shared-limit")
+    third = shop.score("o-shared-limit-3", "shared-limit-1")
     assert third["outcome"] == "declined"
     store = open_store(shop.settings.database_url)
     try:
-        for answer, others in ((first, []), (second, ["twice-1"]), (third, ["twice-2"])):
+        for answer, others in ((first, []), (second, ["shared-limit-1"]), (third, ["shared-limit-2"])):
             with store.reading() as tx:
                 logged = decision_of(tx, answer["decision_id"])
             assert logged is not None
