@@ -8,6 +8,7 @@ from typing import Any
 
 import lightgbm
 import numpy as np
+from lightgbm.basic import LightGBMError
 
 RAW_SCORE = 1
 CONTRIBUTIONS = 3
@@ -70,7 +71,7 @@ class _SingleRowPredictor:
 def _raise_unless_zero(library: Any, status: int) -> None:
     if status != 0:
         library.LGBM_GetLastError.restype = ctypes.c_char_p
-        raise lightgbm.basic.LightGBMError(library.LGBM_GetLastError().decode())
+        raise LightGBMError(library.LGBM_GetLastError().decode())
 
 
 def _free(library: Any, configuration: ctypes.c_void_p, _booster: lightgbm.Booster) -> None:
@@ -82,7 +83,7 @@ class FastBooster:
 
     uses_c_interface: False where LightGBM's library lacks the single-row interface, or when
         `force_booster_predict` asks for the slow path; the results are the same bits.
-    Raises lightgbm.basic.LightGBMError for a text that is no model.
+    Raises LightGBMError for a text that is no model.
     """
 
     def __init__(self, model_text: str, *, force_booster_predict: bool = False) -> None:
