@@ -272,7 +272,9 @@ def _raw_model(
     match document["kind"]:
         case "lightgbm":
             # LightGBM brings scikit-learn with it: a process that serves scorecards starts seconds sooner.
-            from serving.fast_booster import FastBooster, LightGBMError  # noqa: PLC0415
+            from lightgbm.basic import LightGBMError  # noqa: PLC0415
+
+            from serving.fast_booster import FastBooster  # noqa: PLC0415
 
             try:
                 booster = FastBooster(files.text(document["booster_file"]))
