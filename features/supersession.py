@@ -84,17 +84,28 @@ def standing_rows(contract: Contract, known: Sequence[LedgerRow]) -> list[Ledger
 
     known: rows of one contract, of any number of things, all recorded before the moment of decision.
     """
-    corrected = {row["corrects"] for row in known if row.get("corrects") is not None}
-    standing = [as_counted(contract, row) for row in known if row["event_id"] not in corrected]
-    if len(standing) < 2 or not (contract.rows_are_states or contract.answers):
-        return standing
-    latest: dict[tuple[Any, ...], LedgerRow] = {}
-    for row in standing:
+    corrected = {row.get("corrects") for row in known}
+    standing = known if corrected == {None} else [row for row in known if row["event_id"] not in corrected]
+    counted = _all_as_counted(contract, standing)
+    if len(counted) < 2 or not (contract.rows_are_states or contract.answers):
+        return counted
+    latest: dict[tuple[Any, ...], tuple[tuple[int, int, str], LedgerRow]] = {}
+    for row in counted:
         thing = contract.thing_of(row) or (row["event_id"],)
+        ranked = rank_of(contract, row), row
         other = latest.get(thing)
-        if other is None or rank_of(contract, row) > rank_of(contract, other):
-            latest[thing] = row
-    return list(latest.values())
+        if other is None or ranked[0] > other[0]:
+            latest[thing] = ranked
+    return [row for _, row in latest.values()]
+
+
+def _all_as_counted(contract: Contract, rows: Sequence[LedgerRow]) -> list[LedgerRow]:
+    if contract.past_columns == ("occurred_at",) and not contract.never_before:
+        # A decision reads dozens of such rows: one comparison each.
+        return [
+            row if row["occurred_at"] <= row["recorded_at"] else as_counted(contract, row) for row in rows
+        ]
+    return [as_counted(contract, row) for row in rows]
 
 
 def rank_of(contract: Contract, row: LedgerRow) -> tuple[int, int, str]:
