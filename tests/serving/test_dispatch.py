@@ -47,6 +47,7 @@ from serving.store.store import Store, Transaction, now_ms
 from serving.webhooks.dispatch import DispatchScope, dispatch_due, send_fallbacks
 from serving.webhooks.mailbox import EmailMessageText, FileMailbox, SmtpMailbox
 from tests.builders import a_merchant
+from tests.measured_proofs import SIZE
 from tests.proof_size import IS_LONG
 
 T = TypeVar("T")
@@ -490,8 +491,9 @@ MESSAGES = 4 * KILLS
 @pytest.mark.slow
 @pytest.mark.long_proof
 def test_no_message_is_lost_and_none_is_told_of_twice_when_workers_are_killed_at_any_moment(
-    office: Office, merchant: Merchant, database_url: str
+    office: Office, merchant: Merchant, database_url: str, record_property: Callable[[str, object], None]
 ) -> None:
+    record_property(SIZE, f"{KILLS} kills")
     with office.store.writing() as tx:
         tx.execute("CREATE TABLE told (stop_request_id TEXT NOT NULL, at_ms BIGINT NOT NULL)")
     for number in range(MESSAGES):

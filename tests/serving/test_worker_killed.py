@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +22,7 @@ from serving.store.ledger import AppendStatus, append
 from serving.store.stop_requests import stop_requests_of_case
 from serving.store.store import Store, now_ms
 from tests.builders import a_merchant
+from tests.measured_proofs import SIZE
 from tests.proof_size import IS_LONG
 from tests.serving.test_dispatch import Merchant, merchant
 from tests.serving.test_stop_requesting import Desk
@@ -82,8 +84,13 @@ def a_desk(store: Store, policy: Policy, merchant: Merchant) -> Desk:
 
 @pytest.mark.slow
 def test_no_stop_request_is_lost_or_made_twice_when_workers_are_killed_at_any_moment(
-    store: Store, database_url: str, merchant: Merchant, tmp_path: Path
+    store: Store,
+    database_url: str,
+    merchant: Merchant,
+    tmp_path: Path,
+    record_property: Callable[[str, object], None],
 ) -> None:
+    record_property(SIZE, f"{KILLS} kills")
     policy_file = policy_without_undo(tmp_path)
     desk = a_desk(store, parse_policy(policy_file.read_text()), merchant)
     merchant.answer_seconds = 0.03
