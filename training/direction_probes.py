@@ -248,17 +248,29 @@ def direction_probes(
                 histories += [better, worse]
     if not names:
         return DirectionProbes(tried={}, violated={})
-    values = np.array(
-        [
-            features_at(history, as_of_ms, feature_set)
-            for history, as_of_ms in zip(histories, moments, strict=True)
-        ]
-    )
+    values = _features_of_each(histories, moments, feature_set)
     probability = probability_of(values).reshape(-1, 2)
     rewarded = (probability[:, 1] < probability[:, 0]).tolist()
     tried = Counter(names)
     violated = Counter(name for name, is_rewarded in zip(names, rewarded, strict=True) if is_rewarded)
     return DirectionProbes(tried=dict(tried), violated={name: violated[name] for name in tried})
+
+
+def _features_of_each(
+    histories: Sequence[History], moments: Sequence[int], feature_set: FeatureSet
+) -> Float64Array:
+    """The features of each history at its moment, shape (n, n_features).
+
+    Half of the histories are the customer's own, once for each change: the same object is computed once.
+    """
+    rows: dict[tuple[int, int], tuple[float, ...]] = {}
+    for history, as_of_ms in zip(histories, moments, strict=True):
+        key = (id(history), as_of_ms)
+        if key not in rows:
+            rows[key] = tuple(features_at(history, as_of_ms, feature_set))
+    return np.array(
+        [rows[id(history), as_of_ms] for history, as_of_ms in zip(histories, moments, strict=True)]
+    )
 
 
 def _rows_by_customer(
