@@ -194,7 +194,7 @@ def test_the_default_policy_is_valid_and_a_broken_one_is_explained(tmp_path: Pat
 def test_run_once_goes_from_an_empty_folder_to_a_table_of_decisions_and_a_second_run_reuses_it(
     tmp_path: Path,
 ) -> None:
-    size = ("--customers", "3000", "--months", "18", "--seed", "3", "--port", "3917")
+    size = ("--customers", "2000", "--months", "12", "--seed", "3", "--port", "3917")
     first = run_bonitas(tmp_path / "home", "run", "--once", *size)
     assert first.returncode == 0, first.stderr
     for title in ("good customer", "stranger, verified", "overdue invoice", "a minor", "over the limit"):
