@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -18,6 +19,16 @@ from tests.proof_size import IS_LONG
 # How long an example takes depends on what else the machine does, so it fails no test.
 settings.register_profile("bonitas", deadline=None)
 settings.load_profile("bonitas")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """With `--dist loadfile`, files that share something costly go to one worker."""
+    if config.getoption("dist") != "loadfile":
+        return None
+    from tests.work_shares import WorkShares
+
+    return WorkShares(config, log)
 
 
 @pytest.fixture(scope="session")
