@@ -10,7 +10,6 @@ from data_contracts.customers import CUSTOMERS
 from data_contracts.orders import ORDERS
 from data_contracts.row_check import Rule
 from features.online import LedgerRows
-from features.settlement_terms import SettlementTerms
 from features.supersession import latest_of
 from serving.checkout_judgement import (
     DecisionInputs,
@@ -24,14 +23,16 @@ from serving.checkout_judgement import (
 )
 from serving.domain.decision import Outcome, TechnicalFailure
 from serving.domain.errors import OrderAlreadyClosed, OrderAlreadyConfirmed, OrderOfAnotherCustomer
+from serving.domain.merchant_keys import MerchantKeyPolicy
+from serving.domain.policy import Policy
 from serving.domain.reasons import FALLBACK_LANGUAGE
 from serving.idempotent_requests import earlier_answer, fingerprint, remember_answer
 from serving.model_watch import ModelInForce
 from serving.order_body import OrderBody
 from serving.policy_watch import NoPolicyInForce
-from serving.problem_details import FieldError, invalid_body
+from serving.problem_details import FieldError, invalid_body, too_many_questions
 from serving.request_scope import RequestScope
-from serving.store.api_keys import Caller
+from serving.store.api_keys import Caller, Role
 from serving.store.decision_log import LoggedDecision, append_decision, decisions_about
 from serving.store.errors import StoreUnavailable
 from serving.store.ledger import (
@@ -40,11 +41,13 @@ from serving.store.ledger import (
     credit_rows,
     next_common_as_of_ms,
 )
+from serving.store.merchant_questions import count_question, lock_of_questions
 from serving.store.outbox import LINK_ORDER, append_message
 from serving.store.person_accounts import candidate_accounts
 from serving.store.reservations import (
     Reservation,
     ReservationState,
+    held_by_merchants_keys,
     release,
     reservation_of,
     reserve,
@@ -55,6 +58,7 @@ from serving.store.store import Transaction
 
 LOG = logging.getLogger("bonitas.checkout")
 HOUR_MS = 3_600_000
+MINUTE_MS = 60_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,9 +98,10 @@ def score(
     What other accounts of the person owe counts, so their locks are held too: all are taken in one order,
     and where a look shows more of them than were locked, the whole begins again with these. Who only has a
     namesake waits for nobody: an account is looked at without its lock until it is the person's.
+    A merchant's own key is bounded in how often it asks and in what its orders hold, by the policy.
     Raises StoreUnavailable, IdempotencyConflict, OrderAlreadyConfirmed, OrderAlreadyClosed,
-    OrderOfAnotherCustomer, and ProblemError for a merchant that nobody knows. `unavailable` is an
-    answer that leaves no trace.
+    OrderOfAnotherCustomer, and ProblemError for a merchant that nobody knows, or (429) whose key asks too
+    often. `unavailable` is an answer that leaves no trace.
     """
     row = order.row
     customer_id, order_id = row["customer_id"], row["order_id"]
@@ -104,11 +109,12 @@ def score(
     locked = frozenset({customer_id})
     while True:
         try:
-            with scope.store.writing(*locked, f"order-{order_id}") as tx:
+            with scope.store.writing(*locked, f"order-{order_id}", *_locks_of_questions(caller, row)) as tx:
                 earlier = earlier_answer(tx, caller=caller, key=idempotency_key, request=request)
                 if earlier is not None:
                     return CheckoutAnswer(document=earlier, replayed=True)
-                answer = _decide_and_keep(scope, tx, order, accepted_language, locked=locked)
+                _count_question(scope, tx, row, caller)
+                answer = _decide_and_keep(scope, tx, order, accepted_language, caller=caller, locked=locked)
                 remember_answer(
                     tx,
                     answer,
@@ -147,6 +153,7 @@ def _decide_and_keep(
     order: OrderBody,
     accepted_language: str | None,
     *,
+    caller: Caller,
     locked: frozenset[str],
 ) -> dict[str, Any]:
     row = order.row
@@ -165,7 +172,8 @@ def _decide_and_keep(
         others,
         model=model,
         as_of_ms=as_of_ms,
-        terms=scope.policy.settlement_terms,
+        policy=scope.policy,
+        caller=caller,
     )
     judgement = _judged(scope, inputs, model, as_of_ms)
     outcome = judgement.decision.outcome
@@ -183,7 +191,7 @@ def _decide_and_keep(
         raise _NothingKept(answer)
     if outcome is Outcome.APPROVED:
         # Before the order lets in what waited for it: an invoice, or a cancellation, ends what it reserves.
-        _reserve(scope, tx, row, decision_id=decision_id, as_of_ms=as_of_ms)
+        _reserve(scope, tx, row, caller=caller, decision_id=decision_id, as_of_ms=as_of_ms)
     if inputs.applicant is not None:
         # An order of nobody whom the ledger knows stays out of it; the decision log has it whole.
         _append_order(tx, row, corrects, decision_id=decision_id, as_of_ms=as_of_ms)
@@ -237,29 +245,72 @@ def _inputs(
     *,
     model: ModelInForce,
     as_of_ms: int,
-    terms: SettlementTerms,
+    policy: Policy,
+    caller: Caller,
 ) -> DecisionInputs:
     """What the decision rests on. others: rows of the person's other accounts."""
+    customer_id, order_id, other_accounts = row["customer_id"], row["order_id"], tuple(others)
+    not_owed = tuple(
+        of_fraud
+        for of_account in (rows, *others.values())
+        for of_fraud in orders_of_fraud(of_account, as_of_ms)
+    )
+    merchant_key = None
+    if _bounds_of(caller, policy) is not None:
+        merchant_key = held_by_merchants_keys(
+            tx,
+            customer_id,
+            as_of_ms,
+            merchant_id=row["merchant_id"],
+            excluding_order_id=order_id,
+            other_accounts=other_accounts,
+            not_owed=not_owed,
+        )
     return inputs_at(
         rows,
         row,
         reserved_cents=reserved_cents(
             tx,
-            row["customer_id"],
+            customer_id,
             as_of_ms,
-            excluding_order_id=row["order_id"],
-            other_accounts=tuple(others),
-            not_owed=tuple(
-                order_id
-                for of_account in (rows, *others.values())
-                for order_id in orders_of_fraud(of_account, as_of_ms)
-            ),
+            excluding_order_id=order_id,
+            other_accounts=other_accounts,
+            not_owed=not_owed,
         ),
         as_of_ms=as_of_ms,
         feature_set=None if model.model is None else model.model.feature_set,
-        terms=terms,
+        terms=policy.settlement_terms,
         other_accounts=others,
+        merchant_key=merchant_key,
     )
+
+
+def _bounds_of(caller: Caller, policy: Policy) -> MerchantKeyPolicy | None:
+    """What bounds a caller; None for all but merchants' own keys."""
+    return policy.merchant_keys if caller.role is Role.MERCHANT else None
+
+
+def _locks_of_questions(caller: Caller, row: Mapping[str, Any]) -> list[str]:
+    """What is locked while a caller's question is counted; nothing for those whose questions are not."""
+    if caller.role is not Role.MERCHANT:
+        return []
+    return [lock_of_questions(row["merchant_id"], row["customer_id"])]
+
+
+def _count_question(scope: RequestScope, tx: Transaction, row: Mapping[str, Any], caller: Caller) -> None:
+    """Count what a merchant's key asks. Raises ProblemError (429) where it is too much."""
+    bounds = _bounds_of(caller, scope.policy)
+    if bounds is None:
+        return
+    wait_ms = count_question(
+        tx,
+        merchant_id=row["merchant_id"],
+        customer_id=row["customer_id"],
+        policy=bounds,
+        now_ms=scope.now_ms(),
+    )
+    if wait_ms is not None:
+        raise too_many_questions(retry_after_s=-(-wait_ms // 1000))
 
 
 def _new_decision_id(as_of_ms: int) -> str:
@@ -311,8 +362,18 @@ def _append_order(
 
 
 def _reserve(
-    scope: RequestScope, tx: Transaction, row: Mapping[str, Any], *, decision_id: str, as_of_ms: int
+    scope: RequestScope,
+    tx: Transaction,
+    row: Mapping[str, Any],
+    *,
+    caller: Caller,
+    decision_id: str,
+    as_of_ms: int,
 ) -> None:
+    bounds = _bounds_of(caller, scope.policy)
+    held_ms = scope.policy.reservation_hours_unconfirmed * HOUR_MS
+    if bounds is not None:
+        held_ms = min(held_ms, bounds.unconfirmed_minutes * MINUTE_MS)
     reserve(
         tx,
         Reservation(
@@ -323,14 +384,26 @@ def _reserve(
             amount_cents=row["amount_cents"],
             currency=row["currency"],
             state=ReservationState.RESERVED,
-            expires_at_ms=as_of_ms + scope.policy.reservation_hours_unconfirmed * HOUR_MS,
+            expires_at_ms=as_of_ms + held_ms,
+            placed_by=caller.role,
         ),
         as_of_ms,
     )
 
 
-def precheck(scope: RequestScope, order: OrderBody, *, accepted_language: str | None) -> dict[str, Any]:
-    """What the answer would be now; nothing is reserved, nothing is kept. Raises StoreUnavailable."""
+def count_precheck(scope: RequestScope, order: OrderBody, *, caller: Caller) -> None:
+    """Count a merchant's pre-check. Raises StoreUnavailable, and ProblemError (429) for one too many."""
+    with scope.store.writing(*_locks_of_questions(caller, order.row)) as tx:
+        _count_question(scope, tx, order.row, caller)
+
+
+def precheck(
+    scope: RequestScope, order: OrderBody, *, caller: Caller, accepted_language: str | None
+) -> dict[str, Any]:
+    """What the answer would be now; nothing is reserved, nothing is kept.
+
+    A merchant's pre-check is counted first, by `count_precheck`. Raises StoreUnavailable.
+    """
     row = order.row
     model = scope.model
     with scope.store.reading() as tx:
@@ -354,7 +427,8 @@ def precheck(scope: RequestScope, order: OrderBody, *, accepted_language: str | 
             rows_of_other_accounts(rows, candidate_rows, as_of_ms),
             model=model,
             as_of_ms=as_of_ms,
-            terms=scope.policy.settlement_terms,
+            policy=scope.policy,
+            caller=caller,
         )
     return answer_to_checkout(
         _judged(scope, inputs, model, as_of_ms).decision,

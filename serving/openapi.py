@@ -281,6 +281,7 @@ _PROBLEMS = {
     413: "the body is too large",
     415: "the body is not application/json",
     422: "the body is malformed, each bad field is named; or the Idempotency-Key came with another body",
+    429: "a merchant's key asked as often as the policy allows; Retry-After says when it may ask again",
     503: "the store did not answer, or was locked for too long; nothing was changed, now or later",
     504: "the outcome is not known, or the body came too slowly; the same request again, with the same "
     "Idempotency-Key, tells what was done",

@@ -20,6 +20,7 @@ from serving.checkout_scoring import (
     CheckoutAnswer,
     answer_without_store,
     answered_before,
+    count_precheck,
     precheck,
     score,
 )
@@ -203,8 +204,11 @@ class ScoreApi:
         _deciding_only(caller)
         order = order_body(await json_body(request), now_ms=scope.now_ms())
         _refuse_order_of_others(caller, order.row["merchant_id"])
+        if caller.role is Role.MERCHANT:
+            await self._access.write(lambda: count_precheck(scope, order, caller=caller))
+        language = accepted_language(request)
         document = await self._access.read(
-            lambda: precheck(scope, order, accepted_language=accepted_language(request))
+            lambda: precheck(scope, order, caller=caller, accepted_language=language)
         )
         return json_answer(view_for(caller, document))
 

@@ -154,8 +154,21 @@ reservations = Table(
     Column("state", Text, nullable=False, comment="reserved, confirmed, invoiced, cancelled or released"),
     Column("expires_at_ms", BigInteger, nullable=False),
     Column("updated_at_ms", BigInteger, nullable=False),
+    Column("placed_by", Text, comment="role of the key that had it decided; null before that was kept"),
     sqlite_with_rowid=False,
 )
+
+merchant_questions = Table(
+    "merchant_questions",
+    metadata,
+    # Each time that a merchant's key asks about a customer. What is a day old counts no more, and goes.
+    Column("merchant_id", Text, primary_key=True),
+    Column("customer_id", Text, primary_key=True),
+    Column("asked_at_ms", BigInteger, primary_key=True),
+    Column("question_id", Text, primary_key=True),
+    sqlite_with_rowid=False,
+)
+Index("merchant_questions_by_time", merchant_questions.c.merchant_id, merchant_questions.c.asked_at_ms)
 
 idempotency_keys = Table(
     "idempotency_keys",

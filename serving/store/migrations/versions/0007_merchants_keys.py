@@ -1,0 +1,45 @@
+"""What merchants' own keys ask and hold.
+
+Reservations from before do not say who placed them: they count against limits as ever, and are none of a
+merchant's key.
+
+Revision ID: 0007
+Revises: 0005
+"""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0007"
+down_revision = "0005"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    """Add the column and the table."""
+    op.add_column(
+        "reservations",
+        sa.Column(
+            "placed_by",
+            sa.Text(),
+            nullable=True,
+            comment="role of the key that had it decided; null before that was kept",
+        ),
+    )
+    op.create_table(
+        "merchant_questions",
+        sa.Column("merchant_id", sa.Text(), nullable=False),
+        sa.Column("customer_id", sa.Text(), nullable=False),
+        sa.Column("asked_at_ms", sa.BigInteger(), nullable=False),
+        sa.Column("question_id", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("merchant_id", "customer_id", "asked_at_ms", "question_id"),
+        sqlite_with_rowid=False,
+    )
+    op.create_index("merchant_questions_by_time", "merchant_questions", ["merchant_id", "asked_at_ms"])
+
+
+def downgrade() -> None:
+    """Leave out what was added."""
+    op.drop_table("merchant_questions")
+    op.drop_column("reservations", "placed_by")
