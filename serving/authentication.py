@@ -11,7 +11,7 @@ from serving.store.api_keys import Caller, Role
 REMEMBERED_SECONDS = 10.0
 """A key that was found good is not looked up again for so long; a revoked one works on for at most that."""
 
-MERCHANT_SEES = ("decision_id", "order_id", "outcome", "alternatives")
+MERCHANT_SEES = ("decision_id", "order_id", "merchant_order_number", "outcome", "alternatives")
 """The fields of a decision that a merchant's key gets to see."""
 
 

@@ -397,6 +397,7 @@ def answer_to_checkout(
     *,
     decision_id: str | None,
     order_id: str,
+    merchant_order_number: str | None,
     model: tuple[str, str] | None,
     as_of_ms: int,
     language: str,
@@ -409,6 +410,7 @@ def answer_to_checkout(
     return {
         "decision_id": decision_id,
         "order_id": order_id,
+        "merchant_order_number": merchant_order_number,
         "outcome": decision.outcome.value,
         "score": decision.score,
         "probability_of_default": decision.probability_of_default,

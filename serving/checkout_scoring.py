@@ -3,7 +3,7 @@
 import logging
 import secrets
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from data_contracts.customers import CUSTOMERS
@@ -22,7 +22,12 @@ from serving.checkout_judgement import (
     unavailable,
 )
 from serving.domain.decision import Outcome, TechnicalFailure
-from serving.domain.errors import OrderAlreadyClosed, OrderAlreadyConfirmed, OrderOfAnotherCustomer
+from serving.domain.errors import (
+    OrderAlreadyClosed,
+    OrderAlreadyConfirmed,
+    OrderNumberTaken,
+    OrderOfAnotherCustomer,
+)
 from serving.domain.merchant_keys import MerchantKeyPolicy
 from serving.domain.policy import Policy
 from serving.domain.reasons import FALLBACK_LANGUAGE
@@ -41,6 +46,7 @@ from serving.store.ledger import (
     credit_rows,
     next_common_as_of_ms,
 )
+from serving.store.merchant_orders import keep_number, lock_of_number, order_under
 from serving.store.merchant_questions import count_question, lock_of_questions
 from serving.store.outbox import LINK_ORDER, append_message
 from serving.store.person_accounts import candidate_accounts
@@ -77,6 +83,14 @@ class _MoreAccountsToLock(Exception):
         self.accounts = frozenset(accounts)
 
 
+class _OtherOrderToLock(Exception):
+    """Rolls back what was begun under the lock of another order than the merchant's number stands for."""
+
+    def __init__(self, order_id: str) -> None:
+        super().__init__()
+        self.order_id = order_id
+
+
 class _NothingKept(Exception):
     """Rolls back what was begun for an answer that leaves no trace."""
 
@@ -100,21 +114,24 @@ def score(
     namesake waits for nobody: an account is looked at without its lock until it is the person's.
     A merchant's own key is bounded in how often it asks and in what its orders hold, by the policy.
     Raises StoreUnavailable, IdempotencyConflict, OrderAlreadyConfirmed, OrderAlreadyClosed,
-    OrderOfAnotherCustomer, and ProblemError for a merchant that nobody knows, or (429) whose key asks too
-    often. `unavailable` is an answer that leaves no trace.
+    OrderOfAnotherCustomer, OrderNumberTaken, and ProblemError for a merchant that nobody knows, or (429)
+    whose key asks too often. `unavailable` is an answer that leaves no trace.
     """
     row = order.row
     customer_id, order_id = row["customer_id"], row["order_id"]
     request = "" if idempotency_key is None else _fingerprint(order)
     locked = frozenset({customer_id})
+    beside = [*_locks_of_questions(caller, row), *_locks_of_number(row)]
     while True:
         try:
-            with scope.store.writing(*locked, f"order-{order_id}", *_locks_of_questions(caller, row)) as tx:
+            with scope.store.writing(*locked, f"order-{order_id}", *beside) as tx:
                 earlier = earlier_answer(tx, caller=caller, key=idempotency_key, request=request)
                 if earlier is not None:
                     return CheckoutAnswer(document=earlier, replayed=True)
                 _count_question(scope, tx, row, caller)
-                answer = _decide_and_keep(scope, tx, order, accepted_language, caller=caller, locked=locked)
+                named = _under_its_number(tx, order)
+                _require_lock(named, order_id)
+                answer = _decide_and_keep(scope, tx, named, accepted_language, caller=caller, locked=locked)
                 remember_answer(
                     tx,
                     answer,
@@ -125,6 +142,8 @@ def score(
                 )
         except _MoreAccountsToLock as more:
             locked |= more.accounts
+        except _OtherOrderToLock as other:
+            order_id = other.order_id
         except _NothingKept as nothing:
             return CheckoutAnswer(document=nothing.answer)
         else:
@@ -141,6 +160,31 @@ def answered_before(
     with scope.store.reading() as tx:
         earlier = earlier_answer(tx, caller=caller, key=idempotency_key, request=_fingerprint(order))
     return None if earlier is None else CheckoutAnswer(document=earlier, replayed=True)
+
+
+def _require_lock(order: OrderBody, locked_order_id: str) -> None:
+    if order.row["order_id"] != locked_order_id:
+        raise _OtherOrderToLock(order.row["order_id"])
+
+
+def _locks_of_number(row: Mapping[str, Any]) -> list[str]:
+    """What is locked while a merchant's number is given to an order; nothing where there is none."""
+    number = row.get("merchant_order_number")
+    return [] if number is None else [lock_of_number(row["merchant_id"], number)]
+
+
+def _under_its_number(tx: Transaction, order: OrderBody) -> OrderBody:
+    """The order with the order_id that its merchant's number stands for. Raises OrderNumberTaken."""
+    row = order.row
+    number = row.get("merchant_order_number")
+    if number is None:
+        return order
+    known = order_under(tx, row["merchant_id"], number)
+    if known is None or known == row["order_id"]:
+        return order
+    if not order.is_named_by_number:
+        raise OrderNumberTaken(f"merchant_order_number {number} stands for another order of the merchant")
+    return replace(order, row={**row, "order_id": known})
 
 
 def _fingerprint(order: OrderBody) -> str:
@@ -183,12 +227,20 @@ def _decide_and_keep(
         judgement.decision,
         decision_id=decision_id,
         order_id=row["order_id"],
+        merchant_order_number=row.get("merchant_order_number"),
         model=_model_identity(model),
         as_of_ms=as_of_ms,
         language=language,
     )
     if decision_id is None:
         raise _NothingKept(answer)
+    if row.get("merchant_order_number") is not None:
+        keep_number(
+            tx,
+            merchant_id=row["merchant_id"],
+            number=row["merchant_order_number"],
+            order_id=row["order_id"],
+        )
     if outcome is Outcome.APPROVED:
         # Before the order lets in what waited for it: an invoice, or a cancellation, ends what it reserves.
         _reserve(scope, tx, row, caller=caller, decision_id=decision_id, as_of_ms=as_of_ms)
@@ -402,11 +454,11 @@ def precheck(
 ) -> dict[str, Any]:
     """What the answer would be now; nothing is reserved, nothing is kept.
 
-    A merchant's pre-check is counted first, by `count_precheck`. Raises StoreUnavailable.
+    A merchant's pre-check is counted first, by `count_precheck`. Raises StoreUnavailable, OrderNumberTaken.
     """
-    row = order.row
     model = scope.model
     with scope.store.reading() as tx:
+        row = _under_its_number(tx, order).row
         rows = credit_rows(tx, row["customer_id"])
         candidate_rows = _candidate_rows(tx, row["customer_id"])
         now_ms = scope.now_ms()
@@ -434,6 +486,7 @@ def precheck(
         _judged(scope, inputs, model, as_of_ms).decision,
         decision_id=None,
         order_id=row["order_id"],
+        merchant_order_number=row.get("merchant_order_number"),
         model=_model_identity(model),
         as_of_ms=as_of_ms,
         language=_language(order, accepted_language, rows),
@@ -454,6 +507,7 @@ def answer_without_store(
         unavailable(order.row, scope.policy_in_force.policy, failure),
         decision_id=None,
         order_id=order.row["order_id"],
+        merchant_order_number=order.row.get("merchant_order_number"),
         model=None,
         as_of_ms=scope.now_ms(),
         language=_language(order, accepted_language, {}),

@@ -33,6 +33,12 @@ class LoggedDecision:
     features: tuple[float, ...] | None
     record: dict[str, Any]
 
+    @property
+    def merchant_order_number(self) -> str | None:
+        """The merchant's own number of the order; None where it came without one."""
+        number: str | None = self.record["order"].get("merchant_order_number")
+        return number
+
 
 def append_decision(tx: Transaction, decision: LoggedDecision) -> None:
     """Write a decision; it is never changed afterwards."""

@@ -170,6 +170,17 @@ merchant_questions = Table(
 )
 Index("merchant_questions_by_time", merchant_questions.c.merchant_id, merchant_questions.c.asked_at_ms)
 
+merchant_orders = Table(
+    "merchant_orders",
+    metadata,
+    # Derived from the orders that have a number of their merchant's: finds them by it.
+    Column("merchant_id", Text, primary_key=True),
+    Column("merchant_order_number", Text, primary_key=True),
+    Column("order_id", Text, nullable=False),
+    sqlite_with_rowid=False,
+)
+Index("merchant_orders_by_number", merchant_orders.c.merchant_order_number)
+
 idempotency_keys = Table(
     "idempotency_keys",
     metadata,

@@ -1,5 +1,6 @@
 """A merchant's own key finds out no limit, does not use one up, and does not ask without end."""
 
+from serving.domain.order_numbers import order_id_for
 from serving.domain.policy import parse_policy
 from serving.model_watch import ModelRegistry
 from serving.policy_activation import POLICY_FILE
@@ -97,7 +98,7 @@ def test_orders_of_a_merchants_key_hold_a_share_for_half_an_hour_and_so_many_at_
     try:
         with store.reading() as tx:
             by_key, by_checkout = (
-                reservation_of(tx, "held", "o-held-1"),
+                reservation_of(tx, "held", order_id_for("m1", "o-held-1")),
                 reservation_of(tx, "held", "o-held-rest"),
             )
             assert by_key is not None
