@@ -22,7 +22,9 @@ def keys() -> None:
 
 @keys.command("create")
 @click.argument("name")
-@click.option("--role", required=True, type=click.Choice(["checkout", "merchant", "fraud"]))
+@click.option(
+    "--role", required=True, type=click.Choice(["checkout", "merchant", "ledger", "fraud", "admin"])
+)
 @click.option(
     "--merchant", "merchant_id", help="Required for the role merchant: whose orders the key may see."
 )

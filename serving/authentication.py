@@ -27,6 +27,8 @@ def view_for(caller: Caller, answer: Mapping[str, Any]) -> dict[str, Any]:
             return dict(answer)
         case Role.MERCHANT:
             return {name: answer[name] for name in MERCHANT_SEES if name in answer}
+        case Role.LEDGER | Role.ADMIN:
+            return {}
         case _:
             assert_never(caller.role)
 

@@ -11,14 +11,18 @@ from serving.store.store import Store, Transaction
 
 
 class Role(enum.Enum):
-    """What a key may see."""
+    """What a key is for."""
 
     CHECKOUT = "checkout"
-    """The whole answer."""
+    """Scores, confirms and cancels, sees the whole answer, and tells what happened to its orders."""
     MERCHANT = "merchant"
     """Outcome and alternatives of its own orders only."""
+    LEDGER = "ledger"
+    """The provider's back office: feeds the book, but not what the fraud team decides."""
     FRAUD = "fraud"
-    """The fraud team: review cases, and nothing that decides or records orders."""
+    """The fraud team: review cases and findings, and nothing else that decides or records orders."""
+    ADMIN = "admin"
+    """Reads how the service is doing: metrics, and nothing about anybody."""
 
 
 @dataclass(frozen=True, kw_only=True)
