@@ -3,7 +3,7 @@
 import hashlib
 import logging
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
@@ -13,6 +13,7 @@ from data_contracts.contract import IDENTIFIER_PATTERN, Contract
 from data_contracts.invoices import INVOICES
 from data_contracts.ledger_contracts import CONTRACTS
 from data_contracts.row_check import Rule, check_row
+from serving.event_ids import EventIdScope
 from serving.event_permissions import (
     RULE,
     NotPermitted,
@@ -128,15 +129,20 @@ def _not_permitted(sent: SentRow, role: Role) -> NotPermitted | None:
 def take_in(scope: RequestScope, rows: list[SentRow], *, caller: Caller) -> list[dict[str, Any]]:
     """Append every good row and quarantine every bad one, in one transaction; one result for each row.
 
-    The server stamps `recorded_at`. A row that the caller may not write is a bad one.
+    The server stamps `recorded_at`. A row that the caller may not write is a bad one. Rows are kept under
+    event_ids of the caller's own, and answered by those that were sent.
     Raises StoreUnavailable; then no row was taken.
     """
     now_ms = scope.now_ms()
     # Facts are taken also while nobody may be judged, so this is the last policy that was read.
     clock_tolerance_ms = scope.policy_in_force.policy.clock_tolerance_ms
     checked = [_checked(sent, caller, now_ms, clock_tolerance_ms) for sent in rows]
+    ids = EventIdScope.of(caller)
     with scope.store.writing(*_locks(checked)) as tx:
-        return [_taken(tx, _permitted(tx, one, caller), now_ms, clock_tolerance_ms) for one in checked]
+        return [
+            _taken(tx, _permitted(tx, _naming_own(tx, one, ids), caller), ids, now_ms, clock_tolerance_ms)
+            for one in checked
+        ]
 
 
 def _locks(checked: list[_Checked]) -> set[str]:
@@ -149,6 +155,18 @@ def _locks(checked: list[_Checked]) -> set[str]:
             if reference is not None:
                 locks.add(reference)
     return locks
+
+
+def _naming_own(tx: Transaction, one: _Checked, ids: EventIdScope) -> _Checked:
+    """The row with the kept id of what it corrects: the caller's own row, or else one that has arrived under
+    the id as it was sent, such as one of the service's own.
+    """
+    corrects = None if one.row is None else one.row.get("corrects")
+    if one.row is None or corrects is None:
+        return one
+    own = ids.kept(corrects)
+    is_anothers = own != corrects and arrived_row(tx, own) is None and arrived_row(tx, corrects) is not None
+    return one if is_anothers else replace(one, row={**one.row, "corrects": own})
 
 
 def _permitted(tx: Transaction, one: _Checked, caller: Caller) -> _Checked:
@@ -207,7 +225,12 @@ def _checked(sent: SentRow, caller: Caller, now_ms: int, clock_tolerance_ms: int
         return _Checked(
             sent=sent, contract=contract, row=None, errors=tuple(errors), violations=tuple(violations)
         )
+    ids = EventIdScope.of(caller)
+    mistake = ids.mistake(str(result.row["event_id"]))
+    if mistake is not None:
+        return _bad(sent, contract, "event_id", mistake)
     row = {column: value for column, value in result.row.items() if column != "recorded_at"}
+    row["event_id"] = ids.kept(str(row["event_id"]))
     return _Checked(sent=sent, contract=contract, row=row, errors=(), violations=())
 
 
@@ -224,26 +247,30 @@ def _bad(
     )
 
 
-def _taken(tx: Transaction, one: _Checked, now_ms: int, clock_tolerance_ms: int) -> dict[str, Any]:
+def _taken(
+    tx: Transaction, one: _Checked, ids: EventIdScope, now_ms: int, clock_tolerance_ms: int
+) -> dict[str, Any]:
     document: dict[str, Any] = {
         "event_id": _event_id(one),
         "contract": None if one.contract is None else one.contract.name,
     }
     if one.contract is None or one.row is None:
-        _quarantine(tx, one, list(one.violations), now_ms)
+        _quarantine(tx, one, ids, list(one.violations), now_ms)
         _tell_of_malformed_invoice(one)
         return {**document, "status": "rejected", "errors": list(one.errors)}
     result = append(tx, one.contract, one.row, now_ms, clock_tolerance_ms=clock_tolerance_ms)
     document["status"] = _STATUS_WORD[result.status]
     if result.status is AppendStatus.REPEATED and result.message is not None:
-        document["detail"] = result.message
+        document["detail"] = ids.sent(result.message)
     elif result.message is not None:
         where = one.sent.where + pointer(result.column or "event_id")
-        document["errors"] = [{"pointer": where, "detail": result.message}]
+        document["errors"] = [{"pointer": where, "detail": ids.sent(result.message)}]
     if result.wait is not None:
-        document["waits_for"] = {"kind": result.wait.kind.value, "id": result.wait.id}
+        document["waits_for"] = {"kind": result.wait.kind.value, "id": ids.sent(result.wait.id)}
     if result.readmitted:
-        document["readmitted"] = [readmitted.event_id for readmitted in _entered(result)]
+        document["readmitted"] = [
+            ids.sent(entered.event_id) for entered in _entered(result) if ids.is_own(entered.event_id)
+        ]
     if result.status is AppendStatus.REFUSED:
         violation = {
             "column": result.column or "",
@@ -251,7 +278,7 @@ def _taken(tx: Transaction, one: _Checked, now_ms: int, clock_tolerance_ms: int)
             "value": "",
             "message": result.message or "",
         }
-        _quarantine(tx, one, [violation], now_ms)
+        _quarantine(tx, one, ids, [violation], now_ms)
     return document
 
 
@@ -279,14 +306,17 @@ def _entered(result: AppendResult) -> list[AppendResult]:
     return [held for held in result.readmitted if held.status is AppendStatus.ACCEPTED]
 
 
-def _quarantine(tx: Transaction, one: _Checked, violations: list[dict[str, str]], now_ms: int) -> None:
-    """Keep a refused row as it came; the same row sent again and again is kept once."""
+def _quarantine(
+    tx: Transaction, one: _Checked, ids: EventIdScope, violations: list[dict[str, str]], now_ms: int
+) -> None:
+    """Keep a refused row as it came; the same row sent again and again by one key is kept once."""
     body = msgspec.json.encode(one.sent.value).decode()
+    event_id = _event_id(one)
     quarantine_row(
         tx,
-        quarantine_id=f"sent-{hashlib.sha256(body.encode()).hexdigest()}",
+        quarantine_id=f"sent-{hashlib.sha256(ids.kept(body).encode()).hexdigest()}",
         contract_name=None if one.contract is None else one.contract.name,
-        event_id=_event_id(one),
+        event_id=None if event_id is None else ids.kept(event_id),
         violations=violations,
         body=body,
         now_ms=now_ms,
