@@ -54,6 +54,8 @@ ORDERS = Contract(
     description="One order that was to be paid by invoice, as it was at checkout.",
     occurred_at_description="when the customer ordered",
     key=("order_id",),
+    unique="merchant_order_number",
+    unique_within="merchant_id",
     own_columns=(
         identifier("order_id", "the order"),
         customer_reference(),

@@ -22,18 +22,24 @@ def keep_number(tx: Transaction, *, merchant_id: str, number: str, order_id: str
     )
 
 
+def order_numbered(tx: Transaction, merchant_id: str, number: str) -> str | None:
+    """The order_id of the order that was given this number last; None where none was."""
+    rows = tx.execute(
+        "SELECT order_id FROM merchant_orders WHERE merchant_id = ? AND merchant_order_number = ?",
+        (merchant_id, number),
+    )
+    return str(rows[0][0]) if rows else None
+
+
 def order_under(tx: Transaction, merchant_id: str, number: str) -> str | None:
     """The order_id of a merchant's number; None where it stands for no order.
 
     An order that came without a number of its merchant's, as all did before there were such numbers, has its
     order_id for one.
     """
-    rows = tx.execute(
-        "SELECT order_id FROM merchant_orders WHERE merchant_id = ? AND merchant_order_number = ?",
-        (merchant_id, number),
-    )
-    if rows:
-        return str(rows[0][0])
+    order_id = order_numbered(tx, merchant_id, number)
+    if order_id is not None:
+        return order_id
     return number if _is_unnumbered_order_of(tx, merchant_id, number) else None
 
 

@@ -1,8 +1,12 @@
 """Which order a merchant's own number stands for, and where it is named: notices, forms, the console."""
 
+from pathlib import Path
+
 import msgspec
 import pytest
 
+from data_contracts.arrivals import AppendStatus
+from data_contracts.row_check import Rule
 from serving.case_dossier import case_dossier
 from serving.domain.errors import UnknownOrder
 from serving.domain.order_numbers import OrderAddress, order_id_for
@@ -13,10 +17,13 @@ from serving.store.case_search import cases_named
 from serving.store.decision_log import append_decision
 from serving.store.decision_search import DecisionFilter, find_decisions
 from serving.store.deliveries import deliveries_of
+from serving.store.loading import load_folder
 from serving.store.merchant_orders import keep_number, order_id_at, order_under, orders_numbered
 from serving.store.store import Store
+from tests.builders import DAY, Row, a_customer, a_merchant, an_order, write_ledger
 from tests.serving.case_desk import MINUTE, CaseDesk, a_desk
 from tests.serving.test_decision_search import a_decision
+from tests.serving.test_store import NOW, T0, append_row
 
 
 @pytest.fixture
@@ -90,3 +97,51 @@ def test_the_order_id_that_we_make_is_an_id_and_tells_merchant_and_number_apart(
     made = {order_id_for(merchant, number) for merchant in ("m", "m1") for number in ("1", "11", "1-1")}
     assert len(made) == 6
     assert all(len(order_id) <= 64 for order_id in made)
+
+
+def numbered(order_id: str, number: str, **changes: str) -> Row:
+    row = an_order(order_id, at=T0, event_id=f"order-{order_id}", **changes)
+    return {**row, "merchant_order_number": number}
+
+
+def with_merchants(store: Store) -> None:
+    for merchant_id in ("m1", "m2"):
+        append_row(
+            store, "merchants", a_merchant(merchant_id, event_id=f"merchant-{merchant_id}", at=T0 - DAY)
+        )
+    append_row(store, "customers", a_customer(at=T0 - DAY))
+
+
+def test_a_number_is_unique_at_its_merchant_until_it_is_corrected_away(store: Store) -> None:
+    with_merchants(store)
+    assert append_row(store, "orders", numbered("o1", "1")).status is AppendStatus.ACCEPTED
+    assert append_row(store, "orders", numbered("o2", "1", merchant_id="m2")).status is AppendStatus.ACCEPTED
+    taken = append_row(store, "orders", numbered("o3", "1"))
+    assert (taken.rule, taken.column) == (Rule.MERCHANT_ORDER_NUMBER_REUSED, "merchant_order_number")
+    same_number = {**numbered("o1", "1"), "event_id": "again", "corrects": "order-o1"}
+    assert append_row(store, "orders", same_number).status is AppendStatus.ACCEPTED
+    freed = append_row(store, "orders", {**numbered("o1", "9"), "event_id": "freed", "corrects": "again"})
+    assert [entered.event_id for entered in freed.readmitted] == ["order-o3"]
+    with store.reading() as tx:
+        assert [order_under(tx, "m1", number) for number in ("1", "9")] == ["o3", "o1"]
+        assert order_under(tx, "m2", "1") == "o2"
+
+
+def test_a_number_of_the_ledger_stands_for_no_other_order_of_a_folder(store: Store, tmp_path: Path) -> None:
+    with_merchants(store)
+    append_row(store, "orders", numbered("o1", "1"))
+    others = numbered("o2", "1", customer_id="c2"), numbered("o3", "1", customer_id="c2", merchant_id="m2")
+    again = numbered("o4", "4", customer_id="c2"), numbered("o5", "4", customer_id="c3")
+    book = {
+        "merchants": [
+            a_merchant(merchant, event_id=f"merchant-{merchant}", at=T0 - DAY) for merchant in ("m1", "m2")
+        ],
+        "customers": [a_customer(name, event_id=f"customer-{name}", at=T0 - DAY) for name in ("c2", "c3")],
+        "orders": [{**row, "recorded_at": T0 + place} for place, row in enumerate((*others, *again))],
+    }
+    result = load_folder(store, write_ledger(tmp_path / "book", book), now_ms=NOW)
+    refused = {refusal["event_id"]: refusal["reason"].split(":")[0] for refusal in result.refused}
+    assert refused == dict.fromkeys(["order-o2", "order-o5"], "merchant_order_number_reused")
+    with store.reading() as tx:
+        found = [order_under(tx, *named) for named in (("m1", "1"), ("m2", "1"), ("m1", "4"))]
+    assert found == ["o1", "o3", "o4"]
