@@ -149,7 +149,7 @@ class ScoreApi:
         scope = self._access.ready_scope()
         order = caller = None
         try:
-            caller = await self._access.look_up(lambda: scope.authentication.caller(authorization))
+            caller = await self._access.caller(scope, authorization)
             order = order_body(body, now_ms=scope.now_ms(), is_merchants_own=caller.role is Role.MERCHANT)
             _refuse_order_of_others(caller, order.row["merchant_id"])
             _deciding_only(caller)

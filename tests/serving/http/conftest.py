@@ -12,12 +12,14 @@ import httpx
 import numpy as np
 import pytest
 
+from data_contracts.merchants import MERCHANTS
 from features.alias_lines import CHAMPIONS_FOLDER
 from features.feature_sets import INVOICE_ELIGIBILITY
 from features.model_files import ModelFiles
 from serving.server import RunningServer, running_server
 from serving.settings import Settings
 from serving.store.api_keys import create_key
+from serving.store.ledger import append
 from serving.store.migrate import migrate
 from serving.store.store import now_ms, open_store
 from tests.builders import DAY, a_customer, a_merchant
@@ -228,7 +230,13 @@ def prepared(settings: Settings) -> Keys:
     with_empty_registry(settings.home)
     migrate(settings.database_url)
     store = open_store(settings.database_url)
+    at = now_ms() - 500 * DAY
     try:
+        for name in ("m1", "m2"):
+            row = a_merchant(name, event_id=f"merchant-{name}", at=at)
+            del row["recorded_at"]
+            with store.writing(name) as tx:
+                append(tx, MERCHANTS, row, now_ms())
         keys = (
             create_key(store, name="shop", role="checkout", merchant_id=None, now_ms=now_ms()),
             create_key(store, name="m-one", role="merchant", merchant_id="m1", now_ms=now_ms()),
@@ -242,13 +250,7 @@ def prepared(settings: Settings) -> Keys:
 
 def opened(server: RunningServer, settings: Settings, keys: Keys) -> Shop:
     client = httpx.Client(base_url=server.url, timeout=20)
-    shop = Shop(server, settings, *keys, client)
-    at = now_ms() - 500 * DAY
-    shop.events(
-        as_event("merchants", a_merchant("m1", event_id="merchant-m1", at=at)),
-        as_event("merchants", a_merchant("m2", event_id="merchant-m2", at=at)),
-    )
-    return shop
+    return Shop(server, settings, *keys, client)
 
 
 @pytest.fixture(scope="session")

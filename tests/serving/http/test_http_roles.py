@@ -6,7 +6,7 @@ import pytest
 
 from data_contracts.ledger_contracts import CONTRACTS
 from serving.event_permissions import WRITERS, kinds_of
-from serving.store.api_keys import Role, create_key
+from serving.store.api_keys import Role, create_key, list_keys, rotate_key
 from serving.store.store import now_ms, open_store
 from tests.builders import DAY, Row, a_customer, a_merchant, a_payment, a_row, an_invoice, an_order
 from tests.serving.http.conftest import Shop, as_event
@@ -167,3 +167,23 @@ def test_rows_that_wait_are_the_back_office_s_to_see_and_to_end(shop: Shop, keys
         assert (shop.get("/v1/events/held", key=key).status_code == 200) is is_allowed, role
         ended = shop.post("/v1/events/held/not-there/end", {"reason": "why"}, key=key)
         assert ended.status_code == (404 if is_allowed else 403)
+
+
+def test_an_expired_key_is_told_so_a_replaced_one_works_on_and_the_use_is_kept(shop: Shop) -> None:
+    store = open_store(shop.settings.database_url)
+    try:
+        expired = create_key(
+            store, name="expired", role="checkout", merchant_id=None, now_ms=0, expires_at_ms=1_000
+        )
+        first = create_key(store, name="replaced", role="checkout", merchant_id=None, now_ms=now_ms())
+        second = rotate_key(store, name="replaced", now_ms=now_ms(), overlap_ms=DAY)
+        answer = shop.get("/v1/orders/o-none", key=expired)
+        assert (answer.status_code, answer.json()["type"]) == (401, "urn:bonitas:problem:key-expired")
+        for secret in (first, second):
+            assert shop.get("/v1/orders/o-none", key=secret).status_code == 404
+        last_used = {}
+        while last_used.get("replaced") is None:
+            last_used = {key.name: key.last_used_at_ms for key in list_keys(store)}
+        assert last_used["expired"] is None
+    finally:
+        store.close()
