@@ -12,7 +12,9 @@ from data_contracts.arrivals import AppendResult, AppendStatus
 from data_contracts.contract import IDENTIFIER_PATTERN, Contract
 from data_contracts.invoices import INVOICES
 from data_contracts.ledger_contracts import CONTRACTS
+from data_contracts.orders import ORDERS
 from data_contracts.row_check import Rule, check_row
+from serving.domain.order_numbers import is_made_for_another
 from serving.event_ids import EventIdScope
 from serving.event_permissions import (
     RULE,
@@ -229,6 +231,9 @@ def _checked(sent: SentRow, caller: Caller, now_ms: int, clock_tolerance_ms: int
     mistake = ids.mistake(str(result.row["event_id"]))
     if mistake is not None:
         return _bad(sent, contract, "event_id", mistake)
+    if contract is ORDERS and is_made_for_another(result.row):
+        detail = "order_id is one that we make, but not for this merchant_id and merchant_order_number"
+        return _bad(sent, contract, "order_id", detail)
     row = {column: value for column, value in result.row.items() if column != "recorded_at"}
     row["event_id"] = ids.kept(str(row["event_id"]))
     return _Checked(sent=sent, contract=contract, row=row, errors=(), violations=())

@@ -8,7 +8,7 @@ from typing import Any
 from data_contracts.contract import Column, ColumnType
 from data_contracts.orders import ORDERS
 from data_contracts.row_check import CheckedRow, TimestampForm, check_row
-from serving.domain.order_numbers import MADE_ORDER_ID_PREFIX, is_anothers, order_id_for
+from serving.domain.order_numbers import MADE_ORDER_ID_PREFIX, is_made_for_another, order_id_for
 from serving.problem_details import FieldError, invalid_body, pointer
 
 ADDRESS_FIELDS = ("name", "street", "house_number", "postal_code", "city", "country")
@@ -119,7 +119,7 @@ def _name_by_number(
     if is_merchants_own and order_id != order_id_for(merchant_id, str(number)):
         detail = "order_id must be left out: a merchant's key names its order by merchant_order_number"
         errors.append(FieldError(pointer="/order_id", detail=detail))
-    elif isinstance(order_id, str) and is_anothers(order_id, merchant_id, number):
+    elif is_made_for_another(row):
         detail = (
             f"order_id must not begin with {MADE_ORDER_ID_PREFIX}, which stands for a merchant_order_number, "
             "unless the body names that number"

@@ -1,7 +1,9 @@
 """Orders by their merchant's own number, and the order_id that we make for one: no two merchants collide."""
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 MADE_ORDER_ID_PREFIX = "mo-"
 """With this begin the order_ids that we make; nobody else gives one that does."""
@@ -17,11 +19,12 @@ def order_id_for(merchant_id: str, number: str) -> str:
     return f"{MADE_ORDER_ID_PREFIX}{digest[:32]}"
 
 
-def is_anothers(order_id: str, merchant_id: str, number: str | None) -> bool:
-    """Whether an order_id has the form of those that we make, but not for this merchant's number."""
-    return order_id.startswith(MADE_ORDER_ID_PREFIX) and (
-        number is None or order_id != order_id_for(merchant_id, number)
-    )
+def is_made_for_another(order: Mapping[str, Any]) -> bool:
+    """Whether an order's order_id has the form of those that we make, but not for its merchant's number."""
+    order_id, number = order.get("order_id"), order.get("merchant_order_number")
+    if not isinstance(order_id, str) or not order_id.startswith(MADE_ORDER_ID_PREFIX):
+        return False
+    return number is None or order_id != order_id_for(str(order.get("merchant_id")), str(number))
 
 
 @dataclass(frozen=True, kw_only=True)

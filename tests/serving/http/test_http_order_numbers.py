@@ -5,8 +5,9 @@ import pytest
 from serving.domain.order_numbers import order_id_for
 from serving.model_watch import ModelRegistry
 from serving.replay import replay
-from serving.store.store import open_store
-from tests.serving.http.conftest import Row, Shop, order_body
+from serving.store.store import now_ms, open_store
+from tests.builders import DAY, an_order
+from tests.serving.http.conftest import Row, Shop, as_event, order_body
 from tests.serving.http.test_http_score import pointers
 
 
@@ -131,6 +132,26 @@ def test_nobody_takes_the_order_id_that_we_make_for_a_number(shop: Shop, sent_by
     if sent_by == "checkout":
         right = order_body(made, "squatter", merchant_order_number="9009")
         assert decided(shop, right)["order_id"] == made
+
+
+def test_a_feed_takes_no_order_id_that_we_make_for_another(shop: Shop) -> None:
+    shop.customer("fed-orders")
+    made = order_id_for("m1", "8008")
+    at = now_ms() - DAY
+    fed = [
+        as_event("orders", {**an_order(made, "fed-orders", at=at, event_id=f"fed-{place}"), **more})
+        for place, more in enumerate(
+            (
+                {},
+                {"merchant_order_number": "8009"},
+                {"merchant_order_number": "8008", "merchant_id": "m2"},
+                {"merchant_order_number": "8008"},
+            )
+        )
+    ]
+    results = shop.post("/v1/events", {"events": fed}).json()["results"]
+    assert [result["status"] for result in results] == ["rejected"] * 3 + ["accepted"]
+    assert {result["errors"][0]["pointer"][-9:] for result in results[:3]} == {"/order_id"}
 
 
 def test_what_is_wrong_with_a_number_is_said_of_the_field_that_was_sent(shop: Shop) -> None:
