@@ -15,6 +15,7 @@ from data_contracts.contract import Contract
 from data_contracts.invoice_adjustments import INVOICE_ADJUSTMENTS
 from data_contracts.row_check import Rule
 from data_contracts.rules_between_rows import (
+    FREED_VALUES,
     MADE_TO_FIT_BY_OTHERS,
     Broken,
     KnownRows,
@@ -445,7 +446,7 @@ class _Intake:
         if wait.kind is WaitKind.EVENT:
             held = self.book.waiting_under(wait.id)
             return () if held is None else (held,)
-        if wait.kind in MADE_TO_FIT_BY_OTHERS or wait.kind is WaitKind.BANK_REFERENCE:
+        if wait.kind in MADE_TO_FIT_BY_OTHERS or wait.kind in FREED_VALUES:
             return ()
         return self.book.waiting_about(wait.kind.value, wait.id)
 
@@ -562,9 +563,12 @@ class BookInMemory:
         row, contract = arrival.row, arrival.contract
         self.accepted[arrival.event_id] = arrival
         columns = {*contract.key, *(column.name for column, _ in contract.references())}
-        for name in columns | ({contract.unique} if contract.unique is not None else set()):
+        for name in columns:
             if row.get(name) is not None:
                 self._about[contract.name, name, row[name]].append(row)
+        unique_value = contract.unique_value(row)
+        if unique_value is not None:
+            self._about[contract.name, contract.unique or "", unique_value].append(row)
         if row.get("corrects") is not None:
             self._corrections[row["corrects"]] = row
         return int(row.get("recorded_at", 0))

@@ -260,6 +260,7 @@ class Contract:
         question of one order, the one that was made last stands.
     entity: the column by which the rows are kept sorted, then by `recorded_at`.
     unique: a nullable column beside the key whose value no two standing rows share; None for none.
+    unique_within: the column of whose each value `unique` is unique among the rows; None for all of them.
     never_before: the pairs of its `NotBefore` rules, (later, earlier).
     state_of: the columns that name the thing of which one row stands at a time, the one that happened last:
         the key where rows are states; () where every row stands beside the others.
@@ -276,6 +277,7 @@ class Contract:
     rows_are_states: bool = False
     answers: Answers | None = None
     unique: str | None = None
+    unique_within: str | None = None
     state_of: tuple[str, ...] = ()
     state_columns: tuple[str, ...] = ()
     own_row_rules: tuple[RowRule, ...] = ()
@@ -292,7 +294,7 @@ class Contract:
         if self.rows_are_states:
             object.__setattr__(self, "state_of", self.key)
         named = (*self.key, self.entity, *self.state_of, *self.state_columns)
-        for name in (*named, *((self.unique,) if self.unique else ())):
+        for name in (*named, *(name for name in (self.unique, self.unique_within) if name)):
             if name not in names:
                 raise ValueError(f"contract {self.name} has no column {name}")
         object.__setattr__(self, "columns", columns)
@@ -323,6 +325,16 @@ class Contract:
         if self.state_columns and all(row.get(name) is None for name in self.state_columns):
             return None
         return tuple([row[name] for name in self.state_of]) if self.state_of else None
+
+    def unique_value(self, row: Mapping[str, Any]) -> str | None:
+        """What no other standing row of the contract may have; None for a row that may stand beside all.
+
+        Where it is unique within another column, it begins with that one's value and a space.
+        """
+        value = None if self.unique is None else row.get(self.unique)
+        if value is None or self.unique_within is None:
+            return value
+        return f"{row[self.unique_within]} {value}"
 
     def says(self, row: Mapping[str, Any]) -> dict[str, Any]:
         """What a state says, without what tells rows apart: rows that say the same are one state."""

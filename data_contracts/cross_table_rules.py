@@ -83,7 +83,7 @@ def needed_columns(contract: Contract) -> tuple[str, ...]:
     wanted |= {*contract.key, *contract.state_of, *contract.state_columns}
     wanted |= {contract.entity, *contract.past_columns}
     wanted |= {column.name for column, _ in contract.references()}
-    wanted |= set() if contract.unique is None else {contract.unique}
+    wanted |= {name for name in (contract.unique, contract.unique_within) if name is not None}
     return tuple(column.name for column in contract.columns if column.name in wanted)
 
 
@@ -147,6 +147,15 @@ class _Table:
         """The values of a column as one Arrow array."""
         column = self.columns.column(name)
         return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
+
+    def unique_values(self) -> pa.Array:
+        """What no two standing rows may share, as `Contract.unique_value` says; null for rows without."""
+        within, unique = self.contract.unique_within, self.contract.unique
+        if unique is None:
+            return pa.nulls(len(self.accepted), pa.string())
+        if within is None:
+            return self.strings(unique)
+        return pc.binary_join_element_wise(self.strings(within), self.strings(unique), " ")
 
     def integers(self, name: str) -> NDArray[np.int64]:
         """The values of an integer column; 0 for null, which only refused rows hold."""
@@ -439,7 +448,7 @@ class _Ledger:
     def _doubt_keys(table: _Table) -> None:
         contract = table.contract
         if contract.unique is not None:
-            _doubt_duplicates(table, contract.unique, table.first & table.is_present(contract.unique))
+            _doubt_shared_values(table)
         if contract.key == ("event_id",):
             return
         (key,) = contract.key
@@ -536,7 +545,12 @@ class _Ledger:
                 for space, column in _taken(table.contract):
                     if space in touched:
                         values = pa.chunked_array(touched[space], pa.string())
-                        found = pc.is_in(table.strings(column), value_set=values, skip_nulls=True)
+                        own = (
+                            table.unique_values()
+                            if column == table.contract.unique
+                            else table.strings(column)
+                        )
+                        found = pc.is_in(own, value_set=values, skip_nulls=True)
                         # A row that waits in vain still holds its event_id, and may close a circle.
                         among = table.sent if space in _EVENT_SPACES else table.accepted
                         wanted |= found.to_numpy(zero_copy_only=False) & among
@@ -550,11 +564,12 @@ class _Ledger:
         columns = [("corrects", "corrected"), ("event_id", "correcting")]
         columns += [(column.name, reference.contract) for column, reference in contract.references()]
         columns += [(name, contract.name) for name in contract.key if name != "event_id"]
-        if contract.unique is not None:
-            columns.append((contract.unique, f"{contract.name}.{contract.unique}"))
         given = [
             (space, table.strings(column).filter(pa.array(mask)).drop_null()) for column, space in columns
         ]
+        if contract.unique is not None:
+            values = table.unique_values().filter(pa.array(mask)).drop_null()
+            given.append((f"{contract.name}.{contract.unique}", values))
         return [(space, values) for space, values in given if len(values)]
 
     def _replay(self, chosen: Mapping[str, Mask]) -> None:
@@ -630,7 +645,7 @@ class _Ledger:
         shared = pc.is_in(table.strings("event_id"), value_set=self._shared_ids, skip_nulls=True)
         mask = shared.to_numpy(zero_copy_only=False)
         if table.contract.unique is not None:
-            values = table.strings(table.contract.unique)
+            values = table.unique_values()
             counts = pc.value_counts(values.filter(pa.array(chosen)).drop_null())
             several = counts.field("values").filter(pc.greater(counts.field("counts"), 1))
             mask |= pc.is_in(values, value_set=several, skip_nulls=True).to_numpy(zero_copy_only=False)
@@ -708,6 +723,22 @@ def _mask(rows: int, positions: Any) -> Mask:
     mask: Mask = np.zeros(rows, dtype=np.bool_)
     mask[list(positions)] = True
     return mask
+
+
+def _doubt_shared_values(table: _Table) -> None:
+    """Doubt the rows whose unique value rows of several things have; versions of one thing may share it."""
+    values = table.unique_values()
+    rows = np.flatnonzero(table.first & values.is_valid().to_numpy(zero_copy_only=False))
+    if not len(rows):
+        return
+    codes = values.take(pa.array(rows)).dictionary_encode().indices.to_numpy(zero_copy_only=False)
+    things = table.strings(table.contract.key[0]).take(pa.array(rows)).dictionary_encode().indices
+    thing = things.to_numpy(zero_copy_only=False)
+    first_thing = np.zeros(codes.max() + 1, dtype=thing.dtype)
+    first_thing[codes[::-1]] = thing[::-1]
+    is_shared = np.zeros(len(first_thing), dtype=np.bool_)
+    is_shared[codes[thing != first_thing[codes]]] = True
+    table.doubtful[rows[is_shared[codes]]] = True
 
 
 def _doubt_duplicates(table: _Table, column: str, mask: Mask) -> None:

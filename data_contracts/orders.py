@@ -1,6 +1,7 @@
 """Orders: what a customer wanted to pay by invoice, where it goes and from which device."""
 
 from data_contracts.contract import (
+    IDENTIFIER_PATTERN,
     Column,
     ColumnType,
     Contract,
@@ -53,6 +54,8 @@ ORDERS = Contract(
     description="One order that was to be paid by invoice, as it was at checkout.",
     occurred_at_description="when the customer ordered",
     key=("order_id",),
+    unique="merchant_order_number",
+    unique_within="merchant_id",
     own_columns=(
         identifier("order_id", "the order"),
         customer_reference(),
@@ -60,6 +63,15 @@ ORDERS = Contract(
             "merchant_id",
             "the merchant that sells",
             reference=Reference(contract="merchants", column="merchant_id"),
+        ),
+        Column(
+            name="merchant_order_number",
+            type=ColumnType.STRING,
+            description="the merchant's own number of the order: no other order of the merchant has it",
+            nullable=True,
+            missing_means="the merchant's own number is the order_id, or not known",
+            pattern=IDENTIFIER_PATTERN,
+            max_length=64,
         ),
         amount_cents("amount_cents", "order total including VAT", minimum=1),
         amount_cents("vat_cents", "VAT contained in `amount_cents`"),

@@ -62,6 +62,7 @@ class Rule(enum.Enum):
     CORRECTS_OTHER_KEY = "corrects_other_key"
     CORRECTED_TWICE = "corrected_twice"
     BANK_REFERENCE_REUSED = "bank_reference_reused"
+    MERCHANT_ORDER_NUMBER_REUSED = "merchant_order_number_reused"
     ABOVE_ORDER = "above_order"
     SUM_ABOVE_ORDER = "sum_above_order"
     ORDER_BELOW_INVOICED = "order_below_invoiced"
@@ -587,6 +588,8 @@ def message(contract: Contract, column: str, rule: Rule) -> str:  # noqa: PLR091
             return "the row is corrected already; a further correction must name the newest row"
         case Rule.BANK_REFERENCE_REUSED:
             return "another payment that stands has this bank reference, with other content"
+        case Rule.MERCHANT_ORDER_NUMBER_REUSED:
+            return "another order of the merchant that stands has this number"
         case Rule.ABOVE_ORDER:
             return "the invoice is above its order's amount"
         case Rule.SUM_ABOVE_ORDER:

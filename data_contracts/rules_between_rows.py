@@ -63,6 +63,8 @@ class WaitKind(enum.Enum):
     """A dispute about an invoice of an order."""
     BANK_REFERENCE = "bank_reference"
     """That no other row has a bank's reference any more."""
+    MERCHANT_ORDER_NUMBER = "merchant_order_number"
+    """That no other order has its merchant's number any more."""
 
 
 WAITS_IN_WORDS: Mapping[WaitKind, str] = {
@@ -77,6 +79,7 @@ WAITS_IN_WORDS: Mapping[WaitKind, str] = {
     WaitKind.INVOICE_OF_ORDER: "an invoice of order {id}",
     WaitKind.DISPUTE: "a dispute about an invoice of order {id} that began before its decision",
     WaitKind.BANK_REFERENCE: "a correction that frees the bank reference {id}",
+    WaitKind.MERCHANT_ORDER_NUMBER: "a correction that frees the merchant's number {id}",
 }
 
 _NAMED_BY_REFERENCE = {kind.value: kind for kind in WaitKind if kind.value in CONTRACTS}
@@ -211,9 +214,10 @@ def still_unfit(
 
 def repeated_transfer(contract: Contract, row: LedgerRow, known: KnownRows) -> str | None:
     """The event_id under which the same transfer came before, with the same content; None where it is new."""
-    if contract.unique is None or row.get(contract.unique) is None or row.get("corrects") is not None:
+    value = contract.unique_value(row)
+    if value is None or contract.key != ("event_id",) or row.get("corrects") is not None:
         return None
-    for other in known.with_unique(contract, row[contract.unique]):
+    for other in known.with_unique(contract, value):
         if other["event_id"] != row["event_id"] and _content(other) == _content(row):
             return str(other["event_id"])
     return None
@@ -241,12 +245,18 @@ def brings(contract: Contract, row: LedgerRow, known: KnownRows) -> list[Wait]:
         # A lower amount makes room, and so does an invoice that turns out to be another order's.
         waits += [Wait(kind=WaitKind.CREDIT_NOTE, id=one["order_id"]) for one in _versions(row, known)]
     if contract.unique is not None:
-        freed = [one[contract.unique] for one in _versions(row, known) if one.get(contract.unique)]
-        waits += [_free_value(contract, value) for value in freed]
+        freed = [contract.unique_value(one) for one in _versions(row, known)]
+        waits += [_free_value(contract, value) for value in freed if value]
     return list(dict.fromkeys(waits))
 
 
+FREED_VALUES = frozenset({WaitKind.BANK_REFERENCE, WaitKind.MERCHANT_ORDER_NUMBER})
+"""What a refused row rests on that lacks a value which another row has."""
+
+
 def _free_value(contract: Contract, value: str) -> Wait:
+    if contract is ORDERS:
+        return Wait(kind=WaitKind.MERCHANT_ORDER_NUMBER, id=value)
     return Wait(kind=WaitKind.BANK_REFERENCE, id=f"{contract.name} {value}")
 
 
@@ -465,20 +475,27 @@ def _correction_has_its_row(
 def _unique_value_is_free(
     contract: Contract, row: LedgerRow, known: KnownRows, _clock_tolerance_ms: int
 ) -> Broken | None:
-    column = contract.unique
-    if column is None or row.get(column) is None:
+    value = contract.unique_value(row)
+    if value is None or contract.unique is None:
         return None
-    for other in known.with_unique(contract, row[column]):
+    for other in known.with_unique(contract, value):
         own = other["event_id"] in {row["event_id"], row.get("corrects")}
         if not own and not known.is_corrected(other["event_id"]):
-            return Broken(
-                rule=Rule.BANK_REFERENCE_REUSED,
-                column=column,
-                message=f"event {other['event_id']} has this bank reference, with other content; number the "
-                "parts of one transfer that pays several invoices: REF/1, REF/2",
-                mended_by=_free_value(contract, row[column]),
-            )
+            rule, message = _value_is_taken(contract, other)
+            mended_by = _free_value(contract, value)
+            return Broken(rule=rule, column=contract.unique, message=message, mended_by=mended_by)
     return None
+
+
+def _value_is_taken(contract: Contract, other: LedgerRow) -> tuple[Rule, str]:
+    if contract is ORDERS:
+        message = f"order {other['order_id']} of the merchant has this number"
+        return Rule.MERCHANT_ORDER_NUMBER_REUSED, message
+    message = (
+        f"event {other['event_id']} has this bank reference, with other content; number the parts of one "
+        "transfer that pays several invoices: REF/1, REF/2"
+    )
+    return Rule.BANK_REFERENCE_REUSED, message
 
 
 # Amounts
@@ -754,6 +771,16 @@ RULES: tuple[RuleBetweenRows, ...] = (
             "the same content under another event_id is `repeated` and counts once; a correction may carry "
             "the reference of its row, and a returned debit that of its payment; the parts of one transfer "
             "that pays several invoices are numbered: REF/1, REF/2"
+        ),
+        otherwise=_REFUSED_FOR_NOW,
+        check=_unique_value_is_free,
+    ),
+    RuleBetweenRows(
+        rule=Rule.MERCHANT_ORDER_NUMBER_REUSED,
+        contracts=(ORDERS.name,),
+        says=(
+            "no two standing orders of one merchant have one number of that merchant's; a correction may "
+            "carry the number of its row"
         ),
         otherwise=_REFUSED_FOR_NOW,
         check=_unique_value_is_free,

@@ -114,6 +114,7 @@ class OrderFacts:
     delivery: where the parcel goes now. first_delivery: where it was to go at checkout, None where that is
         the same. billing: None where it is the same as at checkout.
     carrier, tracking_number: of the newest shipment, None where none is recorded.
+    merchant_order_number: the merchant's own, None where it has none.
     """
 
     ordered_at_ms: int
@@ -126,6 +127,7 @@ class OrderFacts:
     billing: Address | None
     carrier: str | None
     tracking_number: str | None
+    merchant_order_number: str | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -416,6 +418,7 @@ def _order_facts(versions: Sequence[Row], events: Sequence[Row]) -> OrderFacts |
         billing=None if billing == first else billing,
         carrier=shipment.get("carrier"),
         tracking_number=shipment.get("tracking_number"),
+        merchant_order_number=row.get("merchant_order_number"),
     )
 
 

@@ -39,6 +39,7 @@ from serving.domain.decision import (
     RepaidInvoice,
     TechnicalFailure,
 )
+from serving.domain.merchant_keys import MerchantKeyHoldings
 from serving.domain.policy import Policy
 from serving.domain.reasons import MAXIMUM_REASONS, reason_text, recourse_text
 from serving.domain.same_person import other_accounts as other_accounts_of_person
@@ -67,6 +68,8 @@ class DecisionInputs:
     standing: of the person, so of this account and of the person's others together.
     features: of this account, in the order of the model's feature set; empty when there was no model.
     other_accounts: customer_ids of the person's other accounts.
+    merchant_key: what orders of merchants' keys hold of the person's limit, where such a key asks; None for
+        all others, and under a policy that does not bound these keys.
     revision: of the judgement that the answer came from.
     """
 
@@ -75,11 +78,12 @@ class DecisionInputs:
     standing: AccountStanding
     features: tuple[float, ...]
     other_accounts: tuple[str, ...] = ()
+    merchant_key: MerchantKeyHoldings | None = None
     revision: int = JUDGEMENT_REVISION
 
     def to_record(self) -> dict[str, Any]:
         """All but the features, and the revision that derived them, as JSON values for the decision log."""
-        return {
+        record = {
             "order": dict(self.order_row),
             "applicant": msgspec.to_builtins(self.applicant),
             "standing": msgspec.to_builtins(self.standing),
@@ -87,6 +91,9 @@ class DecisionInputs:
             "judgement_revision": self.revision,
             "engine_revision": feature_sets.ENGINE_REVISION,
         }
+        if self.merchant_key is not None:
+            record["merchant_key"] = msgspec.to_builtins(self.merchant_key)
+        return record
 
     @classmethod
     def restored(cls, record: Mapping[str, Any], features: tuple[float, ...] | None) -> "DecisionInputs":
@@ -98,6 +105,7 @@ class DecisionInputs:
             features=features or (),
             # Decisions from before accounts of one person were found rest on one account alone.
             other_accounts=tuple(record.get("other_accounts", ())),
+            merchant_key=msgspec.convert(record.get("merchant_key"), MerchantKeyHoldings | None),
             revision=record.get("judgement_revision", FIRST_JUDGEMENT_REVISION),
         )
 
@@ -119,6 +127,7 @@ def inputs_at(
     feature_set: FeatureSet | None,
     terms: SettlementTerms,
     other_accounts: Mapping[str, LedgerRows] = NO_OTHER_ACCOUNTS,
+    merchant_key: MerchantKeyHoldings | None = None,
 ) -> DecisionInputs:
     """What a decision at `as_of_ms` sees in one customer's ledger rows.
 
@@ -126,6 +135,7 @@ def inputs_at(
     feature_set: of the model in force, None when there is none. terms: the policy's, and the model's.
     other_accounts: the rows of the person's other accounts by customer_id: what they owe and what they
         repaid counts as well; applicant and features are those of this account.
+    merchant_key: see `DecisionInputs`.
     """
     states = invoice_states(rows, as_of_ms, terms)
     of_person = _owed_by_customer(rows, states, as_of_ms)
@@ -140,6 +150,7 @@ def inputs_at(
         standing=_standing(of_person, currency_of, reserved_cents, as_of_ms),
         features=() if feature_set is None else tuple(features_at(rows, as_of_ms, feature_set, states)),
         other_accounts=tuple(sorted(other_accounts)),
+        merchant_key=merchant_key,
     )
 
 
@@ -304,6 +315,7 @@ def judge(
             policy,
             as_of=as_of,
             revision=inputs.revision,
+            merchant_key=inputs.merchant_key,
         )
 
     if model is None:
@@ -343,6 +355,7 @@ def decided_without_limit_growth(
         assessment,
         without_limit_growth(policy),
         as_of=moment(as_of_ms),
+        merchant_key=inputs.merchant_key,
     )
 
 
@@ -384,6 +397,7 @@ def answer_to_checkout(
     *,
     decision_id: str | None,
     order_id: str,
+    merchant_order_number: str | None,
     model: tuple[str, str] | None,
     as_of_ms: int,
     language: str,
@@ -396,6 +410,7 @@ def answer_to_checkout(
     return {
         "decision_id": decision_id,
         "order_id": order_id,
+        "merchant_order_number": merchant_order_number,
         "outcome": decision.outcome.value,
         "score": decision.score,
         "probability_of_default": decision.probability_of_default,

@@ -3,14 +3,13 @@
 import logging
 import secrets
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from data_contracts.customers import CUSTOMERS
 from data_contracts.orders import ORDERS
 from data_contracts.row_check import Rule
 from features.online import LedgerRows
-from features.settlement_terms import SettlementTerms
 from features.supersession import latest_of
 from serving.checkout_judgement import (
     DecisionInputs,
@@ -23,15 +22,22 @@ from serving.checkout_judgement import (
     unavailable,
 )
 from serving.domain.decision import Outcome, TechnicalFailure
-from serving.domain.errors import OrderAlreadyClosed, OrderAlreadyConfirmed, OrderOfAnotherCustomer
+from serving.domain.errors import (
+    OrderAlreadyClosed,
+    OrderAlreadyConfirmed,
+    OrderNumberTaken,
+    OrderOfAnotherCustomer,
+)
+from serving.domain.merchant_keys import MerchantKeyPolicy
+from serving.domain.policy import Policy
 from serving.domain.reasons import FALLBACK_LANGUAGE
 from serving.idempotent_requests import earlier_answer, fingerprint, remember_answer
 from serving.model_watch import ModelInForce
 from serving.order_body import OrderBody
 from serving.policy_watch import NoPolicyInForce
-from serving.problem_details import FieldError, invalid_body
+from serving.problem_details import FieldError, invalid_body, too_many_questions
 from serving.request_scope import RequestScope
-from serving.store.api_keys import Caller
+from serving.store.api_keys import Caller, Role
 from serving.store.decision_log import LoggedDecision, append_decision, decisions_about
 from serving.store.errors import StoreUnavailable
 from serving.store.ledger import (
@@ -40,11 +46,14 @@ from serving.store.ledger import (
     credit_rows,
     next_common_as_of_ms,
 )
+from serving.store.merchant_orders import keep_number, lock_of_number, order_under
+from serving.store.merchant_questions import count_question, lock_of_questions
 from serving.store.outbox import LINK_ORDER, append_message
 from serving.store.person_accounts import candidate_accounts
 from serving.store.reservations import (
     Reservation,
     ReservationState,
+    held_by_merchants_keys,
     release,
     reservation_of,
     reserve,
@@ -55,6 +64,7 @@ from serving.store.store import Transaction
 
 LOG = logging.getLogger("bonitas.checkout")
 HOUR_MS = 3_600_000
+MINUTE_MS = 60_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,6 +81,14 @@ class _MoreAccountsToLock(Exception):
     def __init__(self, accounts: Iterable[str]) -> None:
         super().__init__()
         self.accounts = frozenset(accounts)
+
+
+class _OtherOrderToLock(Exception):
+    """Rolls back what was begun under the lock of another order than the merchant's number stands for."""
+
+    def __init__(self, order_id: str) -> None:
+        super().__init__()
+        self.order_id = order_id
 
 
 class _NothingKept(Exception):
@@ -94,21 +112,26 @@ def score(
     What other accounts of the person owe counts, so their locks are held too: all are taken in one order,
     and where a look shows more of them than were locked, the whole begins again with these. Who only has a
     namesake waits for nobody: an account is looked at without its lock until it is the person's.
+    A merchant's own key is bounded in how often it asks and in what its orders hold, by the policy.
     Raises StoreUnavailable, IdempotencyConflict, OrderAlreadyConfirmed, OrderAlreadyClosed,
-    OrderOfAnotherCustomer, and ProblemError for a merchant that nobody knows. `unavailable` is an
-    answer that leaves no trace.
+    OrderOfAnotherCustomer, OrderNumberTaken, and ProblemError for a merchant that nobody knows, or (429)
+    whose key asks too often. `unavailable` is an answer that leaves no trace.
     """
     row = order.row
     customer_id, order_id = row["customer_id"], row["order_id"]
     request = "" if idempotency_key is None else _fingerprint(order)
     locked = frozenset({customer_id})
+    beside = [*_locks_of_questions(caller, row), *_locks_of_number(row)]
     while True:
         try:
-            with scope.store.writing(*locked, f"order-{order_id}") as tx:
+            with scope.store.writing(*locked, f"order-{order_id}", *beside) as tx:
                 earlier = earlier_answer(tx, caller=caller, key=idempotency_key, request=request)
                 if earlier is not None:
                     return CheckoutAnswer(document=earlier, replayed=True)
-                answer = _decide_and_keep(scope, tx, order, accepted_language, locked=locked)
+                _count_question(scope, tx, row, caller)
+                named = _under_its_number(tx, order)
+                _require_lock(named, order_id)
+                answer = _decide_and_keep(scope, tx, named, accepted_language, caller=caller, locked=locked)
                 remember_answer(
                     tx,
                     answer,
@@ -119,6 +142,8 @@ def score(
                 )
         except _MoreAccountsToLock as more:
             locked |= more.accounts
+        except _OtherOrderToLock as other:
+            order_id = other.order_id
         except _NothingKept as nothing:
             return CheckoutAnswer(document=nothing.answer)
         else:
@@ -137,6 +162,31 @@ def answered_before(
     return None if earlier is None else CheckoutAnswer(document=earlier, replayed=True)
 
 
+def _require_lock(order: OrderBody, locked_order_id: str) -> None:
+    if order.row["order_id"] != locked_order_id:
+        raise _OtherOrderToLock(order.row["order_id"])
+
+
+def _locks_of_number(row: Mapping[str, Any]) -> list[str]:
+    """What is locked while a merchant's number is given to an order; nothing where there is none."""
+    number = row.get("merchant_order_number")
+    return [] if number is None else [lock_of_number(row["merchant_id"], number)]
+
+
+def _under_its_number(tx: Transaction, order: OrderBody) -> OrderBody:
+    """The order with the order_id that its merchant's number stands for. Raises OrderNumberTaken."""
+    row = order.row
+    number = row.get("merchant_order_number")
+    if number is None:
+        return order
+    known = order_under(tx, row["merchant_id"], number)
+    if known is None or known == row["order_id"]:
+        return order
+    if not order.is_named_by_number:
+        raise OrderNumberTaken(f"merchant_order_number {number} stands for another order of the merchant")
+    return replace(order, row={**row, "order_id": known})
+
+
 def _fingerprint(order: OrderBody) -> str:
     return fingerprint("POST /v1/score", {"order": order.row, "language": order.language})
 
@@ -147,6 +197,7 @@ def _decide_and_keep(
     order: OrderBody,
     accepted_language: str | None,
     *,
+    caller: Caller,
     locked: frozenset[str],
 ) -> dict[str, Any]:
     row = order.row
@@ -165,7 +216,8 @@ def _decide_and_keep(
         others,
         model=model,
         as_of_ms=as_of_ms,
-        terms=scope.policy.settlement_terms,
+        policy=scope.policy,
+        caller=caller,
     )
     judgement = _judged(scope, inputs, model, as_of_ms)
     outcome = judgement.decision.outcome
@@ -175,15 +227,23 @@ def _decide_and_keep(
         judgement.decision,
         decision_id=decision_id,
         order_id=row["order_id"],
+        merchant_order_number=row.get("merchant_order_number"),
         model=_model_identity(model),
         as_of_ms=as_of_ms,
         language=language,
     )
     if decision_id is None:
         raise _NothingKept(answer)
+    if row.get("merchant_order_number") is not None:
+        keep_number(
+            tx,
+            merchant_id=row["merchant_id"],
+            number=row["merchant_order_number"],
+            order_id=row["order_id"],
+        )
     if outcome is Outcome.APPROVED:
         # Before the order lets in what waited for it: an invoice, or a cancellation, ends what it reserves.
-        _reserve(scope, tx, row, decision_id=decision_id, as_of_ms=as_of_ms)
+        _reserve(scope, tx, row, caller=caller, decision_id=decision_id, as_of_ms=as_of_ms)
     if inputs.applicant is not None:
         # An order of nobody whom the ledger knows stays out of it; the decision log has it whole.
         _append_order(tx, row, corrects, decision_id=decision_id, as_of_ms=as_of_ms)
@@ -237,29 +297,72 @@ def _inputs(
     *,
     model: ModelInForce,
     as_of_ms: int,
-    terms: SettlementTerms,
+    policy: Policy,
+    caller: Caller,
 ) -> DecisionInputs:
     """What the decision rests on. others: rows of the person's other accounts."""
+    customer_id, order_id, other_accounts = row["customer_id"], row["order_id"], tuple(others)
+    not_owed = tuple(
+        of_fraud
+        for of_account in (rows, *others.values())
+        for of_fraud in orders_of_fraud(of_account, as_of_ms)
+    )
+    merchant_key = None
+    if _bounds_of(caller, policy) is not None:
+        merchant_key = held_by_merchants_keys(
+            tx,
+            customer_id,
+            as_of_ms,
+            merchant_id=row["merchant_id"],
+            excluding_order_id=order_id,
+            other_accounts=other_accounts,
+            not_owed=not_owed,
+        )
     return inputs_at(
         rows,
         row,
         reserved_cents=reserved_cents(
             tx,
-            row["customer_id"],
+            customer_id,
             as_of_ms,
-            excluding_order_id=row["order_id"],
-            other_accounts=tuple(others),
-            not_owed=tuple(
-                order_id
-                for of_account in (rows, *others.values())
-                for order_id in orders_of_fraud(of_account, as_of_ms)
-            ),
+            excluding_order_id=order_id,
+            other_accounts=other_accounts,
+            not_owed=not_owed,
         ),
         as_of_ms=as_of_ms,
         feature_set=None if model.model is None else model.model.feature_set,
-        terms=terms,
+        terms=policy.settlement_terms,
         other_accounts=others,
+        merchant_key=merchant_key,
     )
+
+
+def _bounds_of(caller: Caller, policy: Policy) -> MerchantKeyPolicy | None:
+    """What bounds a caller; None for all but merchants' own keys."""
+    return policy.merchant_keys if caller.role is Role.MERCHANT else None
+
+
+def _locks_of_questions(caller: Caller, row: Mapping[str, Any]) -> list[str]:
+    """What is locked while a caller's question is counted; nothing for those whose questions are not."""
+    if caller.role is not Role.MERCHANT:
+        return []
+    return [lock_of_questions(row["merchant_id"], row["customer_id"])]
+
+
+def _count_question(scope: RequestScope, tx: Transaction, row: Mapping[str, Any], caller: Caller) -> None:
+    """Count what a merchant's key asks. Raises ProblemError (429) where it is too much."""
+    bounds = _bounds_of(caller, scope.policy)
+    if bounds is None:
+        return
+    wait_ms = count_question(
+        tx,
+        merchant_id=row["merchant_id"],
+        customer_id=row["customer_id"],
+        policy=bounds,
+        now_ms=scope.now_ms(),
+    )
+    if wait_ms is not None:
+        raise too_many_questions(retry_after_s=-(-wait_ms // 1000))
 
 
 def _new_decision_id(as_of_ms: int) -> str:
@@ -311,8 +414,18 @@ def _append_order(
 
 
 def _reserve(
-    scope: RequestScope, tx: Transaction, row: Mapping[str, Any], *, decision_id: str, as_of_ms: int
+    scope: RequestScope,
+    tx: Transaction,
+    row: Mapping[str, Any],
+    *,
+    caller: Caller,
+    decision_id: str,
+    as_of_ms: int,
 ) -> None:
+    bounds = _bounds_of(caller, scope.policy)
+    held_ms = scope.policy.reservation_hours_unconfirmed * HOUR_MS
+    if bounds is not None:
+        held_ms = min(held_ms, bounds.unconfirmed_minutes * MINUTE_MS)
     reserve(
         tx,
         Reservation(
@@ -323,17 +436,29 @@ def _reserve(
             amount_cents=row["amount_cents"],
             currency=row["currency"],
             state=ReservationState.RESERVED,
-            expires_at_ms=as_of_ms + scope.policy.reservation_hours_unconfirmed * HOUR_MS,
+            expires_at_ms=as_of_ms + held_ms,
+            placed_by=caller.role,
         ),
         as_of_ms,
     )
 
 
-def precheck(scope: RequestScope, order: OrderBody, *, accepted_language: str | None) -> dict[str, Any]:
-    """What the answer would be now; nothing is reserved, nothing is kept. Raises StoreUnavailable."""
-    row = order.row
+def count_precheck(scope: RequestScope, order: OrderBody, *, caller: Caller) -> None:
+    """Count a merchant's pre-check. Raises StoreUnavailable, and ProblemError (429) for one too many."""
+    with scope.store.writing(*_locks_of_questions(caller, order.row)) as tx:
+        _count_question(scope, tx, order.row, caller)
+
+
+def precheck(
+    scope: RequestScope, order: OrderBody, *, caller: Caller, accepted_language: str | None
+) -> dict[str, Any]:
+    """What the answer would be now; nothing is reserved, nothing is kept.
+
+    A merchant's pre-check is counted first, by `count_precheck`. Raises StoreUnavailable, OrderNumberTaken.
+    """
     model = scope.model
     with scope.store.reading() as tx:
+        row = _under_its_number(tx, order).row
         rows = credit_rows(tx, row["customer_id"])
         candidate_rows = _candidate_rows(tx, row["customer_id"])
         now_ms = scope.now_ms()
@@ -354,12 +479,14 @@ def precheck(scope: RequestScope, order: OrderBody, *, accepted_language: str | 
             rows_of_other_accounts(rows, candidate_rows, as_of_ms),
             model=model,
             as_of_ms=as_of_ms,
-            terms=scope.policy.settlement_terms,
+            policy=scope.policy,
+            caller=caller,
         )
     return answer_to_checkout(
         _judged(scope, inputs, model, as_of_ms).decision,
         decision_id=None,
         order_id=row["order_id"],
+        merchant_order_number=row.get("merchant_order_number"),
         model=_model_identity(model),
         as_of_ms=as_of_ms,
         language=_language(order, accepted_language, rows),
@@ -380,6 +507,7 @@ def answer_without_store(
         unavailable(order.row, scope.policy_in_force.policy, failure),
         decision_id=None,
         order_id=order.row["order_id"],
+        merchant_order_number=order.row.get("merchant_order_number"),
         model=None,
         as_of_ms=scope.now_ms(),
         language=_language(order, accepted_language, {}),

@@ -8,6 +8,7 @@ from starlette.responses import Response
 from data_contracts.contract import IDENTIFIER_PATTERN
 from serving import event_intake, held_events
 from serving.authentication import forbidden
+from serving.event_permissions import SENDERS
 from serving.http_requests import Handler, authenticated, json_answer, json_body
 from serving.observability import HELD_EVENTS
 from serving.problem_details import FieldError, invalid_body, not_found, pointer
@@ -36,14 +37,21 @@ class EventApi:
 
     async def _sender(self, request: Request) -> tuple[RequestScope, Caller]:
         scope, caller = await authenticated(self._access, request)
-        if caller.role is not Role.CHECKOUT:
-            raise forbidden("only a checkout's key may do this")
+        if caller.role not in SENDERS:
+            raise forbidden(f"a key of the role {caller.role.value} writes no ledger rows")
+        return scope, caller
+
+    async def _back_office(self, request: Request) -> tuple[RequestScope, Caller]:
+        scope, caller = await authenticated(self._access, request)
+        if caller.role is not Role.LEDGER:
+            raise forbidden("only a key of the role ledger may do this")
         return scope, caller
 
     async def _events(self, request: Request) -> Response:
-        scope, _ = await self._sender(request)
+        scope, caller = await self._sender(request)
         rows = event_intake.rows_of(await json_body(request, MAXIMUM_EVENTS_BODY_BYTES))
-        results = await self._access.write(lambda: event_intake.take_in(scope, rows))
+        event_intake.require_any_permitted(caller, rows)
+        results = await self._access.write(lambda: event_intake.take_in(scope, rows, caller=caller))
         HELD_EVENTS.inc(sum(result["status"] == "held" for result in results))
         counts = {
             status: sum(result["status"] == status for result in results) for status in event_intake.STATUSES
@@ -51,7 +59,7 @@ class EventApi:
         return json_answer({**counts, "results": results})
 
     async def _held(self, request: Request) -> Response:
-        scope, _ = await self._sender(request)
+        scope, _ = await self._back_office(request)
         given = _held_parameters(request)
         return json_answer(
             await self._access.read(
@@ -66,7 +74,7 @@ class EventApi:
         )
 
     async def _end(self, request: Request) -> Response:
-        scope, caller = await self._sender(request)
+        scope, caller = await self._back_office(request)
         event_id = str(request.path_params["event_id"])
         if re.fullmatch(IDENTIFIER_PATTERN, event_id) is None:
             raise not_found("there is no such thing")

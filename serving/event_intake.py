@@ -1,8 +1,9 @@
 """Use case: ledger rows from outside, each judged for itself; nothing that was sent is lost."""
 
 import hashlib
+import logging
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
@@ -11,14 +12,37 @@ from data_contracts.arrivals import AppendResult, AppendStatus
 from data_contracts.contract import IDENTIFIER_PATTERN, Contract
 from data_contracts.invoices import INVOICES
 from data_contracts.ledger_contracts import CONTRACTS
+from data_contracts.orders import ORDERS
 from data_contracts.row_check import Rule, check_row
-from serving.problem_details import FieldError, invalid_body, pointer
+from serving.domain.order_numbers import is_made_for_another
+from serving.event_ids import EventIdScope
+from serving.event_permissions import (
+    RULE,
+    NotPermitted,
+    is_partly_permitted,
+    why_correction_is_not_permitted,
+    why_not_permitted,
+    why_order_is_not_permitted,
+)
+from serving.problem_details import FieldError, ProblemError, invalid_body, pointer
 from serving.request_scope import RequestScope
-from serving.store.ledger import append, entity_of, quarantine_row, tell_of_invoice, unique_lock_of
+from serving.store.api_keys import Caller, Role
+from serving.store.decision_log import is_decided
+from serving.store.ledger import (
+    append,
+    arrived_row,
+    entity_of,
+    quarantine_row,
+    tell_of_invoice,
+    unique_lock_of,
+)
 from serving.store.store import Transaction
 
+LOG = logging.getLogger("bonitas.ledger")
 STATUSES = ("accepted", "repeated", "held", "rejected")
 ROWS_MAXIMUM = 1000
+REFUSALS_NAMED = 20
+"""How many rows a 403 names; the others are as wrong."""
 
 _STATUS_WORD = {
     AppendStatus.ACCEPTED: "accepted",
@@ -66,17 +90,61 @@ def rows_of(body: object) -> list[SentRow]:
     return [SentRow(where=pointer("events", index), value=event) for index, event in enumerate(events)]
 
 
-def take_in(scope: RequestScope, rows: list[SentRow]) -> list[dict[str, Any]]:
+def require_any_permitted(caller: Caller, rows: list[SentRow]) -> None:
+    """Raises ProblemError (403) where the caller may write none of the rows, so that a feed with the wrong
+    key does not go on as if it were heard. A row that is wrong in another way is not judged here.
+    """
+    refusals = [_not_permitted(sent, caller.role) for sent in rows]
+    if not refusals or not all(refusals):
+        return
+    contracts = {str(sent.value["contract"]) for sent in rows if isinstance(sent.value, dict)}
+    LOG.warning(
+        "rows_not_permitted",
+        extra={"key": caller.name, "contracts": ", ".join(sorted(contracts)), "rows": len(rows)},
+    )
+    raise ProblemError(
+        403,
+        "The API key does not allow this",
+        kind="forbidden",
+        detail=f"a key of the role {caller.role.value} may write none of these rows; nothing was kept",
+        errors=[
+            FieldError(pointer=sent.where + pointer(refusal.column), detail=refusal.message)
+            for sent, refusal in zip(rows, refusals, strict=True)
+            if refusal is not None
+        ][:REFUSALS_NAMED],
+    )
+
+
+def _contract_of(value: object) -> Contract | None:
+    """The contract that a row names; None where there is none of that name."""
+    name = value.get("contract") if isinstance(value, dict) else None
+    return CONTRACTS.get(name) if isinstance(name, str) else None
+
+
+def _not_permitted(sent: SentRow, role: Role) -> NotPermitted | None:
+    contract = _contract_of(sent.value)
+    if contract is None or not isinstance(sent.value, dict):
+        return None
+    return why_not_permitted(role, contract, sent.value)
+
+
+def take_in(scope: RequestScope, rows: list[SentRow], *, caller: Caller) -> list[dict[str, Any]]:
     """Append every good row and quarantine every bad one, in one transaction; one result for each row.
 
-    The server stamps `recorded_at`. Raises StoreUnavailable; then no row was taken.
+    The server stamps `recorded_at`. A row that the caller may not write is a bad one. Rows are kept under
+    event_ids of the caller's own, and answered by those that were sent.
+    Raises StoreUnavailable; then no row was taken.
     """
     now_ms = scope.now_ms()
     # Facts are taken also while nobody may be judged, so this is the last policy that was read.
     clock_tolerance_ms = scope.policy_in_force.policy.clock_tolerance_ms
-    checked = [_checked(sent, now_ms, clock_tolerance_ms) for sent in rows]
+    checked = [_checked(sent, caller, now_ms, clock_tolerance_ms) for sent in rows]
+    ids = EventIdScope.of(caller)
     with scope.store.writing(*_locks(checked)) as tx:
-        return [_taken(tx, one, now_ms, clock_tolerance_ms) for one in checked]
+        return [
+            _taken(tx, _permitted(tx, _naming_own(tx, one, ids), caller), ids, now_ms, clock_tolerance_ms)
+            for one in checked
+        ]
 
 
 def _locks(checked: list[_Checked]) -> set[str]:
@@ -91,13 +159,56 @@ def _locks(checked: list[_Checked]) -> set[str]:
     return locks
 
 
-def _checked(sent: SentRow, now_ms: int, clock_tolerance_ms: int) -> _Checked:
+def _naming_own(tx: Transaction, one: _Checked, ids: EventIdScope) -> _Checked:
+    """The row with the kept id of what it corrects: the caller's own row, or else one that has arrived under
+    the id as it was sent, such as one of the service's own.
+    """
+    corrects = None if one.row is None else one.row.get("corrects")
+    if one.row is None or corrects is None:
+        return one
+    own = ids.kept(corrects)
+    is_anothers = own != corrects and arrived_row(tx, own) is None and arrived_row(tx, corrects) is not None
+    return one if is_anothers else replace(one, row={**one.row, "corrects": own})
+
+
+def _permitted(tx: Transaction, one: _Checked, caller: Caller) -> _Checked:
+    """The row, or the refusal of one that the caller may not write for what is known of its order, or of
+    the row that it corrects.
+    """
+    contract, row = one.contract, one.row
+    if contract is None or row is None or not is_partly_permitted(caller.role, contract):
+        return one
+    refusal = why_order_is_not_permitted(
+        caller.role, contract, row, is_decided=is_decided(tx, row["order_id"])
+    )
+    if refusal is None and row.get("corrects") is not None:
+        corrected = arrived_row(tx, row["corrects"])
+        refusal = why_correction_is_not_permitted(
+            caller.role,
+            contract,
+            corrected,
+            is_decided=corrected is not None and is_decided(tx, corrected[1].get("order_id", "")),
+        )
+    return one if refusal is None else _refused(one.sent, contract, refusal, caller)
+
+
+def _refused(sent: SentRow, contract: Contract, refusal: NotPermitted, caller: Caller) -> _Checked:
+    LOG.warning(
+        "row_not_permitted",
+        extra={"key": caller.name, "contract": contract.name, "column": refusal.column},
+    )
+    return _bad(sent, contract, refusal.column, refusal.message, rule=RULE)
+
+
+def _checked(sent: SentRow, caller: Caller, now_ms: int, clock_tolerance_ms: int) -> _Checked:
     if not isinstance(sent.value, dict):
         return _bad(sent, None, "", "a row is a JSON object")
-    name = sent.value.get("contract")
-    contract = CONTRACTS.get(name) if isinstance(name, str) else None
+    contract = _contract_of(sent.value)
     if contract is None:
         return _bad(sent, None, "contract", f"contract must be one of {', '.join(CONTRACTS)}")
+    refusal = _not_permitted(sent, caller.role)
+    if refusal is not None:
+        return _refused(sent, contract, refusal, caller)
     columns = {column: value for column, value in sent.value.items() if column != "contract"}
     result = check_row(contract, columns, recorded_at_ms=now_ms, clock_tolerance_ms=clock_tolerance_ms)
     if result.row is None:
@@ -116,41 +227,55 @@ def _checked(sent: SentRow, now_ms: int, clock_tolerance_ms: int) -> _Checked:
         return _Checked(
             sent=sent, contract=contract, row=None, errors=tuple(errors), violations=tuple(violations)
         )
+    ids = EventIdScope.of(caller)
+    mistake = ids.mistake(str(result.row["event_id"]))
+    if mistake is not None:
+        return _bad(sent, contract, "event_id", mistake)
+    if contract is ORDERS and is_made_for_another(result.row):
+        detail = "order_id is one that we make, but not for this merchant_id and merchant_order_number"
+        return _bad(sent, contract, "order_id", detail)
     row = {column: value for column, value in result.row.items() if column != "recorded_at"}
+    row["event_id"] = ids.kept(str(row["event_id"]))
     return _Checked(sent=sent, contract=contract, row=row, errors=(), violations=())
 
 
-def _bad(sent: SentRow, contract: Contract | None, column: str, detail: str) -> _Checked:
+def _bad(
+    sent: SentRow, contract: Contract | None, column: str, detail: str, *, rule: str = "contract"
+) -> _Checked:
     where = sent.where + (pointer(column) if column else "")
     return _Checked(
         sent=sent,
         contract=contract,
         row=None,
         errors=({"pointer": where, "detail": detail},),
-        violations=({"column": column, "rule": "contract", "value": "", "message": detail},),
+        violations=({"column": column, "rule": rule, "value": "", "message": detail},),
     )
 
 
-def _taken(tx: Transaction, one: _Checked, now_ms: int, clock_tolerance_ms: int) -> dict[str, Any]:
+def _taken(
+    tx: Transaction, one: _Checked, ids: EventIdScope, now_ms: int, clock_tolerance_ms: int
+) -> dict[str, Any]:
     document: dict[str, Any] = {
         "event_id": _event_id(one),
         "contract": None if one.contract is None else one.contract.name,
     }
     if one.contract is None or one.row is None:
-        _quarantine(tx, one, list(one.violations), now_ms)
+        _quarantine(tx, one, ids, list(one.violations), now_ms)
         _tell_of_malformed_invoice(one)
         return {**document, "status": "rejected", "errors": list(one.errors)}
     result = append(tx, one.contract, one.row, now_ms, clock_tolerance_ms=clock_tolerance_ms)
     document["status"] = _STATUS_WORD[result.status]
     if result.status is AppendStatus.REPEATED and result.message is not None:
-        document["detail"] = result.message
+        document["detail"] = ids.sent(result.message)
     elif result.message is not None:
         where = one.sent.where + pointer(result.column or "event_id")
-        document["errors"] = [{"pointer": where, "detail": result.message}]
+        document["errors"] = [{"pointer": where, "detail": ids.sent(result.message)}]
     if result.wait is not None:
-        document["waits_for"] = {"kind": result.wait.kind.value, "id": result.wait.id}
+        document["waits_for"] = {"kind": result.wait.kind.value, "id": ids.sent(result.wait.id)}
     if result.readmitted:
-        document["readmitted"] = [readmitted.event_id for readmitted in _entered(result)]
+        document["readmitted"] = [
+            ids.sent(entered.event_id) for entered in _entered(result) if ids.is_own(entered.event_id)
+        ]
     if result.status is AppendStatus.REFUSED:
         violation = {
             "column": result.column or "",
@@ -158,7 +283,7 @@ def _taken(tx: Transaction, one: _Checked, now_ms: int, clock_tolerance_ms: int)
             "value": "",
             "message": result.message or "",
         }
-        _quarantine(tx, one, [violation], now_ms)
+        _quarantine(tx, one, ids, [violation], now_ms)
     return document
 
 
@@ -170,6 +295,9 @@ def _event_id(one: _Checked) -> str | None:
 
 def _tell_of_malformed_invoice(one: _Checked) -> None:
     """What is wrong with the row may be one of its ids: only those that are ids go into the log."""
+    # A key that may not tell of debts proves none.
+    if one.violations[0]["rule"] == RULE:
+        return
     if one.contract is INVOICES and isinstance(one.sent.value, dict):
         ids = {
             name: value
@@ -183,14 +311,17 @@ def _entered(result: AppendResult) -> list[AppendResult]:
     return [held for held in result.readmitted if held.status is AppendStatus.ACCEPTED]
 
 
-def _quarantine(tx: Transaction, one: _Checked, violations: list[dict[str, str]], now_ms: int) -> None:
-    """Keep a refused row as it came; the same row sent again and again is kept once."""
+def _quarantine(
+    tx: Transaction, one: _Checked, ids: EventIdScope, violations: list[dict[str, str]], now_ms: int
+) -> None:
+    """Keep a refused row as it came; the same row sent again and again by one key is kept once."""
     body = msgspec.json.encode(one.sent.value).decode()
+    event_id = _event_id(one)
     quarantine_row(
         tx,
-        quarantine_id=f"sent-{hashlib.sha256(body.encode()).hexdigest()}",
+        quarantine_id=f"sent-{hashlib.sha256(ids.kept(body).encode()).hexdigest()}",
         contract_name=None if one.contract is None else one.contract.name,
-        event_id=_event_id(one),
+        event_id=None if event_id is None else ids.kept(event_id),
         violations=violations,
         body=body,
         now_ms=now_ms,

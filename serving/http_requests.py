@@ -20,8 +20,7 @@ Handler = Callable[[Request], Awaitable[Response]]
 async def authenticated(access: StoreAccess, request: Request) -> tuple[RequestScope, Caller]:
     """The scope, and who calls. Raises ProblemError (401, or 503 while the service is starting)."""
     scope = access.ready_scope()
-    authorization = request.headers.get("authorization")
-    return scope, await access.look_up(lambda: scope.authentication.caller(authorization))
+    return scope, await access.caller(scope, request.headers.get("authorization"))
 
 
 def idempotency_key(request: Request) -> str | None:

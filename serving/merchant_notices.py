@@ -25,6 +25,7 @@ from serving.domain.policy import Policy
 from serving.domain.stop_request import StopRequest, StopRequestState
 from serving.store.case_queue import CaseStakes
 from serving.store.deliveries import STOP_REQUEST_CREATED, WEBHOOK, enqueue
+from serving.store.merchant_orders import number_of_order
 from serving.store.standing_rows import standing_row
 from serving.store.store import Transaction
 from serving.webhooks.mailbox import EmailMessageText
@@ -86,6 +87,7 @@ def tell_merchant(
     data: dict[str, Any] = {
         "stop_request_id": request.stop_request_id,
         "order_id": request.order_id,
+        "merchant_order_number": request.merchant_order_number,
         "state": request.state.value,
         "requested_at": rfc3339(request.requested_at_ms),
         "answer_due_at": None if request.answer_due_at_ms is None else rfc3339(request.answer_due_at_ms),
@@ -128,6 +130,7 @@ def stop_request_preview(
         first_delivered_at_ms=None,
         answer_due_at_ms=None,
         answers=(),
+        merchant_order_number=number_of_order(tx, order_id),
     )
     words = words_for(tx, policy, merchant_id)
     return _email(policy, request, CREATED, stakes, words, LINK_PLACEHOLDER, now_ms, None)
@@ -166,7 +169,7 @@ def _email(
     values = {
         "provider_name": policy.provider.name,
         "customer_service": policy.provider.customer_service,
-        "order_id": request.order_id,
+        "order_id": request.order_name,
         "amount": local_amount(stakes.amount_cents, stakes.currency, words.language),
         "link": link,
         "answer_hours": str(policy.stop_requests.answer_hours),

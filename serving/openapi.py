@@ -52,6 +52,7 @@ def _decision_schema() -> dict[str, Any]:
         {
             "decision_id": {**_TEXT_OR_NULL, "description": "null for an answer that is not kept"},
             "order_id": _TEXT,
+            "merchant_order_number": {**_TEXT_OR_NULL, "description": "the merchant's own; null without one"},
             "outcome": {"enum": [outcome.value for outcome in Outcome]},
             "score": {"type": ["integer", "null"], "minimum": 100, "maximum": 999},
             "probability_of_default": {"type": ["number", "null"], "minimum": 0, "maximum": 1},
@@ -78,7 +79,10 @@ def _decision_schema() -> dict[str, Any]:
             "degraded": {"type": "boolean"},
         },
         required=["order_id", "outcome", "alternatives"],
-    ) | {"description": "A merchant's key sees decision_id, order_id, outcome and alternatives only."}
+    ) | {
+        "description": "A merchant's key sees decision_id, order_id, merchant_order_number, outcome and "
+        "alternatives only."
+    }
 
 
 def _schemas() -> dict[str, Any]:
@@ -96,7 +100,13 @@ def _schemas() -> dict[str, Any]:
             required=["type", "title", "status"],
         ),
         "OrderState": _object(
-            {"order_id": _TEXT, "decision_id": _TEXT, "outcome": _TEXT, "state": _TEXT},
+            {
+                "order_id": _TEXT,
+                "merchant_order_number": _TEXT_OR_NULL,
+                "decision_id": _TEXT,
+                "outcome": _TEXT,
+                "state": _TEXT,
+            },
             required=["order_id"],
         ),
         "EventResults": _object(
@@ -202,6 +212,7 @@ def _schemas() -> dict[str, Any]:
             {
                 "stop_request_id": _TEXT,
                 "order_id": _TEXT,
+                "merchant_order_number": _TEXT_OR_NULL,
                 "state": {"enum": [state.value for state in StopRequestState]},
                 "requested_at": _INSTANT,
                 "answer_due_at": {"type": ["string", "null"], "format": "date-time"},
@@ -272,6 +283,14 @@ _CASE_TEXTS = (
     "handover_at",
 )
 
+_BY_NUMBER = {
+    "merchant_id": {
+        **_TEXT,
+        "description": "then the path names the order by this merchant's own number; a merchant key does so "
+        "without it",
+    }
+}
+
 _PROBLEMS = {
     400: "the Idempotency-Key is not valid",
     401: "the API key is missing or not known",
@@ -281,6 +300,7 @@ _PROBLEMS = {
     413: "the body is too large",
     415: "the body is not application/json",
     422: "the body is malformed, each bad field is named; or the Idempotency-Key came with another body",
+    429: "a merchant's key asked as often as the policy allows; Retry-After says when it may ask again",
     503: "the store did not answer, or was locked for too long; nothing was changed, now or later",
     504: "the outcome is not known, or the body came too slowly; the same request again, with the same "
     "Idempotency-Key, tells what was done",
@@ -403,6 +423,7 @@ def openapi_document() -> dict[str, Any]:
                     "The newest decision about an order",
                     answer="OrderState",
                     path_parameter="order_id",
+                    query=_BY_NUMBER,
                 )
             },
             "/v1/orders/{order_id}/confirm": {
@@ -411,6 +432,7 @@ def openapi_document() -> dict[str, Any]:
                     "The customer has ordered: the reservation stays until the invoice",
                     answer="OrderState",
                     path_parameter="order_id",
+                    query=_BY_NUMBER,
                     idempotent=True,
                 )
             },
@@ -420,6 +442,7 @@ def openapi_document() -> dict[str, Any]:
                     "The order will not be: its reservation ends",
                     answer="OrderState",
                     path_parameter="order_id",
+                    query=_BY_NUMBER,
                     idempotent=True,
                 )
             },

@@ -8,23 +8,25 @@ from serving.authentication import may_see_order_of, view_for
 from serving.checkout_scoring import HOUR_MS
 from serving.domain.decision import Outcome
 from serving.domain.errors import OrderAlreadyClosed, OrderNotApproved, UnknownDecision, UnknownOrder
+from serving.domain.order_numbers import OrderAddress
 from serving.idempotent_requests import earlier_answer, fingerprint, remember_answer
 from serving.request_scope import RequestScope
 from serving.store.api_keys import Caller
 from serving.store.decision_log import LoggedDecision, decision_of, decisions_about
 from serving.store.decision_log import request_review as keep_review_request
 from serving.store.ledger import append
+from serving.store.merchant_orders import order_id_at
 from serving.store.reservations import ReservationState, reservation_of
 from serving.store.reservations import confirm as confirm_reservation
 from serving.store.standing_rows import standing_row
 from serving.store.store import Transaction
 
 
-def newest_decision(tx: Transaction, order_id: str, caller: Caller) -> LoggedDecision:
+def newest_decision(tx: Transaction, address: OrderAddress, caller: Caller) -> LoggedDecision:
     """The newest decision about an order of the caller's. Raises UnknownOrder, also for another's."""
-    decisions = decisions_about(tx, order_id)
+    decisions = decisions_about(tx, order_id_at(tx, address))
     if not decisions or not may_see_order_of(caller, decisions[0].merchant_id):
-        raise UnknownOrder(f"no decision was made about order {order_id}")
+        raise UnknownOrder(f"no decision was made about {address.in_words}")
     return decisions[0]
 
 
@@ -34,6 +36,7 @@ def order_document(tx: Transaction, decision: LoggedDecision, caller: Caller) ->
     answer = decision.record["answer"]
     document = {
         "order_id": decision.order_id,
+        "merchant_order_number": decision.merchant_order_number,
         "decision_id": decision.decision_id,
         "outcome": decision.outcome,
         "alternatives": answer["alternatives"],
@@ -47,37 +50,41 @@ def order_document(tx: Transaction, decision: LoggedDecision, caller: Caller) ->
 
 
 def confirm(
-    scope: RequestScope, order_id: str, *, caller: Caller, idempotency_key: str | None
+    scope: RequestScope, address: OrderAddress, *, caller: Caller, idempotency_key: str | None
 ) -> dict[str, Any]:
     """The customer has ordered. Confirming twice changes nothing.
 
     Raises UnknownOrder, OrderNotApproved (also once the reservation expired), OrderAlreadyClosed.
     """
-    return _step(scope, order_id, "confirmed", caller=caller, idempotency_key=idempotency_key)
+    return _step(scope, address, "confirmed", caller=caller, idempotency_key=idempotency_key)
 
 
 def cancel(
-    scope: RequestScope, order_id: str, *, caller: Caller, idempotency_key: str | None
+    scope: RequestScope, address: OrderAddress, *, caller: Caller, idempotency_key: str | None
 ) -> dict[str, Any]:
     """The order will not be: what it reserved is free at once. Cancelling twice changes nothing.
 
     Raises UnknownOrder, OrderNotApproved, OrderAlreadyClosed (an invoiced order).
     """
-    return _step(scope, order_id, "cancelled", caller=caller, idempotency_key=idempotency_key)
+    return _step(scope, address, "cancelled", caller=caller, idempotency_key=idempotency_key)
 
 
 def _step(
-    scope: RequestScope, order_id: str, kind: str, *, caller: Caller, idempotency_key: str | None
+    scope: RequestScope, address: OrderAddress, kind: str, *, caller: Caller, idempotency_key: str | None
 ) -> dict[str, Any]:
-    request = fingerprint(f"POST order {kind}", order_id)
+    # A merchant's key has but one merchant: its requests from before there were numbers are still its own.
+    named = address.name
+    if caller.merchant_id is None and address.merchant_id is not None:
+        named = f"{address.merchant_id} {address.name}"
+    request = fingerprint(f"POST order {kind}", named)
     with scope.store.reading() as tx:
-        customer_id = newest_decision(tx, order_id, caller).customer_id
-    with scope.store.writing(customer_id, f"order-{order_id}") as tx:
+        before = newest_decision(tx, address, caller)
+    with scope.store.writing(before.customer_id, f"order-{before.order_id}") as tx:
         earlier = earlier_answer(tx, caller=caller, key=idempotency_key, request=request)
         if earlier is not None:
             return earlier
-        decision = newest_decision(tx, order_id, caller)
-        if _must_change(tx, decision, kind, scope.now_ms()):
+        decision = newest_decision(tx, address, caller)
+        if _must_change(tx, decision, address, kind, scope.now_ms()):
             _append_order_event(scope, tx, decision, kind)
         document = order_document(tx, decision, caller)
         remember_answer(
@@ -86,16 +93,18 @@ def _step(
     return document
 
 
-def _must_change(tx: Transaction, decision: LoggedDecision, kind: str, now_ms: int) -> bool:
+def _must_change(
+    tx: Transaction, decision: LoggedDecision, address: OrderAddress, kind: str, now_ms: int
+) -> bool:
     reservation = reservation_of(tx, decision.customer_id, decision.order_id)
     if reservation is None or reservation.state is ReservationState.RELEASED:
-        raise OrderNotApproved(f"order {decision.order_id} is not approved")
+        raise OrderNotApproved(f"{address.in_words} is not approved")
     if reservation.state.value == kind:
         return False
     if reservation.state in {ReservationState.INVOICED, ReservationState.CANCELLED}:
-        raise OrderAlreadyClosed(f"order {decision.order_id} is {reservation.state.value}")
+        raise OrderAlreadyClosed(f"{address.in_words} is {reservation.state.value}")
     if kind == "confirmed" and not reservation.is_active(now_ms):
-        raise OrderNotApproved(f"the reservation of order {decision.order_id} expired; score it again")
+        raise OrderNotApproved(f"the reservation of {address.in_words} expired; score it again")
     return True
 
 
@@ -152,6 +161,11 @@ def request_review(
             raise OrderAlreadyClosed("the order was approved; there is nothing to review")
         now_ms = scope.now_ms()
         keep_review_request(tx, decision_id=decision_id, note=note or "", now_ms=now_ms)
-        document = {"order_id": decision.order_id, "decision_id": decision_id, "state": "review_requested"}
+        document = {
+            "order_id": decision.order_id,
+            "merchant_order_number": decision.merchant_order_number,
+            "decision_id": decision_id,
+            "state": "review_requested",
+        }
         remember_answer(tx, document, caller=caller, key=idempotency_key, request=request, now_ms=now_ms)
     return document

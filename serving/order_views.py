@@ -4,16 +4,17 @@ from typing import Any
 
 from serving.authentication import may_see_order_of, view_for
 from serving.domain.errors import UnknownDecision
+from serving.domain.order_numbers import OrderAddress
 from serving.order_confirmation import newest_decision, order_document
 from serving.request_scope import RequestScope
 from serving.store.api_keys import Caller
 from serving.store.decision_log import decision_of
 
 
-def order_view(scope: RequestScope, order_id: str, *, caller: Caller) -> dict[str, Any]:
+def order_view(scope: RequestScope, address: OrderAddress, *, caller: Caller) -> dict[str, Any]:
     """The newest decision about an order and what it holds. Raises UnknownOrder."""
     with scope.store.reading() as tx:
-        return order_document(tx, newest_decision(tx, order_id, caller), caller)
+        return order_document(tx, newest_decision(tx, address, caller), caller)
 
 
 def decision_view(scope: RequestScope, decision_id: str, *, caller: Caller) -> dict[str, Any]:

@@ -10,9 +10,12 @@ PROBLEM_TYPES = {
     "about:blank": "the HTTP status says it all",
     "urn:bonitas:problem:invalid-body": "one or more fields of the body are malformed",
     "urn:bonitas:problem:unauthenticated": "the API key is missing or not known",
+    "urn:bonitas:problem:key-expired": "the API key was good until an instant that has passed",
     "urn:bonitas:problem:forbidden": "the API key's role does not allow it",
     "urn:bonitas:problem:idempotency-key-reused": "the Idempotency-Key came before, with another body",
     "urn:bonitas:problem:order-already-decided": "the order cannot be changed any more",
+    "urn:bonitas:problem:too-many-questions": "a merchant's key asked too often; "
+    "Retry-After says how long to wait",
     "urn:bonitas:problem:contradicting-answer": "the merchant answered before, and cannot take it back here",
     "urn:bonitas:problem:store-unavailable": "the store did not answer; nothing was changed",
     "urn:bonitas:problem:outcome-unknown": "the database did not say whether it kept the change; "
@@ -69,6 +72,17 @@ class ProblemError(Exception):
 def invalid_body(errors: Sequence[FieldError]) -> ProblemError:
     """422: the body is JSON, but these fields are malformed."""
     return ProblemError(422, "The body is not valid", kind="invalid-body", errors=errors)
+
+
+def too_many_questions(*, retry_after_s: int) -> ProblemError:
+    """429: a merchant's key asked as often as the policy allows. retry_after_s: whole seconds, at least 1."""
+    return ProblemError(
+        429,
+        "Asked too often",
+        kind="too-many-questions",
+        detail="the key asked as often as it may for now; nothing was decided",
+        headers={"Retry-After": str(retry_after_s)},
+    )
 
 
 def not_found(detail: str) -> ProblemError:

@@ -90,6 +90,7 @@ def replay(store: Store, registry: ModelRegistry, decision_id: str) -> ReplayRes
         judgement.decision,
         decision_id=decision_id,
         order_id=logged.order_id,
+        merchant_order_number=inputs.order_row.get("merchant_order_number"),
         model=None if model is None else (model.name, model.version),
         as_of_ms=logged.as_of_ms,
         language=record["language"],

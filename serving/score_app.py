@@ -20,6 +20,7 @@ from serving.checkout_scoring import (
     CheckoutAnswer,
     answer_without_store,
     answered_before,
+    count_precheck,
     precheck,
     score,
 )
@@ -29,11 +30,13 @@ from serving.domain.errors import (
     OrderAlreadyClosed,
     OrderAlreadyConfirmed,
     OrderNotApproved,
+    OrderNumberTaken,
     OrderOfAnotherCustomer,
     RiskError,
     UnknownDecision,
     UnknownOrder,
 )
+from serving.domain.order_numbers import OrderAddress
 from serving.domain.review_case import ReasonMissing
 from serving.domain.stop_request import AnswerInvalid
 from serving.event_api import EventApi
@@ -67,6 +70,7 @@ STATUS_OF: Mapping[type[RiskError], tuple[int, str, str | None]] = {
     ),
     OrderAlreadyClosed: (409, "The order is invoiced or cancelled", "order-already-decided"),
     OrderNotApproved: (409, "The order is not approved", "order-already-decided"),
+    OrderNumberTaken: (409, "The merchant's number belongs to another order", "order-already-decided"),
     OrderOfAnotherCustomer: (409, "The order id belongs to another order", "order-already-decided"),
     UnknownOrder: (404, "Not found", None),
     UnknownDecision: (404, "Not found", None),
@@ -145,8 +149,8 @@ class ScoreApi:
         scope = self._access.ready_scope()
         order = caller = None
         try:
-            caller = await self._access.look_up(lambda: scope.authentication.caller(authorization))
-            order = order_body(body, now_ms=scope.now_ms())
+            caller = await self._access.caller(scope, authorization)
+            order = order_body(body, now_ms=scope.now_ms(), is_merchants_own=caller.role is Role.MERCHANT)
             _refuse_order_of_others(caller, order.row["merchant_id"])
             _deciding_only(caller)
             well_formed, known = order, caller
@@ -201,18 +205,23 @@ class ScoreApi:
     async def _precheck(self, request: Request) -> Response:
         scope, caller = await authenticated(self._access, request)
         _deciding_only(caller)
-        order = order_body(await json_body(request), now_ms=scope.now_ms())
+        order = order_body(
+            await json_body(request), now_ms=scope.now_ms(), is_merchants_own=caller.role is Role.MERCHANT
+        )
         _refuse_order_of_others(caller, order.row["merchant_id"])
+        if caller.role is Role.MERCHANT:
+            await self._access.write(lambda: count_precheck(scope, order, caller=caller))
+        language = accepted_language(request)
         document = await self._access.read(
-            lambda: precheck(scope, order, accepted_language=accepted_language(request))
+            lambda: precheck(scope, order, caller=caller, accepted_language=language)
         )
         return json_answer(view_for(caller, document))
 
     async def _show_order(self, request: Request) -> Response:
         scope, caller = await authenticated(self._access, request)
-        order_id = request.path_params["order_id"]
+        address = _address(request, caller)
         return json_answer(
-            await self._access.read(lambda: order_views.order_view(scope, order_id, caller=caller))
+            await self._access.read(lambda: order_views.order_view(scope, address, caller=caller))
         )
 
     async def _show_decision(self, request: Request) -> Response:
@@ -232,9 +241,9 @@ class ScoreApi:
         scope, caller = await authenticated(self._access, request)
         _deciding_only(caller)
         key = idempotency_key(request)
-        order_id = request.path_params["order_id"]
+        address = _address(request, caller)
         return json_answer(
-            await self._access.write(lambda: step(scope, order_id, caller=caller, idempotency_key=key))
+            await self._access.write(lambda: step(scope, address, caller=caller, idempotency_key=key))
         )
 
     async def _request_review(self, request: Request) -> Response:
@@ -257,9 +266,22 @@ class ScoreApi:
         return Response(self._openapi, media_type="application/json")
 
 
+def _address(request: Request, caller: Caller) -> OrderAddress:
+    """Which order the path names: by its order_id, or by its merchant's own number where the query names the
+    merchant. A merchant's key names its orders by its numbers alone.
+    """
+    name = str(request.path_params["order_id"])
+    merchant_id = request.query_params.get("merchant_id", caller.merchant_id)
+    if not name.isprintable() or not (merchant_id or "").isprintable():
+        raise not_found("there is no such order")
+    if caller.merchant_id not in {None, merchant_id}:
+        raise not_found(f"no decision was made about order {name}")
+    return OrderAddress(name=name, merchant_id=merchant_id)
+
+
 def _deciding_only(caller: Caller) -> None:
-    if caller.role is Role.FRAUD:
-        raise forbidden("the fraud team's key does not decide orders")
+    if caller.role not in {Role.CHECKOUT, Role.MERCHANT}:
+        raise forbidden(f"a key of the role {caller.role.value} does not decide orders")
 
 
 def _checkout_only(caller: Caller) -> None:

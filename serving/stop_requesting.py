@@ -59,6 +59,7 @@ from serving.store.deliveries import (
     drop_waiting,
     resend,
 )
+from serving.store.merchant_orders import number_of_order
 from serving.store.outbox import (
     REQUEST_STOP,
     VERDICT,
@@ -154,6 +155,7 @@ def request_stop(tx: Transaction, scope: CaseScope, case_id: str) -> StopRequest
         first_delivered_at_ms=None,
         answer_due_at_ms=None,
         answers=(),
+        merchant_order_number=number_of_order(tx, case.order_id),
     )
     stored = StoredStopRequest(request=request, case_id=case_id, version=1)
     for earlier in stop_requests_of_case(tx, case_id):
@@ -585,6 +587,7 @@ def _document(tx: Transaction, scope: CaseScope, stored: StoredStopRequest) -> d
     return {
         "stop_request_id": request.stop_request_id,
         "order_id": request.order_id,
+        "merchant_order_number": request.merchant_order_number,
         "state": request.state.value,
         "requested_at": rfc3339(request.requested_at_ms),
         "answer_due_at": None if request.answer_due_at_ms is None else rfc3339(request.answer_due_at_ms),

@@ -43,6 +43,7 @@ def mostly(usual: Any, *others: Any) -> st.SearchStrategy[Any]:
 currencies = mostly("EUR", "SEK")
 customers = mostly("c1", "c2")
 references = st.sampled_from([None, None, "R1", "R2"])
+numbers = st.sampled_from([None, None, "1", "1", "2"])
 
 
 def in_order_of_arrival(rows: list[Sent]) -> list[Sent]:
@@ -131,6 +132,8 @@ def contradicting_rows(draw: st.DrawFn) -> list[Sent]:
                     vat_cents=0,
                     currency=draw(currencies),
                 )
+                number_of_merchant = draw(numbers)
+                row |= {"merchant_order_number": number_of_merchant} if number_of_merchant else {}
             case "invoices":
                 amount_cents = max(1, draw(amounts))
                 row = an_invoice(

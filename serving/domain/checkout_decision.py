@@ -16,10 +16,19 @@ from serving.domain.decision import (
     TechnicalFailure,
     most_decisive,
 )
+from serving.domain.merchant_keys import MerchantKeyHoldings, approved_up_to_cents
 from serving.domain.policy import AlternativePolicy, Policy
 from serving.domain.policy_rules import RuleInput, currency_of_limits, failed_rules, residence_of
 from serving.domain.reasons import MAXIMUM_REASONS, adverse_reasons
-from serving.domain.recourse import CREDIT_LIMIT, SCORE_TOO_LOW, Case, first_recourse_of, recourse_of
+from serving.domain.recourse import (
+    CREDIT_LIMIT,
+    MERCHANT_ORDER_AMOUNT,
+    MERCHANT_ORDERS_OPEN,
+    SCORE_TOO_LOW,
+    Case,
+    first_recourse_of,
+    recourse_of,
+)
 
 JUDGEMENT_REVISION = 3
 """Raised whenever the same inputs come to another answer under the same policy. A decision keeps the revision
@@ -48,6 +57,7 @@ def decide(
     *,
     as_of: datetime,
     revision: int = JUDGEMENT_REVISION,
+    merchant_key: MerchantKeyHoldings | None = None,
 ) -> Decision:
     """Decide one order.
 
@@ -55,16 +65,17 @@ def decide(
     standing, assessment: a TechnicalFailure where history or model cannot be had; the answer is then
         `declined` if a knock-out rule failed all the same, else `unavailable`.
     as_of: the moment of decision, aware UTC. revision: of the judgement; an earlier one for replays alone.
+    merchant_key: what such orders hold, for an order that a merchant's own key places or asks about; None for
+        all others.
     """
-    decision = _decide_without_recourse(order, applicant, standing, assessment, policy, as_of, revision)
+    case = Case(order=order, applicant=applicant, standing=standing, merchant_key=merchant_key)
+    decision = _decide_without_recourse(case, assessment, policy, as_of, revision)
     if decision.outcome is not Outcome.DECLINED:
         return decision
 
     def judged(case: Case, taken_as_mended: frozenset[str]) -> Decision:
         return _decide_without_recourse(
-            case.order,
-            case.applicant,
-            case.standing,
+            case,
             assessment,
             policy,
             as_of,
@@ -72,15 +83,12 @@ def decide(
             taken_as_mended=taken_as_mended,
         )
 
-    case = Case(order=order, applicant=applicant, standing=standing)
     named = first_recourse_of if revision == FIRST_JUDGEMENT_REVISION else recourse_of
     return replace(decision, recourse=named(decision, case, judged, policy, as_of))
 
 
 def _decide_without_recourse(
-    order: Order,
-    applicant: Applicant | None,
-    standing: AccountStanding | TechnicalFailure,
+    case: Case,
     assessment: CreditAssessment | TechnicalFailure,
     policy: Policy,
     as_of: datetime,
@@ -93,6 +101,7 @@ def _decide_without_recourse(
     taken_as_mended: codes of knock-out rules to leave out, because only the customer or time can say what
         holds once they are mended.
     """
+    order, applicant, standing = case.order, case.applicant, case.standing
     known_standing = standing if isinstance(standing, AccountStanding) else None
     known_assessment = assessment if isinstance(assessment, CreditAssessment) else None
     failures = failed_rules(
@@ -127,7 +136,7 @@ def _decide_without_recourse(
         code = technical.code if technical is not None else "service_incomplete"
         reasons = (Reason(code=code, group="technical"),)
     else:
-        failures, reasons = _judge_credit(order, known_standing, known_assessment, policy, terms)
+        failures, reasons = _judge_credit(case, known_standing, known_assessment, policy, terms)
         outcome = Outcome.DECLINED if failures else Outcome.APPROVED
     score = known_assessment.score if known_assessment else None
     return Decision(
@@ -147,13 +156,14 @@ def _decide_without_recourse(
 
 
 def _judge_credit(
-    order: Order,
+    case: Case,
     standing: AccountStanding,
     assessment: CreditAssessment,
     policy: Policy,
     terms: CreditTerms,
 ) -> tuple[tuple[RuleFailure, ...], tuple[Reason, ...]]:
     """Score and limit, once no knock-out rule failed."""
+    order = case.order
     failures: list[RuleFailure] = []
     reasons: list[Reason] = []
     if assessment.score < terms.cut_off:
@@ -167,7 +177,40 @@ def _judge_credit(
         failures.append(over)
         if len(reasons) < MAXIMUM_REASONS:
             reasons.append(_limit_reason(over, total_cents, policy, terms))
+    if case.merchant_key is not None:
+        bounded = _beyond_a_merchants_key(order, case.merchant_key, standing, policy, terms)
+        if total_cents > terms.limit_cents:
+            # Then the limit itself is the reason.
+            bounded = [one for one in bounded if one.code != MERCHANT_ORDER_AMOUNT]
+        failures += bounded
+        reasons += most_decisive(bounded, MAXIMUM_REASONS - len(reasons))
     return tuple(failures), tuple(reasons)
+
+
+def _beyond_a_merchants_key(
+    order: Order,
+    holdings: MerchantKeyHoldings,
+    standing: AccountStanding,
+    policy: Policy,
+    terms: CreditTerms,
+) -> list[RuleFailure]:
+    """What of the bounds of merchants' keys an order breaks; nothing under a policy without them."""
+    bounds = policy.merchant_keys
+    if bounds is None:
+        return []
+    broken = []
+    if holdings.own_unconfirmed_orders >= bounds.unconfirmed_orders:
+        data: tuple[tuple[str, str | int], ...] = (("unconfirmed_minutes", bounds.unconfirmed_minutes),)
+        broken.append(RuleFailure(code=MERCHANT_ORDERS_OPEN, group="limit", field=None, data=data))
+    up_to_cents = approved_up_to_cents(
+        holdings, bounds, limit_cents=terms.limit_cents, exposure_cents=standing.exposure_cents
+    )
+    if order.amount_cents > up_to_cents:
+        data = (("available_cents", up_to_cents), ("currency", order.currency))
+        broken.append(
+            RuleFailure(code=MERCHANT_ORDER_AMOUNT, group="limit", field="/amount_cents", data=data)
+        )
+    return broken
 
 
 def _limit_reason(over: RuleFailure, total_cents: int, policy: Policy, terms: CreditTerms) -> Reason:

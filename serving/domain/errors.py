@@ -5,6 +5,7 @@ RiskError
 ├── OrderAlreadyConfirmed     a confirmed order cannot be scored again
 ├── OrderAlreadyClosed        an invoiced or cancelled order cannot be confirmed, cancelled or scored
 ├── OrderOfAnotherCustomer    the same order id came with another customer or merchant
+├── OrderNumberTaken          the merchant's own number stands for another of its orders
 ├── OrderNotApproved          only an approved order can be confirmed
 ├── IdempotencyConflict       the same Idempotency-Key came with another body
 ├── UnknownOrder              no decision was made about this order
@@ -34,6 +35,10 @@ class OrderAlreadyClosed(RiskError):
 
 class OrderOfAnotherCustomer(RiskError):
     """The order id is taken by another customer's or merchant's order."""
+
+
+class OrderNumberTaken(RiskError):
+    """The merchant's own number stands for another of its orders."""
 
 
 class OrderNotApproved(RiskError):

@@ -1,5 +1,6 @@
 """The policy: countries, ages, limits, cut-offs and alternatives, as validated data."""
 
+import itertools
 import re
 import tomllib
 import zoneinfo
@@ -12,6 +13,7 @@ from data_contracts.contract import DEFAULT_CLOCK_TOLERANCE_MS, MAXIMUM_CLOCK_TO
 from features.settlement_terms import USUAL_TERMS, SettlementTerms
 from serving.domain.errors import PolicyInvalid
 from serving.domain.investigation import InvestigationPolicy
+from serving.domain.merchant_keys import LARGEST_STEP_CENTS, MerchantKeyPolicy
 from serving.domain.review_case import ReviewPolicy
 from serving.domain.stop_request import StopRequestPolicy
 
@@ -121,6 +123,7 @@ class Policy:
     clock_tolerance_seconds: how far the clocks of two machines may be apart when ledger rows are judged.
     costs: None for a policy that does not say them, as those before costs were part of it; a backtest
         under it has no amounts of margin and loss.
+    merchant_keys: None for a policy from before merchants' keys were bounded.
     """
 
     version: str
@@ -147,6 +150,7 @@ class Policy:
     investigation: InvestigationPolicy
     provider: ProviderPolicy
     costs: CostPolicy | None
+    merchant_keys: MerchantKeyPolicy | None = None
     clock_tolerance_seconds: int = DEFAULT_CLOCK_TOLERANCE_MS // 1000
 
     @property
@@ -220,6 +224,9 @@ class _Reader:
             investigation=self._investigation(self._table(top, "investigation", "")),
             provider=self._provider(self._table(top, "provider", "")),
             costs=self._costs(self._table(top, "costs", "")) if "costs" in top else None,
+            merchant_keys=(
+                self._merchant_keys(self._table(top, "merchant_keys", "")) if "merchant_keys" in top else None
+            ),
         )
         for prefix, rest in (("", top), ("score.", score), ("history.", history)):
             self._refuse_rest(rest, prefix)
@@ -327,6 +334,37 @@ class _Reader:
         )
         self._refuse_rest(entry, prefix)
         return read
+
+    def _merchant_keys(self, entry: dict[str, Any]) -> MerchantKeyPolicy:
+        prefix = "merchant_keys."
+        read = MerchantKeyPolicy(
+            amount_steps_cents=self._steps(entry, "amount_steps_cents", prefix),
+            questions_per_customer_hour=self._number(entry, "questions_per_customer_hour", prefix, 1, 1000),
+            questions_per_customer_day=self._number(entry, "questions_per_customer_day", prefix, 1, 10_000),
+            questions_per_hour=self._number(entry, "questions_per_hour", prefix, 1, 10_000_000),
+            unconfirmed_share_percent=self._number(entry, "unconfirmed_share_percent", prefix, 1, 100),
+            unconfirmed_minutes=self._number(entry, "unconfirmed_minutes", prefix, 1, 1440),
+            unconfirmed_orders=self._number(entry, "unconfirmed_orders", prefix, 1, 1000),
+        )
+        if read.questions_per_customer_hour > read.questions_per_customer_day:
+            self.mistakes.append(
+                f"{prefix}questions_per_customer_hour: must not be above questions_per_customer_day"
+            )
+        self._refuse_rest(entry, prefix)
+        return read
+
+    def _steps(self, table: dict[str, Any], name: str, prefix: str) -> tuple[int, ...]:
+        value = self._take(table, name, prefix)
+        if isinstance(value, list) and value and all(type(step) is int for step in value):
+            is_ascending = all(lower < higher for lower, higher in itertools.pairwise(value))
+            if is_ascending and value[0] >= 1 and value[-1] <= LARGEST_STEP_CENTS:
+                return tuple(value)
+        if value is not None:
+            self.mistakes.append(
+                f"{prefix}{name}: must be a list of whole numbers from 1 to {LARGEST_STEP_CENTS}, each above "
+                "the one before"
+            )
+        return (LARGEST_STEP_CENTS,)
 
     def _texts(self, table: dict[str, Any], name: str, prefix: str) -> list[str]:
         value = self._take(table, name, prefix)

@@ -135,6 +135,15 @@ _TEXTS: Mapping[str, Mapping[str, str]] = MappingProxyType(
             "Verfügbar sind jetzt {available_cents}. "
             "Eine Rechnung zählt {counts_after_days} Tage nach ihrer Bezahlung.",
         },
+        "merchant_order_amount": {
+            "en": "An order that the shop places itself is possible up to {available_cents} at the moment.",
+            "de": "Eine Bestellung, die der Händler selbst aufgibt, ist zurzeit bis {available_cents} "
+            "möglich.",
+        },
+        "merchant_orders_open": {
+            "en": "Other orders that were begun at this shop are not finished yet.",
+            "de": "Andere bei diesem Händler begonnene Bestellungen sind noch nicht abgeschlossen.",
+        },
         "late_payments": {
             "en": "Invoices were paid late in the past.",
             "de": "Rechnungen wurden in der Vergangenheit verspätet bezahlt.",
@@ -220,6 +229,12 @@ _RECOURSE_TEXTS: Mapping[str, Mapping[str, str]] = MappingProxyType(
         "reach_amount": {
             "en": "Order for at least {amount_cents}.",
             "de": "Für mindestens {amount_cents} bestellen.",
+        },
+        "finish_open_orders": {
+            "en": "Finish or cancel the orders that were begun at this shop, or wait {unconfirmed_minutes} "
+            "minutes.",
+            "de": "Die bei diesem Händler begonnenen Bestellungen abschließen oder stornieren, oder "
+            "{unconfirmed_minutes} Minuten warten.",
         },
         "wait_for_age": {
             "en": "Invoice is possible from {from_date} on.",

@@ -15,9 +15,12 @@ from serving.domain.decision import (
     RuleFailure,
     TechnicalFailure,
 )
+from serving.domain.merchant_keys import MerchantKeyHoldings
 from serving.domain.policy import Policy
 
 CREDIT_LIMIT = "credit_limit"
+MERCHANT_ORDER_AMOUNT = "merchant_order_amount"
+MERCHANT_ORDERS_OPEN = "merchant_orders_open"
 SCORE_TOO_LOW = "score_below_cut_off"
 STAY_UNDER_AMOUNT = "stay_under_amount"
 REACH_AMOUNT = "reach_amount"
@@ -25,11 +28,15 @@ REACH_AMOUNT = "reach_amount"
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
-    """What a decision looks at, as it is or as it would be once mended."""
+    """What a decision looks at, as it is or as it would be once mended.
+
+    merchant_key: see `decide`.
+    """
 
     order: Order
     applicant: Applicant | None
     standing: AccountStanding | TechnicalFailure
+    merchant_key: MerchantKeyHoldings | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,6 +106,17 @@ def _amount_within_limit(given: _Situation) -> Case | None:
     return given.with_order(amount_cents=available_cents)
 
 
+def _open_orders_finished(given: _Situation) -> Case:
+    standing, holdings = given.case.standing, given.case.merchant_key
+    if isinstance(standing, TechnicalFailure) or holdings is None:
+        return given.case
+    return replace(
+        given.case,
+        standing=replace(standing, reserved_cents=standing.reserved_cents - holdings.own_unconfirmed_cents),
+        merchant_key=replace(holdings, own_unconfirmed_cents=0, own_unconfirmed_orders=0),
+    )
+
+
 Mend = Callable[[_Situation], Case | None]
 """How the case looks once a step is taken; None where the step does not exist in this situation."""
 
@@ -121,6 +139,8 @@ _MENDS: Mapping[str, tuple[str, Mend]] = MappingProxyType(
         "amount_too_large": (STAY_UNDER_AMOUNT, _amount_lowered),
         "amount_too_small": (REACH_AMOUNT, _amount_raised),
         CREDIT_LIMIT: (STAY_UNDER_AMOUNT, _amount_within_limit),
+        MERCHANT_ORDER_AMOUNT: (STAY_UNDER_AMOUNT, _amount_within_limit),
+        MERCHANT_ORDERS_OPEN: ("finish_open_orders", _open_orders_finished),
     }
 )
 """The step for each failed rule that can be mended today, and how the case looks once it is taken."""

@@ -162,6 +162,7 @@ class MerchantAnswer:
 class StopRequest:
     """One request to stop one order. answers: in the order in which they came; the last one counts.
 
+    merchant_order_number: the merchant's own number of the order; None where it has none.
     first_delivered_at_ms, answer_due_at_ms: None until the merchant was reached.
     """
 
@@ -173,6 +174,12 @@ class StopRequest:
     first_delivered_at_ms: int | None
     answer_due_at_ms: int | None
     answers: tuple[MerchantAnswer, ...]
+    merchant_order_number: str | None = None
+
+    @property
+    def order_name(self) -> str:
+        """The order as its merchant knows it."""
+        return self.merchant_order_number or self.order_id
 
     @property
     def current_answer(self) -> MerchantAnswer | None:

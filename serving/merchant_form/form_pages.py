@@ -91,7 +91,7 @@ def form_page(
         return _render(
             "problem.html",
             language,
-            heading=merchant_text("email_withdrawn.subject", language, order_id=view.request.order_id),
+            heading=merchant_text("email_withdrawn.subject", language, order_id=view.request.order_name),
             explanation=merchant_text("error.request_withdrawn", language),
             has_way_back=False,
         )
@@ -103,7 +103,7 @@ def form_page(
     return _render(
         "form.html",
         language,
-        heading=merchant_text("form.heading", language, order_id=view.request.order_id),
+        heading=merchant_text("form.heading", language, order_id=view.request.order_name),
         facts=_facts(view, language),
         answers=_answers(view, language),
         follows=[consequence_text(code, language) for code in view.follows],

@@ -19,6 +19,7 @@ from features.online import visible_rows
 from features.supersession import standing_rows
 from serving.domain.review_case import CaseOrigin, CaseState, ReviewCase
 from serving.store.case_queue import CaseStakes, StoredCase
+from serving.store.merchant_orders import orders_numbered
 from serving.store.store import Transaction
 
 UNFINISHED = (CaseState.OPEN, CaseState.CLAIMED, CaseState.CONTACTING_CUSTOMER)
@@ -176,12 +177,17 @@ def _stored(priority: Any, record_text: str) -> StoredCase:
 
 
 def cases_named(tx: Transaction, named: str) -> list[StoredCase]:
-    """The cases whose id, order id or customer id is this text, the newest first, at most FOUND_MAXIMUM."""
+    """The cases whose id, order id, merchant's order number or customer id is this text, the newest first.
+
+    At most FOUND_MAXIMUM.
+    """
     rows: dict[str, tuple[Any, str]] = {}
-    for column in ("case_id", "order_id", "customer_id"):
+    sought = [(column, named) for column in ("case_id", "order_id", "customer_id")]
+    sought += [("order_id", order_id) for order_id in orders_numbered(tx, named, FOUND_MAXIMUM)]
+    for column, value in sought:
         for priority, case_id, record in tx.execute(
             f"SELECT priority, case_id, record FROM review_cases WHERE {column} = ? LIMIT ?",  # noqa: S608 - constants
-            (named, FOUND_MAXIMUM),
+            (value, FOUND_MAXIMUM),
         ):
             rows[case_id] = (priority, record)
     found = [_stored(*row) for row in rows.values()]

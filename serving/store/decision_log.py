@@ -33,6 +33,12 @@ class LoggedDecision:
     features: tuple[float, ...] | None
     record: dict[str, Any]
 
+    @property
+    def merchant_order_number(self) -> str | None:
+        """The merchant's own number of the order; None where it came without one."""
+        number: str | None = self.record["order"].get("merchant_order_number")
+        return number
+
 
 def append_decision(tx: Transaction, decision: LoggedDecision) -> None:
     """Write a decision; it is never changed afterwards."""
@@ -90,6 +96,11 @@ def decisions_about(tx: Transaction, order_id: str) -> list[LoggedDecision]:
         (order_id,),
     )
     return [_logged(row) for row in rows]
+
+
+def is_decided(tx: Transaction, order_id: str) -> bool:
+    """Whether any decision was made about an order."""
+    return bool(tx.execute("SELECT 1 FROM decisions WHERE order_id = ? LIMIT 1", (order_id,)))
 
 
 def newest_decisions(tx: Transaction, limit: int) -> list[LoggedDecision]:

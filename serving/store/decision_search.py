@@ -21,6 +21,8 @@ _COLUMNS = (
     "decisions.decision_id, decisions.order_id, decisions.customer_id, decisions.merchant_id, "
     "decisions.outcome, decisions.as_of_ms, decisions.record"
 )
+_IS_NAMED = "decisions.decision_id = ? OR decisions.order_id = ? OR decisions.customer_id = ?"
+_NUMBERED = "SELECT order_id FROM merchant_orders WHERE merchant_order_number = ?"
 _ORDER_ROW_PREFIX = "order-"
 
 
@@ -45,9 +47,9 @@ _decode = msgspec.json.Decoder(_Record).decode
 class DecisionFilter:
     """Which decisions are wanted; None for any.
 
-    name: a decision id, an order id or a customer id. Decisions about a customer whom the ledger did not
-    know then are not found by `name` but by `customer_id`, which looks through all decisions, the newest
-    first.
+    name: a decision, order or customer id, or a merchant's own order number. Decisions about a customer whom
+    the ledger did not know then are not found by `name` but by `customer_id`, which looks through all
+    decisions, the newest first.
     from_ms, until_ms: half-open, milliseconds since 1970 UTC.
     """
 
@@ -167,22 +169,25 @@ def _named(
     # A decision leaves the order in the ledger as a row that is named after it, among its customer's rows.
     conditions = [
         "decisions.decision_id = named.decision_id",
-        "(decisions.decision_id = ? OR decisions.order_id = ? OR decisions.customer_id = ?)",
+        f"({_IS_NAMED} OR decisions.order_id IN ({_NUMBERED}))",
         *conditions,
     ]
     return tx.execute(
         f"SELECT {_COLUMNS} FROM ("  # noqa: S608 - constants
         "SELECT decision_id FROM decisions WHERE decision_id = ? "
         "UNION SELECT decision_id FROM decisions WHERE order_id = ? "
+        f"UNION SELECT decision_id FROM decisions WHERE order_id IN ({_NUMBERED}) "
         "UNION SELECT substr(event_id, ?) FROM ledger_events WHERE entity_id = ? AND contract = ?"
         f") AS named CROSS JOIN decisions {_where(conditions)} "
         "ORDER BY decisions.decision_id DESC LIMIT ?",
         (
             name,
             name,
+            name,
             len(_ORDER_ROW_PREFIX) + 1,
             name,
             ORDERS.name,
+            name,
             name,
             name,
             name,

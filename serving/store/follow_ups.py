@@ -6,6 +6,7 @@ from typing import Any
 from data_contracts.contract import Contract
 from data_contracts.order_outcomes import FRAUD_OUTCOMES
 from serving.store.investigations import has_case, order_of_invoice
+from serving.store.merchant_orders import keep_number
 from serving.store.order_links import link_row
 from serving.store.outbox import ask_for_case_check, ask_for_screening, tell_of_fraud
 from serving.store.person_accounts import keep_person_keys
@@ -53,11 +54,19 @@ def _why_to_check(contract: Contract, row: Mapping[str, Any]) -> str | None:
 
 def keep_in_step(tx: Transaction, contract: Contract, row: Mapping[str, Any], now_ms: int) -> None:
     """What also a row from history causes: an invoice takes over from its order's reservation, a
-    cancellation ends it, orders are linked by what they share, and accounts are found by whose they are.
+    cancellation ends it, orders are linked by what they share and found by their merchants' numbers, and
+    accounts are found by whose they are.
     """
     link_row(tx, contract, row)
     if contract.name == "customers":
         keep_person_keys(tx, [row])
+    elif contract.name == "orders" and row.get("merchant_order_number") is not None:
+        keep_number(
+            tx,
+            merchant_id=row["merchant_id"],
+            number=row["merchant_order_number"],
+            order_id=row["order_id"],
+        )
     elif contract.name == "invoices":
         end_by_invoice(tx, customer_id=row["customer_id"], order_id=row["order_id"], now_ms=now_ms)
     elif contract.name == "order_events" and row["kind"] == "cancelled":

@@ -35,6 +35,7 @@ from data_contracts.rules_between_rows import (
 )
 from features.online import CREDIT_CONTRACTS
 from serving.store.follow_ups import follow_up
+from serving.store.merchant_orders import order_numbered
 from serving.store.store import Transaction
 
 __all__ = ["AppendResult", "AppendStatus"]
@@ -70,7 +71,7 @@ def subject_of(contract: Contract, row: Mapping[str, Any]) -> str | None:
 
 def unique_lock_of(contract: Contract, row: Mapping[str, Any]) -> str | None:
     """What a writer locks beside the customer: what only one row of the whole book may carry."""
-    value = None if contract.unique is None else row.get(contract.unique)
+    value = contract.unique_value(row)
     return None if value is None else f"{contract.name}.{contract.unique}-{value}"
 
 
@@ -283,6 +284,11 @@ class _SqlBook:
     def with_unique(self, contract: Contract, value: str) -> Sequence[LedgerRow]:
         """See KnownRows; nobody else can bring the value until the transaction ends."""
         self._tx.lock(f"{contract.name}.{contract.unique}-{value}")
+        if contract is ORDERS:
+            merchant_id, _, number = value.partition(" ")
+            order_id = order_numbered(self._tx, merchant_id, number)
+            rows_of_order = () if order_id is None else self.about(ORDERS, order_id)
+            return [row for row in rows_of_order if ORDERS.unique_value(row) == value]
         rows = self._tx.execute(
             "SELECT body FROM ledger_events WHERE contract = ? AND subject_id = ?", (contract.name, value)
         )
@@ -476,6 +482,17 @@ def _held_rows(tx: Transaction, where: str, parameters: Sequence[object]) -> lis
             [*parameters, *parameters],
         )
     ]
+
+
+def arrived_row(tx: Transaction, event_id: str) -> tuple[Contract, LedgerRow] | None:
+    """The row under an event_id, whether it stands, waits or was refused for now; None where none arrived."""
+    rows = tx.execute(
+        "SELECT contract, body FROM ledger_events WHERE event_id = ? "
+        "UNION ALL SELECT contract, body FROM held_events WHERE event_id = ? "
+        "UNION ALL SELECT contract, body FROM refused_events WHERE event_id = ?",
+        (event_id, event_id, event_id),
+    )
+    return (CONTRACTS[rows[0][0]], _decode(rows[0][1])) if rows else None
 
 
 def keep_repeated(tx: Transaction, arrival: Arrival, first_event_id: str, now_ms: int) -> None:

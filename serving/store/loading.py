@@ -292,12 +292,29 @@ class _Load:
         """Doubt the owners of rows whose key is another's in the ledger, or whose bank reference is known."""
         if column is None or column == contract.entity:
             return
+        if column == contract.unique and contract.unique_within is not None:
+            self._doubt_known_numbers(tx, contract, rows)
+            return
         values = {row[column] for row in rows if row.get(column) is not None}
         select = f"SELECT subject_id, entity_id FROM ledger_events WHERE contract = '{contract.name}' "  # noqa: S608 - a contract's name
         owners: dict[str, str] = dict(_among(tx, f"{select} AND subject_id", values))
         for row in rows:
             owner = owners.get(row.get(column) or "")
             if owner is not None and (column == contract.unique or owner != row[contract.entity]):
+                self._doubted.add(row[contract.entity])
+
+    def _doubt_known_numbers(self, tx: Transaction, contract: Contract, rows: list[LedgerRow]) -> None:
+        """Doubt the owners of orders whose merchant's number stands for another order in the ledger."""
+        numbered = [row for row in rows if row.get("merchant_order_number") is not None]
+        select = "SELECT merchant_order_number, merchant_id, order_id FROM merchant_orders WHERE"
+        numbers = {row["merchant_order_number"] for row in numbered}
+        known = {
+            (merchant_id, number): order_id
+            for number, merchant_id, order_id in _among(tx, f"{select} merchant_order_number", numbers)
+        }
+        for row in numbered:
+            place = row["merchant_id"], row["merchant_order_number"]
+            if known.get(place, row["order_id"]) != row["order_id"]:
                 self._doubted.add(row[contract.entity])
 
     def _rows_of(self, entities: Collection[str]) -> list[tuple[Contract, LedgerRow]]:

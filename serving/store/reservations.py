@@ -4,6 +4,8 @@ import enum
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
+from serving.domain.merchant_keys import MerchantKeyHoldings
+from serving.store.api_keys import Role
 from serving.store.errors import ReservationConflict
 from serving.store.store import Transaction
 
@@ -21,7 +23,10 @@ class ReservationState(enum.Enum):
 
 @dataclass(frozen=True, kw_only=True)
 class Reservation:
-    """What one order holds of its customer's limit, in minor units."""
+    """What one order holds of its customer's limit, in minor units.
+
+    placed_by: the role of the key that had the order decided; None where that was not kept.
+    """
 
     order_id: str
     customer_id: str
@@ -31,6 +36,7 @@ class Reservation:
     currency: str
     state: ReservationState
     expires_at_ms: int
+    placed_by: Role | None = None
 
     def is_active(self, now_ms: int) -> bool:
         """Whether it still counts: not ended, and not expired."""
@@ -53,15 +59,65 @@ def reserved_cents(
 
     not_owed: order_ids of any of these accounts that the person does not owe.
     """
-    marks = "".join(", ?" for _ in other_accounts)
-    left_out = f" AND order_id NOT IN ({', '.join('?' for _ in not_owed)})" if not_owed else ""
+    where, values = _active(customer_id, now_ms, excluding_order_id, other_accounts, not_owed)
     rows = tx.execute(
-        "SELECT coalesce(sum(amount_cents), 0) FROM reservations "  # noqa: S608 - placeholders only
-        f"WHERE customer_id IN (?{marks}) AND state IN ('reserved', 'confirmed') AND expires_at_ms > ? "
-        f"AND NOT (customer_id = ? AND order_id = ?){left_out}",
-        (customer_id, *other_accounts, now_ms, customer_id, excluding_order_id, *not_owed),
+        f"SELECT coalesce(sum(amount_cents), 0) FROM reservations WHERE {where}",  # noqa: S608 - placeholders only
+        values,
     )
     return int(rows[0][0])
+
+
+def held_by_merchants_keys(
+    tx: Transaction,
+    customer_id: str,
+    now_ms: int,
+    *,
+    merchant_id: str,
+    excluding_order_id: str,
+    other_accounts: Sequence[str] = (),
+    not_owed: Collection[str] = (),
+) -> MerchantKeyHoldings:
+    """The part of `reserved_cents` that orders hold which merchants' keys placed.
+
+    merchant_id: the one that asks.
+    """
+    where, values = _active(customer_id, now_ms, excluding_order_id, other_accounts, not_owed)
+    rows = tx.execute(
+        "SELECT merchant_id, state, count(*), sum(amount_cents) FROM reservations "  # noqa: S608 - placeholders only
+        f"WHERE {where} AND placed_by = 'merchant' GROUP BY merchant_id, state",
+        values,
+    )
+    found = {(merchant, state): (int(number), int(cents)) for merchant, state, number, cents in rows}
+    reserved, confirmed = ReservationState.RESERVED.value, ReservationState.CONFIRMED.value
+    own_orders, own_cents = found.get((merchant_id, reserved), (0, 0))
+    _, confirmed_cents = found.get((merchant_id, confirmed), (0, 0))
+    return MerchantKeyHoldings(
+        own_confirmed_cents=confirmed_cents,
+        own_unconfirmed_cents=own_cents,
+        own_unconfirmed_orders=own_orders,
+        others_unconfirmed_cents=sum(
+            cents
+            for (merchant, state), (_, cents) in found.items()
+            if merchant != merchant_id and state == reserved
+        ),
+    )
+
+
+def _active(
+    customer_id: str,
+    now_ms: int,
+    excluding_order_id: str,
+    other_accounts: Sequence[str],
+    not_owed: Collection[str],
+) -> tuple[str, tuple[object, ...]]:
+    """The condition of the reservations that count against a person's limit, and its values."""
+    marks = "".join(", ?" for _ in other_accounts)
+    left_out = f" AND order_id NOT IN ({', '.join('?' for _ in not_owed)})" if not_owed else ""
+    where = (
+        f"customer_id IN (?{marks}) AND state IN ('reserved', 'confirmed') AND expires_at_ms > ? "
+        f"AND NOT (customer_id = ? AND order_id = ?){left_out}"
+    )
+    return where, (customer_id, *other_accounts, now_ms, customer_id, excluding_order_id, *not_owed)
 
 
 def reserve(tx: Transaction, reservation: Reservation, now_ms: int) -> None:
@@ -71,10 +127,11 @@ def reserve(tx: Transaction, reservation: Reservation, now_ms: int) -> None:
     """
     written = tx.execute(
         "INSERT INTO reservations (customer_id, order_id, merchant_id, decision_id, amount_cents, currency, "
-        "state, expires_at_ms, updated_at_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) "
+        "state, expires_at_ms, updated_at_ms, placed_by) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
         "ON CONFLICT (customer_id, order_id) DO UPDATE SET decision_id = excluded.decision_id, "
         "amount_cents = excluded.amount_cents, currency = excluded.currency, state = excluded.state, "
-        "expires_at_ms = excluded.expires_at_ms, updated_at_ms = excluded.updated_at_ms "
+        "expires_at_ms = excluded.expires_at_ms, updated_at_ms = excluded.updated_at_ms, "
+        "placed_by = excluded.placed_by "
         "WHERE reservations.state IN ('reserved', 'released') RETURNING order_id",
         (
             reservation.customer_id,
@@ -86,6 +143,7 @@ def reserve(tx: Transaction, reservation: Reservation, now_ms: int) -> None:
             reservation.state.value,
             reservation.expires_at_ms,
             now_ms,
+            None if reservation.placed_by is None else reservation.placed_by.value,
         ),
     )
     if not written:
@@ -96,7 +154,7 @@ def reservation_of(tx: Transaction, customer_id: str, order_id: str) -> Reservat
     """The reservation of an order, None if it never had one."""
     rows = tx.execute(
         "SELECT order_id, customer_id, merchant_id, decision_id, amount_cents, currency, state, "
-        "expires_at_ms FROM reservations WHERE customer_id = ? AND order_id = ?",
+        "expires_at_ms, placed_by FROM reservations WHERE customer_id = ? AND order_id = ?",
         (customer_id, order_id),
     )
     if not rows:
@@ -111,6 +169,7 @@ def reservation_of(tx: Transaction, customer_id: str, order_id: str) -> Reservat
         currency=row[5],
         state=ReservationState(row[6]),
         expires_at_ms=int(row[7]),
+        placed_by=None if row[8] is None else Role(row[8]),
     )
 
 

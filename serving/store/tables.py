@@ -154,8 +154,32 @@ reservations = Table(
     Column("state", Text, nullable=False, comment="reserved, confirmed, invoiced, cancelled or released"),
     Column("expires_at_ms", BigInteger, nullable=False),
     Column("updated_at_ms", BigInteger, nullable=False),
+    Column("placed_by", Text, comment="role of the key that had it decided; null before that was kept"),
     sqlite_with_rowid=False,
 )
+
+merchant_questions = Table(
+    "merchant_questions",
+    metadata,
+    # Each time that a merchant's key asks about a customer. What is a day old counts no more, and goes.
+    Column("merchant_id", Text, primary_key=True),
+    Column("customer_id", Text, primary_key=True),
+    Column("asked_at_ms", BigInteger, primary_key=True),
+    Column("question_id", Text, primary_key=True),
+    sqlite_with_rowid=False,
+)
+Index("merchant_questions_by_time", merchant_questions.c.merchant_id, merchant_questions.c.asked_at_ms)
+
+merchant_orders = Table(
+    "merchant_orders",
+    metadata,
+    # Derived from the orders that have a number of their merchant's: finds them by it.
+    Column("merchant_id", Text, primary_key=True),
+    Column("merchant_order_number", Text, primary_key=True),
+    Column("order_id", Text, nullable=False),
+    sqlite_with_rowid=False,
+)
+Index("merchant_orders_by_number", merchant_orders.c.merchant_order_number)
 
 idempotency_keys = Table(
     "idempotency_keys",
@@ -174,11 +198,23 @@ api_keys = Table(
     metadata,
     Column("key_sha256", Text, primary_key=True),
     Column("name", Text, nullable=False, unique=True),
-    Column("role", Text, nullable=False, comment="checkout, merchant or fraud"),
+    Column("role", Text, nullable=False, comment="checkout, merchant, ledger, fraud or admin"),
     Column("merchant_id", Text, comment="whose orders a merchant key may see"),
     Column("created_at_ms", BigInteger, nullable=False),
     Column("revoked_at_ms", BigInteger),
+    Column("expires_at_ms", BigInteger, comment="null for a key that works until it is revoked"),
+    Column("last_used_at_ms", BigInteger, comment="to the minute; null before its first use"),
 )
+
+replaced_api_keys = Table(
+    "replaced_api_keys",
+    metadata,
+    Column("key_sha256", Text, primary_key=True, comment="of a secret that another took the place of"),
+    Column("name", Text, nullable=False, comment="of the key, as in api_keys"),
+    Column("replaced_at_ms", BigInteger, nullable=False),
+    Column("ends_at_ms", BigInteger, nullable=False, comment="until then it works as well"),
+)
+Index("replaced_api_keys_by_name", replaced_api_keys.c.name)
 
 policies = Table(
     "policies",

@@ -351,6 +351,7 @@ def test_every_text_that_can_hold_a_date_of_a_person_is_withheld() -> None:
         ("expired_on", "2024-02-29"),
         ("minimum_age_years", 18),
         ("counts_after_days", 14),
+        ("unconfirmed_minutes", 30),
         ("invoice_id", "i1"),
         ("currency", "EUR"),
         *((name, 1) for name in cents),

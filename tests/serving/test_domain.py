@@ -407,6 +407,7 @@ DATA = (
     ("maximum_order_cents", 5_000_00),
     ("available_cents", 99),
     ("counts_after_days", 14),
+    ("unconfirmed_minutes", 30),
 )
 
 

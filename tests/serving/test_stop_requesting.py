@@ -456,6 +456,7 @@ def test_a_view_shows_nothing_about_a_person_and_no_reason(desk: Desk) -> None:
     assert set(of_merchant) == {
         "stop_request_id",
         "order_id",
+        "merchant_order_number",
         "state",
         "requested_at",
         "answer_due_at",

@@ -10,6 +10,7 @@ from tests.serving.http.conftest import Shop, as_event, order_body
 WHOLE_ANSWER = {
     "decision_id",
     "order_id",
+    "merchant_order_number",
     "outcome",
     "score",
     "probability_of_default",
@@ -205,7 +206,7 @@ def test_exactly_the_limit_passes_and_one_cent_more_does_not(shop: Shop) -> None
 
 def test_a_merchant_sees_outcome_and_alternatives_of_its_own_orders_only(shop: Shop) -> None:
     shop.customer("private")
-    allowed = {"decision_id", "order_id", "outcome", "alternatives"}
+    allowed = {"decision_id", "order_id", "merchant_order_number", "outcome", "alternatives"}
     mine, other = shop.merchant_key, shop.other_merchant_key
     body = order_body("o-private", "private")
     answers = [
