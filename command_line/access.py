@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -15,32 +15,180 @@ if TYPE_CHECKING:
     from serving.store.store import Store
 
 
+MS_PER_HOUR = 3_600_000
+MS_PER_DAY = 24 * MS_PER_HOUR
+DAY_DIGITS = 5
+"""What is longer is no number of days."""
+WIDE = 120
+
+
 @click.group()
 def keys() -> None:
     """Manage the API keys of callers."""
 
 
-@keys.command("create")
-@click.argument("name")
-@click.option(
-    "--role", required=True, type=click.Choice(["checkout", "merchant", "ledger", "fraud", "admin"])
+class _Expiry(click.ParamType[int]):
+    """A date, the last day on which a key works, or for how many days from now; milliseconds."""
+
+    name = "DATE|DAYS"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Milliseconds since 1970 UTC: the first instant at which the key opens nothing."""
+        import datetime as dt
+
+        if isinstance(value, int):
+            return value
+        if value.isascii() and value.isdigit() and 1 <= len(value) <= DAY_DIGITS:
+            return now_ms() + int(value) * MS_PER_DAY
+        try:
+            next_day = dt.date.fromisoformat(value) + dt.timedelta(days=1)
+        except (ValueError, OverflowError):
+            self.fail(f"{value} is neither a date such as 2027-03-31 nor a number of days", param, ctx)
+        return int(dt.datetime.combine(next_day, dt.time(), dt.UTC).timestamp() * 1_000)
+
+
+expires_option = click.option(
+    "--expires",
+    "expires_at_ms",
+    type=_Expiry(),
+    help="The last day on which the key works (UTC), or for how many days it works from now.",
 )
-@click.option(
-    "--merchant", "merchant_id", help="Required for the role merchant: whose orders the key may see."
-)
-@json_option
-def create_key(name: str, role: str, merchant_id: str | None, as_json: bool) -> None:
-    """Create an API key and print it; it is not stored and cannot be shown again."""
-    from serving.store.api_keys import create_key as create_api_key
+
+
+@contextmanager
+def _api_keys() -> Iterator["Store"]:
+    """The migrated store; a key that cannot be as asked ends the command."""
     from serving.store.errors import ApiKeyError
 
     migrated(read_settings())
     with opened_store() as store:
         try:
-            secret = create_api_key(store, name=name, role=role, merchant_id=merchant_id, now_ms=now_ms())
+            yield store
         except ApiKeyError as problem:
             raise CommandFailed(str(problem)) from problem
-    print_result({"name": name, "role": role, "key": secret}, as_json, lambda: click.echo(secret))
+
+
+@keys.command("create")
+@click.argument("name")
+@click.option(
+    "--role",
+    required=True,
+    type=click.Choice(["checkout", "merchant", "ledger", "fraud", "admin"]),
+    help="checkout: scores orders and tells what happened to them. merchant: sees outcomes of its own "
+    "orders, answers stop requests. ledger: the provider's back office, feeds the book. fraud: the fraud "
+    "team's tools. admin: reads metrics.",
+)
+@click.option(
+    "--merchant", "merchant_id", help="Required for the role merchant: whose orders the key may see."
+)
+@expires_option
+@json_option
+def create_key(
+    name: str, role: str, merchant_id: str | None, expires_at_ms: int | None, as_json: bool
+) -> None:
+    """Create an API key and print it; it is not stored and cannot be shown again."""
+    from serving.store.api_keys import create_key as create_api_key
+
+    with _api_keys() as store:
+        secret = create_api_key(
+            store,
+            name=name,
+            role=role,
+            merchant_id=merchant_id,
+            now_ms=now_ms(),
+            expires_at_ms=expires_at_ms,
+        )
+    figures = {"name": name, "role": role, "key": secret, "expires_at": _instant_text(expires_at_ms)}
+    print_result(figures, as_json, lambda: click.echo(secret))
+
+
+@keys.command("list")
+@json_option
+def list_keys(as_json: bool) -> None:
+    """List the API keys: whose they are, until when they work, when they were last used."""
+    from serving.store.api_keys import list_keys as list_api_keys
+
+    with _api_keys() as store:
+        now = now_ms()
+        rows = [
+            {
+                "name": key.name,
+                "role": key.role.value,
+                "merchant_id": key.merchant_id,
+                "state": key.state(now),
+                "created_at": _instant_text(key.created_at_ms),
+                "expires_at": _instant_text(key.expires_at_ms),
+                "last_used_at": _instant_text(key.last_used_at_ms),
+                "replaced_until": _instant_text(
+                    key.replaced_until_ms if (key.replaced_until_ms or 0) > now else None
+                ),
+                "revoked_at": _instant_text(key.revoked_at_ms),
+            }
+            for key in list_api_keys(store)
+        ]
+
+    def render() -> None:
+        from rich.console import Console
+        from rich.table import Table
+
+        columns = ("name", "role", "merchant_id", "state", "last_used_at", "expires_at", "replaced_until")
+        table = Table(*("merchant" if name == "merchant_id" else name.replace("_", " ") for name in columns))
+        for row in rows:
+            words = {**row, "last_used_at": row["last_used_at"] or "never"}
+            table.add_row(*((words[name] or "").removesuffix(".000Z") for name in columns))
+        console = Console()
+        console.width = max(console.width, WIDE)
+        console.print(table)
+
+    print_result({"keys": rows}, as_json, render)
+
+
+@keys.command("revoke")
+@click.argument("name")
+def revoke_key(name: str) -> None:
+    """End an API key, with the secrets before its present one; services refuse it within ten seconds."""
+    from serving.store.api_keys import revoke_key as revoke_api_key
+
+    with _api_keys() as store:
+        revoke_api_key(store, name=name, now_ms=now_ms())
+    click.echo(f"{name} is revoked")
+
+
+@keys.command("rotate")
+@click.argument("name")
+@click.option(
+    "--overlap-hours",
+    type=click.IntRange(0, 24 * 30),
+    default=24,
+    show_default=True,
+    help="How long the secret before works as well.",
+)
+@expires_option
+@json_option
+def rotate_key(name: str, overlap_hours: int, expires_at_ms: int | None, as_json: bool) -> None:
+    """Give an API key another secret and print it; the one before works on for a while.
+
+    Without --expires the new secret expires when the key would have.
+    """
+    from serving.store.api_keys import rotate_key as rotate_api_key
+
+    with _api_keys() as store:
+        secret = rotate_api_key(
+            store,
+            name=name,
+            now_ms=now_ms(),
+            overlap_ms=overlap_hours * MS_PER_HOUR,
+            expires_at_ms=expires_at_ms,
+        )
+    print_result(
+        {"name": name, "key": secret, "overlap_hours": overlap_hours}, as_json, lambda: click.echo(secret)
+    )
+
+
+def _instant_text(at_ms: int | None) -> str | None:
+    from data_contracts.row_check import rfc3339
+
+    return None if at_ms is None else rfc3339(at_ms)
 
 
 @contextmanager
@@ -170,6 +318,6 @@ def merchant_secret(merchant_id: str, rotate: bool, overlap_hours: int) -> None:
         if standing_row(tx, MERCHANTS, merchant_id) is None:
             raise CommandFailed(f"there is no merchant {merchant_id}")
         if rotate:
-            click.echo(rotate_secret(tx, merchant_id, now_ms(), overlap_hours * 3_600_000))
+            click.echo(rotate_secret(tx, merchant_id, now_ms(), overlap_hours * MS_PER_HOUR))
         else:
             click.echo(current_secrets(tx, merchant_id, now_ms())[0])

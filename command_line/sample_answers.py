@@ -1,6 +1,7 @@
 """What `bonitas run` shows of its sample orders: decisions, flagged orders, and a stop with its answer."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,7 @@ from command_line.state import policy_file, policy_store, read_settings
 
 if TYPE_CHECKING:
     from serving.sample_merchant import SampleMerchant
-    from serving.sample_orders import DecidedSample
+    from serving.sample_orders import DecidedSample, SampleKeys
 
 FLAGGED_WITHIN_SECONDS = 15.0
 NOTICE_WITHIN_SECONDS = 20.0
@@ -139,16 +140,28 @@ def print_decisions(decided: Sequence["DecidedSample"]) -> None:
     console.print(table)
 
 
-def print_how_to_go_on(url: str, key: str, order_file: Path, decision_id: str, *, once: bool) -> None:
-    """Print how to ask the service for a decision by hand, and how to recompute one."""
+@dataclass(frozen=True, kw_only=True)
+class HowToGoOn:
+    """What to try by hand: an order to score, a ledger row to send, a decision to recompute."""
+
+    order_file: Path
+    event_file: Path
+    decision_id: str
+
+
+def print_how_to_go_on(url: str, keys: "SampleKeys", samples: HowToGoOn, *, once: bool) -> None:
+    """Print how to ask the service by hand for a decision, feed its ledger and recompute a decision."""
     if once:
         click.echo("That was it; the service has ended. `bonitas serve` starts it again, at port 3000.\n")
         url = "http://127.0.0.1:3000"
     answers = "will answer" if once else "answers"
     click.echo(f"The service {answers} at {url} (GET {url}/v1/openapi.json). To ask it yourself:\n")
-    click.echo(f"  curl -s {url}/v1/score -H 'Authorization: Bearer {key}' \\")
-    click.echo(f"    -H 'Content-Type: application/json' -d @{order_file}\n")
-    click.echo(f"To recompute a decision: bonitas decisions replay {decision_id}")
+    click.echo(f"  curl -s {url}/v1/score -H 'Authorization: Bearer {keys.checkout}' \\")
+    click.echo(f"    -H 'Content-Type: application/json' -d @{samples.order_file}\n")
+    click.echo("To feed its ledger, as the provider's back office does with a key of its own:\n")
+    click.echo(f"  curl -s {url}/v1/events -H 'Authorization: Bearer {keys.ledger}' \\")
+    click.echo(f"    -H 'Content-Type: application/json' -d @{samples.event_file}\n")
+    click.echo(f"To recompute a decision: bonitas decisions replay {samples.decision_id}")
 
 
 def print_console(url: str, password: str | None) -> None:

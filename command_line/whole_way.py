@@ -1,15 +1,17 @@
 """`bonitas run`: from an empty folder to served decisions; every other command is one step of it."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from command_line.clock import now_ms, today
 from command_line.sample_answers import (
+    HowToGoOn,
     flagged_cases,
     print_console,
     print_decisions,
@@ -29,6 +31,9 @@ from command_line.state import (
 from command_line.terminal import CommandFailed, progress_bars
 from serving.settings import DEFAULT_PUBLIC_URL, Settings
 
+if TYPE_CHECKING:
+    from serving.sample_orders import DecidedSample
+
 
 @click.command()
 @click.option("--once", is_flag=True, help="Show the sample orders and one stop request, and end.")
@@ -47,6 +52,7 @@ def run(once: bool, port: int, customers: int, months: int, seed: int) -> None:
     from serving.sample_merchant import NoticeNotReceivedError, sample_merchant
     from serving.sample_orders import (
         NoSampleCustomersError,
+        SampleKeys,
         SampleRefusedError,
         end_sample_merchant,
         send_ring,
@@ -64,7 +70,7 @@ def run(once: bool, port: int, customers: int, months: int, seed: int) -> None:
     tell_of_policy(file)
     screens = _prepare_champions(settings, book)
     password = _first_user()
-    key = _run_key(settings, "checkout")
+    keys = SampleKeys(checkout=_run_key(settings, "checkout"), ledger=_run_key(settings, "ledger"))
     fraud_key = _run_key(settings, "fraud")
     free_port = _free_port(port)
     click.echo("start the service ...", err=True)
@@ -76,20 +82,31 @@ def run(once: bool, port: int, customers: int, months: int, seed: int) -> None:
             ) as server,
         ):
             now = datetime.now(UTC)
-            decided = send_sample_orders(server.url, key, book, now=now)
+            decided = send_sample_orders(server.url, keys, book, now=now)
             print_decisions(decided)
             if screens:
                 with sample_merchant() as merchant:
-                    ring = send_ring(server.url, key, merchant.account_event(now), now=now)
+                    ring = send_ring(server.url, keys, merchant.account_event(now), now=now)
                     flagged = flagged_cases(server.url, fraud_key, ring)
                     print_flagged(flagged)
                     if flagged:
                         show_stop(server.url, fraud_key, flagged[0], merchant)
                 # It stops listening: from now on this merchant is reached by e-mail.
-                end_sample_merchant(server.url, key, merchant.account_event(datetime.now(UTC)))
+                end_sample_merchant(server.url, keys, merchant.account_event(datetime.now(UTC)))
             order_file = settings.home / "order.json"
             order_file.write_text(json.dumps(decided[0].order.body, indent=1))
-            print_how_to_go_on(server.url, key, order_file, decided[0].answer["decision_id"], once=once)
+            event_file = settings.home / "event.json"
+            event_file.write_text(json.dumps(_sample_event(decided), indent=1))
+            print_how_to_go_on(
+                server.url,
+                keys,
+                HowToGoOn(
+                    order_file=order_file,
+                    event_file=event_file,
+                    decision_id=decided[0].answer["decision_id"],
+                ),
+                once=once,
+            )
             print_console(DEFAULT_PUBLIC_URL if once else server.url, password)
             if not once:
                 click.echo("Ctrl-C ends the service.", err=True)
@@ -229,6 +246,11 @@ def _run_key(settings: Settings, role: str) -> str:
     file.touch(mode=0o600)
     file.write_text(secret)
     return secret
+
+
+def _sample_event(decided: Sequence["DecidedSample"]) -> dict[str, Any]:
+    """A ledger row of the samples to send by hand: the first customer who was new to the book."""
+    return next(event for sample in decided for event in sample.order.events)
 
 
 def _free_port(wanted: int) -> int:

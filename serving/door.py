@@ -197,7 +197,7 @@ class Door:
         self, scope: RequestScope, route: RouteDeclaration, authorization: str | None
     ) -> Caller:
         """Who asks, with a role of the route. Raises ProblemError (401, 403), StoreUnavailable."""
-        caller = await self._access.look_up(lambda: scope.authentication.caller(authorization))
+        caller = await self._access.caller(scope, authorization)
         if caller.role not in route.roles:
             allowed = ", ".join(sorted(role.value for role in route.roles))
             raise forbidden(f"the key has the role {caller.role.value}; this takes {allowed}")

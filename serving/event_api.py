@@ -7,6 +7,7 @@ from starlette.responses import Response
 
 from data_contracts.contract import IDENTIFIER_PATTERN
 from serving import event_intake, held_events
+from serving.event_permissions import SENDERS
 from serving.http_requests import authenticated, json_answer, json_body
 from serving.observability import HELD_EVENTS
 from serving.problem_details import FieldError, invalid_body, not_found, pointer
@@ -14,7 +15,7 @@ from serving.route_declaration import EVENTS_BODY_BYTES, RouteDeclaration, shown
 from serving.store.api_keys import Role
 from serving.store_access import StoreAccess
 
-FEEDING = frozenset({Role.CHECKOUT, Role.LEDGER})
+BACK_OFFICE = frozenset({Role.LEDGER})
 LIMIT_DIGITS = 6
 HELD_PARAMETERS = ("limit", "after", "contract", "customer_id")
 
@@ -28,15 +29,16 @@ class EventApi:
     def routes(self) -> tuple[RouteDeclaration, ...]:
         """What is sent to the ledger, and what waits there."""
         return (
-            taken("/v1/events", self._events, FEEDING, body_maximum_bytes=EVENTS_BODY_BYTES),
-            shown("/v1/events/held", self._held, FEEDING),
-            taken("/v1/events/held/{event_id}/end", self._end, FEEDING),
+            taken("/v1/events", self._events, SENDERS, body_maximum_bytes=EVENTS_BODY_BYTES),
+            shown("/v1/events/held", self._held, BACK_OFFICE),
+            taken("/v1/events/held/{event_id}/end", self._end, BACK_OFFICE),
         )
 
     async def _events(self, request: Request) -> Response:
-        scope, _ = authenticated(request)
+        scope, caller = authenticated(request)
         rows = event_intake.rows_of(json_body(request))
-        results = await self._access.write(lambda: event_intake.take_in(scope, rows))
+        event_intake.require_any_permitted(caller, rows)
+        results = await self._access.write(lambda: event_intake.take_in(scope, rows, caller=caller))
         HELD_EVENTS.inc(sum(result["status"] == "held" for result in results))
         counts = {
             status: sum(result["status"] == status for result in results) for status in event_intake.STATUSES

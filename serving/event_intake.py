@@ -1,6 +1,7 @@
 """Use case: ledger rows from outside, each judged for itself; nothing that was sent is lost."""
 
 import hashlib
+import logging
 import re
 from dataclasses import dataclass
 from typing import Any
@@ -12,13 +13,33 @@ from data_contracts.contract import IDENTIFIER_PATTERN, Contract
 from data_contracts.invoices import INVOICES
 from data_contracts.ledger_contracts import CONTRACTS
 from data_contracts.row_check import Rule, check_row
-from serving.problem_details import FieldError, invalid_body, pointer
+from serving.event_permissions import (
+    RULE,
+    NotPermitted,
+    is_partly_permitted,
+    why_correction_is_not_permitted,
+    why_not_permitted,
+    why_order_is_not_permitted,
+)
+from serving.problem_details import FieldError, ProblemError, invalid_body, pointer
 from serving.request_scope import RequestScope
-from serving.store.ledger import append, entity_of, quarantine_row, tell_of_invoice, unique_lock_of
+from serving.store.api_keys import Caller, Role
+from serving.store.decision_log import is_decided
+from serving.store.ledger import (
+    append,
+    arrived_row,
+    entity_of,
+    quarantine_row,
+    tell_of_invoice,
+    unique_lock_of,
+)
 from serving.store.store import Transaction
 
+LOG = logging.getLogger("bonitas.ledger")
 STATUSES = ("accepted", "repeated", "held", "rejected")
 ROWS_MAXIMUM = 1000
+REFUSALS_NAMED = 20
+"""How many rows a 403 names; the others are as wrong."""
 
 _STATUS_WORD = {
     AppendStatus.ACCEPTED: "accepted",
@@ -66,17 +87,56 @@ def rows_of(body: object) -> list[SentRow]:
     return [SentRow(where=pointer("events", index), value=event) for index, event in enumerate(events)]
 
 
-def take_in(scope: RequestScope, rows: list[SentRow]) -> list[dict[str, Any]]:
+def require_any_permitted(caller: Caller, rows: list[SentRow]) -> None:
+    """Raises ProblemError (403) where the caller may write none of the rows, so that a feed with the wrong
+    key does not go on as if it were heard. A row that is wrong in another way is not judged here.
+    """
+    refusals = [_not_permitted(sent, caller.role) for sent in rows]
+    if not refusals or not all(refusals):
+        return
+    contracts = {str(sent.value["contract"]) for sent in rows if isinstance(sent.value, dict)}
+    LOG.warning(
+        "rows_not_permitted",
+        extra={"key": caller.name, "contracts": ", ".join(sorted(contracts)), "rows": len(rows)},
+    )
+    raise ProblemError(
+        403,
+        "The API key does not allow this",
+        kind="forbidden",
+        detail=f"a key of the role {caller.role.value} may write none of these rows; nothing was kept",
+        errors=[
+            FieldError(pointer=sent.where + pointer(refusal.column), detail=refusal.message)
+            for sent, refusal in zip(rows, refusals, strict=True)
+            if refusal is not None
+        ][:REFUSALS_NAMED],
+    )
+
+
+def _contract_of(value: object) -> Contract | None:
+    """The contract that a row names; None where there is none of that name."""
+    name = value.get("contract") if isinstance(value, dict) else None
+    return CONTRACTS.get(name) if isinstance(name, str) else None
+
+
+def _not_permitted(sent: SentRow, role: Role) -> NotPermitted | None:
+    contract = _contract_of(sent.value)
+    if contract is None or not isinstance(sent.value, dict):
+        return None
+    return why_not_permitted(role, contract, sent.value)
+
+
+def take_in(scope: RequestScope, rows: list[SentRow], *, caller: Caller) -> list[dict[str, Any]]:
     """Append every good row and quarantine every bad one, in one transaction; one result for each row.
 
-    The server stamps `recorded_at`. Raises StoreUnavailable; then no row was taken.
+    The server stamps `recorded_at`. A row that the caller may not write is a bad one.
+    Raises StoreUnavailable; then no row was taken.
     """
     now_ms = scope.now_ms()
     # Facts are taken also while nobody may be judged, so this is the last policy that was read.
     clock_tolerance_ms = scope.policy_in_force.policy.clock_tolerance_ms
-    checked = [_checked(sent, now_ms, clock_tolerance_ms) for sent in rows]
+    checked = [_checked(sent, caller, now_ms, clock_tolerance_ms) for sent in rows]
     with scope.store.writing(*_locks(checked)) as tx:
-        return [_taken(tx, one, now_ms, clock_tolerance_ms) for one in checked]
+        return [_taken(tx, _permitted(tx, one, caller), now_ms, clock_tolerance_ms) for one in checked]
 
 
 def _locks(checked: list[_Checked]) -> set[str]:
@@ -91,13 +151,44 @@ def _locks(checked: list[_Checked]) -> set[str]:
     return locks
 
 
-def _checked(sent: SentRow, now_ms: int, clock_tolerance_ms: int) -> _Checked:
+def _permitted(tx: Transaction, one: _Checked, caller: Caller) -> _Checked:
+    """The row, or the refusal of one that the caller may not write for what is known of its order, or of
+    the row that it corrects.
+    """
+    contract, row = one.contract, one.row
+    if contract is None or row is None or not is_partly_permitted(caller.role, contract):
+        return one
+    refusal = why_order_is_not_permitted(
+        caller.role, contract, row, is_decided=is_decided(tx, row["order_id"])
+    )
+    if refusal is None and row.get("corrects") is not None:
+        corrected = arrived_row(tx, row["corrects"])
+        refusal = why_correction_is_not_permitted(
+            caller.role,
+            contract,
+            corrected,
+            is_decided=corrected is not None and is_decided(tx, corrected[1].get("order_id", "")),
+        )
+    return one if refusal is None else _refused(one.sent, contract, refusal, caller)
+
+
+def _refused(sent: SentRow, contract: Contract, refusal: NotPermitted, caller: Caller) -> _Checked:
+    LOG.warning(
+        "row_not_permitted",
+        extra={"key": caller.name, "contract": contract.name, "column": refusal.column},
+    )
+    return _bad(sent, contract, refusal.column, refusal.message, rule=RULE)
+
+
+def _checked(sent: SentRow, caller: Caller, now_ms: int, clock_tolerance_ms: int) -> _Checked:
     if not isinstance(sent.value, dict):
         return _bad(sent, None, "", "a row is a JSON object")
-    name = sent.value.get("contract")
-    contract = CONTRACTS.get(name) if isinstance(name, str) else None
+    contract = _contract_of(sent.value)
     if contract is None:
         return _bad(sent, None, "contract", f"contract must be one of {', '.join(CONTRACTS)}")
+    refusal = _not_permitted(sent, caller.role)
+    if refusal is not None:
+        return _refused(sent, contract, refusal, caller)
     columns = {column: value for column, value in sent.value.items() if column != "contract"}
     result = check_row(contract, columns, recorded_at_ms=now_ms, clock_tolerance_ms=clock_tolerance_ms)
     if result.row is None:
@@ -120,14 +211,16 @@ def _checked(sent: SentRow, now_ms: int, clock_tolerance_ms: int) -> _Checked:
     return _Checked(sent=sent, contract=contract, row=row, errors=(), violations=())
 
 
-def _bad(sent: SentRow, contract: Contract | None, column: str, detail: str) -> _Checked:
+def _bad(
+    sent: SentRow, contract: Contract | None, column: str, detail: str, *, rule: str = "contract"
+) -> _Checked:
     where = sent.where + (pointer(column) if column else "")
     return _Checked(
         sent=sent,
         contract=contract,
         row=None,
         errors=({"pointer": where, "detail": detail},),
-        violations=({"column": column, "rule": "contract", "value": "", "message": detail},),
+        violations=({"column": column, "rule": rule, "value": "", "message": detail},),
     )
 
 
@@ -170,6 +263,9 @@ def _event_id(one: _Checked) -> str | None:
 
 def _tell_of_malformed_invoice(one: _Checked) -> None:
     """What is wrong with the row may be one of its ids: only those that are ids go into the log."""
+    # A key that may not tell of debts proves none.
+    if one.violations[0]["rule"] == RULE:
+        return
     if one.contract is INVOICES and isinstance(one.sent.value, dict):
         ids = {
             name: value

@@ -10,6 +10,7 @@ PROBLEM_TYPES = {
     "about:blank": "the HTTP status says it all",
     "urn:bonitas:problem:invalid-body": "one or more fields of the body are malformed",
     "urn:bonitas:problem:unauthenticated": "the API key is missing or not known",
+    "urn:bonitas:problem:key-expired": "the API key was good until an instant that has passed",
     "urn:bonitas:problem:forbidden": "the API key's role does not allow it",
     "urn:bonitas:problem:idempotency-key-reused": "the Idempotency-Key came before, with another body",
     "urn:bonitas:problem:order-already-decided": "the order cannot be changed any more",

@@ -95,7 +95,7 @@ class RequestScope:
     authentication: Authentication = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "authentication", Authentication(self._caller_of))
+        object.__setattr__(self, "authentication", Authentication(self._caller_of, now_ms=self.now_ms))
 
     @property
     def store(self) -> Store:

@@ -5,6 +5,7 @@ They are sent to the running service like any checkout's orders; nothing about t
 
 import hashlib
 import hmac
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -52,7 +53,15 @@ RING_SIZE = 4
 RING_AMOUNT_CENTS = 23_900
 
 
-def send_ring(url: str, key: str, merchant: dict[str, Any], *, now: datetime) -> list[str]:
+@dataclass(frozen=True, kw_only=True)
+class SampleKeys:
+    """The keys of who sends: the checkout its orders, the back office (`ledger`) customers and merchants."""
+
+    checkout: str
+    ledger: str
+
+
+def send_ring(url: str, keys: SampleKeys, merchant: dict[str, Any], *, now: datetime) -> list[str]:
     """Send the orders of a ring: fresh accounts, one device, one place, goods that sell again easily.
 
     merchant: the ledger row of where they order, which is sent first.
@@ -68,8 +77,8 @@ def send_ring(url: str, key: str, merchant: dict[str, Any], *, now: datetime) ->
         "country": "DE",
     }
     approved = []
-    with httpx.Client(base_url=url, headers={"Authorization": f"Bearer {key}"}, timeout=30.0) as client:
-        _accepted(client.post("/v1/events", json={"events": [merchant]}))
+    with _client(url, keys.checkout) as client, _client(url, keys.ledger) as back_office:
+        _feed(back_office, [merchant])
         for number, (given, family) in enumerate(
             (("Jan", "Winkler"), ("Lena", "Busch"), ("Ole", "Kramer"), ("Mia", "Voigt"))[:RING_SIZE], start=1
         ):
@@ -77,7 +86,7 @@ def send_ring(url: str, key: str, merchant: dict[str, Any], *, now: datetime) ->
             customer, event = _new_customer(f"ring-{run_id}-{number}", now, given, family)
             stamp = registered.astimezone(UTC).isoformat(timespec="milliseconds")
             fresh = {name: stamp for name in event if name.endswith("_at")}
-            _accepted(client.post("/v1/events", json={"events": [{**event, **fresh}]}))
+            _feed(back_office, [{**event, **fresh}])
             body = _order_body(
                 f"ring-{run_id}-{number}",
                 customer,
@@ -96,11 +105,11 @@ def send_ring(url: str, key: str, merchant: dict[str, Any], *, now: datetime) ->
     return approved
 
 
-def end_sample_merchant(url: str, key: str, merchant: dict[str, Any]) -> None:
+def end_sample_merchant(url: str, keys: SampleKeys, merchant: dict[str, Any]) -> None:
     """Send the row that says that a sample merchant listens no longer. Raises SampleRefusedError."""
     row = {name: value for name, value in merchant.items() if name != "endpoint_url"}
-    with httpx.Client(base_url=url, headers={"Authorization": f"Bearer {key}"}, timeout=30.0) as client:
-        _accepted(client.post("/v1/events", json={"events": [row]}))
+    with _client(url, keys.ledger) as back_office:
+        _feed(back_office, [row])
 
 
 class SampleRefusedError(Exception):
@@ -111,21 +120,32 @@ class NoSampleCustomersError(Exception):
     """The book holds no verified customer to show."""
 
 
-def send_sample_orders(url: str, key: str, directory: Path, *, now: datetime) -> list[DecidedSample]:
+def send_sample_orders(url: str, keys: SampleKeys, directory: Path, *, now: datetime) -> list[DecidedSample]:
     """Send the sample orders to a running service, with its customers' events first.
 
     Raises SampleRefusedError if the service answers anything but a decision.
     """
     decided = []
-    with httpx.Client(base_url=url, headers={"Authorization": f"Bearer {key}"}, timeout=30.0) as client:
+    with _client(url, keys.checkout) as client, _client(url, keys.ledger) as back_office:
         for order in sample_orders(directory, now=now, run_id=now.strftime("%Y%m%d%H%M%S")):
             if order.events:
-                _accepted(client.post("/v1/events", json={"events": list(order.events)}))
+                _feed(back_office, order.events)
             answer = _accepted(
                 client.post("/v1/score", json=order.body, headers={"Idempotency-Key": order.body["order_id"]})
             )
             decided.append(DecidedSample(order=order, answer=answer))
     return decided
+
+
+def _client(url: str, key: str) -> httpx.Client:
+    return httpx.Client(base_url=url, headers={"Authorization": f"Bearer {key}"}, timeout=30.0)
+
+
+def _feed(back_office: httpx.Client, rows: Sequence[dict[str, Any]]) -> None:
+    """Raises SampleRefusedError where the ledger does not take every row."""
+    answer = _accepted(back_office.post("/v1/events", json={"events": list(rows)}))
+    if answer["rejected"]:
+        raise SampleRefusedError(f"the ledger refused a row: {answer['results']}")
 
 
 def _accepted(response: httpx.Response) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from serving.policy_watch import PolicyInForce
 from serving.problem_details import ProblemError
 from serving.request_patience import RequestPatience, current_patience
 from serving.request_scope import RequestScope, StoreDoor
+from serving.store.api_keys import Caller, note_use
 from serving.store.errors import CommitUnknown, StoreBusy, StoreError, StoreUnavailable
 from serving.store.store import SqliteStore
 from serving.store.withdrawal import Withdrawal
@@ -38,6 +39,7 @@ class StoreAccess:
         self.scope: RequestScope | None = None
         self._way: _Way | None = None
         self._policy_now: Callable[[], PolicyInForce] | None = None
+        self._noting: set[asyncio.Task[None]] = set()
 
     def start(
         self,
@@ -77,6 +79,21 @@ class StoreAccess:
     async def look_up(self, work: Callable[[], Result]) -> Result:
         """Read what requests do not write, such as keys. Raises StoreUnavailable."""
         return await self._started.look_up(work)
+
+    async def caller(self, scope: RequestScope, authorization: str | None) -> Caller:
+        """Who calls, by the Authorization header. Raises ProblemError (401), StoreUnavailable.
+
+        That the key was used is kept beside the request, which does not wait for it.
+        """
+        caller = await self.look_up(lambda: scope.authentication.caller(authorization))
+        if scope.authentication.is_use_to_be_noted(caller):
+            noting = asyncio.create_task(
+                self.write_if_free(lambda: note_use(scope.store, name=caller.name, now_ms=scope.now_ms()))
+            )
+            # The event loop holds its tasks weakly.
+            self._noting.add(noting)
+            noting.add_done_callback(self._noting.discard)
+        return caller
 
     async def read_beside(self, work: Callable[[], Result]) -> Result:
         """Read what takes longer than an event loop may wait, in a thread beside it. Raises StoreUnavailable.

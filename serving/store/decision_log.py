@@ -92,6 +92,11 @@ def decisions_about(tx: Transaction, order_id: str) -> list[LoggedDecision]:
     return [_logged(row) for row in rows]
 
 
+def is_decided(tx: Transaction, order_id: str) -> bool:
+    """Whether any decision was made about an order."""
+    return bool(tx.execute("SELECT 1 FROM decisions WHERE order_id = ? LIMIT 1", (order_id,)))
+
+
 def newest_decisions(tx: Transaction, limit: int) -> list[LoggedDecision]:
     """The latest decisions, the newest first."""
     rows = tx.execute(

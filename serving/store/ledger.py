@@ -478,6 +478,17 @@ def _held_rows(tx: Transaction, where: str, parameters: Sequence[object]) -> lis
     ]
 
 
+def arrived_row(tx: Transaction, event_id: str) -> tuple[Contract, LedgerRow] | None:
+    """The row under an event_id, whether it stands, waits or was refused for now; None where none arrived."""
+    rows = tx.execute(
+        "SELECT contract, body FROM ledger_events WHERE event_id = ? "
+        "UNION ALL SELECT contract, body FROM held_events WHERE event_id = ? "
+        "UNION ALL SELECT contract, body FROM refused_events WHERE event_id = ?",
+        (event_id, event_id, event_id),
+    )
+    return (CONTRACTS[rows[0][0]], _decode(rows[0][1])) if rows else None
+
+
 def keep_repeated(tx: Transaction, arrival: Arrival, first_event_id: str, now_ms: int) -> None:
     """Remember that the transfer under an event_id stands under another."""
     tx.execute(

@@ -174,11 +174,23 @@ api_keys = Table(
     metadata,
     Column("key_sha256", Text, primary_key=True),
     Column("name", Text, nullable=False, unique=True),
-    Column("role", Text, nullable=False, comment="checkout, merchant or fraud"),
+    Column("role", Text, nullable=False, comment="checkout, merchant, ledger, fraud or admin"),
     Column("merchant_id", Text, comment="whose orders a merchant key may see"),
     Column("created_at_ms", BigInteger, nullable=False),
     Column("revoked_at_ms", BigInteger),
+    Column("expires_at_ms", BigInteger, comment="null for a key that works until it is revoked"),
+    Column("last_used_at_ms", BigInteger, comment="to the minute; null before its first use"),
 )
+
+replaced_api_keys = Table(
+    "replaced_api_keys",
+    metadata,
+    Column("key_sha256", Text, primary_key=True, comment="of a secret that another took the place of"),
+    Column("name", Text, nullable=False, comment="of the key, as in api_keys"),
+    Column("replaced_at_ms", BigInteger, nullable=False),
+    Column("ends_at_ms", BigInteger, nullable=False, comment="until then it works as well"),
+)
+Index("replaced_api_keys_by_name", replaced_api_keys.c.name)
 
 policies = Table(
     "policies",

@@ -10,13 +10,16 @@ import pytest
 from starlette.responses import Response
 from starlette.routing import Route
 
+from data_contracts.merchants import MERCHANTS
 from serving.console.all_routes import ALL_ROUTES
 from serving.console.console_app import CONTENT_SECURITY_POLICY, SESSION_COOKIE
 from serving.console.page_request import EVERYONE, ConsoleRoute, PageRequest
 from serving.console.templating import STATIC_FILES, static_url
 from serving.domain.console_user import ConsoleRole
 from serving.store.api_keys import Role, create_key
+from serving.store.ledger import append
 from serving.store.migrate import migrate
+from tests.builders import a_merchant
 from tests.serving.console_browser import Browser, ConsoleServer
 
 WITHOUT_SESSION = {
@@ -101,6 +104,10 @@ def test_without_a_session_nothing_is_shown_or_done(server: ConsoleServer, route
 @pytest.mark.parametrize("role", Role)
 def test_an_api_key_opens_no_page_of_the_console(server: ConsoleServer, role: Role) -> None:
     merchant_id = "m1" if role is Role.MERCHANT else None
+    if merchant_id is not None:
+        row = {name: value for name, value in a_merchant(merchant_id).items() if value is not None}
+        with server.scope.store.writing(merchant_id) as tx:
+            append(tx, MERCHANTS, row, server.clock.now)
     key = create_key(
         server.scope.store, name=role.value, role=role.value, merchant_id=merchant_id, now_ms=server.clock.now
     )

@@ -300,6 +300,7 @@ def test_an_answer_is_kept_under_its_key_for_its_caller_alone(store: Store) -> N
 
 
 def test_an_api_key_is_shown_once_stored_as_a_hash_and_ends_when_revoked(store: Store) -> None:
+    append_row(store, "merchants", a_merchant(at=T0))
     secret = create_key(store, name="shop", role="merchant", merchant_id="m1", now_ms=NOW)
     with store.reading() as tx:
         caller = caller_of(tx, secret)
@@ -316,8 +317,9 @@ def test_an_api_key_is_shown_once_stored_as_a_hash_and_ends_when_revoked(store: 
     ("name", "role", "merchant_id"),
     [
         ("Shop!", "checkout", None),
-        ("shop", "admin", None),
+        ("shop", "owner", None),
         ("shop", "merchant", None),
+        ("shop", "merchant", "m-of-nobody"),
         ("shop", "checkout", "m1"),
     ],
 )

@@ -12,12 +12,14 @@ import httpx
 import numpy as np
 import pytest
 
+from data_contracts.merchants import MERCHANTS
 from features.alias_lines import CHAMPIONS_FOLDER
 from features.feature_sets import INVOICE_ELIGIBILITY
 from features.model_files import ModelFiles
 from serving.server import RunningServer, running_server
 from serving.settings import Settings
 from serving.store.api_keys import create_key
+from serving.store.ledger import append
 from serving.store.migrate import migrate
 from serving.store.store import now_ms, open_store
 from tests.builders import DAY, a_customer, a_merchant
@@ -175,27 +177,32 @@ def order_body(order_id: str, customer_id: str, **changes: Any) -> Row:
 
 @dataclass(frozen=True)
 class Shop:
-    """Speaks to a running service as a checkout and as two merchants."""
+    """Speaks to a running service as a checkout, as two merchants and as the back office."""
 
     server: RunningServer
     settings: Settings
     checkout_key: str
     merchant_key: str
     other_merchant_key: str
+    ledger_key: str
     client: httpx.Client
+
+    def usual_key(self, path: str) -> str:
+        """The back office feeds the ledger, a checkout does the rest."""
+        return self.ledger_key if path.startswith("/v1/events") else self.checkout_key
 
     def post(self, path: str, body: Any = None, *, key: str | None = None, **headers: str) -> httpx.Response:
         return self.client.post(
             path,
             json=body,
             headers={
-                "Authorization": f"Bearer {key or self.checkout_key}",
+                "Authorization": f"Bearer {key or self.usual_key(path)}",
                 **{name.replace("_", "-"): value for name, value in headers.items()},
             },
         )
 
     def get(self, path: str, *, key: str | None = None) -> httpx.Response:
-        return self.client.get(path, headers={"Authorization": f"Bearer {key or self.checkout_key}"})
+        return self.client.get(path, headers={"Authorization": f"Bearer {key or self.usual_key(path)}"})
 
     def customer(self, customer_id: str, **changes: Any) -> None:
         at = now_ms() - 400 * DAY
@@ -217,31 +224,36 @@ class Shop:
         return document
 
 
-def prepared(settings: Settings) -> tuple[str, str, str]:
-    """Tables, two merchants, three keys and an empty registry."""
+Keys = tuple[str, str, str, str]
+"""Of a checkout, two merchants and the back office."""
+
+
+def prepared(settings: Settings) -> Keys:
+    """Tables, two merchants, four keys and an empty registry."""
     with_empty_registry(settings.home)
     migrate(settings.database_url)
     store = open_store(settings.database_url)
+    at = now_ms() - 500 * DAY
     try:
+        for name in ("m1", "m2"):
+            row = a_merchant(name, event_id=f"merchant-{name}", at=at)
+            del row["recorded_at"]
+            with store.writing(name) as tx:
+                append(tx, MERCHANTS, row, now_ms())
         keys = (
             create_key(store, name="shop", role="checkout", merchant_id=None, now_ms=now_ms()),
             create_key(store, name="m-one", role="merchant", merchant_id="m1", now_ms=now_ms()),
             create_key(store, name="m-two", role="merchant", merchant_id="m2", now_ms=now_ms()),
+            create_key(store, name="back-office", role="ledger", merchant_id=None, now_ms=now_ms()),
         )
     finally:
         store.close()
     return keys
 
 
-def opened(server: RunningServer, settings: Settings, keys: tuple[str, str, str]) -> Shop:
+def opened(server: RunningServer, settings: Settings, keys: Keys) -> Shop:
     client = httpx.Client(base_url=server.url, timeout=20)
-    shop = Shop(server, settings, *keys, client)
-    at = now_ms() - 500 * DAY
-    shop.events(
-        as_event("merchants", a_merchant("m1", event_id="merchant-m1", at=at)),
-        as_event("merchants", a_merchant("m2", event_id="merchant-m2", at=at)),
-    )
-    return shop
+    return Shop(server, settings, *keys, client)
 
 
 @pytest.fixture(scope="session")

@@ -247,7 +247,7 @@ def test_what_waits_can_be_listed_page_by_page_and_ended_and_sent_again(shop: Sh
     ended = shop.post(path, {"reason": "booked for another shop"})
     assert ended.status_code == 200, ended.text
     jsonschema.validate(ended.json(), schemas["EndedEvent"])
-    assert (ended.json()["ended_by"], ended.json()["reason"]) == ("shop", "booked for another shop")
+    assert (ended.json()["ended_by"], ended.json()["reason"]) == ("back-office", "booked for another shop")
     assert shop.post(path, {"reason": "once more"}).json() == ended.json()
     assert [row["event_id"] for row in sender.waits()] == ["waiting-p1", "waiting-p2", "waiting-r"]
     assert sender.statuses(events[0]) == ["held"]

@@ -12,9 +12,11 @@ from serving.server import running_server
 from serving.settings import Settings
 from serving.store.api_keys import create_key
 from serving.store.store import now_ms, open_store
+from tests.builders import an_order
 from tests.serving.http.conftest import (
     Shop,
     a_model_document,
+    as_event,
     free_port,
     opened,
     prepared,
@@ -139,7 +141,8 @@ def test_checkouts_and_merchants_see_no_cases_and_the_fraud_team_decides_no_orde
         assert shop.get("/v1/cases", key=other).status_code == 403
         assert shop.post("/v1/cases/claim-next", key=other).status_code == 403
     order = {"order_id": "o-x"}
-    assert shop.post("/v1/events", {"events": []}, key=key).status_code == 403
+    row = as_event("orders", an_order("o-y", "one", at=0))
+    assert shop.post("/v1/events", row, key=key).status_code == 403
     assert shop.post("/v1/orders/o-one/confirm", key=key).status_code == 403
     shop.customer("three")
     from tests.serving.http.conftest import order_body
