@@ -7,15 +7,18 @@ from data_contracts.row_check import rfc3339
 from serving import case_review, investigating, stop_requesting
 from serving.authentication import forbidden
 from serving.domain.review_case import CaseState
-from serving.http_requests import Handler, authenticated, idempotency_key, json_answer, json_body
+from serving.http_requests import authenticated, idempotency_key, json_answer, json_body
 from serving.problem_details import FieldError, invalid_body, not_found, pointer
-from serving.request_scope import RequestScope
+from serving.route_declaration import RouteDeclaration, shown, taken
 from serving.store.api_keys import Caller, Role
 from serving.store_access import StoreAccess
 
 CASES_MAXIMUM = 500
 LIMIT_DIGITS = 6
 ANSWER_FIELDS = ("kind", "carrier", "tracking_number", "note")
+REVIEWING = frozenset({Role.FRAUD})
+ASKED_TO_STOP = frozenset({Role.FRAUD, Role.MERCHANT})
+ANSWERING = frozenset({Role.MERCHANT})
 
 
 class CaseApi:
@@ -24,46 +27,46 @@ class CaseApi:
     def __init__(self, access: StoreAccess) -> None:
         self._access = access
 
-    def routes(self) -> list[tuple[str, str, Handler]]:
-        """Path, method and handler of each."""
-        return [
-            ("/cases", "GET", self._cases),
-            ("/cases/claim-next", "POST", self._claim_next),
-            ("/cases/{case_id}", "GET", self._show_case),
-            ("/cases/{case_id}/investigation", "POST", self._investigate),
-            ("/cases/{case_id}/investigation/question", "POST", self._ask_merchant),
-            ("/cases/{case_id}/investigation/finding", "POST", self._conclude),
-            ("/cases/{case_id}/{step}", "POST", self._case_step),
-            ("/stop-requests/{stop_request_id}", "GET", self._show_stop_request),
-            ("/stop-requests/{stop_request_id}/answer", "POST", self._answer),
-            ("/stop-requests/{stop_request_id}/recall-result", "POST", self._recall_result),
-            ("/deliveries/{delivery_id}/resend", "POST", self._resend),
-        ]
+    def routes(self) -> tuple[RouteDeclaration, ...]:
+        """What the fraud team does with a case, and what a merchant is asked and answers."""
+        return (
+            shown("/v1/cases", self._cases, REVIEWING),
+            taken("/v1/cases/claim-next", self._claim_next, REVIEWING),
+            shown("/v1/cases/{case_id}", self._show_case, REVIEWING),
+            taken("/v1/cases/{case_id}/investigation", self._investigate, REVIEWING),
+            taken("/v1/cases/{case_id}/investigation/question", self._ask_merchant, REVIEWING),
+            taken("/v1/cases/{case_id}/investigation/finding", self._conclude, REVIEWING),
+            taken("/v1/cases/{case_id}/{step}", self._case_step, REVIEWING),
+            shown("/v1/stop-requests/{stop_request_id}", self._show_stop_request, ASKED_TO_STOP),
+            taken("/v1/stop-requests/{stop_request_id}/answer", self._answer, ANSWERING),
+            taken("/v1/stop-requests/{stop_request_id}/recall-result", self._recall_result, REVIEWING),
+            taken("/v1/deliveries/{delivery_id}/resend", self._resend, REVIEWING),
+        )
 
     async def _cases(self, request: Request) -> Response:
-        scope, _ = await self._reviewer(request)
+        scope, _ = authenticated(request)
         state, limit = _queue_parameters(request)
         return json_answer(
             await self._access.read(lambda: case_review.queue(scope.cases, state=state, limit=limit))
         )
 
     async def _show_case(self, request: Request) -> Response:
-        scope, _ = await self._reviewer(request)
+        scope, _ = authenticated(request)
         case_id = _id(request, "case_id")
         return json_answer(await self._access.read(lambda: case_review.case_view(scope.cases, case_id)))
 
     async def _claim_next(self, request: Request) -> Response:
-        scope, caller = await self._reviewer(request)
+        scope, caller = authenticated(request)
         case = await self._access.write(lambda: case_review.claim_next(scope.cases, caller.name))
         return Response(status_code=204) if case is None else json_answer(case)
 
     async def _case_step(self, request: Request) -> Response:
-        scope, caller = await self._reviewer(request)
+        scope, caller = authenticated(request)
         try:
             step = case_review.Step(request.path_params["step"])
         except ValueError as problem:
             raise not_found(f"there is no step {request.path_params['step']}") from problem
-        body = await json_body(request, optional=True)
+        body = json_body(request, optional=True)
         text = _step_text(step, body)
         case_id = _id(request, "case_id")
         key = idempotency_key(request)
@@ -81,15 +84,9 @@ class CaseApi:
         )
         return json_answer(document)
 
-    async def _reviewer(self, request: Request) -> tuple[RequestScope, Caller]:
-        scope, caller = await authenticated(self._access, request)
-        if caller.role is not Role.FRAUD:
-            raise forbidden("only the fraud team's key may do this")
-        return scope, caller
-
     async def _investigate(self, request: Request) -> Response:
-        scope, caller = await self._reviewer(request)
-        reason = _text_field(await json_body(request), "reason")
+        scope, caller = authenticated(request)
+        reason = _text_field(json_body(request), "reason")
         case_id = _id(request, "case_id")
         return json_answer(
             await self._access.write(
@@ -98,8 +95,8 @@ class CaseApi:
         )
 
     async def _ask_merchant(self, request: Request) -> Response:
-        scope, caller = await self._reviewer(request)
-        question = _text_field(await json_body(request), "question")
+        scope, caller = authenticated(request)
+        question = _text_field(json_body(request), "question")
         case_id = _id(request, "case_id")
         asked = await self._access.write(
             lambda: investigating.ask_merchant(scope.cases, case_id, question, caller.name)
@@ -107,8 +104,8 @@ class CaseApi:
         return json_answer({"question": asked.text, "asked_at": rfc3339(asked.asked_at_ms)})
 
     async def _conclude(self, request: Request) -> Response:
-        scope, caller = await self._reviewer(request)
-        finding = _text_field(await json_body(request), "finding")
+        scope, caller = authenticated(request)
+        finding = _text_field(json_body(request), "finding")
         case_id = _id(request, "case_id")
         return json_answer(
             await self._access.write(
@@ -117,7 +114,7 @@ class CaseApi:
         )
 
     async def _show_stop_request(self, request: Request) -> Response:
-        scope, caller = await authenticated(self._access, request)
+        scope, caller = authenticated(request)
         merchant_id = _merchant_of(caller)
         stop_request_id = _id(request, "stop_request_id")
         return json_answer(
@@ -127,10 +124,10 @@ class CaseApi:
         )
 
     async def _answer(self, request: Request) -> Response:
-        scope, caller = await authenticated(self._access, request)
-        if caller.role is not Role.MERCHANT or caller.merchant_id is None:
+        scope, caller = authenticated(request)
+        if caller.merchant_id is None:
             raise forbidden("a stop request is answered with the merchant's key, or by the form")
-        given = _answer_fields(await json_body(request))
+        given = _answer_fields(json_body(request))
         merchant_id, stop_request_id = caller.merchant_id, _id(request, "stop_request_id")
         return json_answer(
             await self._access.write(
@@ -139,8 +136,8 @@ class CaseApi:
         )
 
     async def _recall_result(self, request: Request) -> Response:
-        scope, caller = await self._reviewer(request)
-        result = _text_field(await json_body(request), "result")
+        scope, caller = authenticated(request)
+        result = _text_field(json_body(request), "result")
         stop_request_id = _id(request, "stop_request_id")
         return json_answer(
             await self._access.write(
@@ -149,7 +146,7 @@ class CaseApi:
         )
 
     async def _resend(self, request: Request) -> Response:
-        scope, caller = await self._reviewer(request)
+        scope, caller = authenticated(request)
         delivery_id = _id(request, "delivery_id")
         return json_answer(
             await self._access.write(

@@ -7,16 +7,15 @@ from starlette.responses import Response
 
 from data_contracts.contract import IDENTIFIER_PATTERN
 from serving import event_intake, held_events
-from serving.authentication import forbidden
 from serving.event_permissions import SENDERS
-from serving.http_requests import Handler, authenticated, json_answer, json_body
+from serving.http_requests import authenticated, json_answer, json_body
 from serving.observability import HELD_EVENTS
 from serving.problem_details import FieldError, invalid_body, not_found, pointer
-from serving.request_scope import RequestScope
-from serving.store.api_keys import Caller, Role
+from serving.route_declaration import EVENTS_BODY_BYTES, RouteDeclaration, shown, taken
+from serving.store.api_keys import Role
 from serving.store_access import StoreAccess
 
-MAXIMUM_EVENTS_BODY_BYTES = 4 * 1024 * 1024
+BACK_OFFICE = frozenset({Role.LEDGER})
 LIMIT_DIGITS = 6
 HELD_PARAMETERS = ("limit", "after", "contract", "customer_id")
 
@@ -27,29 +26,17 @@ class EventApi:
     def __init__(self, access: StoreAccess) -> None:
         self._access = access
 
-    def routes(self) -> list[tuple[str, str, Handler]]:
-        """Path, method and handler of each."""
-        return [
-            ("/events", "POST", self._events),
-            ("/events/held", "GET", self._held),
-            ("/events/held/{event_id}/end", "POST", self._end),
-        ]
-
-    async def _sender(self, request: Request) -> tuple[RequestScope, Caller]:
-        scope, caller = await authenticated(self._access, request)
-        if caller.role not in SENDERS:
-            raise forbidden(f"a key of the role {caller.role.value} writes no ledger rows")
-        return scope, caller
-
-    async def _back_office(self, request: Request) -> tuple[RequestScope, Caller]:
-        scope, caller = await authenticated(self._access, request)
-        if caller.role is not Role.LEDGER:
-            raise forbidden("only a key of the role ledger may do this")
-        return scope, caller
+    def routes(self) -> tuple[RouteDeclaration, ...]:
+        """What is sent to the ledger, and what waits there."""
+        return (
+            taken("/v1/events", self._events, SENDERS, body_maximum_bytes=EVENTS_BODY_BYTES),
+            shown("/v1/events/held", self._held, BACK_OFFICE),
+            taken("/v1/events/held/{event_id}/end", self._end, BACK_OFFICE),
+        )
 
     async def _events(self, request: Request) -> Response:
-        scope, caller = await self._sender(request)
-        rows = event_intake.rows_of(await json_body(request, MAXIMUM_EVENTS_BODY_BYTES))
+        scope, caller = authenticated(request)
+        rows = event_intake.rows_of(json_body(request))
         event_intake.require_any_permitted(caller, rows)
         results = await self._access.write(lambda: event_intake.take_in(scope, rows, caller=caller))
         HELD_EVENTS.inc(sum(result["status"] == "held" for result in results))
@@ -59,7 +46,7 @@ class EventApi:
         return json_answer({**counts, "results": results})
 
     async def _held(self, request: Request) -> Response:
-        scope, _ = await self._back_office(request)
+        scope, _ = authenticated(request)
         given = _held_parameters(request)
         return json_answer(
             await self._access.read(
@@ -74,11 +61,11 @@ class EventApi:
         )
 
     async def _end(self, request: Request) -> Response:
-        scope, caller = await self._back_office(request)
+        scope, caller = authenticated(request)
         event_id = str(request.path_params["event_id"])
         if re.fullmatch(IDENTIFIER_PATTERN, event_id) is None:
             raise not_found("there is no such thing")
-        reason = _reason(await json_body(request))
+        reason = _reason(json_body(request))
         return json_answer(
             await self._access.write(
                 lambda: held_events.end_held(

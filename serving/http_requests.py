@@ -1,6 +1,6 @@
 """Reading requests and writing answers: bodies, headers and callers, the same for every route."""
 
-from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 
 import msgspec
 from starlette.requests import Request
@@ -9,18 +9,41 @@ from starlette.responses import Response
 from serving.problem_details import FieldError, ProblemError, invalid_body
 from serving.request_scope import RequestScope
 from serving.store.api_keys import Caller
-from serving.store_access import StoreAccess
+from serving.store.errors import StoreUnavailable
 
-MAXIMUM_BODY_BYTES = 64 * 1024
 IDEMPOTENCY_KEY_MAXIMUM = 255
+ADMISSION = "bonitas.admission"
 
-Handler = Callable[[Request], Awaitable[Response]]
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Admission:
+    """What the door found out about a request that it let in. A handler sees no request without one.
+
+    caller: None where nobody needs to be known, or while no key can be looked up.
+    store_problem: why no key could be looked up, None where one was.
+    body: the whole of it, within the route's bound; empty where the route takes none.
+    """
+
+    scope: RequestScope
+    caller: Caller | None
+    body: bytes
+    store_problem: StoreUnavailable | None = None
 
 
-async def authenticated(access: StoreAccess, request: Request) -> tuple[RequestScope, Caller]:
-    """The scope, and who calls. Raises ProblemError (401, or 503 while the service is starting)."""
-    scope = access.ready_scope()
-    return scope, await access.caller(scope, request.headers.get("authorization"))
+def admission(request: Request) -> Admission:
+    """Of a request that came through the door."""
+    found = request.scope[ADMISSION]
+    if not isinstance(found, Admission):
+        raise TypeError("the request did not come through the door")
+    return found
+
+
+def authenticated(request: Request) -> tuple[RequestScope, Caller]:
+    """The scope, and who calls, with a role that the route lets in. Raises StoreUnavailable."""
+    admitted = admission(request)
+    if admitted.caller is None:
+        raise admitted.store_problem or StoreUnavailable("nobody was looked up")
+    return admitted.scope, admitted.caller
 
 
 def idempotency_key(request: Request) -> str | None:
@@ -41,35 +64,23 @@ def accepted_language(request: Request) -> str | None:
     return None if first in {"", "*"} else first
 
 
-async def json_body(request: Request, maximum: int = MAXIMUM_BODY_BYTES, *, optional: bool = False) -> object:
-    """The decoded JSON body; None for an empty one where it is optional.
-
-    Raises ProblemError (413, 415, 422). maximum: in bytes.
-    """
-    length = request.headers.get("content-length", "")
-    if length.isdigit() and int(length) > maximum:
-        raise _too_large(maximum)
-    parts: list[bytes] = []
-    size = 0
-    async for part in request.stream():
-        size += len(part)
-        if size > maximum:
-            raise _too_large(maximum)
-        parts.append(part)
-    body = b"".join(parts)
+def json_body(request: Request, *, optional: bool = False) -> object:
+    """The decoded JSON body; None for an empty one where it is optional. Raises ProblemError (415, 422)."""
+    body = admission(request).body
     if optional and not body:
         return None
-    content_type = request.headers.get("content-type", "").split(";")[0].strip().lower()
-    if content_type != "application/json":
-        raise ProblemError(415, "Unsupported media type", detail="send application/json")
+    require_json(request)
     try:
         return msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise invalid_body([FieldError(pointer="", detail=f"the body is not JSON: {error}")]) from error
 
 
-def _too_large(maximum: int) -> ProblemError:
-    return ProblemError(413, "The body is too large", detail=f"at most {maximum} bytes are allowed")
+def require_json(request: Request) -> None:
+    """Raise ProblemError (415) where the body says that it is something else."""
+    content_type = request.headers.get("content-type", "").split(";")[0].strip().lower()
+    if content_type != "application/json":
+        raise ProblemError(415, "Unsupported media type", detail="send application/json")
 
 
 def json_answer(document: object, *, status: int = 200) -> Response:

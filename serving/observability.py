@@ -10,11 +10,11 @@ from datetime import UTC, datetime
 
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
-from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from serving.route_declaration import ROUTE, Handler, RouteDeclaration
 
 DECISIONS = Counter("bonitas_decisions", "Checkout decisions by outcome", ["outcome"])
 ANSWER_SECONDS = Histogram(
@@ -43,6 +43,8 @@ REQUEST_SECONDS = Histogram(
     ["method", "route"],
     buckets=(0.001, 0.002, 0.005, 0.01, 0.05, 0.2, 1.0, 5.0),
 )
+
+METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
@@ -76,7 +78,7 @@ def log_as_json_lines() -> None:
 
 
 class MeasuredRequests:
-    """Counts and times requests by the route that answered them.
+    """Counts and times requests by the route that the door found for them.
 
     By the route, not by the path: a path holds an order's id, and a time series for each order would
     fill the memory. That is also why BentoML's own request metrics, which go by the path, are off.
@@ -102,13 +104,15 @@ class MeasuredRequests:
         try:
             await self._app(scope, receive, watched)
         finally:
-            route = scope.get("route")
-            path = scope.get("root_path", "") + route.path if isinstance(route, Route) else "none"
-            REQUESTS.labels(scope["method"], path, status).inc()
-            REQUEST_SECONDS.labels(scope["method"], path).observe(time.perf_counter() - began)
+            route = scope.get(ROUTE)
+            path = route.path if isinstance(route, RouteDeclaration) else "none"
+            # Anybody may invent a method, and each would be a time series of its own.
+            method = scope["method"] if scope["method"] in METHODS else "other"
+            REQUESTS.labels(method, path, status).inc()
+            REQUEST_SECONDS.labels(method, path).observe(time.perf_counter() - began)
 
 
-def metrics_app(more: Callable[[], Awaitable[bytes]]) -> Starlette:
+def metrics_page(more: Callable[[], Awaitable[bytes]]) -> Handler:
     """The page `/metrics`. more: figures that no process of the service counts, in Prometheus's text form."""
 
     async def metrics(_request: Request) -> Response:
@@ -120,4 +124,4 @@ def metrics_app(more: Callable[[], Awaitable[bytes]]) -> Starlette:
         content = generate_latest(registry) + await more()
         return Response(content, media_type="text/plain; version=0.0.4; charset=utf-8")
 
-    return Starlette(routes=[Route("/metrics", metrics)])
+    return metrics

@@ -297,13 +297,14 @@ _PROBLEMS = {
     403: "the API key does not allow this",
     404: "there is no such thing, or it is not the caller's",
     409: "what is stored does not allow this step any more",
+    408: "the body came too slowly; nothing was begun",
     413: "the body is too large",
     415: "the body is not application/json",
     422: "the body is malformed, each bad field is named; or the Idempotency-Key came with another body",
     429: "a merchant's key asked as often as the policy allows; Retry-After says when it may ask again",
     503: "the store did not answer, or was locked for too long; nothing was changed, now or later",
-    504: "the outcome is not known, or the body came too slowly; the same request again, with the same "
-    "Idempotency-Key, tells what was done",
+    504: "the outcome is not known; the same request again, with the same Idempotency-Key, tells what was "
+    "done",
 }
 
 

@@ -2,20 +2,15 @@
 
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
-from starlette.applications import Starlette
-from starlette.exceptions import HTTPException
-from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Match, Route
 
 from serving import case_review, held_events, order_confirmation, order_views, stop_requesting
 from serving.authentication import forbidden, may_see_order_of, view_for
-from serving.case_api import CaseApi
 from serving.checkout_scoring import (
     CheckoutAnswer,
     answer_without_store,
@@ -39,27 +34,34 @@ from serving.domain.errors import (
 from serving.domain.order_numbers import OrderAddress
 from serving.domain.review_case import ReasonMissing
 from serving.domain.stop_request import AnswerInvalid
-from serving.event_api import EventApi
 from serving.http_requests import (
-    Handler,
+    Admission,
     accepted_language,
+    admission,
     authenticated,
     idempotency_key,
     json_answer,
     json_body,
 )
-from serving.observability import ANSWER_SECONDS, DECISIONS, MeasuredRequests
+from serving.observability import ANSWER_SECONDS, DECISIONS
 from serving.openapi import openapi_document
 from serving.order_body import OrderBody, order_body
 from serving.policy_watch import NoPolicyInForce
 from serving.problem_details import FieldError, ProblemError, invalid_body, not_found, pointer
 from serving.request_scope import RequestScope
+from serving.route_declaration import (
+    DECIDING,
+    ORDER_VIEWERS,
+    DoorKind,
+    RouteDeclaration,
+    shown,
+    taken,
+)
 from serving.store.api_keys import Caller, Role
 from serving.store.errors import CommitUnknown, StoreUnavailable
 from serving.store_access import StoreAccess
 
 LOG = logging.getLogger("bonitas.store")
-METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
 STATUS_OF: Mapping[type[RiskError], tuple[int, str, str | None]] = {
     IdempotencyConflict: (422, "The Idempotency-Key was used with another body", "idempotency-key-reused"),
@@ -114,60 +116,43 @@ class ScoreApi:
         self._access = access
         self._openapi: bytes | None = None
 
-    def app(self) -> Starlette:
-        """The application to mount at /v1."""
-        routes: list[tuple[str, str, Handler]] = [
-            ("/score", "POST", self._score),
-            ("/precheck", "POST", self._precheck),
-            ("/orders/{order_id}", "GET", self._show_order),
-            ("/orders/{order_id}/confirm", "POST", self._confirm),
-            ("/orders/{order_id}/cancel", "POST", self._cancel),
-            ("/decisions/{decision_id}", "GET", self._show_decision),
-            ("/decisions/{decision_id}/review-request", "POST", self._request_review),
-            *EventApi(self._access).routes(),
-            *CaseApi(self._access).routes(),
-            ("/openapi.json", "GET", self._show_openapi),
-        ]
-        known = [Route(path, handler, methods=[method]) for path, method, handler in routes]
-        return Starlette(
-            routes=[*known, Route("/{rest:path}", _nothing_here(known), methods=list(METHODS))],
-            middleware=[Middleware(MeasuredRequests)],
-            exception_handlers={
-                ProblemError: _problem,
-                RiskError: _domain_problem,
-                StoreUnavailable: _store_problem,
-                CommitUnknown: _unknown_outcome,
-                HTTPException: _http_problem,
-            },
+    def routes(self) -> tuple[RouteDeclaration, ...]:
+        """What is asked about an order, from its decision to its end; and the contract of the API."""
+        return (
+            taken("/v1/score", self._score, DECIDING, is_answered_without_store=True),
+            taken("/v1/precheck", self._precheck, DECIDING),
+            shown("/v1/orders/{order_id}", self._show_order, ORDER_VIEWERS),
+            taken("/v1/orders/{order_id}/confirm", self._confirm, DECIDING),
+            taken("/v1/orders/{order_id}/cancel", self._cancel, DECIDING),
+            shown("/v1/decisions/{decision_id}", self._show_decision, ORDER_VIEWERS),
+            taken(
+                "/v1/decisions/{decision_id}/review-request", self._request_review, frozenset({Role.CHECKOUT})
+            ),
+            RouteDeclaration(
+                method="GET", path="/v1/openapi.json", door=DoorKind.OPEN, handler=self._show_openapi
+            ),
         )
 
-    async def score_document(
-        self, authorization: str | None, body: object, *, idempotency_key: str | None, language: str | None
-    ) -> dict[str, Any]:
-        """Score a decoded body: what POST /v1/score and BentoML's own client both come to."""
+    async def _score_document(self, admitted: Admission, request: Request) -> dict[str, Any]:
+        """Score a body: what POST /v1/score and BentoML's own client both come to."""
+        key, language = idempotency_key(request), accepted_language(request)
+        body = json_body(request)
         began = time.perf_counter()
-        scope = self._access.ready_scope()
-        order = caller = None
+        scope, caller = admitted.scope, admitted.caller
+        is_merchants_own = caller is not None and caller.role is Role.MERCHANT
+        order = order_body(body, now_ms=scope.now_ms(), is_merchants_own=is_merchants_own)
         try:
-            caller = await self._access.caller(scope, authorization)
-            order = order_body(body, now_ms=scope.now_ms(), is_merchants_own=caller.role is Role.MERCHANT)
-            _refuse_order_of_others(caller, order.row["merchant_id"])
-            _deciding_only(caller)
-            well_formed, known = order, caller
+            if caller is None:
+                raise admitted.store_problem or StoreUnavailable("nobody was looked up")
+            known = caller
+            _refuse_order_of_others(known, order.row["merchant_id"])
             answer = await self._access.write(
-                lambda: score(
-                    scope,
-                    well_formed,
-                    caller=known,
-                    idempotency_key=idempotency_key,
-                    accepted_language=language,
-                )
+                lambda: score(scope, order, caller=known, idempotency_key=key, accepted_language=language)
             )
-            document = view_for(caller, answer.document)
+            document = view_for(known, answer.document)
         except StoreUnavailable as problem:
             # A checkout goes on without us. Without the store nobody is judged, so nobody needs to be known.
-            order = order or order_body(body, now_ms=scope.now_ms())
-            earlier = await self._answered_before(scope, order, caller, idempotency_key)
+            earlier = await self._answered_before(scope, order, caller, key)
             answer = earlier or answer_without_store(
                 scope, order, accepted_language=language, problem=problem
             )
@@ -192,21 +177,12 @@ class ScoreApi:
             return None
 
     async def _score(self, request: Request) -> Response:
-        body = await json_body(request)
-        return json_answer(
-            await self.score_document(
-                request.headers.get("authorization"),
-                body,
-                idempotency_key=idempotency_key(request),
-                language=accepted_language(request),
-            )
-        )
+        return json_answer(await self._score_document(admission(request), request))
 
     async def _precheck(self, request: Request) -> Response:
-        scope, caller = await authenticated(self._access, request)
-        _deciding_only(caller)
+        scope, caller = authenticated(request)
         order = order_body(
-            await json_body(request), now_ms=scope.now_ms(), is_merchants_own=caller.role is Role.MERCHANT
+            json_body(request), now_ms=scope.now_ms(), is_merchants_own=caller.role is Role.MERCHANT
         )
         _refuse_order_of_others(caller, order.row["merchant_id"])
         if caller.role is Role.MERCHANT:
@@ -218,14 +194,14 @@ class ScoreApi:
         return json_answer(view_for(caller, document))
 
     async def _show_order(self, request: Request) -> Response:
-        scope, caller = await authenticated(self._access, request)
+        scope, caller = authenticated(request)
         address = _address(request, caller)
         return json_answer(
             await self._access.read(lambda: order_views.order_view(scope, address, caller=caller))
         )
 
     async def _show_decision(self, request: Request) -> Response:
-        scope, caller = await authenticated(self._access, request)
+        scope, caller = authenticated(request)
         decision_id = request.path_params["decision_id"]
         return json_answer(
             await self._access.read(lambda: order_views.decision_view(scope, decision_id, caller=caller))
@@ -238,8 +214,7 @@ class ScoreApi:
         return await self._step(request, order_confirmation.cancel)
 
     async def _step(self, request: Request, step: Callable[..., dict[str, Any]]) -> Response:
-        scope, caller = await authenticated(self._access, request)
-        _deciding_only(caller)
+        scope, caller = authenticated(request)
         key = idempotency_key(request)
         address = _address(request, caller)
         return json_answer(
@@ -247,10 +222,8 @@ class ScoreApi:
         )
 
     async def _request_review(self, request: Request) -> Response:
-        scope, caller = await authenticated(self._access, request)
-        _checkout_only(caller)
-        body = await json_body(request, optional=True)
-        note = _note(body)
+        scope, caller = authenticated(request)
+        note = _note(json_body(request, optional=True))
         key = idempotency_key(request)
         decision_id = request.path_params["decision_id"]
         document = await self._access.write(
@@ -279,16 +252,6 @@ def _address(request: Request, caller: Caller) -> OrderAddress:
     return OrderAddress(name=name, merchant_id=merchant_id)
 
 
-def _deciding_only(caller: Caller) -> None:
-    if caller.role not in {Role.CHECKOUT, Role.MERCHANT}:
-        raise forbidden(f"a key of the role {caller.role.value} does not decide orders")
-
-
-def _checkout_only(caller: Caller) -> None:
-    if caller.role is not Role.CHECKOUT:
-        raise forbidden("only a checkout's key may do this")
-
-
 def _refuse_order_of_others(caller: Caller, merchant_id: str) -> None:
     if not may_see_order_of(caller, merchant_id):
         raise forbidden("the order is another merchant's")
@@ -310,12 +273,6 @@ def _note(body: object) -> str | None:
     return note
 
 
-async def _problem(_request: Request, error: Exception) -> Response:
-    if not isinstance(error, ProblemError):
-        raise error
-    return error.response()
-
-
 def problem_of(error: RiskError) -> ProblemError:
     """The problem document of a domain error."""
     if isinstance(error, AnswerInvalid):
@@ -334,69 +291,38 @@ def problem_of(error: RiskError) -> ProblemError:
     return ProblemError(status, title, kind=kind, detail=str(error) or None)
 
 
-async def _domain_problem(_request: Request, error: Exception) -> Response:
-    if not isinstance(error, RiskError):
-        raise error
-    return problem_of(error).response()
-
-
-async def _store_problem(_request: Request, error: Exception) -> Response:
-    if isinstance(error, NoPolicyInForce):
-        return ProblemError(
-            503,
-            "No policy is in force",
-            kind="no-policy",
-            detail="nothing was changed; try again",
-            headers={"Retry-After": "1"},
-        ).response()
-    return ProblemError(
-        503,
-        "The store is unavailable",
-        kind="store-unavailable",
-        detail="nothing was changed; try again",
-        headers={"Retry-After": "1"},
-    ).response()
-
-
-def unknown_outcome() -> ProblemError:
-    """504: what was asked may have been done or not."""
-    return ProblemError(
-        504,
-        "The outcome is not known",
-        kind="outcome-unknown",
-        detail="it may have been done or not: the same request again, with the same Idempotency-Key, tells",
-        headers={"Retry-After": "1"},
-    )
-
-
-async def _unknown_outcome(_request: Request, error: Exception) -> Response:
-    LOG.error("commit_unknown", extra={"reason": str(error)})
-    return unknown_outcome().response()
-
-
-def _nothing_here(known: Sequence[Route]) -> Handler:
-    """Answers what no route does, so that also this is a problem document."""
-
-    async def answer(request: Request) -> Response:
-        allowed = {
-            method
-            for route in known
-            if route.matches(request.scope)[0] is Match.PARTIAL
-            for method in route.methods or ()
-        }
-        if allowed:
-            raise HTTPException(405, headers={"Allow": ", ".join(sorted(allowed))})
-        raise HTTPException(404)
-
-    return answer
-
-
-async def _http_problem(request: Request, error: Exception) -> Response:
-    if not isinstance(error, HTTPException):
-        raise error
-    titles = {404: "Not found", 405: "Method not allowed"}
-    detail = f"{request.method} {request.url.path}"
-    headers = dict(error.headers) if error.headers else None
-    return ProblemError(
-        error.status_code, titles.get(error.status_code, error.detail), detail=detail, headers=headers
-    ).response()
+def problem_of_any(error: Exception) -> ProblemError | None:
+    """The problem document of an error of a handler or of the door; None for one that nobody expects."""
+    match error:
+        case ProblemError():
+            return error
+        case RiskError():
+            return problem_of(error)
+        case NoPolicyInForce():
+            return ProblemError(
+                503,
+                "No policy is in force",
+                kind="no-policy",
+                detail="nothing was changed; try again",
+                headers={"Retry-After": "1"},
+            )
+        case StoreUnavailable():
+            return ProblemError(
+                503,
+                "The store is unavailable",
+                kind="store-unavailable",
+                detail="nothing was changed; try again",
+                headers={"Retry-After": "1"},
+            )
+        case CommitUnknown():
+            LOG.error("commit_unknown", extra={"reason": str(error)})
+            return ProblemError(
+                504,
+                "The outcome is not known",
+                kind="outcome-unknown",
+                detail="it may have been done or not: the same request again, with the same Idempotency-Key, "
+                "tells",
+                headers={"Retry-After": "1"},
+            )
+        case _:
+            return None

@@ -7,25 +7,35 @@ from typing import Any
 
 import bentoml
 import msgspec
-from starlette.responses import RedirectResponse, Response
-from starlette.routing import Route
-from starlette.types import ASGIApp, Receive, Scope, Send
+import uvicorn.config
+from bentoml.exceptions import NotFound
+from starlette.requests import Request
+from starlette.responses import Response
 
+from serving.bounded_http import bounded_http
 from serving.console.all_routes import ALL_ROUTES
 from serving.console.console_app import console_app
-from serving.domain.errors import RiskError
+from serving.door import Door
+from serving.http_requests import admission
 from serving.merchant_form.form_app import merchant_form_app
 from serving.model_watch import ModelInForce, ModelRegistry, ModelWatch
-from serving.observability import MODEL_NOT_USABLE, POLICY_NOT_USABLE, log_as_json_lines, metrics_app
+from serving.observability import (
+    MODEL_NOT_USABLE,
+    POLICY_NOT_USABLE,
+    MeasuredRequests,
+    log_as_json_lines,
+    metrics_page,
+)
 from serving.policy_activation import PolicyFile
 from serving.policy_watch import PolicyWatch
-from serving.problem_details import ProblemError
+from serving.process_manager import close_control_ports
 from serving.readiness import Readiness, StoreWatch
 from serving.request_patience import SERVER_TIMEOUT_S, PatientRequests
 from serving.request_scope import StoreDoor, scope_from_settings
-from serving.score_app import ScoreApi, problem_of, unknown_outcome
+from serving.route_declaration import ORDER_BODY_BYTES, DoorKind, RouteDeclaration
+from serving.route_table import route_table
+from serving.score_app import problem_of_any
 from serving.settings import Settings
-from serving.store.errors import CommitUnknown
 from serving.store.store import now_ms
 from serving.store_access import StoreAccess
 from serving.store_metrics import store_metrics
@@ -35,8 +45,12 @@ POSTGRESQL_THREADS = 8
 
 ACCESS = StoreAccess()
 READINESS = Readiness()
-API = ScoreApi(ACCESS)
-APP = API.app()
+ROUTES = route_table(ACCESS, ready=READINESS.response, metrics=metrics_page(partial(store_metrics, ACCESS)))
+
+# Here and not where our command starts the server, so that `bentoml serve` has the same bounds.
+close_control_ports()
+# BentoML makes uvicorn's configuration itself and passes no protocol on; this is where uvicorn looks it up.
+uvicorn.config.HTTP_PROTOCOLS["auto"] = bounded_http(head_seconds=SETTINGS.head_seconds)  # type: ignore[assignment]  # a class is taken as it is
 
 
 def _quiet_collector() -> None:
@@ -59,14 +73,23 @@ def _watch(model_name: str) -> ModelWatch:
     )
 
 
+async def _echo(request: Request) -> Response:
+    """The empty endpoint that the benchmark compares with."""
+    return Response(
+        msgspec.json.encode(msgspec.json.decode(admission(request).body)), media_type="application/json"
+    )
+
+
 if SETTINGS.benchmark:
-
-    async def _echo(request: Any) -> Response:
-        return Response(
-            msgspec.json.encode(msgspec.json.decode(await request.body())), media_type="application/json"
-        )
-
-    APP.router.routes.insert(0, Route("/echo", _echo, methods=["POST"]))
+    ROUTES += (
+        RouteDeclaration(
+            method="POST",
+            path="/v1/echo",
+            door=DoorKind.OPEN,
+            body_maximum_bytes=ORDER_BODY_BYTES,
+            handler=_echo,
+        ),
+    )
 
 
 @bentoml.service(
@@ -77,12 +100,10 @@ if SETTINGS.benchmark:
     metrics={"enabled": False},
     tracing={"excluded_urls": "v1/.*,stop/.*,console/.*"},
 )
-@bentoml.asgi_app(APP, path="/v1")
 @bentoml.asgi_app(merchant_form_app(ACCESS), path="/stop")
 @bentoml.asgi_app(console_app(ACCESS, ALL_ROUTES), path="/console")
-@bentoml.asgi_app(metrics_app(partial(store_metrics, ACCESS)), path="/")
 class CreditService:
-    """The API at /v1, the merchant's form at /stop, the console at /console, and BentoML's `score`."""
+    """The API at /v1 and BentoML's `score` by the door; behind it the merchant's form and the console."""
 
     def __init__(self) -> None:
         log_as_json_lines()
@@ -119,24 +140,13 @@ class CreditService:
         _quiet_collector()
 
     @bentoml.api(route="/score")  # type: ignore[untyped-decorator]  # BentoML has no types
-    async def score(self, order: dict[str, Any], /, ctx: bentoml.Context) -> dict[str, Any]:
-        """What POST /v1/score answers, for `bentoml.SyncHTTPClient(url, token=API_KEY).score(order)`."""
-        headers = ctx.request.headers
-        try:
-            return await API.score_document(
-                headers.get("authorization"),
-                order,
-                idempotency_key=headers.get("idempotency-key"),
-                language=headers.get("accept-language"),
-            )
-        except RiskError as error:
-            problem = problem_of(error)
-        except ProblemError as error:
-            problem = error
-        except CommitUnknown:
-            problem = unknown_outcome()
-        ctx.response.status_code = problem.status
-        return msgspec.json.decode(problem.response().body, type=dict[str, Any])
+    async def score(self, order: dict[str, Any], /) -> dict[str, Any]:  # noqa: ARG002 for the schema
+        """What POST /v1/score answers, for `bentoml.SyncHTTPClient(url, token=API_KEY).score(order)`.
+
+        Only declared here, for the schema that BentoML's client reads. POST /score is answered by the handler
+        of /v1/score: BentoML would parse the body of whoever sends one, before anybody asks for a key.
+        """
+        raise NotFound("POST /score is answered at the door")
 
     @bentoml.on_shutdown  # type: ignore[untyped-decorator]  # as above
     def end(self) -> None:
@@ -150,25 +160,12 @@ class CreditService:
             ACCESS.scope.door.close()
 
 
-class _OwnPages:
-    """Answers two paths in BentoML's stead.
-
-    `/` leads to the console, because BentoML's page there loads scripts from elsewhere. `/readyz` tells
-    whether this process can decide; BentoML's says only that it runs, as `/livez` does.
-    """
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        path = scope["path"] if scope["type"] == "http" else None
-        if path == "/":
-            await RedirectResponse("/console/")(scope, receive, send)
-        elif path == "/readyz" and scope["method"] in {"GET", "HEAD"}:
-            await READINESS.response()(scope, receive, send)
-        else:
-            await self._app(scope, receive, send)
-
-
-CreditService.add_asgi_middleware(_OwnPages)  # type: ignore[attr-defined]  # BentoML has no types
+CreditService.add_asgi_middleware(MeasuredRequests)  # type: ignore[attr-defined]  # BentoML has no types
 CreditService.add_asgi_middleware(PatientRequests)  # type: ignore[attr-defined]  # as above
+CreditService.add_asgi_middleware(  # type: ignore[attr-defined]  # as above
+    Door,
+    access=ACCESS,
+    routes=ROUTES,
+    problem_of=problem_of_any,
+    body_seconds=SETTINGS.body_seconds,
+)

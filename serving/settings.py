@@ -6,6 +6,9 @@ from pathlib import Path
 
 DEFAULT_HOME = ".bonitas"
 DEFAULT_PUBLIC_URL = "http://127.0.0.1:3000"
+LONGEST_HEAD_SECONDS = 60.0
+LONGEST_BODY_SECONDS = 3.5
+"""Work that begins later would not be done before the server gives up on the request."""
 
 
 class SettingsInvalid(Exception):
@@ -28,6 +31,8 @@ class Settings:
     mail_url: smtp:// or smtps:// of the server that takes e-mails; None puts them into `mail_folder`.
     mail_sender: whom e-mails come from.
     allow_private_endpoints: send webhooks to private and loopback addresses too.
+    head_seconds: within which a connection must bring the head of a request.
+    body_seconds: within which a request must bring its body.
     benchmark: serve the empty endpoint that the benchmark compares with.
     """
 
@@ -43,6 +48,8 @@ class Settings:
     mail_url: str | None = field(default=None, repr=False)
     mail_sender: str = "bonitas@localhost"
     allow_private_endpoints: bool = False
+    head_seconds: float = 10.0
+    body_seconds: float = 3.0
     benchmark: bool = False
 
     @property
@@ -85,6 +92,12 @@ class Settings:
         mail_sender = environ.get("BONITAS_MAIL_SENDER") or "bonitas@localhost"
         if mail_sender.count("@") != 1:
             problems.append("BONITAS_MAIL_SENDER must be an e-mail address")
+        head_seconds = _number(environ, "BONITAS_HEAD_SECONDS", 10.0, problems)
+        if not 0 < head_seconds <= LONGEST_HEAD_SECONDS:
+            problems.append(f"BONITAS_HEAD_SECONDS must be above 0, at most {LONGEST_HEAD_SECONDS:g}")
+        body_seconds = _number(environ, "BONITAS_BODY_SECONDS", 3.0, problems)
+        if not 0 < body_seconds <= LONGEST_BODY_SECONDS:
+            problems.append(f"BONITAS_BODY_SECONDS must be above 0, at most {LONGEST_BODY_SECONDS:g}")
         benchmark = _flag(environ, "BONITAS_BENCHMARK", problems)
         allow_private_endpoints = _flag(environ, "BONITAS_ALLOW_PRIVATE_ENDPOINTS", problems)
         if problems:
@@ -102,6 +115,8 @@ class Settings:
             mail_url=mail_url,
             mail_sender=mail_sender,
             allow_private_endpoints=allow_private_endpoints,
+            head_seconds=head_seconds,
+            body_seconds=body_seconds,
             benchmark=benchmark,
         )
 
@@ -117,6 +132,8 @@ class Settings:
             "BONITAS_MODEL_POLL_SECONDS": repr(self.model_poll_seconds),
             "BONITAS_MAIL_SENDER": self.mail_sender,
             "BONITAS_ALLOW_PRIVATE_ENDPOINTS": "1" if self.allow_private_endpoints else "0",
+            "BONITAS_HEAD_SECONDS": repr(self.head_seconds),
+            "BONITAS_BODY_SECONDS": repr(self.body_seconds),
             "BONITAS_BENCHMARK": "1" if self.benchmark else "0",
         }
         if self.public_url is not None:

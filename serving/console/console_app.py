@@ -38,10 +38,10 @@ from serving.console.sign_in import Session, SignInLocked
 from serving.console.templating import MOUNTED_AT, STATIC_FILES, console_path, rendered
 from serving.domain.console_user import ABSOLUTE_MS, SignedInUser
 from serving.domain.errors import RiskError
-from serving.observability import MeasuredRequests
 from serving.policy_watch import NoPolicyInForce
 from serving.problem_details import ProblemError
 from serving.request_scope import RequestScope
+from serving.route_declaration import FORM_BODY_BYTES, DoorKind, RouteDeclaration
 from serving.score_app import problem_of
 from serving.store import console_users
 from serving.store.errors import CommitUnknown, StoreError, StoreUnavailable
@@ -75,6 +75,41 @@ HEADERS = {
 """On every answer."""
 
 Handler = Callable[[Request], Awaitable[Response]]
+
+FRAME_ROUTES = (
+    RouteDeclaration(method="GET", path=f"{MOUNTED_AT}/sign-in", door=DoorKind.SESSION),
+    RouteDeclaration(
+        method="POST",
+        path=f"{MOUNTED_AT}/sign-in",
+        door=DoorKind.SESSION,
+        body_maximum_bytes=FORM_BODY_BYTES,
+    ),
+    RouteDeclaration(
+        method="POST",
+        path=f"{MOUNTED_AT}/sign-out",
+        door=DoorKind.SESSION,
+        body_maximum_bytes=FORM_BODY_BYTES,
+    ),
+    RouteDeclaration(method="GET", path=f"{MOUNTED_AT}/static/{{name}}", door=DoorKind.SESSION),
+)
+"""What the console answers besides its pages, also to who has not signed in yet."""
+
+
+def console_routes(pages: Sequence[ConsoleRoute]) -> tuple[RouteDeclaration, ...]:
+    """What the console answers, pages and frame, as the door knows it."""
+    return (
+        *FRAME_ROUTES,
+        *(
+            RouteDeclaration(
+                method=page.method,
+                path=f"{MOUNTED_AT}{page.path}",
+                door=DoorKind.SESSION,
+                roles=page.roles,
+                body_maximum_bytes=0 if page.method == "GET" else FORM_BODY_BYTES,
+            )
+            for page in pages
+        ),
+    )
 
 
 def console_app(access: StoreAccess, routes: Sequence[ConsoleRoute]) -> Starlette:
@@ -110,16 +145,17 @@ class _Console:
         self._hashing = asyncio.Semaphore(HASHING_AT_ONCE)
 
     def app(self) -> Starlette:
+        frame = (self._show_sign_in, self._sign_in, self._sign_out, _static)
         known = [
-            Route("/sign-in", self._show_sign_in, methods=["GET"]),
-            Route("/sign-in", self._sign_in, methods=["POST"]),
-            Route("/sign-out", self._sign_out, methods=["POST"]),
-            Route("/static/{name}", _static, methods=["GET"]),
+            *(
+                Route(declared.path.removeprefix(MOUNTED_AT), handler, methods=[declared.method])
+                for declared, handler in zip(FRAME_ROUTES, frame, strict=True)
+            ),
             *(Route(route.path, self._guarded(route), methods=[route.method]) for route in self._routes),
         ]
         return Starlette(
             routes=[*known, Route("/{rest:path}", self._nothing_here(known), methods=list(METHODS))],
-            middleware=[Middleware(MeasuredRequests), Middleware(_Headers)],
+            middleware=[Middleware(_Headers)],
             exception_handlers={
                 HTTPException: _error_answer,
                 ProblemError: _error_answer,

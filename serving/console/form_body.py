@@ -5,7 +5,8 @@ from urllib.parse import parse_qsl
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
-MAXIMUM_BYTES = 64 * 1024
+from serving.route_declaration import FORM_BODY_BYTES
+
 MAXIMUM_FIELDS = 200
 
 
@@ -44,7 +45,7 @@ async def _body(request: Request) -> bytes:
     size = 0
     async for part in request.stream():
         size += len(part)
-        if size > MAXIMUM_BYTES:
-            raise HTTPException(413, f"The form is too large: at most {MAXIMUM_BYTES} bytes")
+        if size > FORM_BODY_BYTES:
+            raise HTTPException(413, f"The form is too large: at most {FORM_BODY_BYTES} bytes")
         parts.append(part)
     return b"".join(parts)

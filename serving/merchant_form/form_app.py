@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -20,9 +19,9 @@ from serving.merchant_form.form_body import EnteredAnswer, FormUnreadable, parse
 from serving.merchant_form.form_language import page_language
 from serving.merchant_form.form_pages import SECURITY_HEADERS, form_page, problem_page
 from serving.merchant_form.form_view import FormView, form_view
-from serving.observability import MeasuredRequests
 from serving.problem_details import ProblemError
 from serving.request_scope import RequestScope
+from serving.route_declaration import MERCHANT_FORM_BODY_BYTES, DoorKind, RouteDeclaration
 from serving.stop_requesting import (
     AnswerContradicts,
     LinkExpired,
@@ -34,7 +33,16 @@ from serving.stop_requesting import (
 from serving.store.errors import CommitUnknown, StoreUnavailable
 from serving.store_access import StoreAccess
 
-MAXIMUM_BODY_BYTES = 16 * 1024
+MOUNTED_AT = "/stop"
+FORM_ROUTES = (
+    RouteDeclaration(method="GET", path=f"{MOUNTED_AT}/{{token}}", door=DoorKind.SIGNED_LINK),
+    RouteDeclaration(
+        method="POST",
+        path=f"{MOUNTED_AT}/{{token}}",
+        door=DoorKind.SIGNED_LINK,
+        body_maximum_bytes=MERCHANT_FORM_BODY_BYTES,
+    ),
+)
 RETRY_AFTER_SECONDS = 5
 FORM_TYPE = "application/x-www-form-urlencoded"
 
@@ -56,6 +64,7 @@ _OTHER_SITE = _Problem(403, "form.not_sent_heading", "error.other_site", True)
 _OTHER_METHOD = _Problem(405, "form.not_sent_heading", "error.form_unreadable", True)
 _TOO_LARGE = _Problem(413, "form.not_sent_heading", "error.form_too_large", True)
 _NO_FORM = _Problem(415, "form.not_sent_heading", "error.form_unreadable", True)
+_TOO_SLOW = _Problem(408, "form.not_sent_heading", "error.try_again", True)
 _UNREADABLE = _Problem(422, "form.not_sent_heading", "error.form_unreadable", True)
 
 _PROBLEM_OF: Mapping[type[Exception], _Problem] = {
@@ -86,9 +95,12 @@ def merchant_form_app(access: StoreAccess) -> Starlette:
     form = _MerchantForm(access)
     app = Starlette(
         routes=[
-            Route("/{token}", form.answer, methods=["GET", "POST"]),
+            Route(
+                FORM_ROUTES[0].path.removeprefix(MOUNTED_AT),
+                form.answer,
+                methods=[declared.method for declared in FORM_ROUTES],
+            ),
         ],
-        middleware=[Middleware(MeasuredRequests)],
         exception_handlers={
             **dict.fromkeys(_PROBLEM_OF, _problem_answer),
             FormRefused: _problem_answer,
@@ -209,6 +221,8 @@ def _problem_of(error: Exception) -> _Problem:
         return error.problem
     if isinstance(error, HTTPException):
         return _PROBLEM_OF_STATUS.get(error.status_code, _BROKEN)
+    if isinstance(error, ProblemError) and error.status == _TOO_SLOW.status:
+        return _TOO_SLOW
     # By the nearest class: a store that is locked is one that is unavailable.
     return next(_PROBLEM_OF[kind] for kind in type(error).__mro__ if kind in _PROBLEM_OF)
 
@@ -227,11 +241,11 @@ async def _form_body(request: Request) -> bytes:
     if content_type != FORM_TYPE:
         raise FormRefused(_NO_FORM)
     length = request.headers.get("content-length", "")
-    if length.isdigit() and int(length) > MAXIMUM_BODY_BYTES:
+    if length.isdigit() and int(length) > MERCHANT_FORM_BODY_BYTES:
         raise FormRefused(_TOO_LARGE)
     body = bytearray()
     async for part in request.stream():
         body += part
-        if len(body) > MAXIMUM_BODY_BYTES:
+        if len(body) > MERCHANT_FORM_BODY_BYTES:
             raise FormRefused(_TOO_LARGE)
     return bytes(body)

@@ -36,7 +36,7 @@ from serving.domain.stop_request import (
     StopRequestState,
     parse_answer,
 )
-from serving.merchant_form.form_app import MAXIMUM_BODY_BYTES, merchant_form_app
+from serving.merchant_form.form_app import merchant_form_app
 from serving.merchant_form.form_body import EnteredAnswer, FormUnreadable, parse_form
 from serving.merchant_form.form_language import page_language, preferred_language
 from serving.merchant_form.form_pages import SECURITY_HEADERS, form_page
@@ -45,6 +45,7 @@ from serving.model_watch import ModelWatch
 from serving.policy_activation import POLICY_FILE, PolicyFile
 from serving.policy_watch import PolicyInForce
 from serving.request_scope import RequestScope, StoreDoor
+from serving.route_declaration import MERCHANT_FORM_BODY_BYTES
 from serving.stop_requesting import (
     LinkExpired,
     StopRequestMoved,
@@ -707,7 +708,7 @@ def test_what_is_no_form_is_refused_before_it_is_looked_at(site: Site) -> None:
 
     assert status(b"{}", "application/json") == 415
     assert status(b"kind=service_cut", "multipart/form-data; boundary=x") == 415
-    assert status(b"note=" + b"x" * MAXIMUM_BODY_BYTES) == 413
+    assert status(b"note=" + b"x" * MERCHANT_FORM_BODY_BYTES) == 413
     assert status(b"kind=a&kind=b") == 422
     assert status(b"kind=a&other=b") == 422
     assert status(b"kind=%FF") == 422

@@ -8,13 +8,15 @@ from dataclasses import dataclass, field
 
 import httpx
 import pytest
+from starlette.responses import Response
 
+from serving.door import Door
 from serving.model_watch import ModelWatch
 from serving.observability import JsonLines
 from serving.policy_activation import PolicyFile, activate, active_policy, history, roll_back
 from serving.policy_watch import LOG, PolicyInForce, PolicyWatch
 from serving.request_scope import RequestScope, StoreDoor
-from serving.score_app import ScoreApi
+from serving.score_app import ScoreApi, problem_of_any
 from serving.store.api_keys import create_key
 from serving.store.errors import StoreUnavailable
 from serving.store.store import Store
@@ -312,13 +314,19 @@ def test_a_checkout_without_a_policy_in_force_is_told_that_and_not_that_the_stor
     body = order_body("o1", "c1")
 
     async def asked() -> tuple[dict, httpx.Response]:
-        api = ScoreApi(access)
-        answer = await api.score_document(f"Bearer {key}", body, idempotency_key=None, language="en")
-        transport = httpx.ASGITransport(app=api.app())
+        door = Door(
+            Response(status_code=404),
+            access=access,
+            routes=ScoreApi(access).routes(),
+            problem_of=problem_of_any,
+            body_seconds=1.0,
+        )
+        headers = {"Authorization": f"Bearer {key}", "Accept-Language": "en"}
         async with httpx.AsyncClient(
-            transport=transport, base_url="http://test", headers={"Authorization": f"Bearer {key}"}
+            transport=httpx.ASGITransport(app=door), base_url="http://test", headers=headers
         ) as client:
-            return answer, await client.post("/precheck", json=body)
+            answer = await client.post("/v1/score", json=body)
+            return answer.json(), await client.post("/v1/precheck", json=body)
 
     try:
         answer, prechecked = asyncio.run(asked())

@@ -28,6 +28,9 @@ from training.champion_history import ChampionHistory
 
 Row = dict[str, Any]
 
+SHORT_BOUNDS = {"BONITAS_HEAD_SECONDS": "1.5", "BONITAS_BODY_SECONDS": "1.5"}
+"""What a test of a slow client waits for."""
+
 
 def a_booster_text() -> str:
     """Log-odds that rise with late payments; all other features hardly matter."""
@@ -256,7 +259,7 @@ def opened(server: RunningServer, settings: Settings, keys: Keys) -> Shop:
 @pytest.fixture(scope="session")
 def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     home = tmp_path_factory.mktemp("home")
-    return Settings.from_env({"BONITAS_HOME": str(home), "BONITAS_MODEL_POLL_SECONDS": "0.3"})
+    return Settings.from_env({"BONITAS_HOME": str(home), "BONITAS_MODEL_POLL_SECONDS": "0.3", **SHORT_BOUNDS})
 
 
 @pytest.fixture(scope="session")

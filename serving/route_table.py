@@ -1,0 +1,105 @@
+"""Every route of the service, in one list: what the door lets in, and a test walks.
+
+The rows of the API stand beside their handlers, those of the console beside its pages. Here they come
+together with what BentoML mounts by itself: what of that is not named here, or is closed, is not reachable.
+"""
+
+from collections.abc import Callable
+
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from serving.case_api import CaseApi
+from serving.console.all_routes import ALL_ROUTES
+from serving.console.console_app import console_routes
+from serving.event_api import EventApi
+from serving.merchant_form.form_app import FORM_ROUTES
+from serving.route_declaration import EVERY_ROLE, ORDER_BODY_BYTES, DoorKind, Handler, RouteDeclaration
+from serving.score_app import ScoreApi
+from serving.store.api_keys import Role
+from serving.store_access import StoreAccess
+
+
+def route_table(
+    access: StoreAccess, *, ready: Callable[[], Response], metrics: Handler
+) -> tuple[RouteDeclaration, ...]:
+    """All declarations. ready: what `/readyz` answers now."""
+    return (
+        *ScoreApi(access).routes(),
+        *EventApi(access).routes(),
+        *CaseApi(access).routes(),
+        *console_routes(ALL_ROUTES),
+        *FORM_ROUTES,
+        *_service_routes(ready, metrics),
+        *BENTOML_ROUTES,
+    )
+
+
+def _service_routes(ready: Callable[[], Response], metrics: Handler) -> tuple[RouteDeclaration, ...]:
+    """What is asked of the process itself. Three of them BentoML would answer otherwise.
+
+    Its page at `/` loads scripts from elsewhere; its `/readyz` says only that the process runs, as `/livez`
+    does; its `/metrics` go by the path, which holds ids.
+    """
+
+    async def readyz(_request: Request) -> Response:
+        return ready()
+
+    async def front_page(_request: Request) -> Response:
+        return RedirectResponse("/console/")
+
+    return (
+        RouteDeclaration(method="GET", path="/", door=DoorKind.OPEN, handler=front_page),
+        RouteDeclaration(method="GET", path="/readyz", door=DoorKind.OPEN, handler=readyz),
+        RouteDeclaration(
+            method="GET",
+            path="/metrics",
+            door=DoorKind.API_KEY_OR_LOOPBACK,
+            roles=frozenset({Role.ADMIN}),
+            handler=metrics,
+        ),
+    )
+
+
+BENTOML_ROUTES = (
+    RouteDeclaration(method="GET", path="/livez", door=DoorKind.OPEN),
+    RouteDeclaration(method="GET", path="/healthz", door=DoorKind.OPEN),
+    # BentoML's own client reads the schema when it starts, with its token, and then calls `score`.
+    RouteDeclaration(method="GET", path="/schema.json", roles=EVERY_ROLE, is_answered_without_store=True),
+    RouteDeclaration(method="POST", path="/score", body_maximum_bytes=ORDER_BODY_BYTES, same_as="/v1/score"),
+    # The API has its own contract, /v1/openapi.json; BentoML's knows only `score`, and its pages load
+    # scripts.
+    RouteDeclaration(method="GET", path="/docs.json", door=DoorKind.CLOSED),
+    RouteDeclaration(method="GET", path="/static_content/{rest:path}", door=DoorKind.CLOSED),
+)
+"""What BentoML mounts by itself, but for what `_service_routes` answers in its stead."""
+
+
+def routes_page() -> str:
+    """The table of all routes for readers, in Markdown (docs/routes.md)."""
+
+    async def metrics(_request: Request) -> Response:
+        return Response()
+
+    # Of a service that is never started: only what is declared is read.
+    routes = route_table(StoreAccess(), ready=Response, metrics=metrics)
+    return "\n".join(
+        [
+            "# Every route, who is let in, and with how much",
+            "",
+            "Written by `make docs` from the declarations; a test holds both to what the service mounts.",
+            "What is not named here is not there. HEAD is answered where GET is.",
+            "",
+            "| route | let in by | roles | body at most |",
+            "|---|---|---|---|",
+            *(_row(route) for route in routes),
+            "",
+        ]
+    )
+
+
+def _row(route: RouteDeclaration) -> str:
+    roles = ", ".join(sorted(role.value for role in route.roles)) or "-"
+    maximum = f"{route.body_maximum_bytes // 1024} KiB" if route.body_maximum_bytes else "-"
+    door = route.door.value if route.same_as is None else f"as {route.same_as}"
+    return f"| `{route.method} {route.path}` | {door} | {roles} | {maximum} |"
