@@ -11,6 +11,7 @@ of value and row rules runs over it. A typed column that comes from Arrow needs 
 import datetime as dt
 import functools
 import os
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, assert_never
 
@@ -45,6 +46,10 @@ from data_contracts.sent_instants import may_lie_ahead_by_ms, may_stand_for_up_t
 
 if TYPE_CHECKING:
     import pandas as pd
+
+# Great Expectations imports Altair, Altair jsonschema, and jsonschema this one where JupyterLab brought it:
+# it compiles forty grammars in two seconds, for kinds of addresses that no schema here names.
+sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]  # None: cannot be imported
 
 WRONG_KIND = "wrong kind"
 MALFORMED = "malformed"

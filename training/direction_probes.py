@@ -8,6 +8,7 @@ would be no history that anybody can have: one more open invoice moves a dozen f
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from features.balances import PAID_BACK_BY_PLAN
 from features.decisions import Decisions
 from features.feature_sets import FeatureSet
 from features.instants import DAY_MS, Float64Array
+from features.invoice_state import InvoiceState
 from features.online import CREDIT_CONTRACTS, features_at, invoice_states
 from training.worse_histories import (
     History,
@@ -112,10 +114,14 @@ class _Case:
             currency="EUR",
         )
 
+    @cached_property
+    def states(self) -> Mapping[str, InvoiceState]:
+        """The state of each of the customer's invoices at the decision, by invoice_id."""
+        return invoice_states(self.history, self.as_of_ms, self.feature_set.terms)
+
     def is_open(self, invoice: Mapping[str, Any]) -> bool:
         """Whether an invoice is owed at the decision."""
-        states = invoice_states(self.history, self.as_of_ms, self.feature_set.terms)
-        state = states.get(invoice["invoice_id"])
+        state = self.states.get(invoice["invoice_id"])
         return state is not None and state.owed_cents > 0
 
     @property

@@ -71,7 +71,7 @@ def risk_book(tmp_path_factory: pytest.TempPathFactory) -> RiskBook:
     book = tmp_path_factory.mktemp("risk-book")
     home = tmp_path_factory.mktemp("risk-mlflow")
     simulate_portfolio(
-        book, customers=5000, months=18, seed=3, ends_on=date(2026, 6, 1), progress=no_progress
+        book, customers=3000, months=15, seed=8, ends_on=date(2026, 6, 1), progress=no_progress
     )
     candidates: dict[str, CalibratedModel] = {}
     built: list[Decisions] = []

@@ -190,7 +190,7 @@ def trained_in(book: Path, home: Path, **asked: Any) -> TrainingResult:
 
 @pytest.mark.slow
 def test_the_same_data_seed_day_and_budget_give_the_same_model(small_book: Path, tmp_path: Path) -> None:
-    as_of_ms = ledger_end_ms(small_book) - 30 * DAY
+    as_of_ms = ledger_end_ms(small_book) - 150 * DAY
     runs = []
     for home in (tmp_path / "one", tmp_path / "other"):
         result = trained_in(small_book, home, seed=5, tuning_trials=2, as_of_ms=as_of_ms)

@@ -65,7 +65,7 @@ def reviewed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Shop, s
     store = open_store(settings.database_url)
     fraud_key = create_key(store, name="team", role="fraud", merchant_id=None, now_ms=now_ms())
     store.close()
-    register_champion(settings, write_model(home / "credit", a_model_document()))
+    register_champion(settings, write_model(home / "credit", a_model_document("scorecard")))
     risk = Settings.from_env({"BONITAS_HOME": str(home), "BONITAS_MODEL": "order-risk"})
     register_champion(risk, write_model(home / "risk", a_risk_model_document()))
     with running_server(settings, port=free_port(), log_file=home / "server.log", with_worker=True) as server:

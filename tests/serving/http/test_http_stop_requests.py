@@ -80,7 +80,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
         }
     )
     keys = prepared(settings)
-    register_champion(settings, write_model(home / "credit", a_model_document()))
+    register_champion(settings, write_model(home / "credit", a_model_document("scorecard")))
     risk = Settings.from_env({"BONITAS_HOME": str(home), "BONITAS_MODEL": "order-risk"})
     register_champion(risk, write_model(home / "risk", a_risk_model_document()))
     store = open_store(settings.database_url)
