@@ -295,7 +295,7 @@ def _print_user(user: dict[str, str], password: str, was_given: bool, as_json: b
 
 @click.group()
 def merchants() -> None:
-    """Merchants' webhook secrets."""
+    """Merchants' webhook secrets, and changes of where merchants are reached."""
 
 
 @merchants.command("secret")
@@ -321,3 +321,60 @@ def merchant_secret(merchant_id: str, rotate: bool, overlap_hours: int) -> None:
             click.echo(rotate_secret(tx, merchant_id, now_ms(), overlap_hours * MS_PER_HOUR))
         else:
             click.echo(current_secrets(tx, merchant_id, now_ms())[0])
+
+
+@merchants.command("contacts")
+@click.argument("merchant_id")
+@json_option
+def merchant_contacts(merchant_id: str, as_json: bool) -> None:
+    """List the changes of a merchant's endpoint and mailbox, and how the contact before was told of them."""
+    from data_contracts.merchants import MERCHANTS
+    from serving.store.contact_changes import contact_changes
+    from serving.store.deliveries import notices_of_account
+    from serving.store.standing_rows import standing_row
+
+    migrated(read_settings())
+    with opened_store() as store, store.reading() as tx:
+        if standing_row(tx, MERCHANTS, merchant_id) is None:
+            raise CommandFailed(f"there is no merchant {merchant_id}")
+        changes = contact_changes(tx, merchant_id)
+        notices = notices_of_account(tx, merchant_id)
+    figures = {
+        "merchant_id": merchant_id,
+        "changes": [
+            {
+                "changed_at": _instant_text(change.at_ms),
+                "event_id": change.event_id,
+                "email": {"before": change.before.email, "after": change.after.email},
+                "endpoint_url": {"before": change.before.endpoint_url, "after": change.after.endpoint_url},
+            }
+            for change in changes
+        ],
+        "notices": [
+            {
+                "delivery_id": notice.delivery_id,
+                "channel": notice.channel,
+                "sent_to": notice.sent_to,
+                "state": notice.state,
+                "created_at": _instant_text(notice.created_at_ms),
+                "attempts": notice.attempts,
+            }
+            for notice in notices
+        ],
+    }
+
+    def render() -> None:
+        for change in changes:
+            click.echo(f"{_instant_text(change.at_ms)}  by ledger row {change.event_id}")
+            for is_new, what, before, after in (
+                (change.is_new_email, "e-mail", change.before.email, change.after.email),
+                (change.is_new_endpoint, "endpoint", change.before.endpoint_url, change.after.endpoint_url),
+            ):
+                if is_new:
+                    click.echo(f"  {what}: {before or 'none'} -> {after or 'none'}")
+        for notice in notices:
+            click.echo(f"told by {notice.channel} to {notice.sent_to}: {notice.state}")
+        if not changes:
+            click.echo("no change is on record")
+
+    print_result(figures, as_json, render)

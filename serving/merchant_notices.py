@@ -1,8 +1,12 @@
-"""What a merchant is told about a stop request: webhook bodies and e-mails, in the merchant's language.
+"""What a merchant is told of a stop request, or of its changed contact: webhook bodies and e-mails.
+
+All of it in the merchant's language.
 
 Nothing here names a person or says why the order was judged a risk.
 """
 
+import hashlib
+import re
 import zoneinfo
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,6 +18,7 @@ import msgspec
 
 from data_contracts.merchants import MERCHANTS
 from data_contracts.row_check import rfc3339
+from serving.case_scope import CaseScope
 from serving.domain.merchant_texts import (
     FALLBACK_LANGUAGE,
     local_amount,
@@ -24,8 +29,11 @@ from serving.domain.merchant_texts import (
 from serving.domain.policy import Policy
 from serving.domain.stop_request import StopRequest, StopRequestState
 from serving.store.case_queue import CaseStakes
-from serving.store.deliveries import STOP_REQUEST_CREATED, WEBHOOK, enqueue
+from serving.store.contact_changes import ContactChange, contact_change, contact_changes
+from serving.store.deliveries import EMAIL, STOP_REQUEST_CREATED, WEBHOOK, enqueue
 from serving.store.merchant_orders import number_of_order
+from serving.store.outbox import CONTACT_CHANGED as CHANGED_KIND
+from serving.store.outbox import WaitingMessage, take_message, waiting_messages, work_off_each
 from serving.store.standing_rows import standing_row
 from serving.store.store import Transaction
 from serving.webhooks.mailbox import EmailMessageText
@@ -34,6 +42,8 @@ CREATED = STOP_REQUEST_CREATED
 WITHDRAWN = "stop_request.withdrawn"
 EXPIRED = "stop_request.expired"
 INFORMATION_REQUESTED = "stop_request.information_requested"
+CONTACT_CHANGED = "merchant.contact_changed"
+HOUR_MS = 3_600_000
 LINK_PLACEHOLDER = "https://…/stop/…"
 
 _EMAIL_OF: Mapping[str, str] = MappingProxyType(
@@ -112,6 +122,140 @@ def tell_merchant(
         body=msgspec.json.encode(body).decode(),
         now_ms=now_ms,
     )
+    _tell_contacts_before(
+        tx,
+        policy,
+        request,
+        event_type,
+        _email(policy, request, event_type, stakes, words, link, now_ms, question),
+        suffix=suffix,
+        now_ms=now_ms,
+    )
+
+
+def _tell_contacts_before(
+    tx: Transaction,
+    policy: Policy,
+    request: StopRequest,
+    event_type: str,
+    text: EmailMessageText,
+    *,
+    suffix: str,
+    now_ms: int,
+) -> None:
+    """Leave copies of a notice for the mailbox before a contact that changed a short while ago.
+
+    Whoever moved the contact may not be the merchant. A copy starts no clock.
+    """
+    since_ms = now_ms - policy.stop_requests.contact_change_hours * HOUR_MS
+    changes = contact_changes(tx, request.merchant_id, since_ms=since_ms)
+    for number, mailbox in enumerate(dict.fromkeys(change.before.email for change in changes), start=1):
+        enqueue(
+            tx,
+            delivery_id=f"{request.stop_request_id}-{suffix}-before-{number}",
+            merchant_id=request.merchant_id,
+            stop_request_id=request.stop_request_id,
+            event_type=event_type,
+            channel=EMAIL,
+            body=msgspec.json.encode(text).decode(),
+            now_ms=now_ms,
+            sent_to=mailbox,
+        )
+
+
+def tell_of_contact_changes(scope: CaseScope, limit: int = 100) -> int:
+    """Leave the notices of every change of a merchant's contact that was not told yet; returns how many
+    messages were worked off. Raises StoreUnavailable.
+    """
+    with scope.store.reading() as tx:
+        messages = waiting_messages(tx, (CHANGED_KIND,), limit, due_at_ms=scope.now_ms())
+
+    def tell(message: WaitingMessage) -> None:
+        with scope.store.writing(f"contact-{message.payload['event_id']}") as tx:
+            change = contact_change(tx, message.payload["event_id"])
+            if take_message(tx, message) and change is not None:
+                tell_contact_before(tx, scope.policy, change, now_ms=scope.now_ms())
+
+    return work_off_each(scope.store, messages, tell, scope.now_ms())
+
+
+def tell_contact_before(tx: Transaction, policy: Policy, change: ContactChange, *, now_ms: int) -> None:
+    """Leave the notices of a change of contact: to the endpoint and the mailbox that the merchant had before,
+    in the language that it had before. The new contact is named only as far as its owner knows it again.
+    """
+    language = text_language(change.before.language)
+    country = policy.countries.get(change.before.country)
+    zone = country.zone if country else zoneinfo.ZoneInfo(policy.order_risk.default_time_zone)
+    address, host = masked_email(change.after.email), endpoint_host(change.after.endpoint_url)
+    lines = []
+    if change.is_new_email:
+        lines.append(merchant_text("contact.email", language, address=address))
+    if change.is_new_endpoint:
+        code = "contact.no_endpoint" if host is None else "contact.endpoint"
+        lines.append(merchant_text(code, language, address=host or ""))
+    values = {
+        "provider_name": policy.provider.name,
+        "customer_service": policy.provider.customer_service,
+        "merchant_name": change.before.name,
+        "time": local_deadline(datetime.fromtimestamp(change.at_ms / 1_000, UTC).astimezone(zone), language),
+        "hours": str(policy.stop_requests.contact_change_hours),
+        "contact": "\n".join(lines),
+    }
+    text = EmailMessageText(
+        subject=merchant_text("email_contact_changed.subject", language, **values),
+        body=merchant_text("email_contact_changed.body", language, **values),
+    )
+    data = {
+        "merchant_id": change.merchant_id,
+        "changed_at": rfc3339(change.at_ms),
+        "email": address if change.is_new_email else None,
+        "endpoint_host": host if change.is_new_endpoint else None,
+        "changed": [
+            name
+            for name, is_new in (("email", change.is_new_email), ("endpoint_url", change.is_new_endpoint))
+            if is_new
+        ],
+        "language": language,
+        "text": text.body,
+    }
+    body = {"type": CONTACT_CHANGED, "timestamp": rfc3339(now_ms), "data": data}
+    # Event ids hold signs that a delivery's id may not.
+    notice_id = f"contact_{hashlib.sha256(change.event_id.encode()).hexdigest()[:24]}"
+    notices = [(EMAIL, "mailbox", msgspec.json.encode(text), change.before.email)]
+    if change.before.endpoint_url is not None:
+        notices.append((WEBHOOK, "endpoint", msgspec.json.encode(body), change.before.endpoint_url))
+    for channel, where, content, sent_to in notices:
+        enqueue(
+            tx,
+            delivery_id=f"{notice_id}-{where}",
+            merchant_id=change.merchant_id,
+            stop_request_id=None,
+            event_type=CONTACT_CHANGED,
+            channel=channel,
+            body=content.decode(),
+            now_ms=now_ms,
+            sent_to=sent_to,
+        )
+
+
+def masked_email(address: str) -> str:
+    """A mailbox as its owner knows it again, and nobody else learns it.
+
+    >>> masked_email("orders@shop.example")
+    'o…@shop.example'
+    """
+    name, _, domain = address.rpartition("@")
+    return f"{name[:1]}…@{domain}"
+
+
+def endpoint_host(url: str | None) -> str | None:
+    """The host of an endpoint: user and path may hold a secret. None where there is no endpoint.
+
+    >>> endpoint_host("https://shop:s3cret@hooks.shop.example:8443/in/s3cret?x=1")
+    'hooks.shop.example:8443'
+    """
+    # Not parsed as a URL: what is none is only refused when something is sent there.
+    return None if url is None else re.split(r"[/?#]", url.partition("://")[2])[0].rpartition("@")[2]
 
 
 def stop_request_preview(

@@ -243,6 +243,7 @@ def _schemas() -> dict[str, Any]:
                 "delivery_id": _TEXT,
                 "event_type": _TEXT,
                 "channel": {"enum": ["webhook", "email"]},
+                "is_copy_to_contact_before": {"type": "boolean"},
                 "state": {"enum": ["waiting", "delivered", "gone", "given_up", "dropped"]},
                 "next_attempt_at": {"type": ["string", "null"], "format": "date-time"},
                 "attempts": _list({"type": "object"}),

@@ -326,7 +326,7 @@ def send_again(scope: CaseScope, delivery_id: str, by: str) -> dict[str, Any]:
     """
     with scope.store.reading() as tx:
         known = delivery_of(tx, delivery_id)
-        stored = None if known is None else stop_request_of(tx, known.stop_request_id)
+        stored = None if known is None else _request_behind(tx, known)
     if known is None or stored is None:
         raise UnknownDelivery(f"there is no delivery {delivery_id}")
     with scope.store.writing(f"case-{stored.case_id}") as tx:
@@ -341,7 +341,7 @@ def send_again(scope: CaseScope, delivery_id: str, by: str) -> dict[str, Any]:
 
 def is_overtaken(tx: Transaction, delivery: Delivery) -> bool:
     """Whether a notice would tell the merchant what is not so any more."""
-    stored = stop_request_of(tx, delivery.stop_request_id)
+    stored = _request_behind(tx, delivery)
     if stored is None or delivery.state == DROPPED:
         return True
     state = stored.request.state
@@ -400,7 +400,7 @@ def ask_question(tx: Transaction, scope: CaseScope, case_id: str, question: str,
 
 def fallback_text(tx: Transaction, scope: CaseScope, webhook: Delivery) -> EmailMessageText | None:
     """What to write in place of a webhook that was not taken; None once it says nothing that counts."""
-    stored = stop_request_of(tx, webhook.stop_request_id)
+    stored = _request_behind(tx, webhook)
     if stored is None or is_overtaken(tx, webhook):
         return None
     return fallback_email(
@@ -454,6 +454,10 @@ def _tell(tx: Transaction, scope: CaseScope, stored: StoredStopRequest, event_ty
         link=link(tx, scope, stored.request.stop_request_id),
         now_ms=scope.now_ms(),
     )
+
+
+def _request_behind(tx: Transaction, delivery: Delivery) -> StoredStopRequest | None:
+    return None if delivery.stop_request_id is None else stop_request_of(tx, delivery.stop_request_id)
 
 
 def _case_behind(tx: Transaction, stored: StoredStopRequest) -> StoredCase:
@@ -630,6 +634,7 @@ def _delivery_document(tx: Transaction, delivery: Delivery) -> dict[str, Any]:
         "delivery_id": delivery.delivery_id,
         "event_type": delivery.event_type,
         "channel": delivery.channel,
+        "is_copy_to_contact_before": delivery.sent_to is not None,
         "state": delivery.state,
         "next_attempt_at": None if next_ms is None else rfc3339(next_ms),
         "attempts": [

@@ -18,6 +18,7 @@ from serving.case_review import CaseMoved, renew_queue
 from serving.case_scope import CaseScope
 from serving.flow_overview import sum_up_orders
 from serving.investigating import check_cases
+from serving.merchant_notices import tell_of_contact_changes
 from serving.model_watch import SHADOW, ModelInForce, ModelRegistry, ModelWatch
 from serving.observability import log_as_json_lines
 from serving.order_screening import ScreeningScope, work_off
@@ -212,6 +213,7 @@ def _deliveries(scope_now: ScopeNow, settings: Settings) -> list[_Chore]:
         return _dispatch_scope(scope_now(), settings, mailbox)
 
     return [
+        _Chore("tell_of_contact_changes", lambda: tell_of_contact_changes(scope_now())),
         _Chore("send_fallbacks", lambda: send_fallbacks(dispatch()), FALLBACK_SECONDS),
         _Chore("deliver", lambda: dispatch_due(dispatch())),
     ]

@@ -1,4 +1,4 @@
-"""Merchant texts: everything a merchant reads about a stop request, in five languages.
+"""Merchant texts: everything a merchant reads about a stop request or its account, in five languages.
 
 No text names a person or says why the order was judged a risk.
 """
@@ -283,6 +283,123 @@ TEXTS: Mapping[str, Mapping[str, str]] = MappingProxyType(
                 "\n"
                 "{provider_name}\n"
             ),
+        },
+        "email_contact_changed.subject": {
+            "en": "The contact of {merchant_name} was changed",
+            "de": "Die Kontaktdaten von {merchant_name} wurden geändert",
+            "da": "Kontaktoplysningerne for {merchant_name} er ændret",
+            "nl": "De contactgegevens van {merchant_name} zijn gewijzigd",
+            "sv": "Kontaktuppgifterna för {merchant_name} har ändrats",
+        },
+        "email_contact_changed.body": {
+            "en": (
+                "Hello,\n"
+                "\n"
+                "From {time} on, {provider_name} reaches {merchant_name} here:\n"
+                "\n"
+                "{contact}\n"
+                "\n"
+                "We tell you at the contact that we had until then. If you know of the change, there"
+                " is nothing to do.\n"
+                "\n"
+                "If you do not know of it, please get in touch with us at once: {customer_service}\n"
+                "\n"
+                "For {hours} hours after the change, our requests to stop an order also come to this"
+                " mailbox.\n"
+                "\n"
+                "{provider_name}\n"
+            ),
+            "de": (
+                "Guten Tag,\n"
+                "\n"
+                "ab {time} erreicht {provider_name} {merchant_name} hier:\n"
+                "\n"
+                "{contact}\n"
+                "\n"
+                "Wir schreiben Ihnen an den Kontakt, den wir bis dahin hatten. Wenn Ihnen die"
+                " Änderung bekannt ist, müssen Sie nichts tun.\n"
+                "\n"
+                "Wenn sie Ihnen nicht bekannt ist, melden Sie sich bitte sofort bei uns:"
+                " {customer_service}\n"
+                "\n"
+                "In den {hours} Stunden nach der Änderung kommen unsere Bitten, eine Bestellung zu"
+                " stoppen, auch in dieses Postfach.\n"
+                "\n"
+                "{provider_name}\n"
+            ),
+            "da": (
+                "Hej\n"
+                "\n"
+                "Fra {time} kontakter {provider_name} {merchant_name} her:\n"
+                "\n"
+                "{contact}\n"
+                "\n"
+                "Vi skriver til den kontakt, som vi havde indtil da. Hvis I kender til ændringen,"
+                " skal I ikke gøre noget.\n"
+                "\n"
+                "Hvis I ikke kender til den, beder vi jer om at kontakte os med det samme:"
+                " {customer_service}\n"
+                "\n"
+                "I de første {hours} timer efter ændringen kommer vores anmodninger om at stoppe en"
+                " ordre også til denne postkasse.\n"
+                "\n"
+                "{provider_name}\n"
+            ),
+            "nl": (
+                "Goedendag,\n"
+                "\n"
+                "Vanaf {time} bereikt {provider_name} {merchant_name} hier:\n"
+                "\n"
+                "{contact}\n"
+                "\n"
+                "Wij schrijven u op het contactadres dat wij tot dan toe hadden. Als u van de"
+                " wijziging weet, hoeft u niets te doen.\n"
+                "\n"
+                "Weet u er niet van, neem dan meteen contact met ons op: {customer_service}\n"
+                "\n"
+                "In de {hours} uur na de wijziging komen onze verzoeken om een bestelling tegen te"
+                " houden ook in deze mailbox.\n"
+                "\n"
+                "{provider_name}\n"
+            ),
+            "sv": (
+                "Hej!\n"
+                "\n"
+                "Från {time} når {provider_name} {merchant_name} här:\n"
+                "\n"
+                "{contact}\n"
+                "\n"
+                "Vi skriver till den kontakt som vi hade fram till dess. Om ni känner till ändringen"
+                " behöver ni inte göra något.\n"
+                "\n"
+                "Om ni inte känner till den ber vi er att kontakta oss genast: {customer_service}\n"
+                "\n"
+                "Under {hours} timmar efter ändringen kommer våra begäranden om att stoppa en order"
+                " även till den här brevlådan.\n"
+                "\n"
+                "{provider_name}\n"
+            ),
+        },
+        "contact.email": {
+            "en": "E-mail: {address}",
+            "de": "E-Mail: {address}",
+            "da": "E-mail: {address}",
+            "nl": "E-mail: {address}",
+            "sv": "E-post: {address}",
+        },
+        "contact.endpoint": {
+            "en": "Webhooks: {address}",
+            "de": "Webhooks: {address}",
+            "da": "Webhooks: {address}",
+            "nl": "Webhooks: {address}",
+            "sv": "Webhooks: {address}",
+        },
+        "contact.no_endpoint": {
+            "en": "Webhooks: none",
+            "de": "Webhooks: keine",
+            "da": "Webhooks: ingen",
+            "nl": "Webhooks: geen",
+            "sv": "Webhooks: inga",
         },
         "email_question.subject": {
             "en": "Order {order_id}: a question",

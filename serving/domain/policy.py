@@ -15,7 +15,7 @@ from serving.domain.errors import PolicyInvalid
 from serving.domain.investigation import InvestigationPolicy
 from serving.domain.merchant_keys import LARGEST_STEP_CENTS, MerchantKeyPolicy
 from serving.domain.review_case import ReviewPolicy
-from serving.domain.stop_request import StopRequestPolicy
+from serving.domain.stop_request import DEFAULT_CONTACT_CHANGE_HOURS, StopRequestPolicy
 
 ALTERNATIVE_NAMES = frozenset(
     {"pay_now_bank_transfer", "pay_now_direct_debit", "card", "instalments", "wallet", "prepayment"}
@@ -299,6 +299,7 @@ class _Reader:
 
     def _stop_requests(self, entry: dict[str, Any]) -> StopRequestPolicy:
         prefix = "stop_requests."
+        entry.setdefault("contact_change_hours", DEFAULT_CONTACT_CHANGE_HOURS)
         moves = self._take(entry, "no_answer_moves_liability", prefix)
         if moves is not None and not isinstance(moves, bool):
             self.mistakes.append(f"{prefix}no_answer_moves_liability: must be true or false")
@@ -307,6 +308,7 @@ class _Reader:
             recallable_carriers=frozenset(self._texts(entry, "recallable_carriers", prefix)),
             no_answer_moves_liability=bool(moves),
             link_days=self._number(entry, "link_days", prefix, 1, 3650),
+            contact_change_hours=self._number(entry, "contact_change_hours", prefix, 0, 8760),
         )
         self._refuse_rest(entry, prefix)
         return read

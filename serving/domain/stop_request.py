@@ -129,19 +129,25 @@ class StopRequestNotWithdrawable(RiskError):
     """The merchant has answered the stop request, and acted on it."""
 
 
+DEFAULT_CONTACT_CHANGE_HOURS = 72
+"""Where a policy does not say."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class StopRequestPolicy:
     """What the policy says about stop requests.
 
     answer_hours: from the first delivery to the merchant. recallable_carriers: names, in any case.
     no_answer_moves_liability: whether the merchant bears the loss when it did not answer in time.
-    link_days: how long the link to the form works.
+    link_days: how long the link to the form works. contact_change_hours: so long after a merchant is
+        reached elsewhere, notices about stop requests also go to the mailbox that it had before.
     """
 
     answer_hours: int
     recallable_carriers: frozenset[str]
     no_answer_moves_liability: bool
     link_days: int
+    contact_change_hours: int = DEFAULT_CONTACT_CHANGE_HOURS
 
 
 @dataclass(frozen=True, kw_only=True)

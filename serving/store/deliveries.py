@@ -27,7 +27,7 @@ DROPPED = "dropped"
 _DELIVERY_ID = re.compile(r"[A-Za-z0-9_-]{1,190}(-email)?")
 _COLUMNS = (
     "delivery_id, merchant_id, stop_request_id, event_type, channel, body, state, created_at_ms, "
-    "next_attempt_at_ms, attempts"
+    "next_attempt_at_ms, attempts, sent_to"
 )
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
 
@@ -36,13 +36,15 @@ _decode = msgspec.json.Decoder(dict[str, Any]).decode
 class Delivery:
     """One message on its way to a merchant.
 
+    stop_request_id: None for a notice about the merchant's account itself.
+    sent_to: a mailbox or endpoint that the merchant had before; None for where it is reached when it is sent.
     next_attempt_at_ms: None once nothing more is tried; while it is being sent, the end of the lease.
     attempts: that came to an end, since it was enqueued or last sent again by hand.
     """
 
     delivery_id: str
     merchant_id: str
-    stop_request_id: str
+    stop_request_id: str | None
     event_type: str
     channel: str
     body: str
@@ -50,6 +52,7 @@ class Delivery:
     created_at_ms: int
     next_attempt_at_ms: int | None
     attempts: int
+    sent_to: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,6 +78,7 @@ def _delivery(row: Sequence[Any]) -> Delivery:
         created_at_ms=int(row[7]),
         next_attempt_at_ms=None if row[8] is None else int(row[8]),
         attempts=int(row[9]),
+        sent_to=row[10],
     )
 
 
@@ -88,11 +92,12 @@ def enqueue(
     *,
     delivery_id: str,
     merchant_id: str,
-    stop_request_id: str,
+    stop_request_id: str | None,
     event_type: str,
     channel: str,
     body: str,
     now_ms: int,
+    sent_to: str | None = None,
 ) -> bool:
     """Leave a message to be sent at once; False, and nothing changes, where its id is known already.
 
@@ -105,9 +110,20 @@ def enqueue(
         raise ValueError(f"there is no channel {channel}")
     return bool(
         tx.execute(
-            f"INSERT INTO deliveries ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 0) "  # noqa: S608 - a constant
+            f"INSERT INTO deliveries ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 0, ?) "  # noqa: S608 - a constant
             "ON CONFLICT (delivery_id) DO NOTHING RETURNING delivery_id",
-            (delivery_id, merchant_id, stop_request_id, event_type, channel, body, WAITING, now_ms, now_ms),
+            (
+                delivery_id,
+                merchant_id,
+                stop_request_id,
+                event_type,
+                channel,
+                body,
+                WAITING,
+                now_ms,
+                now_ms,
+                sent_to,
+            ),
         )
     )
 
@@ -186,10 +202,14 @@ def drop_waiting(tx: Transaction, stop_request_id: str, event_types: Collection[
             )
 
 
-def lock_name(tx: Transaction, stop_request_id: str) -> str:
+def lock_name(tx: Transaction, delivery: Delivery) -> str:
     """What to hold while a notice is recorded: the lock of its case, as every step on the request does."""
-    rows = tx.execute("SELECT case_id FROM stop_requests WHERE stop_request_id = ?", (stop_request_id,))
-    return f"case-{rows[0][0]}" if rows else stop_request_id
+    if delivery.stop_request_id is None:
+        return f"delivery-{delivery.delivery_id}"
+    rows = tx.execute(
+        "SELECT case_id FROM stop_requests WHERE stop_request_id = ?", (delivery.stop_request_id,)
+    )
+    return f"case-{rows[0][0]}" if rows else delivery.stop_request_id
 
 
 def resend(tx: Transaction, delivery_id: str, now_ms: int) -> bool:
@@ -241,12 +261,14 @@ def attempts_of(tx: Transaction, delivery_id: str) -> list[DeliveryAttempt]:
 
 
 def is_reached(tx: Transaction, stop_request_id: str) -> bool:
-    """Whether the merchant was told of a stop request, by whichever channel."""
+    """Whether the merchant was told of a stop request, by whichever channel; not by a copy to where it was
+    reached before.
+    """
     return bool(
         tx.execute(
             "SELECT 1 FROM deliveries JOIN delivery_attempts "
             "ON delivery_attempts.delivery_id = deliveries.delivery_id "
-            "WHERE stop_request_id = ? AND event_type = ? AND outcome = ? LIMIT 1",
+            "WHERE stop_request_id = ? AND event_type = ? AND outcome = ? AND sent_to IS NULL LIMIT 1",
             (stop_request_id, STOP_REQUEST_CREATED, DELIVERED),
         )
     )
@@ -262,11 +284,21 @@ def is_told(tx: Transaction, delivery_id: str) -> bool:
     )
 
 
+def notices_of_account(tx: Transaction, merchant_id: str) -> list[Delivery]:
+    """Every notice about a merchant's account itself, in the order in which they were enqueued."""
+    rows = tx.execute(
+        f"SELECT {_COLUMNS} FROM deliveries WHERE stop_request_id IS NULL AND merchant_id = ? "  # noqa: S608 - a constant
+        "ORDER BY created_at_ms, delivery_id",
+        (merchant_id,),
+    )
+    return [_delivery(row) for row in rows]
+
+
 def overdue_webhooks(tx: Transaction, created_until_ms: int) -> list[Delivery]:
-    """Webhooks that still wait, without an e-mail in their place."""
+    """Webhooks that still wait, without an e-mail in their place; to a contact of before one goes anyway."""
     rows = tx.execute(
         f"SELECT {_COLUMNS} FROM deliveries WHERE next_attempt_at_ms IS NOT NULL AND channel = ? "  # noqa: S608 - a constant
-        "AND created_at_ms <= ? AND NOT EXISTS (SELECT 1 FROM deliveries AS others "
+        "AND sent_to IS NULL AND created_at_ms <= ? AND NOT EXISTS (SELECT 1 FROM deliveries AS others "
         "WHERE others.delivery_id = deliveries.delivery_id || '-email') "
         "ORDER BY created_at_ms, delivery_id",
         (WEBHOOK, created_until_ms),

@@ -5,6 +5,7 @@ from typing import Any
 
 from data_contracts.contract import Contract
 from data_contracts.order_outcomes import FRAUD_OUTCOMES
+from serving.store.contact_changes import note_contact_change
 from serving.store.investigations import has_case, order_of_invoice
 from serving.store.merchant_orders import keep_number
 from serving.store.order_links import link_row
@@ -22,6 +23,8 @@ SETTLED_BY_EVENTS = frozenset({"shipment_booked", "shipped", "delivered", "retur
 def follow_up(tx: Transaction, contract: Contract, row: Mapping[str, Any], now_ms: int) -> None:
     """Everything that a row causes that arrives as news."""
     keep_in_step(tx, contract, row, now_ms)
+    if contract.name == "merchants":
+        note_contact_change(tx, row, now_ms)
     if contract.name == "order_events" and row["kind"] in LOOK_AGAIN_AT:
         ask_for_screening(tx, row["order_id"], row["kind"], now_ms)
     elif contract.name == "order_outcomes" and row["kind"] in FRAUD_OUTCOMES:

@@ -12,11 +12,17 @@ _decode = msgspec.json.Decoder(dict[str, Any]).decode
 
 
 def standing_row(
-    tx: Transaction, contract: Contract, subject_id: str, *, recorded_until_ms: int | None = None
+    tx: Transaction,
+    contract: Contract,
+    subject_id: str,
+    *,
+    recorded_until_ms: int | None = None,
+    without_event_id: str | None = None,
 ) -> dict[str, Any] | None:
     """The row that stands about a thing, None if there is none: of its states, the one that happened last.
 
     recorded_until_ms: only what was recorded until then is known; None for all that is recorded.
+    without_event_id: of a row that is left out, so that the one before it is found.
     """
     rows = [
         _decode(body)
@@ -25,6 +31,11 @@ def standing_row(
             (contract.name, subject_id),
         )
     ]
-    known = [row for row in rows if recorded_until_ms is None or row["recorded_at"] <= recorded_until_ms]
+    known = [
+        row
+        for row in rows
+        if (recorded_until_ms is None or row["recorded_at"] <= recorded_until_ms)
+        and row["event_id"] != without_event_id
+    ]
     row = latest_of(contract, known)
     return None if row is None else dict(row)

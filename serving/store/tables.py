@@ -344,7 +344,7 @@ deliveries = Table(
     metadata,
     Column("delivery_id", Text, primary_key=True, comment="webhook-id: the same at every attempt"),
     Column("merchant_id", Text, nullable=False),
-    Column("stop_request_id", Text, nullable=False),
+    Column("stop_request_id", Text, comment="null for a notice about the merchant's account itself"),
     Column("event_type", Text, nullable=False, comment="such as stop_request.created"),
     Column("channel", Text, nullable=False, comment="webhook or email"),
     Column("body", Text, nullable=False, comment="what is sent, to the byte"),
@@ -352,6 +352,7 @@ deliveries = Table(
     Column("created_at_ms", BigInteger, nullable=False),
     Column("next_attempt_at_ms", BigInteger, comment="null once nothing more is tried"),
     Column("attempts", BigInteger, nullable=False),
+    Column("sent_to", Text, comment="a contact that the merchant had before; null for the one it has"),
 )
 Index("deliveries_by_next_attempt", deliveries.c.next_attempt_at_ms)
 Index("deliveries_by_stop_request", deliveries.c.stop_request_id)
@@ -366,6 +367,21 @@ delivery_attempts = Table(
     Column("status", BigInteger, comment="HTTP status, null where there was no answer"),
     Column("detail", Text, nullable=False),
     sqlite_with_rowid=False,
+)
+
+merchant_contact_changes = Table(
+    "merchant_contact_changes",
+    metadata,
+    # Lines are only ever added: when a merchant was reached elsewhere from then on.
+    Column("event_id", Text, primary_key=True, comment="ledger row that changed it"),
+    Column("merchant_id", Text, nullable=False),
+    Column("at_ms", BigInteger, nullable=False),
+    Column("record", Text, nullable=False, comment="JSON: the account's contacts before and after"),
+)
+Index(
+    "merchant_contact_changes_by_merchant",
+    merchant_contact_changes.c.merchant_id,
+    merchant_contact_changes.c.at_ms,
 )
 
 webhook_endpoints = Table(

@@ -123,7 +123,7 @@ def send_fallbacks(scope: DispatchScope) -> int:
     written = 0
     with scope.store.reading() as tx:
         overdue = [
-            (webhook, lock_name(tx, webhook.stop_request_id))
+            (webhook, lock_name(tx, webhook))
             for webhook in overdue_webhooks(tx, scope.now_ms() - scope.fallback_after_ms)
         ]
     for webhook, lock in overdue:
@@ -185,13 +185,14 @@ def _prepared(scope: DispatchScope, leased: Sequence[Delivery]) -> list[_Message
 def _looked_up(tx: Transaction, delivery: Delivery, now_ms: int) -> _Message:
     merchant: dict[str, Any] = standing_row(tx, MERCHANTS, delivery.merchant_id) or {}
     url: str | None = merchant.get("endpoint_url")
+    in_use = None if url is None or endpoint_has_ended(tx, delivery.merchant_id, url) else url
     return _Message(
         delivery=delivery,
         started_at_ms=now_ms,
-        lock=lock_name(tx, delivery.stop_request_id),
+        lock=lock_name(tx, delivery),
         is_known_merchant=bool(merchant),
-        email=merchant.get("email", ""),
-        endpoint_url=None if url is None or endpoint_has_ended(tx, delivery.merchant_id, url) else url,
+        email=delivery.sent_to or merchant.get("email", ""),
+        endpoint_url=delivery.sent_to or in_use,
         secrets=secrets_in_force(tx, delivery.merchant_id, now_ms),
     )
 
@@ -244,7 +245,7 @@ def _record(scope: DispatchScope, message: _Message, result: DeliveryResult) -> 
     delivery_id, stop_request_id = message.delivery.delivery_id, message.delivery.stop_request_id
     with scope.store.writing(message.lock) as tx:
         now_ms = scope.now_ms()
-        was_reached = is_reached(tx, stop_request_id)
+        was_reached = stop_request_id is None or is_reached(tx, stop_request_id)
         stored = record_attempt(
             tx,
             delivery_id,
@@ -255,10 +256,11 @@ def _record(scope: DispatchScope, message: _Message, result: DeliveryResult) -> 
         )
         if result.kind is DeliveryKind.DELIVERED:
             finish(tx, delivery_id, DELIVERED)
-            if stored.event_type == STOP_REQUEST_CREATED and not was_reached:
+            is_request = stored.event_type == STOP_REQUEST_CREATED and stored.sent_to is None
+            if stop_request_id is not None and is_request and not was_reached:
                 scope.on_delivered(tx, stop_request_id, now_ms)
         elif result.kind is DeliveryKind.GONE:
-            if message.endpoint_url is not None:
+            if message.endpoint_url is not None and stored.sent_to is None:
                 # As of the look-up: the merchant may have named another endpoint since.
                 end_endpoint(tx, stored.merchant_id, message.started_at_ms)
             if stored.state == WAITING:
@@ -283,7 +285,7 @@ def _try_later(
 
 def _enqueue_fallback(scope: DispatchScope, tx: Transaction, webhook: Delivery, now_ms: int) -> bool:
     """One e-mail in place of a webhook, unless the merchant was reached or there is nothing to say."""
-    if webhook.channel == EMAIL:
+    if webhook.channel == EMAIL or webhook.sent_to is not None:
         return False
     email_id = email_delivery_id(webhook.delivery_id)
     now = delivery_of(tx, webhook.delivery_id)
