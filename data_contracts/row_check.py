@@ -100,10 +100,19 @@ class Violation(NamedTuple):
 
 
 class CheckedRow(NamedTuple):
-    """The accepted row in ledger row form, or None and all of its violations."""
+    """The accepted row in ledger row form, or None and its violations.
+
+    violations: all, but for unknown columns beyond the first UNKNOWN_COLUMNS_LISTED.
+    unlisted_count: how many unknown columns are not among them.
+    """
 
     row: dict[str, object] | None
     violations: tuple[Violation, ...]
+    unlisted_count: int = 0
+
+
+UNKNOWN_COLUMNS_LISTED = 20
+"""A sender can invent columns by the hundred thousand, and the last of them says no more than the first."""
 
 
 EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
@@ -447,6 +456,7 @@ def check_row(
         brings its own.
     clock_tolerance_ms: how far the sender's clock may be ahead of `recorded_at`.
     The accepted row leaves nulls out; its columns stand in the contract's order, a stamp last.
+    Of unknown columns the first few are listed, so that the work is bounded by the contract.
     """
     stamped = recorded_at_ms is not None
     plan = _plans.get((id(contract), timestamps, stamped))
@@ -473,9 +483,12 @@ def check_row(
             accepted[name] = result
     if stamped:
         accepted["recorded_at"] = recorded_at_ms
+    unlisted_count = 0
     if not row.keys() <= plan.names:
         broken = [] if broken is None else broken
-        broken.extend((name, Rule.UNKNOWN_COLUMN) for name in row if name not in plan.names)
+        unknown = [name for name in row if name not in plan.names]
+        unlisted_count = max(len(unknown) - UNKNOWN_COLUMNS_LISTED, 0)
+        broken.extend((name, Rule.UNKNOWN_COLUMN) for name in unknown[:UNKNOWN_COLUMNS_LISTED])
     for is_broken, parts in plan.row_rules:
         # A value that breaks a rule of its own is missing in `accepted`, but it is not absent.
         if is_broken(accepted, clock_tolerance_ms) and (
@@ -493,6 +506,7 @@ def check_row(
             )
             for name, rule in broken
         ),
+        unlisted_count,
     )
 
 

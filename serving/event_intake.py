@@ -3,8 +3,9 @@
 import hashlib
 import logging
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeGuard
 
 import msgspec
 
@@ -24,7 +25,14 @@ from serving.event_permissions import (
     why_not_permitted,
     why_order_is_not_permitted,
 )
-from serving.problem_details import FieldError, ProblemError, invalid_body, pointer
+from serving.problem_details import (
+    ERRORS_MAXIMUM,
+    FieldError,
+    ProblemError,
+    cut_name,
+    invalid_body,
+    pointer,
+)
 from serving.request_scope import RequestScope
 from serving.store.api_keys import Caller, Role
 from serving.store.decision_log import is_decided
@@ -41,8 +49,15 @@ from serving.store.store import Transaction
 LOG = logging.getLogger("bonitas.ledger")
 STATUSES = ("accepted", "repeated", "held", "rejected")
 ROWS_MAXIMUM = 1000
+VALUES_MAXIMUM = 100_000
+"""Of a body: several times what as many rows of the widest contract hold."""
+FURTHER_ERRORS_MAXIMUM = 1000
+"""So many errors are listed in an answer besides the first of each row."""
 REFUSALS_NAMED = 20
 """How many rows a 403 names; the others are as wrong."""
+
+ID_CHARACTERS_MAXIMUM = 64
+_INVOICE_COLUMNS = tuple(column.name for column in INVOICES.columns)
 
 _STATUS_WORD = {
     AppendStatus.ACCEPTED: "accepted",
@@ -61,12 +76,15 @@ class SentRow:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Checked:
+class JudgedRow:
+    """One row and what is wrong with it by itself. row: in ledger row form, None where something is."""
+
     sent: SentRow
     contract: Contract | None
     row: dict[str, Any] | None
     errors: tuple[dict[str, str], ...]
     violations: tuple[dict[str, str], ...]
+    unlisted_count: int = 0
 
 
 def rows_of(body: object) -> list[SentRow]:
@@ -75,10 +93,10 @@ def rows_of(body: object) -> list[SentRow]:
         raise invalid_body([FieldError(pointer="", detail="the body is a JSON object")])
     if "events" not in body:
         return [SentRow(where="", value=body)]
+    unknown = [name for name in body if name != "events"]
     errors = [
         FieldError(pointer=pointer(name), detail="there is no such field")
-        for name in body
-        if name != "events"
+        for name in unknown[:ERRORS_MAXIMUM]
     ]
     events = body["events"]
     if not isinstance(events, list):
@@ -86,7 +104,7 @@ def rows_of(body: object) -> list[SentRow]:
     elif len(events) > ROWS_MAXIMUM:
         errors.append(FieldError(pointer="/events", detail=f"at most {ROWS_MAXIMUM} rows at a time"))
     if errors:
-        raise invalid_body(errors)
+        raise invalid_body(errors, errors_not_listed=max(len(unknown) - ERRORS_MAXIMUM, 0))
     return [SentRow(where=pointer("events", index), value=event) for index, event in enumerate(events)]
 
 
@@ -128,26 +146,52 @@ def _not_permitted(sent: SentRow, role: Role) -> NotPermitted | None:
     return why_not_permitted(role, contract, sent.value)
 
 
-def take_in(scope: RequestScope, rows: list[SentRow], *, caller: Caller) -> list[dict[str, Any]]:
-    """Append every good row and quarantine every bad one, in one transaction; one result for each row.
+def judged(scope: RequestScope, rows: list[SentRow], *, caller: Caller) -> Iterator[JudgedRow]:
+    """Each row judged by itself, as it stands in the body: nothing is read from the store or kept.
 
-    The server stamps `recorded_at`. A row that the caller may not write is a bad one. Rows are kept under
-    event_ids of the caller's own, and answered by those that were sent.
-    Raises StoreUnavailable; then no row was taken.
+    A row that the caller may not write is a bad one. Whoever has other work does it between two rows.
     """
     now_ms = scope.now_ms()
     # Facts are taken also while nobody may be judged, so this is the last policy that was read.
     clock_tolerance_ms = scope.policy_in_force.policy.clock_tolerance_ms
-    checked = [_checked(sent, caller, now_ms, clock_tolerance_ms) for sent in rows]
+    for sent in rows:
+        yield _checked(sent, caller, now_ms, clock_tolerance_ms)
+
+
+def take_in(scope: RequestScope, rows: list[JudgedRow], *, caller: Caller) -> list[dict[str, Any]]:
+    """Append every good row and quarantine every bad one, in one transaction; one result for each row.
+
+    The server stamps `recorded_at`. Rows are kept under event_ids of the caller's own, and answered by those
+    that were sent. Raises StoreUnavailable; then no row was taken.
+    """
+    now_ms = scope.now_ms()
+    clock_tolerance_ms = scope.policy_in_force.policy.clock_tolerance_ms
     ids = EventIdScope.of(caller)
-    with scope.store.writing(*_locks(checked)) as tx:
-        return [
+    with scope.store.writing(*_locks(rows)) as tx:
+        results = [
             _taken(tx, _permitted(tx, _naming_own(tx, one, ids), caller), ids, now_ms, clock_tolerance_ms)
-            for one in checked
+            for one in rows
         ]
+    return _with_errors_bounded(results)
 
 
-def _locks(checked: list[_Checked]) -> set[str]:
+def _with_errors_bounded(results: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The results with the first error of each row, and of the others as many as an answer may hold."""
+    further = FURTHER_ERRORS_MAXIMUM
+    for result in results:
+        errors = result.get("errors")
+        if not errors:
+            continue
+        listed = errors[: 1 + further]
+        further -= len(listed) - 1
+        not_listed = result.pop("errors_not_listed", 0) + len(errors) - len(listed)
+        result["errors"] = listed
+        if not_listed:
+            result["errors_not_listed"] = not_listed
+    return results
+
+
+def _locks(checked: list[JudgedRow]) -> set[str]:
     """Whom the rows are about, and the bank references that they bring: all locked in one order."""
     locks = set()
     for one in checked:
@@ -159,7 +203,7 @@ def _locks(checked: list[_Checked]) -> set[str]:
     return locks
 
 
-def _naming_own(tx: Transaction, one: _Checked, ids: EventIdScope) -> _Checked:
+def _naming_own(tx: Transaction, one: JudgedRow, ids: EventIdScope) -> JudgedRow:
     """The row with the kept id of what it corrects: the caller's own row, or else one that has arrived under
     the id as it was sent, such as one of the service's own.
     """
@@ -171,7 +215,7 @@ def _naming_own(tx: Transaction, one: _Checked, ids: EventIdScope) -> _Checked:
     return one if is_anothers else replace(one, row={**one.row, "corrects": own})
 
 
-def _permitted(tx: Transaction, one: _Checked, caller: Caller) -> _Checked:
+def _permitted(tx: Transaction, one: JudgedRow, caller: Caller) -> JudgedRow:
     """The row, or the refusal of one that the caller may not write for what is known of its order, or of
     the row that it corrects.
     """
@@ -192,7 +236,7 @@ def _permitted(tx: Transaction, one: _Checked, caller: Caller) -> _Checked:
     return one if refusal is None else _refused(one.sent, contract, refusal, caller)
 
 
-def _refused(sent: SentRow, contract: Contract, refusal: NotPermitted, caller: Caller) -> _Checked:
+def _refused(sent: SentRow, contract: Contract, refusal: NotPermitted, caller: Caller) -> JudgedRow:
     LOG.warning(
         "row_not_permitted",
         extra={"key": caller.name, "contract": contract.name, "column": refusal.column},
@@ -200,7 +244,7 @@ def _refused(sent: SentRow, contract: Contract, refusal: NotPermitted, caller: C
     return _bad(sent, contract, refusal.column, refusal.message, rule=RULE)
 
 
-def _checked(sent: SentRow, caller: Caller, now_ms: int, clock_tolerance_ms: int) -> _Checked:
+def _checked(sent: SentRow, caller: Caller, now_ms: int, clock_tolerance_ms: int) -> JudgedRow:
     if not isinstance(sent.value, dict):
         return _bad(sent, None, "", "a row is a JSON object")
     contract = _contract_of(sent.value)
@@ -218,14 +262,24 @@ def _checked(sent: SentRow, caller: Caller, now_ms: int, clock_tolerance_ms: int
             errors.append({"pointer": sent.where + pointer(violation.column), "detail": violation.message})
             violations.append(
                 {
-                    "column": violation.column,
+                    "column": cut_name(violation.column),
                     "rule": violation.rule.value,
                     "value": violation.value_repr,
                     "message": violation.message,
                 }
             )
-        return _Checked(
-            sent=sent, contract=contract, row=None, errors=tuple(errors), violations=tuple(violations)
+        if result.unlisted_count:
+            message = f"and {result.unlisted_count} more columns that there are not"
+            violations.append(
+                {"column": "", "rule": Rule.UNKNOWN_COLUMN.value, "value": "", "message": message}
+            )
+        return JudgedRow(
+            sent=sent,
+            contract=contract,
+            row=None,
+            errors=tuple(errors),
+            violations=tuple(violations),
+            unlisted_count=result.unlisted_count,
         )
     ids = EventIdScope.of(caller)
     mistake = ids.mistake(str(result.row["event_id"]))
@@ -236,14 +290,14 @@ def _checked(sent: SentRow, caller: Caller, now_ms: int, clock_tolerance_ms: int
         return _bad(sent, contract, "order_id", detail)
     row = {column: value for column, value in result.row.items() if column != "recorded_at"}
     row["event_id"] = ids.kept(str(row["event_id"]))
-    return _Checked(sent=sent, contract=contract, row=row, errors=(), violations=())
+    return JudgedRow(sent=sent, contract=contract, row=row, errors=(), violations=())
 
 
 def _bad(
     sent: SentRow, contract: Contract | None, column: str, detail: str, *, rule: str = "contract"
-) -> _Checked:
+) -> JudgedRow:
     where = sent.where + (pointer(column) if column else "")
-    return _Checked(
+    return JudgedRow(
         sent=sent,
         contract=contract,
         row=None,
@@ -253,16 +307,17 @@ def _bad(
 
 
 def _taken(
-    tx: Transaction, one: _Checked, ids: EventIdScope, now_ms: int, clock_tolerance_ms: int
+    tx: Transaction, one: JudgedRow, ids: EventIdScope, now_ms: int, clock_tolerance_ms: int
 ) -> dict[str, Any]:
     document: dict[str, Any] = {
-        "event_id": _event_id(one),
+        "event_id": _told_event_id(one),
         "contract": None if one.contract is None else one.contract.name,
     }
     if one.contract is None or one.row is None:
         _quarantine(tx, one, ids, list(one.violations), now_ms)
         _tell_of_malformed_invoice(one)
-        return {**document, "status": "rejected", "errors": list(one.errors)}
+        unlisted = {"errors_not_listed": one.unlisted_count} if one.unlisted_count else {}
+        return {**document, "status": "rejected", "errors": list(one.errors), **unlisted}
     result = append(tx, one.contract, one.row, now_ms, clock_tolerance_ms=clock_tolerance_ms)
     document["status"] = _STATUS_WORD[result.status]
     if result.status is AppendStatus.REPEATED and result.message is not None:
@@ -287,13 +342,29 @@ def _taken(
     return document
 
 
-def _event_id(one: _Checked) -> str | None:
+def _told_event_id(one: JudgedRow) -> str | None:
+    """The event_id as it was sent, short enough to be told back; None where there is none."""
     value = one.sent.value
     event_id = value.get("event_id") if isinstance(value, dict) else None
-    return event_id if isinstance(event_id, str) else None
+    return cut_name(event_id) if isinstance(event_id, str) else None
 
 
-def _tell_of_malformed_invoice(one: _Checked) -> None:
+def _kept_event_id(one: JudgedRow) -> str | None:
+    """The event_id if it is one: a database takes not every text, and has no index over the longest."""
+    value = one.sent.value
+    event_id = value.get("event_id") if isinstance(value, dict) else None
+    return event_id if _is_id(event_id) else None
+
+
+def _is_id(value: object) -> TypeGuard[str]:
+    return (
+        isinstance(value, str)
+        and len(value) <= ID_CHARACTERS_MAXIMUM
+        and re.fullmatch(IDENTIFIER_PATTERN, value) is not None
+    )
+
+
+def _tell_of_malformed_invoice(one: JudgedRow) -> None:
     """What is wrong with the row may be one of its ids: only those that are ids go into the log."""
     # A key that may not tell of debts proves none.
     if one.violations[0]["rule"] == RULE:
@@ -301,8 +372,8 @@ def _tell_of_malformed_invoice(one: _Checked) -> None:
     if one.contract is INVOICES and isinstance(one.sent.value, dict):
         ids = {
             name: value
-            for name, value in one.sent.value.items()
-            if isinstance(value, str) and len(value) <= 64 and re.fullmatch(IDENTIFIER_PATTERN, value)
+            for name, value in ((name, one.sent.value.get(name)) for name in _INVOICE_COLUMNS)
+            if _is_id(value)
         }
         tell_of_invoice(one.contract, ids, Rule(one.violations[0]["rule"]))
 
@@ -312,11 +383,11 @@ def _entered(result: AppendResult) -> list[AppendResult]:
 
 
 def _quarantine(
-    tx: Transaction, one: _Checked, ids: EventIdScope, violations: list[dict[str, str]], now_ms: int
+    tx: Transaction, one: JudgedRow, ids: EventIdScope, violations: list[dict[str, str]], now_ms: int
 ) -> None:
     """Keep a refused row as it came; the same row sent again and again by one key is kept once."""
     body = msgspec.json.encode(one.sent.value).decode()
-    event_id = _event_id(one)
+    event_id = _kept_event_id(one)
     quarantine_row(
         tx,
         quarantine_id=f"sent-{hashlib.sha256(ids.kept(body).encode()).hexdigest()}",

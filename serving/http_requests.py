@@ -64,12 +64,18 @@ def accepted_language(request: Request) -> str | None:
     return None if first in {"", "*"} else first
 
 
-def json_body(request: Request, *, optional: bool = False) -> object:
-    """The decoded JSON body; None for an empty one where it is optional. Raises ProblemError (415, 422)."""
+def json_body(request: Request, *, optional: bool = False, values_maximum: int | None = None) -> object:
+    """The decoded JSON body; None for an empty one where it is optional. Raises ProblemError (415, 422).
+
+    values_maximum: how many values it may hold, by its commas, which are cheap to count: to decode millions
+        takes the process from everybody else. None where the bound of the body is bound enough.
+    """
     body = admission(request).body
     if optional and not body:
         return None
     require_json(request)
+    if values_maximum is not None and body.count(b",") > values_maximum:
+        raise invalid_body([FieldError(pointer="", detail=f"at most {values_maximum} values at a time")])
     try:
         return msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:

@@ -96,6 +96,7 @@ def _schemas() -> dict[str, Any]:
                 "status": {"type": "integer"},
                 "detail": _TEXT,
                 "errors": _list(_object({"pointer": _TEXT, "detail": _TEXT})),
+                "errors_not_listed": {"type": "integer", "description": "how many more errors there are"},
             },
             required=["type", "title", "status"],
         ),
@@ -122,6 +123,10 @@ def _schemas() -> dict[str, Any]:
                             "contract": _TEXT_OR_NULL,
                             "status": {"enum": ["accepted", "repeated", "held", "rejected"]},
                             "errors": _list(_object({"pointer": _TEXT, "detail": _TEXT})),
+                            "errors_not_listed": {
+                                "type": "integer",
+                                "description": "how many more errors the row has",
+                            },
                             "detail": {**_TEXT, "description": "as which event a transfer came before"},
                             "waits_for": _waits_for(),
                             "readmitted": {

@@ -25,6 +25,12 @@ PROBLEM_TYPES = {
 }
 
 
+ERRORS_MAXIMUM = 50
+"""So many are listed: whoever sends a thousand wrong fields learns no more from the last of them."""
+NAME_CHARACTERS_MAXIMUM = 100
+"""Of a field's name in a pointer: the sender knows the rest."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class FieldError:
     """What is wrong with one field; `pointer` is a JSON pointer (RFC 6901) into the body."""
@@ -34,7 +40,7 @@ class FieldError:
 
 
 class ProblemError(Exception):
-    """Ends a request with a problem document."""
+    """Ends a request with a problem document. Of many errors the first are listed, and the others counted."""
 
     def __init__(
         self,
@@ -44,6 +50,7 @@ class ProblemError(Exception):
         kind: str | None = None,
         detail: str | None = None,
         errors: Sequence[FieldError] = (),
+        errors_not_listed: int = 0,
         headers: dict[str, str] | None = None,
     ) -> None:
         super().__init__(title)
@@ -51,7 +58,8 @@ class ProblemError(Exception):
         self.title = title
         self.type = "about:blank" if kind is None else f"urn:bonitas:problem:{kind}"
         self.detail = detail
-        self.errors = tuple(errors)
+        self.errors = tuple(errors[:ERRORS_MAXIMUM])
+        self.errors_not_listed = errors_not_listed + len(errors) - len(self.errors)
         self.headers = headers
 
     def response(self) -> Response:
@@ -61,6 +69,8 @@ class ProblemError(Exception):
             document["detail"] = self.detail
         if self.errors:
             document["errors"] = [{"pointer": error.pointer, "detail": error.detail} for error in self.errors]
+        if self.errors_not_listed:
+            document["errors_not_listed"] = self.errors_not_listed
         return Response(
             msgspec.json.encode(document),
             status_code=self.status,
@@ -69,9 +79,15 @@ class ProblemError(Exception):
         )
 
 
-def invalid_body(errors: Sequence[FieldError]) -> ProblemError:
-    """422: the body is JSON, but these fields are malformed."""
-    return ProblemError(422, "The body is not valid", kind="invalid-body", errors=errors)
+def invalid_body(errors: Sequence[FieldError], *, errors_not_listed: int = 0) -> ProblemError:
+    """422: the body is JSON, but these fields are malformed. errors_not_listed: how many more there are."""
+    return ProblemError(
+        422,
+        "The body is not valid",
+        kind="invalid-body",
+        errors=errors,
+        errors_not_listed=errors_not_listed,
+    )
 
 
 def too_many_questions(*, retry_after_s: int) -> ProblemError:
@@ -91,9 +107,14 @@ def not_found(detail: str) -> ProblemError:
 
 
 def pointer(*parts: str | int) -> str:
-    """A JSON pointer.
+    """A JSON pointer; of a very long name its beginning.
 
     >>> pointer("events", 3, "a/b")
     '/events/3/a~1b'
     """
-    return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in parts)
+    return "".join("/" + cut_name(str(part)).replace("~", "~0").replace("/", "~1") for part in parts)
+
+
+def cut_name(name: str) -> str:
+    """What somebody else named, short enough to be told back to them."""
+    return name if len(name) <= NAME_CHARACTERS_MAXIMUM else name[:NAME_CHARACTERS_MAXIMUM] + "…"

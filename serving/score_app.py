@@ -298,6 +298,9 @@ def problem_of_any(error: Exception) -> ProblemError | None:
             return error
         case RiskError():
             return problem_of(error)
+        case RecursionError():
+            # What can just be decoded may be too deep for what comes after.
+            return invalid_body([FieldError(pointer="", detail="the body is nested too deeply")])
         case NoPolicyInForce():
             return ProblemError(
                 503,

@@ -76,6 +76,15 @@ def test_what_is_no_object_is_refused(row):
     assert rules(check_row(ORDERS, row)) == {("", Rule.NOT_AN_OBJECT)}
 
 
+def test_of_many_unknown_columns_the_first_are_listed_and_the_others_counted(an_order):
+    row = an_order(amount_cents=-1, **{f"field-{number}": number for number in range(1_000)})
+    checked = check_row(ORDERS, row, recorded_at_ms=NOW_MS)
+    assert ("amount_cents", Rule.RANGE) in rules(checked)
+    unknown = [v.column for v in checked.violations if v.rule is Rule.UNKNOWN_COLUMN]
+    assert unknown == [f"field-{number}" for number in range(20)]
+    assert checked.unlisted_count == 980
+
+
 @pytest.mark.parametrize(
     ("value", "rule"),
     [

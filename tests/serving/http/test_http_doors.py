@@ -4,6 +4,7 @@ import json
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -478,3 +479,81 @@ def test_answers_of_the_door_are_counted_by_their_route(shop: Shop) -> None:
     assert httpx.post(f"{shop.server.url}/score", content=b"{").status_code == 401
     text = shop.client.get("/metrics").text
     assert 'bonitas_requests_total{method="POST",route="/v1/score",status="401"}' in text
+
+
+def a_lot(shop: Shop, body: bytes) -> tuple[httpx.Response, float]:
+    """The answer to a body of ledger rows, and the longest that somebody else waited, in seconds."""
+    headers = {"Authorization": f"Bearer {shop.ledger_key}", "Content-Type": "application/json"}
+    waits = [0.0]
+    is_over = threading.Event()
+
+    def ask() -> None:
+        with httpx.Client(base_url=shop.server.url) as other:
+            while not is_over.is_set():
+                began = time.monotonic()
+                other.get("/livez")
+                waits.append(time.monotonic() - began)
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    try:
+        answer = shop.client.post("/v1/events", content=body, headers=headers)
+    finally:
+        is_over.set()
+        asking.join()
+    return answer, max(waits)
+
+
+def test_unknown_fields_by_the_hundred_thousand_cost_neither_time_nor_an_answer_as_long(shop: Shop) -> None:
+    one_row = {"contract": "orders", **{f"field-{number}": number for number in range(90_000)}}
+    rows = [{"contract": "invoices", **{f"f{n}": n for n in range(90)}} for _ in range(1_000)]
+    for body, listed in ((one_row, 20), ({"events": [one_row]}, 20), ({"events": rows}, 20)):
+        answer, waited_seconds = a_lot(shop, json.dumps(body).encode())
+        assert answer.status_code == 200, answer.text[:300]
+        assert len(answer.content) < 1_000_000
+        results = answer.json()["results"]
+        first = results[0]
+        named = [error for error in first["errors"] if "no such column" in error["detail"]]
+        assert len(named) == listed
+        whole = len(body["events"][0] if "events" in body else body) - 1
+        assert first["errors_not_listed"] == whole - listed
+        assert all(result["errors"] for result in results)
+        assert waited_seconds < 2
+    too_many = b'{"contract":"orders",' + b",".join(b'"f%d":1' % n for n in range(250_000)) + b"}"
+    answer, waited_seconds = a_lot(shop, too_many)
+    assert (answer.status_code, len(answer.content) < 1_000) == (422, True)
+    assert waited_seconds < 1
+    beside = {"events": [], **{f"field-{number}": number for number in range(90_000)}}
+    answer, _ = a_lot(shop, json.dumps(beside).encode())
+    assert (answer.status_code, len(answer.json()["errors"])) == (422, 50)
+    assert answer.json()["errors_not_listed"] == 90_000 - 50
+
+
+def test_long_names_and_values_are_not_told_back_whole(shop: Shop) -> None:
+    long = "x" * 500_000
+    for row in (
+        {"contract": "orders", long: 1},
+        {"contract": long},
+        {"contract": "orders", "event_id": long},
+    ):
+        answer, _ = a_lot(shop, json.dumps(row).encode())
+        assert answer.json()["rejected"] == 1
+        assert len(answer.content) < 10_000
+    order = shop.post("/v1/score", {**order_body("o-long", "c"), "y" * 50_000: 1})
+    assert (order.status_code, len(order.content) < 1_000) == (422, True)
+    many = shop.post("/v1/score", {f"f{number}": 1 for number in range(4_000)})
+    assert (many.status_code, len(many.json()["errors"])) == (422, 50)
+    assert many.json()["errors_not_listed"] > 3_900
+
+
+def test_what_is_nested_as_deeply_as_can_be_read_is_refused_and_breaks_nothing(shop: Shop) -> None:
+    for path in ("/v1/events", "/v1/score"):
+        headers = {
+            "Authorization": f"Bearer {shop.usual_key(path)}",
+            "Content-Type": "application/json",
+        }
+        for depth in range(800, 1_010, 10):
+            value = "[" * depth + "]" * depth
+            body = f'{{"contract":"orders","amount_cents":{value},"event_id":{value}}}'
+            answer = shop.client.post(path, content=body, headers=headers)
+            assert answer.status_code in {200, 422}, (depth, answer.text[:300])
