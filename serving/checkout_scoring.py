@@ -28,7 +28,7 @@ from serving.domain.errors import (
     OrderNumberTaken,
     OrderOfAnotherCustomer,
 )
-from serving.domain.merchant_keys import MerchantKeyPolicy
+from serving.domain.merchant_keys import MerchantKeyPolicy, QuestionKind
 from serving.domain.policy import Policy
 from serving.domain.reasons import FALLBACK_LANGUAGE
 from serving.idempotent_requests import earlier_answer, fingerprint, remember_answer
@@ -128,7 +128,7 @@ def score(
                 earlier = earlier_answer(tx, caller=caller, key=idempotency_key, request=request)
                 if earlier is not None:
                     return CheckoutAnswer(document=earlier, replayed=True)
-                _count_question(scope, tx, row, caller)
+                _count_question(scope, tx, QuestionKind.ORDER, row, caller)
                 named = _under_its_number(tx, order)
                 _require_lock(named, order_id)
                 answer = _decide_and_keep(scope, tx, named, accepted_language, caller=caller, locked=locked)
@@ -349,13 +349,16 @@ def _locks_of_questions(caller: Caller, row: Mapping[str, Any]) -> list[str]:
     return [lock_of_questions(row["merchant_id"], row["customer_id"])]
 
 
-def _count_question(scope: RequestScope, tx: Transaction, row: Mapping[str, Any], caller: Caller) -> None:
+def _count_question(
+    scope: RequestScope, tx: Transaction, kind: QuestionKind, row: Mapping[str, Any], caller: Caller
+) -> None:
     """Count what a merchant's key asks. Raises ProblemError (429) where it is too much."""
     bounds = _bounds_of(caller, scope.policy)
     if bounds is None:
         return
     wait_ms = count_question(
         tx,
+        kind,
         merchant_id=row["merchant_id"],
         customer_id=row["customer_id"],
         policy=bounds,
@@ -446,7 +449,7 @@ def _reserve(
 def count_precheck(scope: RequestScope, order: OrderBody, *, caller: Caller) -> None:
     """Count a merchant's pre-check. Raises StoreUnavailable, and ProblemError (429) for one too many."""
     with scope.store.writing(*_locks_of_questions(caller, order.row)) as tx:
-        _count_question(scope, tx, order.row, caller)
+        _count_question(scope, tx, QuestionKind.PRECHECK, order.row, caller)
 
 
 def precheck(

@@ -5,6 +5,7 @@ rounded up together to a step before they are compared with anything: whatever a
 order, each answer is the same for every limit between two steps.
 """
 
+import enum
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,8 +20,9 @@ class MerchantKeyPolicy:
     """The bounds of merchants' own keys. Amounts in minor units of the residence country's currency.
 
     amount_steps_cents: ascending; beyond the last one its multiples are steps.
-    questions_per_customer_hour, questions_per_customer_day: how often the keys of one merchant may ask about
-        one customer, by a pre-check or an order. questions_per_hour: about all customers together.
+    questions_per_customer_hour, questions_per_customer_day: how many pre-checks the keys of one merchant may
+        ask about one customer, and how many orders they may have decided: each kind counts for itself, so
+        that who looked often can still sell. questions_per_hour: about all customers together.
     unconfirmed_share_percent: of a customer's limit, how much orders that merchants' keys placed and nobody
         confirmed may hold together. unconfirmed_minutes: for how long. unconfirmed_orders: how many of them
         one merchant may have open with one customer.
@@ -82,6 +84,13 @@ def approved_up_to_cents(
     share_cents = limit_cents * policy.unconfirmed_share_percent // 100
     left_of_share = policy.largest_step_within(share_cents - holdings.others_unconfirmed_cents)
     return max(min(by_limit, left_of_share - holdings.own_unconfirmed_cents), 0)
+
+
+class QuestionKind(enum.Enum):
+    """How a merchant's key asks about a customer."""
+
+    PRECHECK = "precheck"
+    ORDER = "order"
 
 
 @dataclass(frozen=True, kw_only=True)

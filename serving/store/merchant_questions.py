@@ -5,6 +5,7 @@ import secrets
 from serving.domain.merchant_keys import (
     DAY_MS,
     MerchantKeyPolicy,
+    QuestionKind,
     bounds_about_all_customers,
     bounds_about_one_customer,
 )
@@ -17,7 +18,13 @@ def lock_of_questions(merchant_id: str, customer_id: str) -> str:
 
 
 def count_question(
-    tx: Transaction, *, merchant_id: str, customer_id: str, policy: MerchantKeyPolicy, now_ms: int
+    tx: Transaction,
+    kind: QuestionKind,
+    *,
+    merchant_id: str,
+    customer_id: str,
+    policy: MerchantKeyPolicy,
+    now_ms: int,
 ) -> int | None:
     """Count a question; or, where it is one too many, how many ms from now it is none any more.
 
@@ -28,26 +35,26 @@ def count_question(
     for bound in bounds_about_one_customer(policy):
         oldest_that_counts = tx.execute(
             "SELECT asked_at_ms FROM merchant_questions WHERE merchant_id = ? AND customer_id = ? "
-            "AND asked_at_ms > ? ORDER BY asked_at_ms DESC LIMIT 1 OFFSET ?",
-            (merchant_id, customer_id, now_ms - bound.span_ms, bound.questions - 1),
+            "AND kind = ? AND asked_at_ms > ? ORDER BY asked_at_ms DESC LIMIT 1 OFFSET ?",
+            (merchant_id, customer_id, kind.value, now_ms - bound.span_ms, bound.questions - 1),
         )
         wait_ms = max(wait_ms, *(int(asked) + bound.span_ms - now_ms for (asked,) in oldest_that_counts), 0)
     for bound in bounds_about_all_customers(policy):
         oldest_that_counts = tx.execute(
-            "SELECT asked_at_ms FROM merchant_questions WHERE merchant_id = ? AND asked_at_ms > ? "
-            "ORDER BY asked_at_ms DESC LIMIT 1 OFFSET ?",
-            (merchant_id, now_ms - bound.span_ms, bound.questions - 1),
+            "SELECT asked_at_ms FROM merchant_questions WHERE merchant_id = ? AND kind = ? "
+            "AND asked_at_ms > ? ORDER BY asked_at_ms DESC LIMIT 1 OFFSET ?",
+            (merchant_id, kind.value, now_ms - bound.span_ms, bound.questions - 1),
         )
         wait_ms = max(wait_ms, *(int(asked) + bound.span_ms - now_ms for (asked,) in oldest_that_counts), 0)
     if wait_ms:
         return wait_ms
     tx.execute(
-        "DELETE FROM merchant_questions WHERE merchant_id = ? AND asked_at_ms <= ?",
-        (merchant_id, now_ms - DAY_MS),
+        "DELETE FROM merchant_questions WHERE merchant_id = ? AND kind = ? AND asked_at_ms <= ?",
+        (merchant_id, kind.value, now_ms - DAY_MS),
     )
     tx.execute(
-        "INSERT INTO merchant_questions (merchant_id, customer_id, asked_at_ms, question_id) "
-        "VALUES (?, ?, ?, ?)",
-        (merchant_id, customer_id, now_ms, secrets.token_hex(8)),
+        "INSERT INTO merchant_questions (merchant_id, customer_id, kind, asked_at_ms, question_id) "
+        "VALUES (?, ?, ?, ?, ?)",
+        (merchant_id, customer_id, kind.value, now_ms, secrets.token_hex(8)),
     )
     return None

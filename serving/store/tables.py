@@ -164,11 +164,17 @@ merchant_questions = Table(
     # Each time that a merchant's key asks about a customer. What is a day old counts no more, and goes.
     Column("merchant_id", Text, primary_key=True),
     Column("customer_id", Text, primary_key=True),
+    Column("kind", Text, primary_key=True, comment="precheck or order"),
     Column("asked_at_ms", BigInteger, primary_key=True),
     Column("question_id", Text, primary_key=True),
     sqlite_with_rowid=False,
 )
-Index("merchant_questions_by_time", merchant_questions.c.merchant_id, merchant_questions.c.asked_at_ms)
+Index(
+    "merchant_questions_by_time",
+    merchant_questions.c.merchant_id,
+    merchant_questions.c.kind,
+    merchant_questions.c.asked_at_ms,
+)
 
 merchant_orders = Table(
     "merchant_orders",

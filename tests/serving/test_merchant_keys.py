@@ -16,6 +16,7 @@ from serving.domain.merchant_keys import (
     HOUR_MS,
     MerchantKeyHoldings,
     MerchantKeyPolicy,
+    QuestionKind,
     approved_up_to_cents,
 )
 from serving.domain.policy import LimitBand, Policy, parse_policy
@@ -236,10 +237,16 @@ def test_so_many_orders_are_open_at_once_and_finishing_them_helps() -> None:
 # How often
 
 
-def ask(store: Store, now_ms: int, customer_id: str = "c1", merchant_id: str = "m1") -> int | None:
+def ask(
+    store: Store,
+    now_ms: int,
+    customer_id: str = "c1",
+    merchant_id: str = "m1",
+    kind: QuestionKind = QuestionKind.PRECHECK,
+) -> int | None:
     with store.writing(lock_of_questions(merchant_id, customer_id)) as tx:
         return count_question(
-            tx, merchant_id=merchant_id, customer_id=customer_id, policy=BOUNDS, now_ms=now_ms
+            tx, kind, merchant_id=merchant_id, customer_id=customer_id, policy=BOUNDS, now_ms=now_ms
         )
 
 
@@ -261,6 +268,9 @@ def test_questions_about_others_and_of_others_count_for_themselves(store: Store)
     # All together no more than eight of one merchant in an hour.
     assert [ask(store, NOW + 1, "c3"), ask(store, NOW + 1, "c3")] == [None, None]
     assert ask(store, NOW + 1, "c4") == HOUR_MS - 1
+    # Who looked so often can still sell.
+    orders = [ask(store, NOW + 1, kind=QuestionKind.ORDER) for _ in range(4)]
+    assert orders == [None, None, None, HOUR_MS]
 
 
 def test_several_processes_count_questions_together(store: Store, database_url: str) -> None:

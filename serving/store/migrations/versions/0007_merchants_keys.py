@@ -32,12 +32,15 @@ def upgrade() -> None:
         "merchant_questions",
         sa.Column("merchant_id", sa.Text(), nullable=False),
         sa.Column("customer_id", sa.Text(), nullable=False),
+        sa.Column("kind", sa.Text(), nullable=False, comment="precheck or order"),
         sa.Column("asked_at_ms", sa.BigInteger(), nullable=False),
         sa.Column("question_id", sa.Text(), nullable=False),
-        sa.PrimaryKeyConstraint("merchant_id", "customer_id", "asked_at_ms", "question_id"),
+        sa.PrimaryKeyConstraint("merchant_id", "customer_id", "kind", "asked_at_ms", "question_id"),
         sqlite_with_rowid=False,
     )
-    op.create_index("merchant_questions_by_time", "merchant_questions", ["merchant_id", "asked_at_ms"])
+    op.create_index(
+        "merchant_questions_by_time", "merchant_questions", ["merchant_id", "kind", "asked_at_ms"]
+    )
     op.create_table(
         "merchant_orders",
         sa.Column("merchant_id", sa.Text(), nullable=False),
