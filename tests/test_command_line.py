@@ -77,11 +77,14 @@ def test_a_book_goes_from_simulation_to_features_step_by_step(tmp_path: Path) ->
     )
     assert made.returncode == 0, made.stderr
     assert json.loads(made.stdout)["customers"] == 200
-    checked = run_bonitas(home, "data", "validate", str(book), "--json")
+    simulated, book = book, tmp_path / "accepted"
+    checked = run_bonitas(home, "data", "validate", str(simulated), "--out", str(book), "--json")
     assert checked.returncode == 0, checked.stderr
-    assert (book / "validation" / "validation_report.html").exists()
+    assert Path(json.loads(checked.stdout)["report"]).exists()
+    assert not (simulated / "validation").exists()
     loaded = run_bonitas(home, "data", "load", str(book), "--json")
     assert loaded.returncode == 0, loaded.stderr
+    assert "not" not in loaded.stderr
     assert json.loads(loaded.stdout)["loaded"]["customers"] > 0
     out = tmp_path / "features.parquet"
     built = run_bonitas(
@@ -140,7 +143,8 @@ def test_a_quarantined_row_makes_validate_fail_and_is_kept_with_its_reason(tmp_p
     )
     result = run_bonitas(tmp_path / "home", "data", "validate", str(book))
     assert result.returncode == 1
-    kept = json.loads((book / "quarantine" / "invoice_payments.jsonl").read_text())
+    (file,) = (tmp_path / "home" / "validation").glob("book-*/quarantine/invoice_payments.jsonl")
+    kept = json.loads(file.read_text())
     assert kept["violations"][0]["rule"] == "unknown_reference"
     assert kept["violations"][0]["column"] == "invoice_id"
 

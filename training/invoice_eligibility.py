@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 
+from data_contracts.ledger_folder import LABELS_FILE, PROTOCOL_FILE
 from data_contracts.progress import Progress, no_progress
-from features.decisions import LABELS_FILE, Decisions, order_decisions
+from features.decisions import Decisions, order_decisions
 from features.feature_sets import INVOICE_ELIGIBILITY, FeatureSet
 from features.instants import Float64Array
 from features.offline import build_features
@@ -49,7 +50,6 @@ from training.validation.label_maturity import LabelledDecisions, labelled_decis
 from training.validation.population_shift import training_rows
 from training.validation.segment_attributes import segment_attributes
 
-PROTOCOL_FILE = "protocol.toml"
 STEP = "train invoice-eligibility"
 WORDING = Wording(
     bad="not paid", good="paid", ranking_figure="auc", refused_share=CUT_OFF_SHARE, refused="refuses"

@@ -19,6 +19,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
 
+from data_contracts.accepted_folder import files_that_count
 from features.alias_lines import (
     CHAMPIONS_FOLDER,
     SHADOWS_FOLDER,
@@ -488,11 +489,10 @@ def flat_metrics(figures: dict[str, dict[str, Any]]) -> dict[str, float]:
 
 
 def data_fingerprint(directory: Path) -> str:
-    """SHA-256 over the names and contents of a ledger folder's Parquet and TOML files."""
+    """SHA-256 over the names and contents of the files of a ledger folder that are read."""
     digest = hashlib.sha256()
-    files = [*directory.glob("*/*.parquet"), *directory.glob("*.parquet"), *directory.glob("*.toml")]
-    for file in sorted(files):
-        digest.update(file.relative_to(directory).as_posix().encode())
+    for name, file in files_that_count(directory).items():
+        digest.update(name.encode())
         with file.open("rb") as stream:
             digest.update(hashlib.file_digest(stream, "sha256").digest())
     return digest.hexdigest()[:16]
