@@ -149,8 +149,13 @@ def _prepare_ledger(settings: Settings, book: Path) -> None:
     from serving.store.loading import load_folder
 
     migrated(settings)
-    finished = settings.home / f"loaded-{hashlib.sha256(settings.database_url.encode()).hexdigest()[:12]}"
-    if finished.exists():
+    # A home that is copied takes its store with it, so a store inside it is named from there.
+    place = settings.database_url.replace(f"sqlite:///{settings.home}/", "sqlite:///", 1)
+    finished, of_earlier_releases = (
+        settings.home / f"loaded-{hashlib.sha256(name.encode()).hexdigest()[:12]}"
+        for name in (place, settings.database_url)
+    )
+    if finished.exists() or of_earlier_releases.exists():
         return
     with opened_store() as store, progress_bars() as progress:
         result = load_folder(store, book, progress, now_ms=now_ms())

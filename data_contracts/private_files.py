@@ -13,8 +13,9 @@ def private_folder(folder: Path) -> None:
 
 def private_file(file: Path) -> None:
     """Make an empty file for its owner alone, in a private folder; one that is there stays as it is."""
-    private_folder(file.parent)
-    os.close(os.open(file, os.O_WRONLY | os.O_CREAT, 0o600))
+    if not file.exists():
+        private_folder(file.parent)
+        os.close(os.open(file, os.O_WRONLY | os.O_CREAT, 0o600))
 
 
 def write_private_text(file: Path, text: str) -> None:

@@ -11,6 +11,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from data_contracts.private_files import keep_new_files_private
 from serving.console.all_routes import ALL_ROUTES
 from serving.console.console_app import console_app
 from serving.domain.errors import RiskError
@@ -30,6 +31,8 @@ from serving.store.store import now_ms
 from serving.store_access import StoreAccess
 from serving.store_metrics import store_metrics
 
+# Whoever starts BentoML directly gets private files too.
+keep_new_files_private()
 SETTINGS = Settings.from_env(os.environ)
 POSTGRESQL_THREADS = 8
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -9,9 +10,11 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
+from mlflow import MlflowClient
 
 import bonitas
 from features.feature_sets import INVOICE_ELIGIBILITY
+from features.model_files import local_folder
 from serving.policy_activation import POLICY_FILE, PolicyFile, active_policy
 from serving.store.store import open_store
 from tests.builders import (
@@ -49,6 +52,7 @@ def run_bonitas(home: Path, *arguments: str) -> subprocess.CompletedProcess[str]
         text=True,
         timeout=240,
         check=False,
+        umask=0o022,
     )
 
 
@@ -194,8 +198,17 @@ def test_the_default_policy_is_valid_and_a_broken_one_is_explained(tmp_path: Pat
     assert "fancy: is no field of a policy" in bad.output
 
 
+def open_to_others(home: Path) -> list[str]:
+    """Everything below a home that somebody else than its owner may read or write."""
+    return [
+        str(one.relative_to(home))
+        for one in (home, *home.rglob("*"))
+        if not one.is_symlink() and one.stat().st_mode & 0o077
+    ]
+
+
 @pytest.mark.slow
-def test_run_once_goes_from_an_empty_folder_to_a_table_of_decisions_and_a_second_run_reuses_it(
+def test_run_once_goes_from_an_empty_folder_to_decisions_and_a_copied_home_goes_on_without_the_first(
     tmp_path: Path,
 ) -> None:
     size = ("--customers", "3000", "--months", "18", "--seed", "3", "--port", "3917")
@@ -210,20 +223,39 @@ def test_run_once_goes_from_an_empty_folder_to_a_table_of_decisions_and_a_second
     replayed = run_bonitas(tmp_path / "home", "decisions", "replay", decision_id)
     assert replayed.returncode == 0, replayed.stderr
     assert "identical, bit for bit" in replayed.stdout
-    second = run_bonitas(tmp_path / "home", "run", "--once", *size)
-    assert second.returncode == 0, second.stderr
-    assert "simulate" not in second.stderr
-    assert "train" not in second.stderr
+    assert open_to_others(tmp_path / "home") == []
 
-    model = next(
-        (tmp_path / "home" / "mlartifacts" / "invoice-eligibility").glob("*/artifacts/model/model.json")
-    )
+    home = shutil.copytree(tmp_path / "home", tmp_path / "elsewhere" / "home")
+    shutil.rmtree(tmp_path / "home")
+    second = run_bonitas(home, "run", "--once", *size)
+    assert second.returncode == 0, second.stderr
+    for step in ("simulate", "train", "load"):
+        assert step not in second.stderr
+    assert "unavailable" not in second.stdout
+    replayed = run_bonitas(home, "decisions", "replay", decision_id)
+    assert replayed.returncode == 0, replayed.stderr
+    trained = run_bonitas(home, "train", "invoice-eligibility", str(home / "book"), "--json")
+    assert trained.returncode == 0, trained.stderr
+    assert "nobody judged" not in trained.stderr
+    for version in ("1", "2"):
+        page = tmp_path / f"report-{version}.html"
+        reported = run_bonitas(
+            home, "report", "invoice-eligibility", "--version", version, "--out", str(page)
+        )
+        assert reported.returncode == 0, reported.stderr
+    assert not (tmp_path / "home").exists()
+    assert open_to_others(home) == []
+
+    champion = MlflowClient(f"sqlite:///{home / 'mlflow.db'}").get_model_version("invoice-eligibility", "1")
+    folder = local_folder(champion.source, home / "mlartifacts")
+    assert folder is not None
+    model = folder / "model.json"
     document = json.loads(model.read_text())
     document["score_scale"]["reference_points"] = 900
     model.write_text(json.dumps(document))
-    changed = run_bonitas(tmp_path / "home", "run", "--once", *size)
+    changed = run_bonitas(home, "run", "--once", *size)
     assert changed.returncode == 1
     assert "Traceback" not in changed.stderr
     assert "invoice-eligibility 1 is not what was registered: model.json was changed" in changed.stderr
     assert f"restore {model.parent} from a backup, or train a new version: bonitas train" in changed.stderr
-    assert f"(DIR of this home is {tmp_path / 'home' / 'book'})" in changed.stderr
+    assert f"(DIR of this home is {home / 'book'})" in changed.stderr
