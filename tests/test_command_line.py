@@ -15,6 +15,7 @@ from mlflow import MlflowClient
 import bonitas
 from features.feature_sets import INVOICE_ELIGIBILITY
 from features.model_files import local_folder
+from serving.domain.policy import parse_policy
 from serving.policy_activation import POLICY_FILE, PolicyFile, active_policy
 from serving.store.store import open_store
 from tests.builders import (
@@ -196,6 +197,28 @@ def test_the_default_policy_is_valid_and_a_broken_one_is_explained(tmp_path: Pat
     bad = runner.invoke(bonitas.main, ["policy", "check", str(broken)])
     assert bad.exit_code != 0
     assert "fancy: is no field of a policy" in bad.output
+
+
+def test_a_policy_with_a_byte_order_mark_is_read_and_kept_without_it(tmp_path: Path) -> None:
+    marked = tmp_path / "policy.toml"
+    marked.write_bytes(b"\xef\xbb\xbf" + a_policy_text("marked").encode())
+    checked = CliRunner().invoke(bonitas.main, ["policy", "check", str(marked)])
+    assert checked.exit_code == 0, checked.output
+    assert PolicyFile.read(marked).text == a_policy_text("marked")
+
+
+@pytest.mark.parametrize("code", ["XXX", "XAU", "DEM", "ABC", "CHW", "eur"])
+def test_a_currency_that_no_order_can_carry_is_a_mistake_in_a_new_policy(tmp_path: Path, code: str) -> None:
+    file = tmp_path / "policy.toml"
+    file.write_text(a_policy_text("strange").replace('currency = "EUR"', f'currency = "{code}"', 1))
+    checked = CliRunner().invoke(bonitas.main, ["policy", "check", str(file)])
+    assert checked.exit_code == 1
+    assert "currency: must be the ISO 4217 code of a currency that an order can carry" in checked.output
+
+
+def test_a_policy_of_the_history_keeps_a_currency_that_was_withdrawn_since() -> None:
+    text = a_policy_text("old").replace('currency = "EUR"', 'currency = "BGN"', 1)
+    assert "BGN" in {country.currency for country in parse_policy(text).countries.values()}
 
 
 def open_to_others(home: Path) -> list[str]:
