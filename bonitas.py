@@ -14,18 +14,34 @@ from command_line.policies import policy
 from command_line.service import migrate, serve, worker
 from command_line.shadow import shadow
 from command_line.stop_requests import stop_requests
+from command_line.terminal import CommandFailed
 from command_line.training import compare, history, promote, report, rollback, train
 from command_line.whole_way import run
+from data_contracts.ledger_folder_error import LedgerFolderError
+from data_contracts.private_files import keep_new_files_private
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+class _Commands(click.Group):
+    """All commands; whichever of them meets a ledger folder that cannot be used says so in a line."""
+
+    def invoke(self, ctx: click.Context) -> object:
+        try:
+            return super().invoke(ctx)
+        except LedgerFolderError as problem:
+            raise CommandFailed(str(problem)) from problem
+
+
+@click.group(
+    cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+)
 @click.version_option(package_name="bonitas")
 def main() -> None:
     """Credit and fraud risk scoring for pay-by-invoice.
 
     State lies below $BONITAS_HOME (default ./.bonitas). `bonitas run` goes from an empty folder to
-    served decisions; every other command is one step of it.
+    served decisions; every other command is one step of it. What commands write, only its owner can read.
     """
+    keep_new_files_private()
 
 
 for command in (

@@ -6,6 +6,7 @@ import click
 
 from command_line.state import case_scope
 from command_line.terminal import id_table, json_option, print_result, wide_console
+from data_contracts.currencies import amount_figure
 
 
 @click.group()
@@ -36,9 +37,9 @@ def list_cases(state: str, limit: int, as_json: bool) -> None:
             table.add_row(
                 case["case_id"],
                 case["order_id"],
-                f"{case['amount_cents'] / 100:,.2f} {case['currency']}",
+                f"{amount_figure(case['amount_cents'], case['currency'])} {case['currency']}",
                 f"{case['probability_of_fraud']:.1%}",
-                f"{case['saving_lost_per_hour_cents'] / 100:,.2f}",
+                amount_figure(round(case["saving_lost_per_hour_cents"]), case["currency"]),
                 "has left" if case["left"] else case["handover_at"][:16].replace("T", " "),
                 case["reviewer"] or "",
                 "; ".join(reason["text"] for reason in case["reasons"][:2]),

@@ -4,7 +4,7 @@ import json
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -13,13 +13,18 @@ from command_line.public_data_sets import GMSC, IEEE_CIS, UCI_TAIWAN, fetched
 from command_line.state import migrated, opened_store, read_settings
 from command_line.terminal import (
     CommandFailed,
+    folder_to_validate,
     json_option,
     ledger_folder,
     print_figures,
     print_result,
     progress_bars,
+    tell_what_is_not_read,
 )
 from data_contracts.contract import DEFAULT_CLOCK_TOLERANCE_MS, MAXIMUM_CLOCK_TOLERANCE_MS
+
+if TYPE_CHECKING:
+    from data_contracts.validation import BrokenRule, ValidationResult
 
 
 @click.group()
@@ -55,7 +60,7 @@ def simulate(
     print_result(figures, as_json, lambda: print_figures(f"Portfolio in {out}", figures))
 
 
-def _print_validation(result: Any) -> None:
+def _print_validation(result: "ValidationResult") -> None:
     from rich.console import Console
     from rich.table import Table
 
@@ -65,26 +70,61 @@ def _print_validation(result: Any) -> None:
     for counts in result.contracts:
         figures = (counts.read, counts.accepted, counts.quarantined, counts.repeated)
         table.add_row(counts.contract, *(f"{figure:,}" for figure in figures))
-    console = Console()
-    console.print(table)
-    if result.quarantined:
-        console.print("Refused rows lie in quarantine/ with their reasons.")
-    if result.refused_invoices:
-        console.print(
-            f"[bold red]{result.refused_invoices:,} invoices were refused: each may hide a real debt. "
-            "See quarantine/invoices.jsonl.[/]",
-            soft_wrap=True,
+    Console().print(table)
+    for counts in result.contracts:
+        for reason in counts.reasons:
+            _print_reason(counts.contract, reason)
+    if result.consequences:
+        click.echo(
+            f"{result.consequences:,} of the {result.quarantined:,} refused rows break no rule but for "
+            "another refused row: they come in with it once it is mended."
         )
-    console.print(f"Report: {result.report_file}", soft_wrap=True)
+    if result.refused_invoices:
+        click.echo(
+            click.style(
+                f"{result.refused_invoices:,} invoices were refused: each may hide a real debt. "
+                f"See {result.quarantine_folder / 'invoices.jsonl'}.",
+                fg="red",
+                bold=True,
+            )
+        )
+    if result.quarantined:
+        click.echo(f"Refused rows, whole and with their reasons: {result.quarantine_folder}")
+    if result.accepted_directory is not None:
+        click.echo(f"Accepted rows: {result.accepted_directory} (fingerprint {result.fingerprint})")
+    click.echo(f"Report: {result.report_file}")
+
+
+def _print_reason(contract: str, reason: "BrokenRule") -> None:
+    """One line: rule, column, how many rows, what is wrong, an example."""
+    follows = ""
+    if reason.consequences == reason.rows:
+        follows = ", for another refused row"
+    elif reason.consequences:
+        follows = f", {reason.consequences:,} of them for another refused row"
+    where = f"{contract}.{reason.column}" if reason.column else contract
+    click.echo(
+        f"{where}  {reason.rule.value}: {reason.rows:,} row{'' if reason.rows == 1 else 's'}{follows}; "
+        f"{reason.message}; for example {reason.example_event_id}, {reason.example_value}"
+    )
 
 
 @data.command()
-@ledger_folder
+@folder_to_validate
+@click.option(
+    "--out",
+    "accepted_directory",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="ACCEPTED",
+    help="Folder for the accepted rows, sorted by entity and time, with their fingerprint.",
+)
 @click.option(
     "--report",
     "report_directory",
     type=click.Path(file_okay=False, path_type=Path),
-    help="Folder for validation_report.html and validation.json.  [default: DIR/validation]",
+    metavar="FOLDER",
+    help="Folder for validation_report.html, validation.json and quarantine/, in place of an earlier report "
+    "there.  [default: one for each DIR in $BONITAS_HOME/validation]",
 )
 @click.option(
     "--clock-tolerance-seconds",
@@ -95,27 +135,34 @@ def _print_validation(result: Any) -> None:
 )
 @json_option
 def validate(
-    directory: Path, report_directory: Path | None, clock_tolerance_seconds: int, as_json: bool
+    directory: Path,
+    accepted_directory: Path | None,
+    report_directory: Path | None,
+    clock_tolerance_seconds: int,
+    as_json: bool,
 ) -> None:
-    """Check every row of a ledger folder; move bad ones to DIR/quarantine with the reason.
+    """Check every row of a ledger folder, which stays as it is; say what is wrong, and with which rows.
 
-    Exit status 1 when anything was quarantined.
+    Refused rows are copied whole into quarantine/ beside the report, each with its reasons; accepted ones go
+    to ACCEPTED, which later commands know again by its fingerprint. Exit status 1 when anything was refused.
     """
-    from data_contracts.validation import UnreadableLedgerFile, validate_folder
+    from data_contracts.ledger_contracts import ALL_CONTRACTS
+    from data_contracts.parquet_ledger import PART_FILES, has_table
+    from data_contracts.validation import validate_folder, validation_folder
 
-    try:
-        with progress_bars() as progress:
-            result = validate_folder(
-                directory,
-                report_directory=report_directory or directory / "validation",
-                progress=progress,
-                now=datetime.now(UTC),
-                clock_tolerance_ms=clock_tolerance_seconds * 1000,
-            )
-    except (UnreadableLedgerFile, FileNotFoundError) as problem:
-        raise CommandFailed(str(problem)) from problem
-    figures = result.to_json()
-    print_result(figures, as_json, lambda: _print_validation(result))
+    tell_what_is_not_read(directory)
+    if not any(has_table(directory, contract) for contract in ALL_CONTRACTS):
+        raise CommandFailed(f"{directory} holds no rows: they lie in DIR/CONTRACT/{PART_FILES}")
+    with progress_bars() as progress:
+        result = validate_folder(
+            directory,
+            report_directory=report_directory or validation_folder(read_settings().home, directory),
+            accepted_directory=accepted_directory,
+            progress=progress,
+            now=datetime.now(UTC),
+            clock_tolerance_ms=clock_tolerance_seconds * 1000,
+        )
+    print_result(result.to_json(), as_json, lambda: _print_validation(result))
     if result.quarantined:
         sys.exit(1)
 
@@ -130,8 +177,12 @@ def load(directory: Path, as_json: bool) -> None:
     what rests on them; that each row keeps its contract is for `bonitas data validate`, before. Loading again
     changes nothing. Exit status 1 when a row was refused.
     """
+    from data_contracts.ledger_contracts import ALL_CONTRACTS
+    from data_contracts.parquet_ledger import PART_FILES, has_table
     from serving.store.loading import load_folder
 
+    if not any(has_table(directory, contract) for contract in ALL_CONTRACTS):
+        raise CommandFailed(f"{directory} holds no rows: they lie in DIR/CONTRACT/{PART_FILES}")
     migrated(read_settings())
     with opened_store() as store, progress_bars() as progress:
         result = load_folder(store, directory, progress, now_ms=now_ms())

@@ -9,6 +9,7 @@ import click
 
 from command_line.clock import now_ms
 from command_line.state import policy_file, policy_store, read_settings
+from data_contracts.currencies import amount_figure
 
 if TYPE_CHECKING:
     from serving.sample_merchant import SampleMerchant
@@ -51,9 +52,9 @@ def print_flagged(cases: Sequence[dict[str, Any]]) -> None:
     for case in cases:
         table.add_row(
             case["order_id"],
-            f"{case['amount_cents'] / 100:,.2f}",
+            amount_figure(case["amount_cents"], case["currency"]),
             f"{case['probability_of_fraud']:.0%}",
-            f"{case['saving_lost_per_hour_cents'] / 100:,.2f}",
+            amount_figure(round(case["saving_lost_per_hour_cents"]), case["currency"]),
             "\n".join(
                 f"{reason['text']}: {reason['value']:,.4g}, usually {reason['usual'] or 0:,.4g}"
                 for reason in case["reasons"][:2]
@@ -123,16 +124,17 @@ def print_decisions(decided: Sequence["DecidedSample"]) -> None:
     colours = {"approved": "green", "declined": "red", "unavailable": "yellow"}
     for sample in decided:
         answer = sample.answer
+        currency = sample.order.body["currency"]
         risk, limit = answer["probability_of_default"], answer["limit_cents"]
         words = [reason["text"] for reason in answer["reasons"]]
         words += [f"-> {step['text']}" for step in answer["recourse"]]
         table.add_row(
             sample.order.title,
-            f"{sample.order.body['amount_cents'] / 100:,.2f}",
+            amount_figure(sample.order.body["amount_cents"], currency),
             f"[{colours[answer['outcome']]}]{answer['outcome']}[/]",
             "" if answer["score"] is None else str(answer["score"]),
             "" if risk is None else f"{risk:.1%}",
-            "" if limit is None else f"{limit / 100:,.0f}",
+            "" if limit is None else amount_figure(limit, currency, decimals=0),
             "\n".join(words),
         )
     console = Console()

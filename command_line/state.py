@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from command_line.clock import now_ms
-from command_line.terminal import CommandFailed
+from command_line.terminal import CommandFailed, tell_of_ledger_folder
 from serving.settings import DEFAULT_PUBLIC_URL, Settings, SettingsInvalid
 
 if TYPE_CHECKING:
@@ -40,9 +40,12 @@ def book_folder(settings: Settings) -> Path:
 
 def later_decisions_folder(directory: Path | None) -> Path:
     """The ledger folder that was named, else the book of `bonitas run`; without either the command ends."""
-    folder = directory or book_folder(read_settings())
+    if directory is not None:
+        return directory
+    folder = book_folder(read_settings())
     if not folder.is_dir():
         raise CommandFailed(f"name the ledger folder, DIR: there is no book of `bonitas run` in {folder}")
+    tell_of_ledger_folder(folder)
     return folder
 
 

@@ -27,19 +27,62 @@ terms_option = click.option(
     help="Whose materiality and grace say when an invoice is paid and late.  [default: the policy in force]",
 )
 
-ledger_folder = click.argument(
-    "directory", type=click.Path(exists=True, file_okay=False, path_type=Path), metavar="DIR"
-)
-optional_ledger_folder = click.argument(
-    "directory",
-    required=False,
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
-    metavar="[DIR]",
-)
+NOT_READ_SHOWN = 20
 
 
 class CommandFailed(click.ClickException):
     """A message that says what to do, and exit status 1."""
+
+
+def tell_what_is_not_read(directory: Path) -> None:
+    """Say on stderr what lies in a ledger folder and is not read.
+
+    Ends the command where a contract would have no rows while something there seems to hold them.
+    """
+    from data_contracts.ledger_folder import refuse_left_out_rows, what_is_not_read
+
+    not_read = what_is_not_read(directory)
+    refuse_left_out_rows(directory, not_read)
+    for one in not_read[:NOT_READ_SHOWN]:
+        click.echo(f"not read: {one}", err=True)
+    if len(not_read) > NOT_READ_SHOWN:
+        click.echo(f"not read: {len(not_read) - NOT_READ_SHOWN} more", err=True)
+
+
+def tell_of_ledger_folder(directory: Path) -> None:
+    """Say on stderr what lies in a ledger folder and is not read, and whether what is read was judged."""
+    from data_contracts.accepted_folder import read_accepted_file, what_changed
+
+    tell_what_is_not_read(directory)
+    accepted = read_accepted_file(directory)
+    if accepted is None:
+        click.echo(
+            f"nobody judged the rows of {directory}: bonitas data validate DIR --out ACCEPTED does, and "
+            "writes a folder that says so",
+            err=True,
+        )
+        return
+    changes = what_changed(directory, accepted)
+    if changes:
+        click.echo(
+            f"{directory} is not what bonitas data validate accepted at {accepted.validated_at}: "
+            f"{', '.join(changes)}; validate it again",
+            err=True,
+        )
+
+
+def _told_of(_context: click.Context, _parameter: click.Parameter, directory: Path | None) -> Path | None:
+    if directory is not None:
+        tell_of_ledger_folder(directory)
+    return directory
+
+
+_FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
+ledger_folder = click.argument("directory", type=_FOLDER, metavar="DIR", callback=_told_of)
+optional_ledger_folder = click.argument(
+    "directory", required=False, type=_FOLDER, metavar="[DIR]", callback=_told_of
+)
+folder_to_validate = click.argument("directory", type=_FOLDER, metavar="DIR")
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """`bonitas run`: from an empty folder to served decisions; every other command is one step of it."""
 
 import json
+import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -29,6 +30,7 @@ from command_line.state import (
     tell_of_policy,
 )
 from command_line.terminal import CommandFailed, progress_bars
+from data_contracts.private_files import private_folder, write_private_text
 from serving.settings import DEFAULT_PUBLIC_URL, Settings
 
 if TYPE_CHECKING:
@@ -63,7 +65,7 @@ def run(once: bool, port: int, customers: int, months: int, seed: int) -> None:
     # The sample merchant listens on this machine, which webhooks to real merchants must never reach.
     settings = replace(read_settings(), allow_private_endpoints=True)
     file = policy_file(settings)
-    settings.home.mkdir(parents=True, exist_ok=True)
+    private_folder(settings.home)
     book = book_folder(settings)
     _prepare_book(settings, book, customers=customers, months=months, seed=seed)
     _prepare_ledger(settings, book)
@@ -94,9 +96,9 @@ def run(once: bool, port: int, customers: int, months: int, seed: int) -> None:
                 # It stops listening: from now on this merchant is reached by e-mail.
                 end_sample_merchant(server.url, keys, merchant.account_event(datetime.now(UTC)))
             order_file = settings.home / "order.json"
-            order_file.write_text(json.dumps(decided[0].order.body, indent=1))
+            write_private_text(order_file, json.dumps(decided[0].order.body, indent=1))
             event_file = settings.home / "event.json"
-            event_file.write_text(json.dumps(_sample_event(decided), indent=1))
+            write_private_text(event_file, json.dumps(_sample_event(decided), indent=1))
             print_how_to_go_on(
                 server.url,
                 keys,
@@ -129,23 +131,32 @@ def run(once: bool, port: int, customers: int, months: int, seed: int) -> None:
 def _prepare_book(settings: Settings, book: Path, *, customers: int, months: int, seed: int) -> None:
     """Simulate and validate the book, unless this home holds one."""
     from data_contracts.simulation.portfolio import simulate_portfolio
-    from data_contracts.validation import validate_folder
+    from data_contracts.validation import validate_folder, validation_folder
 
     finished = settings.home / "book.json"
     if finished.exists():
         return
-    with progress_bars() as progress:
+    with progress_bars() as progress, tempfile.TemporaryDirectory(dir=settings.home) as simulated:
         summary = simulate_portfolio(
-            book, customers=customers, months=months, seed=seed, ends_on=today(), progress=progress
+            Path(simulated),
+            customers=customers,
+            months=months,
+            seed=seed,
+            ends_on=today(),
+            progress=progress,
         )
         result = validate_folder(
-            book, report_directory=settings.home / "validation", progress=progress, now=datetime.now(UTC)
+            Path(simulated),
+            report_directory=validation_folder(settings.home, book),
+            accepted_directory=book,
+            progress=progress,
+            now=datetime.now(UTC),
         )
     if result.quarantined:
         raise CommandFailed(
             f"{result.quarantined} simulated rows broke their contracts: see {result.report_file}"
         )
-    finished.write_text(json.dumps(summary.to_json()))
+    write_private_text(finished, json.dumps(summary.to_json()))
 
 
 def _prepare_ledger(settings: Settings, book: Path) -> None:
@@ -155,8 +166,13 @@ def _prepare_ledger(settings: Settings, book: Path) -> None:
     from serving.store.loading import load_folder
 
     migrated(settings)
-    finished = settings.home / f"loaded-{hashlib.sha256(settings.database_url.encode()).hexdigest()[:12]}"
-    if finished.exists():
+    # A home that is copied takes its store with it, so a store inside it is named from there.
+    place = settings.database_url.replace(f"sqlite:///{settings.home}/", "sqlite:///", 1)
+    finished, of_earlier_releases = (
+        settings.home / f"loaded-{hashlib.sha256(name.encode()).hexdigest()[:12]}"
+        for name in (place, settings.database_url)
+    )
+    if finished.exists() or of_earlier_releases.exists():
         return
     with opened_store() as store, progress_bars() as progress:
         result = load_folder(store, book, progress, now_ms=now_ms())
@@ -243,8 +259,7 @@ def _run_key(settings: Settings, role: str) -> str:
         secret = create_api_key(
             store, name=f"run-{role}-{now_ms()}", role=role, merchant_id=None, now_ms=now_ms()
         )
-    file.touch(mode=0o600)
-    file.write_text(secret)
+    write_private_text(file, secret)
     return secret
 
 

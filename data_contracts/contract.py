@@ -5,6 +5,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from data_contracts.currencies import CURRENCIES
+
 
 class ColumnType(enum.Enum):
     """The closed list of value types a ledger column can have."""
@@ -132,7 +134,6 @@ FARTHEST_ZONE_AHEAD_MS = 14 * 3_600_000
 
 IDENTIFIER_PATTERN = r"[A-Za-z0-9][A-Za-z0-9._:-]*"
 COUNTRY_PATTERN = r"[A-Z]{2}"
-CURRENCIES = ("CHF", "CZK", "DKK", "EUR", "GBP", "NOK", "PLN", "SEK", "TWD", "USD")
 AMOUNT_CENTS_MAXIMUM = 100_000_000_000
 """One thousand million major units: beyond it, an amount is a mistake of scale."""
 

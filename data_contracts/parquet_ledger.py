@@ -3,19 +3,22 @@
     DIR/orders/part-00000.parquet
     DIR/invoices/part-00000.parquet ...
 
-Timestamps are stored as timestamp('ms', 'UTC'), dates as date32, amounts as int64.
+Timestamps are stored as timestamp('ms', 'UTC'), dates as date32, amounts as int64. Only files that are named
+so are read, by whatever command; `data_contracts.ledger_folder` names all others.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.dataset as pads
 import pyarrow.parquet as pq
 
-from data_contracts.contract import ColumnType, Contract
+from data_contracts.contract import Column, ColumnType, Contract
+from data_contracts.ledger_folder_error import LedgerFolderError
+from data_contracts.private_files import private_file, private_folder
 
 ARROW_TYPES: Mapping[ColumnType, pa.DataType] = {
     ColumnType.STRING: pa.string(),
@@ -26,8 +29,16 @@ ARROW_TYPES: Mapping[ColumnType, pa.DataType] = {
 }
 
 
-class NoSuchLedgerTable(Exception):
+PART_FILES = "part-*.parquet"
+"""The names of files that hold rows."""
+
+
+class NoSuchLedgerTable(LedgerFolderError):
     """The folder holds no rows of the contract."""
+
+
+class UnreadableLedgerFile(LedgerFolderError):
+    """A file of the ledger folder cannot be read; the message names it and says why."""
 
 
 def arrow_schema(contract: Contract) -> pa.Schema:
@@ -45,10 +56,14 @@ def table_folder(directory: Path, contract: Contract) -> Path:
     return directory / contract.name
 
 
+def part_files(directory: Path, contract: Contract) -> list[Path]:
+    """The files below the ledger folder that hold rows of `contract`, in the order in which they are read."""
+    return sorted(file for file in table_folder(directory, contract).glob(PART_FILES) if file.is_file())
+
+
 def has_table(directory: Path, contract: Contract) -> bool:
-    """Whether the folder holds rows of `contract`."""
-    folder = table_folder(directory, contract)
-    return folder.is_dir() and any(folder.glob("*.parquet"))
+    """Whether the folder holds a file of rows of `contract`."""
+    return bool(part_files(directory, contract))
 
 
 def write_table(directory: Path, contract: Contract, columns: Mapping[str, Any] | pa.Table) -> int:
@@ -84,10 +99,12 @@ def write_table(directory: Path, contract: Contract, columns: Mapping[str, Any] 
         [(contract.entity, "ascending"), ("recorded_at", "ascending"), ("event_id", "ascending")]
     )
     folder = table_folder(directory, contract)
-    folder.mkdir(parents=True, exist_ok=True)
-    for old in folder.glob("*.parquet"):
+    private_folder(folder)
+    for old in part_files(directory, contract):
         old.unlink()
-    pq.write_table(table, folder / "part-00000.parquet", compression="zstd")
+    file = folder / "part-00000.parquet"
+    private_file(file)
+    pq.write_table(table, file, compression="zstd")
     return int(table.num_rows)
 
 
@@ -103,25 +120,114 @@ def _as_arrow(values: Any, arrow_type: pa.DataType) -> pa.Array:
 def read_table(directory: Path, contract: Contract, columns: Sequence[str] | None = None) -> pa.Table:
     """Read the rows of one contract, with the contract's types, in file order.
 
-    A file that was written before a nullable column was part of the contract has nulls there.
-    Raises NoSuchLedgerTable if the folder holds none, and an Arrow error where a required column is missing.
+    A file that was written before a nullable column was part of the contract has nulls there; another width
+    of integer or unit of time is brought to the contract's. Raises NoSuchLedgerTable if the folder holds
+    none, and UnreadableLedgerFile for a file that is no Parquet, is damaged, or lacks or mistypes a column.
     """
-    if not has_table(directory, contract):
+    files = part_files(directory, contract)
+    if not files:
         raise NoSuchLedgerTable(f"{table_folder(directory, contract)} holds no {contract.name}")
     names = list(columns) if columns is not None else [column.name for column in contract.columns]
+    return pa.concat_tables([_read_part(file, contract, names) for file in files])
+
+
+def _read_part(file: Path, contract: Contract, names: Sequence[str]) -> pa.Table:
     schema = arrow_schema(contract)
-    dataset = pads.dataset(table_folder(directory, contract), format="parquet")
-    # The dataset knows the columns of its first file alone.
-    known = dataset.schema
-    for fragment in dataset.get_fragments():
-        for added in fragment.physical_schema:
-            if added.name not in known.names:
-                known = known.append(added)
-    absent = [name for name in names if name not in known.names and schema.field(name).nullable]
-    table = dataset.replace_schema(known).to_table(columns=[name for name in names if name not in absent])
-    for name in absent:
-        table = table.append_column(schema.field(name), pa.nulls(table.num_rows, schema.field(name).type))
-    return table.select(names).cast(pa.schema([schema.field(name) for name in names]))
+    with naming_unreadable(file), pq.ParquetFile(file) as parquet:
+        stored = parquet.schema_arrow
+        require_distinct_columns(file, stored.names)
+        table = parquet.read(columns=[name for name in names if name in stored.names])
+    arrays = []
+    for name in names:
+        column = contract.column(name)
+        if name in table.column_names:
+            is_text = column.type is ColumnType.STRING
+            if not fits(column, table.schema.field(name).type) or (
+                is_text and not is_valid_text(table.column(name))
+            ):
+                raise UnreadableLedgerFile(
+                    f"{file} cannot be read: column {name} holds {table.schema.field(name).type} that is no "
+                    f"{ARROW_TYPES[column.type]}; bonitas data validate names the rows"
+                )
+        elif not column.nullable:
+            raise UnreadableLedgerFile(
+                f"{file} cannot be read: it has no column {name}, which {contract.name} need; write it anew, "
+                "or move it out of the folder"
+            )
+        with naming_unreadable(file):
+            arrays.append(conforming(column, table))
+    return pa.Table.from_arrays(arrays, schema=pa.schema([schema.field(name) for name in names]))
+
+
+def read_parquet_file(file: Path, columns: Sequence[str] | None = None) -> pa.Table:
+    """A Parquet file beside the rows, such as labels. Raises UnreadableLedgerFile."""
+    with naming_unreadable(file), pq.ParquetFile(file) as parquet:
+        stored = parquet.schema_arrow.names
+        missing = sorted(set(columns or ()) - set(stored))
+        if missing:
+            raise UnreadableLedgerFile(f"{file} cannot be read: it has no column {', '.join(missing)}")
+        return parquet.read(columns=list(columns) if columns is not None else None)
+
+
+@contextmanager
+def naming_unreadable(file: Path) -> Iterator[None]:
+    """Say of which file it was that it cannot be read. Raises UnreadableLedgerFile."""
+    try:
+        yield
+    except (pa.ArrowException, OSError) as error:
+        reason = " ".join(str(error).split())
+        raise UnreadableLedgerFile(
+            f"{file} cannot be read as Parquet ({reason}); restore it or move it out of the folder"
+        ) from error
+
+
+def require_distinct_columns(file: Path, names: Sequence[str]) -> None:
+    """Raise UnreadableLedgerFile for a file that names a column twice: nobody can tell which counts."""
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise UnreadableLedgerFile(f"{file} names a column twice: {', '.join(twice)}")
+
+
+def fits(column: Column, arrow_type: pa.DataType) -> bool:
+    """Whether an Arrow column of this type holds values of the column's type, whatever they are."""
+    if pa.types.is_null(arrow_type):
+        return True
+    match column.type:
+        case ColumnType.STRING:
+            values = arrow_type.value_type if pa.types.is_dictionary(arrow_type) else arrow_type
+            return bool(
+                pa.types.is_string(values)
+                or pa.types.is_large_string(values)
+                or pa.types.is_string_view(values)
+            )
+        case ColumnType.INT64:
+            return bool(pa.types.is_integer(arrow_type) and not pa.types.is_uint64(arrow_type))
+        case ColumnType.BOOL:
+            return bool(pa.types.is_boolean(arrow_type))
+        case ColumnType.TIMESTAMP:
+            return bool(pa.types.is_timestamp(arrow_type) and arrow_type.tz is not None)
+        case ColumnType.DATE:
+            return bool(pa.types.is_date(arrow_type))
+
+
+def is_valid_text(array: pa.ChunkedArray) -> bool:
+    """Whether every value of a text column is UTF-8."""
+    try:
+        array.validate(full=True)
+    except pa.ArrowInvalid:
+        return False
+    return True
+
+
+def conforming(column: Column, table: pa.Table) -> pa.ChunkedArray:
+    """The column with the contract's Arrow type; null wherever it has another kind or is absent."""
+    arrow_type = ARROW_TYPES[column.type]
+    if column.name in table.column_names:
+        array = table.column(column.name)
+        if fits(column, array.type) and (column.type is not ColumnType.STRING or is_valid_text(array)):
+            # Instants finer than a millisecond are truncated, as at the HTTP edge.
+            return array if array.type == arrow_type else array.cast(arrow_type, safe=False)
+    return pa.chunked_array([pa.nulls(table.num_rows, arrow_type)])
 
 
 def empty_table(contract: Contract) -> pa.Table:

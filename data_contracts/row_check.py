@@ -115,6 +115,9 @@ UNKNOWN_COLUMNS_LISTED = 20
 """A sender can invent columns by the hundred thousand, and the last of them says no more than the first."""
 
 
+LISTED_VALUES_MAXIMUM = 30
+"""A message lists so many allowed values; `bonitas data contracts` has them all."""
+
 EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 EARLIEST_DATE = dt.date(1900, 1, 1)
 LATEST_DATE = dt.date(9999, 12, 31)
@@ -552,8 +555,10 @@ def message(contract: Contract, column: str, rule: Rule) -> str:  # noqa: PLR091
                 return f"{column} must be a date that exists, as YYYY-MM-DD"
             return f"{column} must be a moment that exists, in RFC 3339 with its offset from UTC"
         case Rule.ALLOWED:
-            allowed = "" if declared is None or declared.allowed is None else ", ".join(declared.allowed)
-            return f"{column} must be one of {allowed}"
+            allowed = () if declared is None or declared.allowed is None else tuple(declared.allowed)
+            if len(allowed) > LISTED_VALUES_MAXIMUM:
+                return f"{column} must be one of {len(allowed)} codes, {allowed[0]} to {allowed[-1]}"
+            return f"{column} must be one of {', '.join(allowed)}"
         case Rule.EMPTY:
             return f"{column} must not be empty; leave it out where there is no value"
         case Rule.TOO_LONG:

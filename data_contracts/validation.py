@@ -1,14 +1,17 @@
-"""Validation of a ledger folder: good rows stay, bad ones move to quarantine, nothing is dropped silently.
+"""Validation of a ledger folder: every row is judged, none is changed, nothing is dropped silently.
 
-For every contract: rows read = accepted + quarantined + repeated, where a repeated row says again, under
-the same event_id or bank reference, what another row says.
+The folder that is validated stays as it is. Refused rows are written beside the report, accepted ones to a
+folder of their own where that is asked for. For every contract: rows read = accepted + quarantined +
+repeated, where a repeated row says again, under the same event_id or bank reference, what another row says.
 """
 
 import datetime as dt
+import hashlib
 import json
-import os
+import shutil
+import tempfile
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +22,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from data_contracts import quarantine, validation_report
+from data_contracts.accepted_folder import AcceptedFolder, is_what_validation_wrote, write_accepted_file
+from data_contracts.consequences import RefusedOf, RefusedRows
 from data_contracts.contract import DEFAULT_CLOCK_TOLERANCE_MS, Column, ColumnType, Contract
 from data_contracts.cross_table_rules import (
     CrossTableVerdict,
@@ -28,8 +33,26 @@ from data_contracts.cross_table_rules import (
     no_rows,
 )
 from data_contracts.invoices import INVOICES
-from data_contracts.ledger_contracts import ALL_CONTRACTS, CONTRACTS
-from data_contracts.parquet_ledger import ARROW_TYPES, arrow_schema, table_folder
+from data_contracts.ledger_contracts import ALL_CONTRACTS
+from data_contracts.ledger_folder import (
+    BESIDE_THE_ROWS,
+    NotRead,
+    refuse_left_out_rows,
+    what_is_not_read,
+)
+from data_contracts.ledger_folder_error import LedgerFolderError
+from data_contracts.parquet_ledger import (
+    ARROW_TYPES,
+    arrow_schema,
+    conforming,
+    fits,
+    is_valid_text,
+    naming_unreadable,
+    part_files,
+    require_distinct_columns,
+    write_table,
+)
+from data_contracts.private_files import private_file, private_folder, write_private_text
 from data_contracts.progress import Progress, no_progress
 from data_contracts.quarantine import QuarantinedRow
 from data_contracts.row_check import (
@@ -50,15 +73,40 @@ SAMPLE_ROWS = 20
 """How many refused rows of each contract the report shows."""
 
 
-class UnreadableLedgerFile(Exception):
-    """A file of the ledger folder is no Parquet file that can be read; the message names it."""
+@dataclass(frozen=True, kw_only=True)
+class BrokenRule:
+    """How often rows of one contract break one rule in one column.
+
+    consequences: how many of them break it because of another refused row. example_event_id, example_value:
+    of one of them, one that is no consequence where there is one; personal values are masked.
+    """
+
+    column: str
+    rule: Rule
+    rows: int
+    consequences: int
+    example_event_id: str
+    example_value: str
+    message: str
+
+    def to_json(self) -> dict[str, Any]:
+        """The figures as JSON values."""
+        return {
+            "column": self.column,
+            "rule": self.rule.value,
+            "rows": self.rows,
+            "consequences": self.consequences,
+            "example": {"event_id": self.example_event_id, "value": self.example_value},
+            "message": self.message,
+        }
 
 
 @dataclass(frozen=True, kw_only=True)
 class ContractCounts:
     """What became of the rows of one contract: read = accepted + quarantined + repeated.
 
-    broken_rules: how often each (column, rule) was broken; a row may break several.
+    consequences: quarantined rows that break no rule but for other refused rows. reasons: what was broken,
+    most often first; a row may break several rules.
     """
 
     contract: str
@@ -66,22 +114,31 @@ class ContractCounts:
     accepted: int
     quarantined: int
     repeated: int
-    broken_rules: Mapping[tuple[str, Rule], int]
+    consequences: int = 0
+    reasons: tuple[BrokenRule, ...] = ()
+
+    @property
+    def broken_rules(self) -> Mapping[tuple[str, Rule], int]:
+        """How often each (column, rule) was broken."""
+        return {(reason.column, reason.rule): reason.rows for reason in self.reasons}
 
 
 @dataclass(frozen=True, kw_only=True)
 class ValidationResult:
     """The outcome of one validation.
 
-    unknown_folders: folders beside the contracts' that hold Parquet files nobody validated.
+    not_read: what lies in the folder and nobody judged. accepted_directory: where the accepted rows were
+    written, None where that was not asked for; fingerprint: of the files there.
     """
 
     directory: Path
     validated_at: dt.datetime
     contracts: tuple[ContractCounts, ...]
-    unknown_folders: tuple[str, ...]
+    not_read: tuple[NotRead, ...]
     seconds: float
     report_file: Path
+    accepted_directory: Path | None = None
+    fingerprint: str | None = None
 
     @property
     def read(self) -> int:
@@ -90,17 +147,22 @@ class ValidationResult:
 
     @property
     def accepted(self) -> int:
-        """Rows that stay in the folder."""
+        """Rows that keep every rule."""
         return sum(counts.accepted for counts in self.contracts)
 
     @property
     def quarantined(self) -> int:
-        """Rows that were moved to quarantine."""
+        """Rows that were refused; they lie in quarantine, beside the report."""
         return sum(counts.quarantined for counts in self.contracts)
 
     @property
+    def consequences(self) -> int:
+        """Refused rows that break no rule but for other refused rows."""
+        return sum(counts.consequences for counts in self.contracts)
+
+    @property
     def refused_invoices(self) -> int:
-        """Invoices that were moved to quarantine: each may hide a real debt."""
+        """Invoices that were refused: each may hide a real debt."""
         return sum(counts.quarantined for counts in self.contracts if counts.contract == INVOICES.name)
 
     @property
@@ -108,57 +170,81 @@ class ValidationResult:
         """Rows left out because another row says the same under the same event_id or bank reference."""
         return sum(counts.repeated for counts in self.contracts)
 
+    @property
+    def quarantine_folder(self) -> Path:
+        """Where the refused rows lie."""
+        return self.report_file.parent / quarantine.QUARANTINE_FOLDER
+
     def to_json(self) -> dict[str, Any]:
-        """The result as one JSON object, without any value of a row."""
+        """The result as one JSON object, without any personal value of a row."""
         return {
             "directory": str(self.directory),
             "validated_at": self.validated_at.isoformat(),
             "read": self.read,
             "accepted": self.accepted,
             "quarantined": self.quarantined,
+            "consequences": self.consequences,
             "refused_invoices": self.refused_invoices,
             "repeated": self.repeated,
             "seconds": round(self.seconds, 3),
             "report": str(self.report_file),
-            "unknown_folders": list(self.unknown_folders),
+            "quarantine": str(self.quarantine_folder) if self.quarantined else None,
+            "accepted_folder": None if self.accepted_directory is None else str(self.accepted_directory),
+            "fingerprint": self.fingerprint,
+            "not_read": [{"path": one.path, "reason": one.reason} for one in self.not_read],
             "contracts": {
                 counts.contract: {
                     "read": counts.read,
                     "accepted": counts.accepted,
                     "quarantined": counts.quarantined,
+                    "consequences": counts.consequences,
                     "repeated": counts.repeated,
-                    "broken_rules": [
-                        {"column": column, "rule": rule.value, "rows": rows}
-                        for (column, rule), rows in sorted(
-                            counts.broken_rules.items(), key=lambda item: (-item[1], item[0][0])
-                        )
-                    ],
+                    "broken_rules": [reason.to_json() for reason in counts.reasons],
                 }
                 for counts in self.contracts
             },
         }
 
 
+def validation_folder(home: Path, directory: Path) -> Path:
+    """Where the report on a ledger folder lies if nobody says so: in the home, one for each such folder.
+
+    A folder inside the home keeps its report when the home moves.
+
+    >>> validation_folder(Path("/srv/home"), Path("/srv/home/book")).name
+    'book-7a01c4ad'
+    """
+    whole, inside = directory.resolve(), home.resolve()
+    place = whole.relative_to(inside) if whole.is_relative_to(inside) else whole
+    return home / "validation" / f"{whole.name}-{hashlib.sha256(place.as_posix().encode()).hexdigest()[:8]}"
+
+
 def validate_folder(
     directory: Path,
     *,
     report_directory: Path,
+    accepted_directory: Path | None = None,
     progress: Progress = no_progress,
     now: dt.datetime | None = None,
     clock_tolerance_ms: int = DEFAULT_CLOCK_TOLERANCE_MS,
 ) -> ValidationResult:
-    """Judge every row of a ledger folder and move the bad ones to DIR/quarantine.
+    """Judge every row of a ledger folder, which stays as it is, and write a report.
 
-    Files are rewritten only where a row left or a column had to be brought to the contract's type (another
-    unit of time, a narrower integer); each is replaced in one step, after its refused rows are safe.
-    Interrupted between the two, the next run quarantines those rows again rather than losing one.
-    report_directory: gets validation_report.html and validation.json.
+    report_directory: gets validation_report.html, validation.json and the refused rows, in place of those of
+        an earlier report there.
+    accepted_directory: gets the accepted rows, sorted by entity and time, with their fingerprint and the
+        files that lie beside the rows; replaces what validation wrote there before.
     now: rows recorded after it are refused; the present when None.
     clock_tolerance_ms: how far two machines' clocks may be apart.
-    Raises UnreadableLedgerFile, before anything is changed, and FileNotFoundError without a folder.
+    Raises LedgerFolderError, before anything is written, for a file that cannot be read, for rows that would
+    be left out, and where the other two folders lie inside the first or hold something else; and
+    FileNotFoundError without a folder.
     """
     if not directory.is_dir():
         raise FileNotFoundError(f"{directory} is no folder")
+    _require_apart(directory, report_directory, accepted_directory)
+    not_read = what_is_not_read(directory)
+    refuse_left_out_rows(directory, not_read)
     started_at = dt.datetime.now(dt.UTC)
     moment = started_at if now is None else now
     now_ms = int(moment.timestamp() * 1000)
@@ -166,7 +252,7 @@ def validate_folder(
     done = 0
     judged: dict[str, _JudgedTable] = {}
     for contract in ALL_CONTRACTS:
-        files = sorted(table_folder(directory, contract).glob("*.parquet"))
+        files = part_files(directory, contract)
         if files:
             table = _JudgedTable(contract=contract, files=files)
             for batch in _batches(files):
@@ -181,6 +267,9 @@ def validate_folder(
         full_rows=lambda contract, positions: judged[contract.name].full_rows(positions),
         clock_tolerance_ms=clock_tolerance_ms,
     )
+    refused = RefusedRows({name: table.refused(verdicts[name]) for name, table in judged.items()})
+    private_folder(report_directory)
+    quarantine.begin_anew(report_directory)
     counts = []
     samples: dict[str, list[QuarantinedRow]] = {}
     for contract in ALL_CONTRACTS:
@@ -188,55 +277,160 @@ def validate_folder(
             progress(f"quarantine {contract.name}", done=done, total=total)
             table = judged[contract.name]
             verdict = verdicts[contract.name]
-            samples[contract.name] = table.settle(directory, verdict, quarantined_at=started_at.isoformat())
-            counts.append(table.counts(verdict))
+            kept = _Kept(sample=[])
+            if table.refused(verdict).rules:
+                rows = kept.watching(table.quarantined_rows(verdict, refused))
+                quarantine.append(report_directory, contract.name, rows, quarantined_at=moment.isoformat())
+            samples[contract.name] = kept.sample
+            counts.append(table.counts(verdict, kept))
         else:
             counts.append(
-                ContractCounts(
-                    contract=contract.name, read=0, accepted=0, quarantined=0, repeated=0, broken_rules={}
-                )
+                ContractCounts(contract=contract.name, read=0, accepted=0, quarantined=0, repeated=0)
             )
+    fingerprint = None
+    if accepted_directory is not None:
+        fingerprint = _write_accepted(
+            directory,
+            accepted_directory,
+            judged,
+            verdicts,
+            report_directory=report_directory,
+            validated_at=moment.isoformat(),
+            progress=progress,
+        )
     progress("validate", done=total, total=total)
-    report_directory.mkdir(parents=True, exist_ok=True)
     result = ValidationResult(
         directory=directory,
         validated_at=moment,
         contracts=tuple(counts),
-        unknown_folders=_unknown_folders(directory),
+        not_read=not_read,
         seconds=(dt.datetime.now(dt.UTC) - started_at).total_seconds(),
         report_file=report_directory / "validation_report.html",
+        accepted_directory=accepted_directory,
+        fingerprint=fingerprint,
     )
     summary = result.to_json()
-    (report_directory / "validation.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
-    result.report_file.write_text(validation_report.render(summary, samples), encoding="utf-8")
+    write_private_text(report_directory / "validation.json", json.dumps(summary, indent=2) + "\n")
+    write_private_text(result.report_file, validation_report.render(summary, samples))
     return result
 
 
-def _unknown_folders(directory: Path) -> tuple[str, ...]:
-    return tuple(
-        sorted(
-            folder.name
-            for folder in directory.iterdir()
-            if folder.is_dir() and folder.name not in CONTRACTS and any(folder.glob("*.parquet"))
+def _require_apart(directory: Path, report_directory: Path, accepted_directory: Path | None) -> None:
+    """Raise LedgerFolderError where something would be written into what is validated, or over another's."""
+    data = directory.resolve()
+    for name, folder in (("--report", report_directory), ("--out", accepted_directory)):
+        if folder is None:
+            continue
+        whole = folder.resolve()
+        if whole.is_relative_to(data):
+            raise LedgerFolderError(f"{name} {folder} lies in {directory}, which validation never changes")
+        if whole.exists() and not whole.is_dir():
+            raise LedgerFolderError(f"{name} {folder} is no folder")
+    if accepted_directory is None:
+        return
+    accepted, report = accepted_directory.resolve(), report_directory.resolve()
+    if data.is_relative_to(accepted) or report.is_relative_to(accepted) or accepted.is_relative_to(report):
+        raise LedgerFolderError(
+            f"--out {accepted_directory} must be a folder of its own: not around the validated rows, and not "
+            "in or around the report's folder"
         )
+    if accepted.is_dir() and any(accepted.iterdir()) and not is_what_validation_wrote(accepted):
+        raise LedgerFolderError(
+            f"--out {accepted_directory} holds something else than validation wrote there: name an empty "
+            "folder, or one that does not exist"
+        )
+
+
+def _write_accepted(
+    directory: Path,
+    accepted_directory: Path,
+    judged: Mapping[str, "_JudgedTable"],
+    verdicts: Mapping[str, CrossTableVerdict],
+    *,
+    report_directory: Path,
+    validated_at: str,
+    progress: Progress,
+) -> str:
+    """Write the folder of accepted rows whole, then put it in its place; its fingerprint."""
+    target = accepted_directory.absolute()
+    private_folder(target.parent)
+    with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as scratch:
+        new = Path(scratch) / "new"
+        accepted = _write_accepted_rows(
+            directory,
+            new,
+            judged,
+            verdicts,
+            stands_at=target,
+            report_directory=report_directory,
+            validated_at=validated_at,
+            progress=progress,
+        )
+        if target.exists():
+            target.rename(Path(scratch) / "old")
+        new.rename(target)
+    return accepted.fingerprint
+
+
+def _write_accepted_rows(
+    directory: Path,
+    new: Path,
+    judged: Mapping[str, "_JudgedTable"],
+    verdicts: Mapping[str, CrossTableVerdict],
+    *,
+    stands_at: Path,
+    report_directory: Path,
+    validated_at: str,
+    progress: Progress,
+) -> AcceptedFolder:
+    private_folder(new)
+    for done, (name, table) in enumerate(judged.items()):
+        progress("write the accepted rows", done=done, total=len(judged))
+        rows = table.accepted_rows(verdicts[name])
+        if rows.num_rows or not table.read:
+            write_table(new, table.contract, rows)
+    for name in BESIDE_THE_ROWS:
+        if (directory / name).is_file():
+            private_file(new / name)
+            shutil.copyfile(directory / name, new / name)
+    refused = sum(len(table.refused(verdicts[name]).rules) for name, table in judged.items())
+    return write_accepted_file(
+        new, stands_at=stands_at, validated_at=validated_at, report=report_directory, refused=refused
     )
+
+
+@dataclass(kw_only=True)
+class _Kept:
+    """What is kept of the refused rows of one contract while they are written one by one."""
+
+    sample: list[QuarantinedRow]
+    consequences: int = 0
+    rows_of: Counter[tuple[str, Rule]] = field(default_factory=Counter)
+    consequences_of: Counter[tuple[str, Rule]] = field(default_factory=Counter)
+    example_of: dict[tuple[str, Rule], tuple[bool, QuarantinedRow, str, str]] = field(default_factory=dict)
+
+    def watching(self, rows: Iterable[QuarantinedRow]) -> Iterator[QuarantinedRow]:
+        for row in rows:
+            if len(self.sample) < SAMPLE_ROWS:
+                self.sample.append(row)
+            self.consequences += row.is_consequence
+            for one, cause in zip(row.violations, row.causes, strict=True):
+                reason = (one.column, one.rule)
+                self.rows_of[reason] += 1
+                self.consequences_of[reason] += cause is not None
+                known = self.example_of.get(reason)
+                if known is None or (known[0] and cause is None):
+                    self.example_of[reason] = (cause is not None, row, one.value_repr, one.message)
+            yield row
 
 
 def _count_rows(directory: Path) -> int:
     rows = 0
     for contract in ALL_CONTRACTS:
-        for file in sorted(table_folder(directory, contract).glob("*.parquet")):
-            try:
+        for file in part_files(directory, contract):
+            with naming_unreadable(file):
                 rows += pq.read_metadata(file).num_rows
-            except (pa.ArrowException, OSError) as error:
-                raise _unreadable(file, error) from error
     return rows
-
-
-def _unreadable(file: Path, error: Exception) -> UnreadableLedgerFile:
-    return UnreadableLedgerFile(
-        f"{file} cannot be read as Parquet ({error}); restore it or move it out of the folder"
-    )
 
 
 def _batches(files: Sequence[Path]) -> Iterator[pa.Table]:
@@ -254,15 +448,10 @@ def _batches(files: Sequence[Path]) -> Iterator[pa.Table]:
 
 
 def _tables_of(file: Path) -> Iterator[pa.Table]:
-    try:
-        with pq.ParquetFile(file) as parquet:
-            names = parquet.schema_arrow.names
-            if len(set(names)) != len(names):
-                raise UnreadableLedgerFile(f"{file} names a column twice")
-            for batch in parquet.iter_batches(batch_size=ROWS_PER_BATCH):
-                yield pa.Table.from_batches([batch]).replace_schema_metadata(None)
-    except (pa.ArrowException, OSError) as error:
-        raise _unreadable(file, error) from error
+    with naming_unreadable(file), pq.ParquetFile(file) as parquet:
+        require_distinct_columns(file, parquet.schema_arrow.names)
+        for batch in parquet.iter_batches(batch_size=ROWS_PER_BATCH):
+            yield pa.Table.from_batches([batch]).replace_schema_metadata(None)
 
 
 def _read_file(file: Path) -> pa.Table | None:
@@ -291,7 +480,7 @@ class _JudgedTable:
         arrays = []
         for name in names:
             column = self.contract.column(name)
-            array = _conforming(column, batch)
+            array = conforming(column, batch)
             arrays.append(array.cast(pa.int64()) if column.type is ColumnType.TIMESTAMP else array)
         self.needed.append(pa.table(arrays, names=list(names)))
         self.read += batch.num_rows
@@ -327,128 +516,87 @@ class _JudgedTable:
         """Every (column, rule) that the row at `position` breaks."""
         return (*self.broken.get(position, {}).items(), *verdict.broken.get(position, ()))
 
-    def counts(self, verdict: CrossTableVerdict) -> ContractCounts:
+    def refused(self, verdict: CrossTableVerdict) -> RefusedOf:
+        """The rows that break a rule, and which."""
+        positions = sorted(self.broken.keys() | verdict.broken.keys())
+        return RefusedOf(
+            contract=self.contract,
+            columns=pa.concat_tables(self.needed) if self.needed else no_rows(self.contract).columns,
+            rules={position: self.rules_of(verdict, position) for position in positions},
+            own=frozenset(self.broken),
+        )
+
+    def counts(self, verdict: CrossTableVerdict, kept: _Kept) -> ContractCounts:
         """The tally of the contract."""
-        accepted = int(verdict.accepted.sum())
-        repeated = int(verdict.repeated.sum())
-        positions = self.broken.keys() | verdict.broken.keys()
+        public = {column.name for column in self.contract.columns if not column.personal}
+        reasons = []
+        for (column, rule), rows in sorted(kept.rows_of.items(), key=lambda one: (-one[1], one[0][0])):
+            _, row, value, message = kept.example_of[column, rule]
+            reasons.append(
+                BrokenRule(
+                    column=column,
+                    rule=rule,
+                    rows=rows,
+                    consequences=kept.consequences_of[column, rule],
+                    example_event_id=row.event_id_shown,
+                    example_value=value if column in public else quarantine.MASK,
+                    message=message,
+                )
+            )
         return ContractCounts(
             contract=self.contract.name,
             read=self.read,
-            accepted=accepted,
-            quarantined=len(positions),
-            repeated=repeated,
-            broken_rules=Counter(
-                broken for position in positions for broken in self.rules_of(verdict, position)
-            ),
+            accepted=int(verdict.accepted.sum()),
+            quarantined=len(self.broken.keys() | verdict.broken.keys()),
+            repeated=int(verdict.repeated.sum()),
+            consequences=kept.consequences,
+            reasons=tuple(reasons),
         )
 
-    def settle(
-        self, directory: Path, verdict: CrossTableVerdict, *, quarantined_at: str
-    ) -> list[QuarantinedRow]:
-        """Move refused rows to quarantine and rewrite the files that they or a wrong type were in.
-
-        Returns the first few refused rows.
-        """
-        schema = arrow_schema(self.contract)
+    def quarantined_rows(
+        self, verdict: CrossTableVerdict, all_refused: RefusedRows
+    ) -> Iterator[QuarantinedRow]:
+        """The refused rows whole, in file order, each with what it breaks and what that follows from."""
         refused = np.array(sorted(self.broken.keys() | verdict.broken.keys()), dtype=np.int64)
-        if verdict.accepted.all() and all(_conforms(file, schema) for file in self.files):
-            return []
-        sample: list[QuarantinedRow] = []
-        for file, offset, table in self._tables():
+        for _, offset, table in self._tables():
             inside = refused[(refused >= offset) & (refused < offset + table.num_rows)]
             raw = _raw_rows(self.contract, table.take(pa.array(inside - offset)))
-            rows = [
-                self._quarantined(row, self.rules_of(verdict, position))
-                for row, position in zip(raw, inside.tolist(), strict=True)
-            ]
-            if rows:
-                quarantine.append(directory, self.contract.name, rows, quarantined_at=quarantined_at)
-                sample.extend(rows[: SAMPLE_ROWS - len(sample)])
+            for row, position in zip(raw, inside.tolist(), strict=True):
+                rules = self.rules_of(verdict, position)
+                causes = [all_refused.cause(self.contract.name, position, *broken) for broken in rules]
+                yield self._quarantined(row, rules, tuple(causes))
+
+    def accepted_rows(self, verdict: CrossTableVerdict) -> pa.Table:
+        """The accepted rows with the contract's columns and types, in file order."""
+        parts = [arrow_schema(self.contract).empty_table()]
+        for _, offset, table in self._tables():
             keep = verdict.accepted[offset : offset + table.num_rows]
             corrects = {
                 position - offset: event_id
                 for position, event_id in verdict.corrects.items()
                 if offset <= position < offset + table.num_rows
             }
-            if corrects or not keep.all() or not _conforms(file, schema):
-                settled = _correcting(_normalised(self.contract, table), corrects)
-                _replace(file, settled.filter(pa.array(keep)))
-        return sample
+            settled = _correcting(_normalised(self.contract, table), corrects)
+            parts.append(settled.filter(pa.array(keep)))
+        return pa.concat_tables(parts)
 
-    def _quarantined(self, row: dict[str, Any], broken: Sequence[tuple[str, Rule]]) -> QuarantinedRow:
+    def _quarantined(
+        self, row: dict[str, Any], broken: Sequence[tuple[str, Rule]], causes: tuple[str | None, ...]
+    ) -> QuarantinedRow:
         return QuarantinedRow(
             contract=self.contract.name,
             row=row,
             violations=tuple(
                 violation(self.contract, column, rule, row.get(column)) for column, rule in broken
             ),
+            causes=causes,
         )
-
-
-def _conforms(file: Path, schema: pa.Schema) -> bool:
-    """Whether a file can stay as it is; a nullable column that came later into the contract may be absent."""
-    stored = pq.read_schema(file)
-    expected = [item for item in schema if item.name in stored.names or not item.nullable]
-    return [(item.name, item.type) for item in stored] == [(item.name, item.type) for item in expected]
-
-
-def _replace(file: Path, table: pa.Table) -> None:
-    if not table.num_rows:
-        file.unlink()
-        return
-    new = file.with_suffix(".new")
-    pq.write_table(table, new, compression="zstd")
-    with new.open("rb") as written:
-        os.fsync(written.fileno())
-    new.replace(file)
-
-
-def _fits(column: Column, arrow_type: pa.DataType) -> bool:
-    """Whether an Arrow column of this type holds values of the column's type, whatever they are."""
-    if pa.types.is_null(arrow_type):
-        return True
-    match column.type:
-        case ColumnType.STRING:
-            values = arrow_type.value_type if pa.types.is_dictionary(arrow_type) else arrow_type
-            return bool(
-                pa.types.is_string(values)
-                or pa.types.is_large_string(values)
-                or pa.types.is_string_view(values)
-            )
-        case ColumnType.INT64:
-            return bool(pa.types.is_integer(arrow_type) and not pa.types.is_uint64(arrow_type))
-        case ColumnType.BOOL:
-            return bool(pa.types.is_boolean(arrow_type))
-        case ColumnType.TIMESTAMP:
-            return bool(pa.types.is_timestamp(arrow_type) and arrow_type.tz is not None)
-        case ColumnType.DATE:
-            return bool(pa.types.is_date(arrow_type))
-
-
-def _is_valid_text(array: pa.ChunkedArray) -> bool:
-    try:
-        array.validate(full=True)
-    except pa.ArrowInvalid:
-        return False
-    return True
-
-
-def _conforming(column: Column, table: pa.Table) -> pa.ChunkedArray:
-    """The column with the contract's Arrow type; null wherever it has another kind or is absent."""
-    arrow_type = ARROW_TYPES[column.type]
-    if column.name in table.column_names:
-        array = table.column(column.name)
-        if _fits(column, array.type) and (column.type is not ColumnType.STRING or _is_valid_text(array)):
-            # Instants finer than a millisecond are truncated, as at the HTTP edge.
-            return array if array.type == arrow_type else array.cast(arrow_type, safe=False)
-    return pa.chunked_array([pa.nulls(table.num_rows, arrow_type)])
 
 
 def _normalised(contract: Contract, table: pa.Table) -> pa.Table:
     """Rows with the contract's columns and types; only for rows that passed is nothing lost."""
     return pa.Table.from_arrays(
-        [_conforming(column, table) for column in contract.columns], schema=arrow_schema(contract)
+        [conforming(column, table) for column in contract.columns], schema=arrow_schema(contract)
     )
 
 
@@ -488,9 +636,9 @@ def frame_of_table(contract: Contract, table: pa.Table) -> "pd.DataFrame":
         if column.name not in table.column_names:
             continue
         array = table.column(column.name)
-        if not _fits(column, array.type):
+        if not fits(column, array.type):
             series[column.name] = pd.Series(_objects(column, array), dtype=object)
-        elif column.type is ColumnType.STRING and not _is_valid_text(array):
+        elif column.type is ColumnType.STRING and not is_valid_text(array):
             series[column.name] = pd.Series(_raw_values(array), dtype=object)
         else:
             series[column.name] = _typed_series(column, table)
@@ -505,7 +653,7 @@ def frame_of_table(contract: Contract, table: pa.Table) -> "pd.DataFrame":
 def _typed_series(column: Column, table: pa.Table) -> Any:
     import pandas as pd  # noqa: PLC0415 the serving worker has none
 
-    array = _conforming(column, table)
+    array = conforming(column, table)
     if column.type is ColumnType.TIMESTAMP:
         array = array.cast(pa.int64())
     elif column.type is ColumnType.DATE:

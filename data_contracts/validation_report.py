@@ -5,10 +5,7 @@ from typing import Any
 
 from data_contracts.contract import Contract
 from data_contracts.ledger_contracts import CONTRACTS
-from data_contracts.quarantine import QuarantinedRow
-
-MASK = "•••"
-"""Stands for a personal value; values of columns nobody declared may be personal and are masked too."""
+from data_contracts.quarantine import MASK, QuarantinedRow
 
 _TEMPLATE = """<!doctype html>
 <html lang="en">
@@ -56,38 +53,45 @@ details { margin: 10px 0; } summary { cursor: pointer; font-weight: 600; padding
 </div>
 <p class="soft">Read = accepted + quarantined + repeated. A repeated row says again, under the same event_id
 or bank reference, what another row says. Quarantined rows lie whole in
-<code>quarantine/&lt;contract&gt;.jsonl</code>.</p>
+<code>quarantine/&lt;contract&gt;.jsonl</code> beside this page; the validated folder is as it was.</p>
 {% if s.refused_invoices %}<p class="bad">{{ "{:,}".format(s.refused_invoices) }} invoices were refused:
 each may hide a real debt, so look at them first.</p>{% endif %}
-{% if s.unknown_folders %}<p class="bad">Not validated, because no contract has the name:
-{% for name in s.unknown_folders %}<code>{{ name }}</code> {% endfor %}</p>{% endif %}
+{% if s.not_read %}<p class="bad">Not read, and so not validated:</p><ul>
+{% for one in s.not_read %}<li><code>{{ one.path }}</code>: {{ one.reason }}</li>{% endfor %}</ul>{% endif %}
 <h2>Contracts</h2>
 <div class="wide"><table>
 <thead><tr><th>contract</th><th class="number">read</th><th class="number">accepted</th>
-<th class="number">quarantined</th><th class="number">repeated</th><th>share</th></tr></thead>
+<th class="number">quarantined</th><th class="number">of them for another row</th>
+<th class="number">repeated</th><th>share</th></tr></thead>
 <tbody>{% for name, c in s.contracts.items() %}
 <tr><td>{{ name }}</td><td class="number">{{ "{:,}".format(c.read) }}</td>
 <td class="number">{{ "{:,}".format(c.accepted) }}</td>
 <td class="number {{ 'bad' if c.quarantined }}">{{ "{:,}".format(c.quarantined) }}</td>
+<td class="number">{{ "{:,}".format(c.consequences) }}</td>
 <td class="number {{ 'again' if c.repeated }}">{{ "{:,}".format(c.repeated) }}</td>
 <td>{{ bar(c) }}</td></tr>{% endfor %}
 </tbody></table></div>
 <h2>Rules broken</h2>
 {% if rules %}<div class="wide"><table>
-<thead><tr><th>contract</th><th>column</th><th>rule</th><th class="number">rows</th><th></th></tr></thead>
+<thead><tr><th>contract</th><th>column</th><th>rule</th><th class="number">rows</th>
+<th class="number">of them for another row</th><th>for example</th><th></th></tr></thead>
 <tbody>{% for r in rules %}
 <tr><td>{{ r.contract }}</td><td><code>{{ r.column }}</code></td><td><code>{{ r.rule }}</code></td>
-<td class="number">{{ "{:,}".format(r.rows) }}</td><td><svg width="160" height="10" role="img"
+<td class="number">{{ "{:,}".format(r.rows) }}</td>
+<td class="number">{{ "{:,}".format(r.consequences) }}</td>
+<td><code>{{ r.example.event_id }}</code>: {{ r.message }}</td><td><svg width="160" height="10" role="img"
 aria-label="{{ r.rows }} rows"><rect class="b" width="{{ r.width }}" height="10"/></svg></td></tr>{% endfor %}
 </tbody></table></div>{% else %}<p class="good">None.</p>{% endif %}
 {% if samples %}<h2>Examples</h2>
 <p class="soft">The first refused rows of each contract; personal values are shown as {{ mask }}.</p>
 {% for name, rows in samples.items() %}
 <details{{ ' open' if loop.first }}><summary>{{ name }} ({{ rows|length }})</summary><div class="wide"><table>
-<thead><tr><th>event_id</th><th>column</th><th>rule</th><th>value</th><th>what is wrong</th></tr></thead>
+<thead><tr><th>event_id</th><th>column</th><th>rule</th><th>value</th><th>what is wrong</th>
+<th>follows from</th></tr></thead>
 <tbody>{% for row in rows %}{% for v in row.violations %}
 <tr><td>{% if loop.first %}<code>{{ row.event_id }}</code>{% endif %}</td><td><code>{{ v.column }}</code></td>
-<td><code>{{ v.rule }}</code></td><td><code>{{ v.value }}</code></td><td>{{ v.message }}</td></tr>
+<td><code>{{ v.rule }}</code></td><td><code>{{ v.value }}</code></td><td>{{ v.message }}</td>
+<td>{% if v.cause %}<code>{{ v.cause }}</code>{% endif %}</td></tr>
 {% endfor %}{% endfor %}</tbody></table></div></details>{% endfor %}{% endif %}
 </main></body></html>
 """
@@ -147,17 +151,17 @@ def _bar(counts: Mapping[str, int]) -> str:
 
 def _masked(contract: Contract, row: QuarantinedRow) -> dict[str, Any]:
     public = {column.name for column in contract.columns if not column.personal}
-    broken_event_id = any(violation.column == "event_id" for violation in row.violations)
+    causes = row.causes or (None,) * len(row.violations)
     return {
-        # An event_id that is no identifier may hold anything at all.
-        "event_id": MASK if broken_event_id else row.row.get("event_id"),
+        "event_id": row.event_id_shown,
         "violations": [
             {
                 "column": violation.column,
                 "rule": violation.rule.value,
                 "value": violation.value_repr if violation.column in public else MASK,
                 "message": violation.message,
+                "cause": cause,
             }
-            for violation in row.violations
+            for violation, cause in zip(row.violations, causes, strict=True)
         ],
     }

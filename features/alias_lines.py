@@ -115,12 +115,12 @@ def why_not_registered(
     artifact_root: Path,
     model_name: str,
     version: str,
-    uri: str,
+    where: str,
 ) -> str | None:
-    """What a person must know where the files at `uri` are not what was registered, or nobody can tell."""
+    """What a person must know where the files at a place are not what was registered, or nobody can tell."""
     difference = what_differs(files, recorded)
     if difference is not None:
-        return not_as_registered(model_name, version, difference, uri)
+        return not_as_registered(model_name, version, difference, where)
     if lacks_registration(recorded):
         history = alias_file(artifact_root / CHAMPIONS_FOLDER, model_name)
         return registration_missing(model_name, version, history)

@@ -5,15 +5,13 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from data_contracts.ledger_folder import LABELS_FILE
 from data_contracts.orders import ORDERS
-from data_contracts.parquet_ledger import has_table, read_table
+from data_contracts.parquet_ledger import has_table, read_parquet_file, read_table
 from features.instants import Int64Array
 from features.supersession import milliseconds
-
-LABELS_FILE = "labels.parquet"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +59,7 @@ def order_decisions(directory: Path) -> Decisions:
 
 def label_decisions(directory: Path) -> Decisions:
     """The decisions that a label file names (DIR/labels.parquet: decision_id, customer_id, as_of)."""
-    labels = pq.read_table(directory / LABELS_FILE, columns=["decision_id", "customer_id", "as_of"])
+    labels = read_parquet_file(directory / LABELS_FILE, ["decision_id", "customer_id", "as_of"])
     return Decisions(
         decision_id=labels["decision_id"].to_numpy(zero_copy_only=False),
         customer_id=labels["customer_id"].to_numpy(zero_copy_only=False),

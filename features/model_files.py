@@ -8,12 +8,13 @@ builds the model from those same bytes, so that nothing can be changed between t
 import hashlib
 import json
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlparse
+from urllib.parse import quote, unquote, urlparse
 
 MODEL_FILE = "model.json"
 SHA256_TAG = "model_files_sha256"
@@ -108,19 +109,53 @@ def _raise(problem: OSError) -> None:
     raise problem
 
 
-def is_gone(uri: str) -> bool:
-    """Whether a model's folder is not there any more; False where it lies elsewhere, so that nobody can tell.
+BELOW_THE_ARTIFACT_ROOT = "mlflow-artifacts"
+"""MLflow's own scheme for places that are named from a root: the root moves, the names stay."""
 
-    >>> is_gone("file:///nowhere/model"), is_gone("s3://bucket/model")
-    (True, False)
+_RUN_ID = re.compile("[0-9a-f]{32}")
+
+
+def uri_below_the_artifact_root(folder: str) -> str:
+    """How the registry names a folder below the artefact root, so that the home can be copied or moved.
+
+    >>> uri_below_the_artifact_root("order-risk")
+    'mlflow-artifacts:/order-risk'
     """
-    folder = _local_folder(uri)
-    return folder is not None and not folder.is_dir()
+    return f"{BELOW_THE_ARTIFACT_ROOT}:/{quote(folder)}"
 
 
-def _local_folder(uri: str) -> Path | None:
+def local_folder(uri: str, artifact_root: Path) -> Path | None:
+    """Where a folder of the registry lies on this machine; None where it lies elsewhere.
+
+    Earlier releases named the folders of runs by the whole path in the home where they were trained: of such
+    a name only what stands below the artefact root counts, so that a copied home reads its own files. A
+    folder that training did not write is where its name says.
+
+    >>> run = "order-risk/0123456789abcdef0123456789abcdef/artifacts/model"
+    >>> root = Path("/copy/mlartifacts")
+    >>> names = (f"mlflow-artifacts:/{run}", f"file:///first/mlartifacts/{run}")
+    >>> {str(local_folder(name, root)) for name in names}
+    {'/copy/mlartifacts/order-risk/0123456789abcdef0123456789abcdef/artifacts/model'}
+    >>> local_folder("file:///elsewhere/model", root), local_folder("s3://bucket/model", root)
+    (PosixPath('/elsewhere/model'), None)
+    """
     address = urlparse(uri)
-    return Path(unquote(address.path)) if address.scheme in {"", "file"} else None
+    if address.scheme == BELOW_THE_ARTIFACT_ROOT:
+        return artifact_root.joinpath(*_parts_below(unquote(address.path)))
+    if address.scheme not in {"", "file"}:
+        return None
+    folder = Path(unquote(address.path))
+    parts = folder.parts
+    for place in range(1, len(parts) - 3):
+        root, _, run_id, inside = parts[place : place + 4]
+        if root == artifact_root.name and _RUN_ID.fullmatch(run_id) and inside == "artifacts":
+            return artifact_root.joinpath(*parts[place + 1 :])
+    return folder
+
+
+def _parts_below(path: str) -> list[str]:
+    """The parts of a path, none of which leads up: a registry can be edited."""
+    return [part for part in path.split("/") if part not in {"", ".", ".."}]
 
 
 def what_differs(found: ModelFiles, recorded: Sequence[RecordedFingerprint]) -> str | None:
@@ -174,11 +209,11 @@ def record_unreadable(model_name: str, version: str, problem: OSError) -> str:
     )
 
 
-def not_as_registered(model_name: str, version: str, difference: str, uri: str) -> str:
+def not_as_registered(model_name: str, version: str, difference: str, where: str) -> str:
     """What a person must know of a version whose files differ: which, how, where, and what to do."""
     return (
         f"{model_name} {version} is not what was registered: {difference}; restore "
-        f"{_local_folder(uri) or uri} from a backup, or train a new version: bonitas train {model_name} DIR"
+        f"{where} from a backup, or train a new version: bonitas train {model_name} DIR"
     )
 
 

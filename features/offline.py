@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from data_contracts.private_files import private_file
 from data_contracts.progress import Progress, no_progress
 from features.decisions import Decisions
 from features.declarations import EntityKind, Purpose
@@ -60,7 +61,7 @@ def write_features(
 
     Rows come ordered by customer. Returns their number. Memory does not grow with the decisions.
     """
-    out.parent.mkdir(parents=True, exist_ok=True)
+    private_file(out)
     schema = pa.schema(
         [
             pa.field("decision_id", pa.string()),

@@ -16,7 +16,7 @@ from features.alias_lines import LineDamagedError, recorded_fingerprints, why_no
 from features.model_files import (
     ModelFiles,
     RecordedFingerprint,
-    is_gone,
+    local_folder,
     not_as_registered,
     record_unreadable,
     registered_without_hash,
@@ -88,18 +88,18 @@ class ModelRegistry:
         if found is None:
             raise ModelNotUsableError(f"{model_name} {version} is not in the registry")
         recorded = self._recorded(model_name, version, found.tags)
-        if is_gone(found.source):
-            raise ModelFilesDifferError(
-                not_as_registered(model_name, version, "its folder is gone", found.source)
-            )
-        files = self._files(model_name, version, found.source)
+        folder = local_folder(found.source, self._artifact_root)
+        where = str(folder or found.source)
+        if folder is not None and not folder.is_dir():
+            raise ModelFilesDifferError(not_as_registered(model_name, version, "its folder is gone", where))
+        files = self._files(model_name, version, found.source, folder)
         reason = why_not_registered(
             files,
             recorded,
             artifact_root=self._artifact_root,
             model_name=model_name,
             version=version,
-            uri=found.source,
+            where=where,
         )
         if reason is not None:
             raise ModelFilesDifferError(reason)
@@ -143,19 +143,21 @@ class ModelRegistry:
         except (SQLAlchemyError, OSError) as error:
             raise RegistryUnreachableError(type(error).__name__) from error
 
-    def _files(self, model_name: str, version: str, uri: str) -> ModelFiles:
+    def _files(self, model_name: str, version: str, uri: str, folder: Path | None) -> ModelFiles:
         import mlflow.artifacts  # noqa: PLC0415 see the class
         from mlflow.exceptions import MlflowException  # noqa: PLC0415 see the class
 
         try:
+            if folder is not None:
+                return ModelFiles.read(folder)
             with tempfile.TemporaryDirectory() as scratch:
-                folder = mlflow.artifacts.download_artifacts(
+                brought = mlflow.artifacts.download_artifacts(
                     artifact_uri=uri, dst_path=scratch, tracking_uri=self._tracking_uri
                 )
-                return ModelFiles.read(Path(folder))
+                return ModelFiles.read(Path(brought))
         except (MlflowException, OSError) as error:
             raise ModelNotUsableError(
-                f"{model_name} {version}: its folder {uri} cannot be read: {error}"
+                f"{model_name} {version}: its folder {folder or uri} cannot be read: {error}"
             ) from error
 
 

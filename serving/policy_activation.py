@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from data_contracts.edited_text import read_edited_text
 from data_contracts.row_check import rfc3339
 from serving.domain.errors import PolicyInvalid
 from serving.domain.policy import Policy, parse_policy
@@ -50,8 +51,8 @@ class PolicyFile:
         Raises PolicyInvalid, OSError, UnicodeDecodeError.
         """
         file = path or POLICY_FILE
-        text = file.read_text(encoding="utf-8")
-        return cls(path=file, text=text, policy=parse_policy(text), is_own=path is not None)
+        text = read_edited_text(file)
+        return cls(path=file, text=text, policy=parse_policy(text, is_new=True), is_own=path is not None)
 
 
 @dataclass(frozen=True, kw_only=True)

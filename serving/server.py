@@ -14,6 +14,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+from data_contracts.private_files import private_file, private_folder
 from serving.settings import Settings
 
 SERVICE = "serving.service:CreditService"
@@ -152,6 +153,8 @@ def running_server(
 def _start(
     command: list[str], settings: Settings, workers: int, folder: Path, log_file: Path | None
 ) -> subprocess.Popen[bytes]:
+    if log_file is not None:
+        private_file(log_file)
     output = log_file.open("ab") if log_file is not None else None
     try:
         return subprocess.Popen(  # noqa: S603 our own interpreter and module
@@ -250,7 +253,7 @@ def _command(*, port: int, host: str) -> list[str]:
 
 
 def _environ(settings: Settings, workers: int) -> dict[str, str]:
-    settings.home.mkdir(parents=True, exist_ok=True)
+    private_folder(settings.home)
     return {
         **os.environ,
         **settings.as_environ(),

@@ -12,6 +12,7 @@ from bentoml.exceptions import NotFound
 from starlette.requests import Request
 from starlette.responses import Response
 
+from data_contracts.private_files import keep_new_files_private
 from serving.bounded_http import bounded_http
 from serving.console.all_routes import ALL_ROUTES
 from serving.console.console_app import console_app
@@ -40,6 +41,8 @@ from serving.store.store import now_ms
 from serving.store_access import StoreAccess
 from serving.store_metrics import store_metrics
 
+# Whoever starts BentoML directly gets private files too.
+keep_new_files_private()
 SETTINGS = Settings.from_env(os.environ)
 POSTGRESQL_THREADS = 8
 

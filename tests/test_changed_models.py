@@ -4,12 +4,13 @@ import hashlib
 import json
 import logging
 import shutil
+import sqlite3
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlparse
 
 import pytest
 from click.testing import CliRunner
@@ -19,7 +20,7 @@ from mlflow import MlflowClient
 
 import bonitas
 from features.feature_sets import INVOICE_ELIGIBILITY
-from features.model_files import ModelFiles
+from features.model_files import ModelFiles, local_folder
 from serving.champion_notice import champion_notices
 from serving.model_watch import (
     CHAMPION,
@@ -81,7 +82,9 @@ class Workshop:
         ).version
 
     def folder(self, version: str) -> Path:
-        return Path(urlparse(self.client.get_model_version(MODEL, version).source).path)
+        folder = local_folder(self.client.get_model_version(MODEL, version).source, self.home / "mlartifacts")
+        assert folder is not None
+        return folder
 
     def promote(self, version: str, *, hours: int = 1) -> ChampionChange:
         change = ChampionChange(
@@ -566,3 +569,47 @@ def an_older_version(workshop: Workshop, document: Document) -> str:
     folder = write_model(workshop.home / "older", document)
     tags = {"feature_set_version": document["feature_set"]["version"]}
     return str(workshop.client.create_model_version(MODEL, source=folder.as_uri(), tags=tags).version)
+
+
+def named_as_by_an_earlier_release(home: Path) -> None:
+    """Name every folder in the registry by its whole path, as releases did that knew no other way."""
+    root = (home / "mlartifacts").as_uri()
+    with closing(sqlite3.connect(home / "mlflow.db")) as database, database:
+        for table, column in (
+            ("experiments", "artifact_location"),
+            ("runs", "artifact_uri"),
+            ("model_versions", "source"),
+            ("model_versions", "storage_location"),
+        ):
+            database.execute(
+                f"UPDATE {table} SET {column} = replace({column}, 'mlflow-artifacts:', '{root}')"
+            )
+
+
+@pytest.mark.parametrize("release", ["this", "earlier"])
+def test_a_home_that_was_moved_serves_trains_and_reports_with_the_first_one_gone(
+    workshop: Workshop, release: str
+) -> None:
+    first = workshop.home
+    if release == "earlier":
+        named_as_by_an_earlier_release(first)
+        assert workshop.serving.load(MODEL, "1").version == "1"
+    second = shutil.copytree(first, first.with_name(f"{first.name}-copy"))
+    shutil.rmtree(first)
+    uri = f"sqlite:///{second / 'mlflow.db'}"
+    moved = Workshop(
+        second, TrainingRegistry(uri, second / "mlartifacts"), ModelRegistry(uri, second / "mlartifacts")
+    )
+    assert moved.serving.load(MODEL, "1").version == "1"
+    assert moved.register("scorecard", hours=5) == "3"
+    assert moved.client.get_model_version(MODEL, "3").source.startswith(f"mlflow-artifacts:/{MODEL}/")
+    assert moved.folder("3").is_relative_to(second)
+    assert moved.promote("3", hours=6).version == "3"
+    assert moved.watch().in_force.version == "3"
+    for version in ("2", "3"):
+        found, page = moved.training.run_file(MODEL, version, "validation_report.html", second)
+        assert (found, page.read_text()) == (version, "{}")
+    (moved.folder("1") / "model.json").unlink()
+    with pytest.raises(ModelNotUsableError, match=r"model\.json is missing.*restore .*-copy/mlartifacts"):
+        moved.serving.load(MODEL, "1")
+    assert not first.exists()

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -9,9 +10,12 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
+from mlflow import MlflowClient
 
 import bonitas
 from features.feature_sets import INVOICE_ELIGIBILITY
+from features.model_files import local_folder
+from serving.domain.policy import parse_policy
 from serving.policy_activation import POLICY_FILE, PolicyFile, active_policy
 from serving.store.store import open_store
 from tests.builders import (
@@ -49,6 +53,7 @@ def run_bonitas(home: Path, *arguments: str) -> subprocess.CompletedProcess[str]
         text=True,
         timeout=240,
         check=False,
+        umask=0o022,
     )
 
 
@@ -77,11 +82,14 @@ def test_a_book_goes_from_simulation_to_features_step_by_step(tmp_path: Path) ->
     )
     assert made.returncode == 0, made.stderr
     assert json.loads(made.stdout)["customers"] == 200
-    checked = run_bonitas(home, "data", "validate", str(book), "--json")
+    simulated, book = book, tmp_path / "accepted"
+    checked = run_bonitas(home, "data", "validate", str(simulated), "--out", str(book), "--json")
     assert checked.returncode == 0, checked.stderr
-    assert (book / "validation" / "validation_report.html").exists()
+    assert Path(json.loads(checked.stdout)["report"]).exists()
+    assert not (simulated / "validation").exists()
     loaded = run_bonitas(home, "data", "load", str(book), "--json")
     assert loaded.returncode == 0, loaded.stderr
+    assert "not" not in loaded.stderr
     assert json.loads(loaded.stdout)["loaded"]["customers"] > 0
     out = tmp_path / "features.parquet"
     built = run_bonitas(
@@ -140,7 +148,8 @@ def test_a_quarantined_row_makes_validate_fail_and_is_kept_with_its_reason(tmp_p
     )
     result = run_bonitas(tmp_path / "home", "data", "validate", str(book))
     assert result.returncode == 1
-    kept = json.loads((book / "quarantine" / "invoice_payments.jsonl").read_text())
+    (file,) = (tmp_path / "home" / "validation").glob("book-*/quarantine/invoice_payments.jsonl")
+    kept = json.loads(file.read_text())
     assert kept["violations"][0]["rule"] == "unknown_reference"
     assert kept["violations"][0]["column"] == "invoice_id"
 
@@ -190,8 +199,39 @@ def test_the_default_policy_is_valid_and_a_broken_one_is_explained(tmp_path: Pat
     assert "fancy: is no field of a policy" in bad.output
 
 
+def test_a_policy_with_a_byte_order_mark_is_read_and_kept_without_it(tmp_path: Path) -> None:
+    marked = tmp_path / "policy.toml"
+    marked.write_bytes(b"\xef\xbb\xbf" + a_policy_text("marked").encode())
+    checked = CliRunner().invoke(bonitas.main, ["policy", "check", str(marked)])
+    assert checked.exit_code == 0, checked.output
+    assert PolicyFile.read(marked).text == a_policy_text("marked")
+
+
+@pytest.mark.parametrize("code", ["XXX", "XAU", "DEM", "ABC", "CHW", "eur"])
+def test_a_currency_that_no_order_can_carry_is_a_mistake_in_a_new_policy(tmp_path: Path, code: str) -> None:
+    file = tmp_path / "policy.toml"
+    file.write_text(a_policy_text("strange").replace('currency = "EUR"', f'currency = "{code}"', 1))
+    checked = CliRunner().invoke(bonitas.main, ["policy", "check", str(file)])
+    assert checked.exit_code == 1
+    assert "currency: must be the ISO 4217 code of a currency that an order can carry" in checked.output
+
+
+def test_a_policy_of_the_history_keeps_a_currency_that_was_withdrawn_since() -> None:
+    text = a_policy_text("old").replace('currency = "EUR"', 'currency = "BGN"', 1)
+    assert "BGN" in {country.currency for country in parse_policy(text).countries.values()}
+
+
+def open_to_others(home: Path) -> list[str]:
+    """Everything below a home that somebody else than its owner may read or write."""
+    return [
+        str(one.relative_to(home))
+        for one in (home, *home.rglob("*"))
+        if not one.is_symlink() and one.stat().st_mode & 0o077
+    ]
+
+
 @pytest.mark.slow
-def test_run_once_goes_from_an_empty_folder_to_a_table_of_decisions_and_a_second_run_reuses_it(
+def test_run_once_goes_from_an_empty_folder_to_decisions_and_a_copied_home_goes_on_without_the_first(
     tmp_path: Path,
 ) -> None:
     size = ("--customers", "2000", "--months", "12", "--seed", "3", "--port", "3917")
@@ -206,20 +246,39 @@ def test_run_once_goes_from_an_empty_folder_to_a_table_of_decisions_and_a_second
     replayed = run_bonitas(tmp_path / "home", "decisions", "replay", decision_id)
     assert replayed.returncode == 0, replayed.stderr
     assert "identical, bit for bit" in replayed.stdout
-    second = run_bonitas(tmp_path / "home", "run", "--once", *size)
-    assert second.returncode == 0, second.stderr
-    assert "simulate" not in second.stderr
-    assert "train" not in second.stderr
+    assert open_to_others(tmp_path / "home") == []
 
-    model = next(
-        (tmp_path / "home" / "mlartifacts" / "invoice-eligibility").glob("*/artifacts/model/model.json")
-    )
+    home = shutil.copytree(tmp_path / "home", tmp_path / "elsewhere" / "home")
+    shutil.rmtree(tmp_path / "home")
+    second = run_bonitas(home, "run", "--once", *size)
+    assert second.returncode == 0, second.stderr
+    for step in ("simulate", "train", "load"):
+        assert step not in second.stderr
+    assert "unavailable" not in second.stdout
+    replayed = run_bonitas(home, "decisions", "replay", decision_id)
+    assert replayed.returncode == 0, replayed.stderr
+    trained = run_bonitas(home, "train", "invoice-eligibility", str(home / "book"), "--json")
+    assert trained.returncode == 0, trained.stderr
+    assert "nobody judged" not in trained.stderr
+    for version in ("1", "2"):
+        page = tmp_path / f"report-{version}.html"
+        reported = run_bonitas(
+            home, "report", "invoice-eligibility", "--version", version, "--out", str(page)
+        )
+        assert reported.returncode == 0, reported.stderr
+    assert not (tmp_path / "home").exists()
+    assert open_to_others(home) == []
+
+    champion = MlflowClient(f"sqlite:///{home / 'mlflow.db'}").get_model_version("invoice-eligibility", "1")
+    folder = local_folder(champion.source, home / "mlartifacts")
+    assert folder is not None
+    model = folder / "model.json"
     document = json.loads(model.read_text())
     document["score_scale"]["reference_points"] = 900
     model.write_text(json.dumps(document))
-    changed = run_bonitas(tmp_path / "home", "run", "--once", *size)
+    changed = run_bonitas(home, "run", "--once", *size)
     assert changed.returncode == 1
     assert "Traceback" not in changed.stderr
     assert "invoice-eligibility 1 is not what was registered: model.json was changed" in changed.stderr
     assert f"restore {model.parent} from a backup, or train a new version: bonitas train" in changed.stderr
-    assert f"(DIR of this home is {tmp_path / 'home' / 'book'})" in changed.stderr
+    assert f"(DIR of this home is {home / 'book'})" in changed.stderr

@@ -26,6 +26,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
+from data_contracts.private_files import private_folder
 from features.alias_lines import (
     ANNOUNCED,
     FILES_KEY,
@@ -159,8 +160,8 @@ class AliasHistory(Generic[Change]):
         """
         file = self._file(model_name)
         try:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+            private_folder(self._folder)
+            descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
         except OSError as problem:
             raise _unreadable(file, problem) from problem
         try:

@@ -11,8 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 
+from data_contracts.edited_text import read_edited_text
+from data_contracts.ledger_folder import LABELS_FILE, PROTOCOL_FILE
 from data_contracts.progress import Progress, no_progress
-from features.decisions import LABELS_FILE, Decisions, order_decisions
+from features.decisions import Decisions, order_decisions
 from features.feature_sets import INVOICE_ELIGIBILITY, FeatureSet
 from features.instants import Float64Array
 from features.offline import build_features
@@ -49,7 +51,6 @@ from training.validation.label_maturity import LabelledDecisions, labelled_decis
 from training.validation.population_shift import training_rows
 from training.validation.segment_attributes import segment_attributes
 
-PROTOCOL_FILE = "protocol.toml"
 STEP = "train invoice-eligibility"
 WORDING = Wording(
     bad="not paid", good="paid", ranking_figure="auc", refused_share=CUT_OFF_SHARE, refused="refuses"
@@ -420,7 +421,10 @@ def _protocol(directory: Path) -> _Protocol:
         raise TrainingError(
             f"{directory / LABELS_FILE} needs {PROTOCOL_FILE} beside it, which names the split"
         )
-    document = tomllib.loads(file.read_text())
+    try:
+        document = tomllib.loads(read_edited_text(file))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as problem:
+        raise TrainingError(f"{file} is no TOML: {problem}") from problem
     if document.get("split") != "stratified_k_fold":
         raise TrainingError(f'{file}: split must be "stratified_k_fold"')
     for name in ("folds", "seed"):

@@ -17,7 +17,6 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from data_contracts.contract import Contract
@@ -26,9 +25,10 @@ from data_contracts.invoice_pauses import INVOICE_PAUSES
 from data_contracts.invoice_payments import INVOICE_PAYMENTS
 from data_contracts.invoices import INVOICES
 from data_contracts.ledger_contracts import ALL_CONTRACTS
+from data_contracts.ledger_folder import LABELS_FILE
 from data_contracts.order_outcomes import FRAUD_OUTCOMES, ORDER_OUTCOMES
-from data_contracts.parquet_ledger import empty_table, has_table, read_table
-from features.decisions import LABELS_FILE, Decisions, order_decisions
+from data_contracts.parquet_ledger import empty_table, has_table, read_parquet_file, read_table
+from features.decisions import Decisions, order_decisions
 from features.instants import DAY_MS, NEVER, Int64Array
 from features.invoice_state import InvoiceState, Movement, MovementKind, invoice_state
 from features.payment_history import adjustment_kind
@@ -229,7 +229,8 @@ def standing_table(directory: Path, contract: Contract, names: list[str], cut_of
 
 def file_labels(directory: Path) -> Labels:
     """The labels that came with a data set (DIR/labels.parquet)."""
-    table = pq.read_table(directory / LABELS_FILE)
+    columns = ["decision_id", "customer_id", "as_of", "label", "known_at"]
+    table = read_parquet_file(directory / LABELS_FILE, columns)
     return Labels(
         decisions=Decisions(
             decision_id=table["decision_id"].to_numpy(zero_copy_only=False),

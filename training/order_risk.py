@@ -11,9 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 from sklearn.metrics import average_precision_score
 
+from data_contracts.currencies import major_units
+from data_contracts.orders import ORDERS
+from data_contracts.parquet_ledger import read_table
 from data_contracts.progress import Progress, no_progress
 from features.decisions import Decisions
 from features.feature_sets import ORDER_RISK
@@ -90,7 +94,10 @@ class OrderRiskResult:
         lines = [f"{self.model_name} version {self.version}: {self.winner}"]
         for name, evaluation in self.evaluations.items():
             at = self.capacity[name]
-            saved = at.saved_cents_per_day
+            saved, currency = at.saved_cents_per_day, str(self.facts["currency"])
+            day, low, high = (
+                f"{major_units(minor, currency):,.2f}" for minor in (saved.value, saved.low, saved.high)
+            )
             lines += [
                 f"  {name}",
                 f"    average precision {evaluation.average_precision}, base rate {evaluation.bad_rate:.4f}",
@@ -98,8 +105,8 @@ class OrderRiskResult:
                 f"    recall at 5 % false positives {evaluation.recall_at_5pct_fpr}",
                 f"    with {at.orders_per_day} orders a day reviewed:",
                 f"    precision {at.precision}, recall {at.recall}",
-                f"    EUR {saved.value / 100:,.2f} a day saved, {at.saved_share.value:.0%} of what was taken",
-                f"    (95 % interval {saved.low / 100:,.2f} to {saved.high / 100:,.2f})",
+                f"    {currency} {day} a day saved, {at.saved_share.value:.0%} of what was taken",
+                f"    (95 % interval {low} to {high})",
             ]
         lines += tuned_lines(self.facts["tuning"], "average precision")
         lines.append(
@@ -215,6 +222,7 @@ def train(
         "test_orders": len(split.test),
         "test_orders_labelled": int(known.sum()),
         "test_frauds": int((split.test.label == 1).sum()),
+        "currency": _currency(directory),
         "tuning": tuned.to_json() if tuned else None,
         **request.facts(),
     }
@@ -315,6 +323,11 @@ def _labelled(directory: Path, split: RiskSplit, as_of_ms: int | None) -> Labell
         labelled.label,
         np.array(known_at, dtype=np.int64),
     )
+
+
+def _currency(directory: Path) -> str:
+    """The currency of the orders' amounts; all of them, where a book has several."""
+    return ", ".join(sorted(pc.unique(read_table(directory, ORDERS, ["currency"])["currency"]).to_pylist()))
 
 
 def _calibration_slice(split: RiskSplit, training: OrderLabels) -> NDArray[np.bool_]:

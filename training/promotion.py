@@ -15,8 +15,9 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from data_contracts.ledger_folder import LABELS_FILE
 from data_contracts.progress import Progress, no_progress
-from features.decisions import LABELS_FILE, Decisions
+from features.decisions import Decisions
 from features.declarations import Purpose
 from features.feature_sets import FEATURE_SETS, FeatureSet
 from features.instants import Float64Array

@@ -3,6 +3,7 @@
 import hashlib
 import logging
 import os
+import shutil
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -19,6 +20,8 @@ from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
 
+from data_contracts.accepted_folder import files_that_count
+from data_contracts.private_files import private_file, private_folder
 from features.alias_lines import (
     CHAMPIONS_FOLDER,
     SHADOWS_FOLDER,
@@ -31,10 +34,11 @@ from features.model_files import (
     FilesFingerprint,
     ModelFiles,
     RecordedFingerprint,
-    is_gone,
+    local_folder,
     not_as_registered,
     record_unreadable,
     registered_without_hash,
+    uri_below_the_artifact_root,
 )
 from training.alias_history import Change, HistoryDamagedError, HistoryWriter, version_now
 from training.champion_history import ChampionChange, ChampionHistory, ChangeKind
@@ -79,7 +83,7 @@ class ModelRegistry:
 
     def __init__(self, tracking_uri: str, artifact_root: Path) -> None:
         if tracking_uri.startswith("sqlite:///"):
-            Path(tracking_uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
+            private_file(Path(tracking_uri.removeprefix("sqlite:///")))
         # The first use of a database runs dozens of migrations, each of which would be a line of log.
         logging.getLogger("alembic").setLevel(logging.WARNING)
         logging.getLogger("mlflow").setLevel(logging.WARNING)
@@ -165,16 +169,21 @@ class ModelRegistry:
     def _verified(self, model_name: str, version: str) -> tuple[ModelFiles, tuple[RecordedFingerprint, ...]]:
         recorded = self._recorded(model_name, version)
         source = str(self._version(model_name, version).source)
-        if is_gone(source):
-            raise VersionChangedError(not_as_registered(model_name, version, "its folder is gone", source))
+        folder = local_folder(source, self._artifact_root)
+        where = str(folder or source)
+        if folder is not None and not folder.is_dir():
+            raise VersionChangedError(not_as_registered(model_name, version, "its folder is gone", where))
         try:
-            with tempfile.TemporaryDirectory() as scratch:
-                mlflow.set_tracking_uri(self._tracking_uri)
-                folder = mlflow.artifacts.download_artifacts(source, dst_path=scratch)
-                files = ModelFiles.read(Path(folder))
+            if folder is not None:
+                files = ModelFiles.read(folder)
+            else:
+                with tempfile.TemporaryDirectory() as scratch:
+                    mlflow.set_tracking_uri(self._tracking_uri)
+                    brought = mlflow.artifacts.download_artifacts(source, dst_path=scratch)
+                    files = ModelFiles.read(Path(brought))
         except (MlflowException, OSError) as problem:
             raise TrainingError(
-                f"{model_name} {version}: its folder {source} cannot be read: {problem}"
+                f"{model_name} {version}: its folder {where} cannot be read: {problem}"
             ) from problem
         reason = why_not_registered(
             files,
@@ -182,7 +191,7 @@ class ModelRegistry:
             artifact_root=self._artifact_root,
             model_name=model_name,
             version=version,
-            uri=source,
+            where=where,
         )
         if reason is not None:
             raise VersionChangedError(reason)
@@ -394,11 +403,10 @@ class ModelRegistry:
             params=[Param(name, str(value)) for name, value in parameters.items()],
             tags=[RunTag(name, value) for name, value in tags.items()],
         )
-        self._client.log_artifacts(run_id, str(folder))
+        source = f"{self._keep_artifacts(run_id, folder)}/model"
         self._client.set_terminated(run_id)
         if not self._client.search_registered_models(f"name = '{model_name}'"):
             self._client.create_registered_model(model_name)
-        source = f"{self._client.get_run(run_id).info.artifact_uri}/model"
         version = self._client.create_model_version(
             model_name, source, run_id, tags={**tags, **files.to_tags()}
         ).version
@@ -414,6 +422,25 @@ class ModelRegistry:
             run_id=run_id,
             became_champion=becomes_champion,
         )
+
+    def _keep_artifacts(self, run_id: str, folder: Path) -> str:
+        """Copy a folder to where the artefacts of a run lie: in this home wherever its experiment was made.
+
+        Returns that place as it is registered.
+        """
+        uri = str(self._client.get_run(run_id).info.artifact_uri)
+        place = local_folder(uri, self._artifact_root)
+        if place is None:
+            self._client.log_artifacts(run_id, str(folder))
+            return uri
+        for file in sorted(one for one in folder.rglob("*") if one.is_file()):
+            kept = place / file.relative_to(folder)
+            private_file(kept)
+            shutil.copyfile(file, kept)
+        root = self._artifact_root.absolute()
+        if not place.absolute().is_relative_to(root):
+            return uri
+        return uri_below_the_artifact_root(place.absolute().relative_to(root).as_posix())
 
     def _put_first_champion(
         self, model_name: str, version: str, feature_set_version: str | None, now: datetime
@@ -459,18 +486,24 @@ class ModelRegistry:
             asked = "no version" if wanted is None else f"no version {wanted}"
             raise TrainingError(f"{model_name} has {asked}; registered: {there_is}")
         run_id = self._client.get_model_version(model_name, wanted).run_id
+        without = TrainingError(
+            f"version {wanted} of {model_name} was trained without a {name}: train a new version"
+        )
+        place = local_folder(str(self._client.get_run(run_id).info.artifact_uri), self._artifact_root)
+        if place is not None:
+            if not (place / name).is_file():
+                raise without
+            return wanted, Path(shutil.copyfile(place / name, destination / name))
         if name not in {file.path for file in self._client.list_artifacts(run_id)}:
-            raise TrainingError(
-                f"version {wanted} of {model_name} was trained without a {name}: train a new version"
-            )
+            raise without
         return wanted, Path(self._client.download_artifacts(run_id, name, str(destination)))
 
     def _experiment_id(self, model_name: str) -> str:
         experiment = self._client.get_experiment_by_name(model_name)
         if experiment is not None:
             return str(experiment.experiment_id)
-        self._artifact_root.mkdir(parents=True, exist_ok=True)
-        location = (self._artifact_root.absolute() / model_name).as_uri()
+        private_folder(self._artifact_root)
+        location = uri_below_the_artifact_root(model_name)
         return str(self._client.create_experiment(model_name, artifact_location=location))
 
 
@@ -488,11 +521,10 @@ def flat_metrics(figures: dict[str, dict[str, Any]]) -> dict[str, float]:
 
 
 def data_fingerprint(directory: Path) -> str:
-    """SHA-256 over the names and contents of a ledger folder's Parquet and TOML files."""
+    """SHA-256 over the names and contents of the files of a ledger folder that are read."""
     digest = hashlib.sha256()
-    files = [*directory.glob("*/*.parquet"), *directory.glob("*.parquet"), *directory.glob("*.toml")]
-    for file in sorted(files):
-        digest.update(file.relative_to(directory).as_posix().encode())
+    for name, file in files_that_count(directory).items():
+        digest.update(name.encode())
         with file.open("rb") as stream:
             digest.update(hashlib.file_digest(stream, "sha256").digest())
     return digest.hexdigest()[:16]

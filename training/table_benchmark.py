@@ -20,6 +20,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from data_contracts.edited_text import read_edited_text
 from data_contracts.progress import Progress, no_progress
 from data_contracts.public import gmsc, uci_taiwan
 from features.declarations import Direction
@@ -344,7 +345,7 @@ def run_file(
     match it.
     """
     try:
-        text = schema_file.read_text(encoding="utf-8")
+        text = read_edited_text(schema_file)
         table = pq.read_table(table_file)
     except (OSError, UnicodeDecodeError, pa.ArrowInvalid) as problem:
         raise TrainingError(f"cannot read the table or its declaration: {problem}") from problem

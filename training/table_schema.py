@@ -33,6 +33,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from data_contracts.edited_text import BYTE_ORDER_MARK
 from features.declarations import PROTECTED_SOURCES, Direction, FeatureGroup, Purpose
 
 PROTECTED_GROUP = "protected"
@@ -186,7 +187,7 @@ def parse_table_schema(text: str) -> TableSchema:
     direction contradicts those of its sources.
     """
     try:
-        document = tomllib.loads(text)
+        document = tomllib.loads(text.removeprefix(BYTE_ORDER_MARK))
     except tomllib.TOMLDecodeError as problem:
         raise TableSchemaInvalid([f"schema: is no TOML: {problem}"]) from problem
     reader = _Reader()

@@ -37,6 +37,7 @@ from data_contracts.credit_accounts import CREDIT_ACCOUNTS
 from data_contracts.customers import CUSTOMERS
 from data_contracts.invoice_payments import INVOICE_PAYMENTS
 from data_contracts.invoices import INVOICES
+from data_contracts.ledger_folder import LABELS_FILE, PROTECTED_ATTRIBUTES_FILE, PROTOCOL_FILE
 from data_contracts.merchants import MERCHANTS
 from data_contracts.orders import ORDERS
 from data_contracts.parquet_ledger import write_table
@@ -76,10 +77,7 @@ LABEL_COLUMN = "default payment next month"
 PROTECTED_COLUMNS = ("SEX", "EDUCATION", "MARRIAGE", "AGE")
 HEADER_ROW = 1
 
-LABELS_FILE = "labels.parquet"
-PROTECTED_ATTRIBUTES_FILE = "protected_attributes.parquet"
 SEXES = {1: "male", 2: "female"}
-PROTOCOL_FILE = "protocol.toml"
 PROTOCOL = """\
 # How models are compared on this ledger: one snapshot has no later period to test on.
 split = "stratified_k_fold"

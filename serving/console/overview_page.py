@@ -6,6 +6,7 @@ from datetime import date
 
 from starlette.responses import Response
 
+from data_contracts.currencies import major_units
 from serving.console.charts import Chart, ChartPoint, column_chart, row_chart
 from serving.console.locale_forms import Locale
 from serving.console.page_request import ConsoleRoute, PageRequest
@@ -201,7 +202,7 @@ def _saved_by_day(currency: str, shown: Overview, locale: Locale) -> Chart:
         f"{Figure.SAVED.value}-{currency.lower()}",
         title,
         points,
-        lambda cents: locale.number(cents / 100),
+        lambda cents: locale.number(major_units(cents, currency)),
         None,
     )
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from datetime import date, datetime
 from types import MappingProxyType
 
+from data_contracts.currencies import amount_figure
 from serving.domain.reasons import date_text
 from serving.domain.stop_request import AnswerKind, ConsequenceCode
 
@@ -983,15 +984,14 @@ def consequence_text(code: ConsequenceCode, language: str) -> str:
 
 
 def local_amount(cents: int, currency: str, language: str) -> str:
-    """An amount of whole cents in local form.
+    """An amount of minor units in local form.
 
-    >>> local_amount(123456, "EUR", "en"), local_amount(123456, "EUR", "de")
-    ('EUR 1,234.56', '1.234,56 EUR')
+    >>> local_amount(123456, "EUR", "en"), local_amount(123456, "EUR", "de"), local_amount(5, "KWD", "nl")
+    ('EUR 1,234.56', '1.234,56 EUR', 'KWD 0,005')
     """
     language = text_language(language)
     thousands, decimal = _THOUSANDS_AND_DECIMAL[language]
-    units, rest = divmod(abs(cents), 100)
-    number = f"{'-' if cents < 0 else ''}{f'{units:,}'.replace(',', thousands)}{decimal}{rest:02d}"
+    number = amount_figure(cents, currency, thousands=thousands, decimal=decimal)
     return f"{currency} {number}" if language in _CURRENCY_FIRST else f"{number} {currency}"
 
 

@@ -10,6 +10,8 @@ from functools import cached_property
 from typing import Any
 
 from data_contracts.contract import DEFAULT_CLOCK_TOLERANCE_MS, MAXIMUM_CLOCK_TOLERANCE_MS
+from data_contracts.currencies import DECIMALS
+from data_contracts.edited_text import BYTE_ORDER_MARK
 from features.settlement_terms import USUAL_TERMS, SettlementTerms
 from serving.domain.errors import PolicyInvalid
 from serving.domain.investigation import InvestigationPolicy
@@ -164,17 +166,18 @@ class Policy:
         return SettlementTerms(materiality_cents=self.materiality_cents, grace_days=self.grace_days)
 
 
-def parse_policy(text: str) -> Policy:
+def parse_policy(text: str, *, is_new: bool = False) -> Policy:
     """Read a policy from TOML.
 
+    is_new: refuse currencies that no order can carry; the history may have one that was withdrawn since.
     Raises PolicyInvalid with every mistake: unknown and missing fields, wrong types, values out of
     range, limit bands out of order or falling.
     """
     try:
-        document = tomllib.loads(text)
+        document = tomllib.loads(text.removeprefix(BYTE_ORDER_MARK))
     except tomllib.TOMLDecodeError as problem:
         raise PolicyInvalid([f"policy: is no TOML: {problem}"]) from problem
-    reader = _Reader(document)
+    reader = _Reader(document, is_new=is_new)
     policy = reader.policy()
     if reader.mistakes:
         raise PolicyInvalid(reader.mistakes)
@@ -184,8 +187,9 @@ def parse_policy(text: str) -> Policy:
 class _Reader:
     """Takes fields out of the document one by one and collects what is wrong with them."""
 
-    def __init__(self, document: dict[str, Any]) -> None:
+    def __init__(self, document: dict[str, Any], *, is_new: bool) -> None:
         self._document = document
+        self._is_new = is_new
         self.mistakes: list[str] = []
 
     def policy(self) -> Policy:
@@ -416,8 +420,10 @@ class _Reader:
             except re.error:
                 self.mistakes.append(f"{prefix}postal_code_pattern: is no regular expression")
             currency = self._text(entry, "currency", prefix)
-            if not re.fullmatch("[A-Z]{3}", currency):
-                self.mistakes.append(f"{prefix}currency: must be an ISO 4217 code")
+            if not re.fullmatch("[A-Z]{3}", currency) or (self._is_new and currency not in DECIMALS):
+                self.mistakes.append(
+                    f"{prefix}currency: must be the ISO 4217 code of a currency that an order can carry"
+                )
             self._refuse_rest(entry, prefix)
             countries[country] = CountryPolicy(
                 country=country, currency=currency, time_zone=time_zone, postal_code_pattern=pattern

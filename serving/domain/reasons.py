@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from datetime import date
 from types import MappingProxyType
 
+from data_contracts.currencies import amount_figure
 from serving.domain.decision import AccountStanding, CreditAssessment, Reason, Recourse
 
 MAXIMUM_REASONS = 4
@@ -321,15 +322,14 @@ def _field_words(field: str | None, language: str) -> str:
 
 
 def amount_text(cents: int, currency: str, language: str) -> str:
-    """An amount in local form.
+    """An amount of minor units in local form.
 
-    >>> amount_text(123456, "EUR", "de"), amount_text(123456, "EUR", "en")
-    ('1.234,56 EUR', 'EUR 1,234.56')
+    >>> amount_text(123456, "EUR", "de"), amount_text(123456, "EUR", "en"), amount_text(1234, "JPY", "de")
+    ('1.234,56 EUR', 'EUR 1,234.56', '1.234 JPY')
     """
-    whole = f"{cents // 100:,}"
     if language == "de":
-        return f"{whole.replace(',', '.')},{cents % 100:02d} {currency}".strip()
-    return f"{currency} {whole}.{cents % 100:02d}".strip()
+        return f"{amount_figure(cents, currency, thousands='.', decimal=',')} {currency}".strip()
+    return f"{currency} {amount_figure(cents, currency)}".strip()
 
 
 def date_text(day: date, language: str) -> str:

@@ -2,9 +2,11 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from markupsafe import Markup
 
+from data_contracts.currencies import amount_figure, major_units
 from serving.customer_bootstrap import Amount, Rate
 from serving.policy_backtest.backtest import Backtest, Change, Money, PolicyFigures, SegmentChange
 from serving.policy_backtest.backtest_text import amount_text, rate_text, span_text, verdict
@@ -85,10 +87,10 @@ without it, on the same orders.</p>
 <div class="wide"><table><thead><tr><th scope="col">figure</th>
 <th scope="col" class="number">with the section, less without</th></tr></thead><tbody>
 <tr><th scope="row">declined by it alone</th><td class="number">{{ "{:,}".format(g.declined) }} orders,
-{{ r.currency }} {{ "{:,.0f}".format(g.declined_cents / 100) }}</td></tr>
+{{ r.currency }} {{ figure(g.declined_cents, decimals=0) }}</td></tr>
 <tr><th scope="row">of the approvals</th><td class="number">{{ rate(g.lost) }}</td></tr>
 <tr><th scope="row">approved by it alone</th><td class="number">{{ "{:,}".format(g.approved) }} orders,
-{{ r.currency }} {{ "{:,.0f}".format(g.approved_cents / 100) }}</td></tr>
+{{ r.currency }} {{ figure(g.approved_cents, decimals=0) }}</td></tr>
 <tr><th scope="row">approval rate</th><td class="number">{{ rate(g.approval_rate, signed=True) }}</td></tr>
 <tr><th scope="row">net, realised</th><td class="number">{{ amount(g.realised_net, signed=True) }}</td></tr>
 <tr><th scope="row">net, expected of young invoices</th>
@@ -110,7 +112,7 @@ orders, cut-off {{ curve.cut_off }}</h3>
 </tbody></table></div></details>{% endfor %}{% endif %}
 
 {% for title, change, rule_chart in changes %}<h2>{{ title }}: {{ "{:,}".format(change.orders) }} orders,
-{{ r.currency }} {{ "{:,.0f}".format(change.amount_cents / 100) }}</h2>
+{{ r.currency }} {{ figure(change.amount_cents, decimals=0) }}</h2>
 {% if change.orders %}<p>{{ "{:,}".format(change.known) }} have a known outcome,
 {{ "{:,}".format(change.bads) }} of them were not paid ({{ rate(change.bad_rate) }});
 {{ "{:,}".format(change.unknown) }} were never invoiced; {{ "{:,}".format(change.fraud) }} were confirmed
@@ -122,7 +124,7 @@ fraud. Net of what is known: {{ amount(change.realised_net) }}; expected of the 
 <th scope="col" class="number">score</th><th scope="col">customer</th><th scope="col">rules that failed</th>
 <th scope="col">main reasons</th><th scope="col">outcome</th></tr></thead><tbody>
 {% for e in change.examples %}<tr><th scope="row"><code>{{ e.order_id }}</code></th>
-<td>{{ e.ordered_at[:10] }}</td><td class="number">{{ "{:,.2f}".format(e.amount_cents / 100) }}</td>
+<td>{{ e.ordered_at[:10] }}</td><td class="number">{{ figure(e.amount_cents) }}</td>
 <td class="number">{{ e.score }}</td><td>{{ e.standing }}, {{ e.country }}</td>
 <td>{{ e.rules|join(", ") }}</td>
 <td>{{ e.reasons|join(", ") }}</td><td>{{ e.outcome|replace("_", " ") }}</td></tr>{% endfor %}
@@ -171,17 +173,18 @@ def backtest_page(result: Backtest) -> str:
         ],
         band_chart=_band_chart(result.segments["score band"]),
         rate=rate_text,
-        amount=amount_text,
+        amount=partial(amount_text, currency=result.currency),
+        figure=partial(amount_figure, currency=result.currency),
     )
 
 
 def _tiles(result: Backtest) -> list[tuple[str, str, str]]:
-    change = result.difference
+    change, currency = result.difference, result.currency
     texts = [
         ("Approvals", rate_text(change.approval_rate, signed=True)),
         ("Bad rate, known outcomes", rate_text(change.bad_rate, signed=True)),
-        ("Net, realised", amount_text(change.realised_net, signed=True)),
-        ("Loss, realised", amount_text(change.realised_loss, signed=True)),
+        ("Net, realised", amount_text(change.realised_net, currency, signed=True)),
+        ("Loss, realised", amount_text(change.realised_loss, currency, signed=True)),
     ]
     tiles = []
     for name, text in texts:
@@ -192,9 +195,10 @@ def _tiles(result: Backtest) -> list[tuple[str, str, str]]:
 
 def _comparison(result: Backtest) -> list[tuple[str, str, str, str]]:
     before, after, change = result.before, result.after, result.difference
+    currency = result.currency
 
     def money(part: Money | None, name: str) -> str:
-        return amount_text(None if part is None else getattr(part, name))
+        return amount_text(None if part is None else getattr(part, name), currency)
 
     def approved(figures: PolicyFigures) -> str:
         return f"{figures.approved:,}"
@@ -215,46 +219,51 @@ def _comparison(result: Backtest) -> list[tuple[str, str, str, str]]:
         ),
         (
             "bad rate, inferred range",
-            span_text(before.bad_rate_inferred),
-            span_text(after.bad_rate_inferred),
+            span_text(before.bad_rate_inferred, currency),
+            span_text(after.bad_rate_inferred, currency),
             "",
         ),
-        ("bad rate, bounds", span_text(before.bad_rate_bounds), span_text(after.bad_rate_bounds), ""),
+        (
+            "bad rate, bounds",
+            span_text(before.bad_rate_bounds, currency),
+            span_text(after.bad_rate_bounds, currency),
+            "",
+        ),
         (
             "margin, realised",
             money(before.realised, "margin"),
             money(after.realised, "margin"),
-            amount_text(change.realised_margin, signed=True),
+            amount_text(change.realised_margin, currency, signed=True),
         ),
         (
             "loss, realised",
             money(before.realised, "loss"),
             money(after.realised, "loss"),
-            amount_text(change.realised_loss, signed=True),
+            amount_text(change.realised_loss, currency, signed=True),
         ),
         (
             "net, realised",
             money(before.realised, "net"),
             money(after.realised, "net"),
-            amount_text(change.realised_net, signed=True),
+            amount_text(change.realised_net, currency, signed=True),
         ),
         (
             "net, expected of young invoices",
             money(before.expected, "net"),
             money(after.expected, "net"),
-            amount_text(change.expected_net, signed=True),
+            amount_text(change.expected_net, currency, signed=True),
         ),
         (
             "net of all, inferred range",
-            span_text(before.net_inferred),
-            span_text(after.net_inferred),
-            span_text(change.net_inferred, signed=True),
+            span_text(before.net_inferred, currency),
+            span_text(after.net_inferred, currency),
+            span_text(change.net_inferred, currency, signed=True),
         ),
         (
             "net of all, bounds",
-            span_text(before.net_bounds),
-            span_text(after.net_bounds),
-            span_text(change.net_bounds, signed=True),
+            span_text(before.net_bounds, currency),
+            span_text(after.net_bounds, currency),
+            span_text(change.net_bounds, currency, signed=True),
         ),
         *(
             (
@@ -296,13 +305,16 @@ def _curve_charts(curve: CutOffCurve, result: Backtest) -> list[tuple[str, Marku
     def of_rate(rate: Rate | None) -> Ends | None:
         return None if rate is None else (rate.value * 100, rate.low * 100, rate.high * 100)
 
+    def units(cents: int) -> float:
+        return major_units(cents, result.currency)
+
     def of_amount(net: Amount | None) -> Ends | None:
         if net is None:
             return None
         if net.low_cents is None or net.high_cents is None:
             # No order adds anything above the cut-off: a point of the line without a band.
-            return (net.cents / 100, net.cents / 100, net.cents / 100)
-        return (net.cents / 100, net.low_cents / 100, net.high_cents / 100)
+            return units(net.cents), units(net.cents), units(net.cents)
+        return units(net.cents), units(net.low_cents), units(net.high_cents)
 
     def per_cent(value: float) -> str:
         return f"{value:.1f} %"

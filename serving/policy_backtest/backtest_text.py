@@ -1,5 +1,6 @@
 """A backtest and a proposal in lines for a person at a terminal."""
 
+from data_contracts.currencies import amount_figure, major_units
 from serving.customer_bootstrap import Amount, Rate
 from serving.policy_backtest.backtest import Backtest, Change, LimitGrowthEffect, PolicyFigures, Span
 from serving.policy_backtest.cut_off_proposal import CutOffProposal
@@ -10,19 +11,23 @@ LISTED_EXAMPLES = 5
 LISTED_SEGMENTS = 8
 
 
-def amount_text(amount: Amount | None, *, signed: bool = False) -> str:
+def amount_text(amount: Amount | None, currency: str, *, signed: bool = False) -> str:
     """An amount in whole units with its interval; differences with their sign.
 
-    >>> amount_text(Amount(cents=123_456, low_cents=100_000, high_cents=150_000))
+    >>> amount_text(Amount(cents=123_456, low_cents=100_000, high_cents=150_000), "EUR")
     '1,235 [1,000, 1,500]'
     """
     if amount is None:
         return NO_FIGURE
     sign = "+" if signed else ""
-    value = f"{amount.cents / 100:{sign},.0f}"
+
+    def whole(minor: int) -> str:
+        return f"{major_units(minor, currency):{sign},.0f}"
+
+    value = whole(amount.cents)
     if amount.low_cents is None or amount.high_cents is None:
         return f"{value} [no interval]"
-    return f"{value} [{amount.low_cents / 100:{sign},.0f}, {amount.high_cents / 100:{sign},.0f}]"
+    return f"{value} [{whole(amount.low_cents)}, {whole(amount.high_cents)}]"
 
 
 def rate_text(rate: Rate | None, *, signed: bool = False) -> str:
@@ -38,25 +43,34 @@ def rate_text(rate: Rate | None, *, signed: bool = False) -> str:
     return f"{value:{sign}.2f} {unit} [{low:{sign}.2f}, {high:{sign}.2f}]"
 
 
-def span_text(span: Span | None, *, signed: bool = False) -> str:
+def span_text(span: Span | None, currency: str, *, signed: bool = False) -> str:
     """Both ends of a range, without their intervals; one figure with its interval where they agree."""
     if span is None or span.low is None or span.high is None:
         return NO_FIGURE
     low, high = span.low, span.high
     if low == high:
-        return end_text(low, signed=signed)
-    return f"{end_text(low, signed=signed, alone=True)} to {end_text(high, signed=signed, alone=True)}"
+        return end_text(low, currency, signed=signed)
+    ends = (end_text(end, currency, signed=signed, alone=True) for end in (low, high))
+    return " to ".join(ends)
 
 
-def end_text(end: Amount | Rate, *, signed: bool, alone: bool = False) -> str:
+def end_text(end: Amount | Rate, currency: str, *, signed: bool, alone: bool = False) -> str:
     """One end of a range. alone: without its interval."""
-    text = amount_text(end, signed=signed) if isinstance(end, Amount) else rate_text(end, signed=signed)
+    if isinstance(end, Amount):
+        text = amount_text(end, currency, signed=signed)
+    else:
+        text = rate_text(end, signed=signed)
     return text.partition(" [")[0] if alone else text
+
+
+def _units(minor: int, currency: str) -> str:
+    """A sum in whole units with its currency."""
+    return f"{currency} {amount_figure(minor, currency, decimals=0)}"
 
 
 def verdict(result: Backtest) -> str:
     """What the change would have done, in one sentence."""
-    change, name = result.difference, result.after.policy_version
+    change, name, currency = result.difference, result.after.policy_version, result.currency
     if change.approval_rate.value == 0:
         approvals = f"{name} approves as many of the orders as {result.before.policy_version}"
     else:
@@ -74,12 +88,13 @@ def verdict(result: Backtest) -> str:
         effect = "earns less"
     else:
         effect = "earns neither clearly more nor clearly less"
-    net = f"{result.currency} {amount_text(money, signed=True)}"
+    net = f"{result.currency} {amount_text(money, currency, signed=True)}"
     return f"{approvals}. Where the outcome is known it {effect}: {net} net"
 
 
 def backtest_text(result: Backtest) -> str:
     """The whole backtest in lines."""
+    currency = result.currency
     lines = [
         verdict(result),
         "",
@@ -92,18 +107,27 @@ def backtest_text(result: Backtest) -> str:
     if result.orders < result.selected_from:
         lines.append(f"a sample of {result.selected_from:,} orders: amounts and counts are the sample's")
     lines += [f"note: {warning}" for warning in result.warnings]
-    lines += ["", *_policy_lines("before", result.before), "", *_policy_lines("after", result.after), ""]
+    lines += [
+        "",
+        *_policy_lines("before", result.before, currency),
+        "",
+        *_policy_lines("after", result.after, currency),
+        "",
+    ]
     change = result.difference
     lines += [
         f"difference in {result.currency}, paired, with 95 % intervals (by customer)",
         f"  approval rate       {rate_text(change.approval_rate, signed=True)}",
         f"  bad rate            {rate_text(change.bad_rate, signed=True)}",
-        f"  realised margin     {amount_text(change.realised_margin, signed=True)}",
-        f"  realised loss       {amount_text(change.realised_loss, signed=True)}",
-        f"  realised net        {amount_text(change.realised_net, signed=True)}",
-        f"  expected net        {amount_text(change.expected_net, signed=True)} (invoices too young)",
-        f"  all, inferred       {span_text(change.net_inferred, signed=True)}",
-        f"  all, bounds         {span_text(change.net_bounds, signed=True)}",
+        f"  realised margin     {amount_text(change.realised_margin, currency, signed=True)}",
+        f"  realised loss       {amount_text(change.realised_loss, currency, signed=True)}",
+        f"  realised net        {amount_text(change.realised_net, currency, signed=True)}",
+        (
+            f"  expected net        {amount_text(change.expected_net, currency, signed=True)} "
+            "(invoices too young)"
+        ),
+        f"  all, inferred       {span_text(change.net_inferred, currency, signed=True)}",
+        f"  all, bounds         {span_text(change.net_bounds, currency, signed=True)}",
         "",
         *_limit_growth_lines(result.limit_growth, result.currency),
         *_change_lines("newly declined", result.newly_declined, result.currency),
@@ -135,7 +159,7 @@ def backtest_text(result: Backtest) -> str:
     return "\n".join(lines)
 
 
-def _policy_lines(title: str, figures: PolicyFigures) -> list[str]:
+def _policy_lines(title: str, figures: PolicyFigures, currency: str) -> list[str]:
     shares = [
         f"{kind.replace('_', ' ')} {count.orders:,} ({count.share:.1%})"
         for kind, count in figures.evidence.items()
@@ -147,21 +171,24 @@ def _policy_lines(title: str, figures: PolicyFigures) -> list[str]:
         f"    of these          {', '.join(shares) or NO_FIGURE}",
         f"  bad rate, known     {rate_text(figures.bad_rate)}",
         (
-            f"  bad rate, range     {span_text(figures.bad_rate_inferred)} inferred, "
-            f"{span_text(figures.bad_rate_bounds)} bounds"
+            f"  bad rate, range     {span_text(figures.bad_rate_inferred, currency)} inferred, "
+            f"{span_text(figures.bad_rate_bounds, currency)} bounds"
         ),
     ]
     for name, money in (("realised", figures.realised), ("expected", figures.expected)):
         if money is not None:
             lines += [
-                f"  {name} margin     {amount_text(money.margin)}",
-                f"  {name} loss       {amount_text(money.loss)}",
-                f"  {name} net        {amount_text(money.net)}, after handling {amount_text(money.handling)}",
+                f"  {name} margin     {amount_text(money.margin, currency)}",
+                f"  {name} loss       {amount_text(money.loss, currency)}",
+                (
+                    f"  {name} net        {amount_text(money.net, currency)}, "
+                    f"after handling {amount_text(money.handling, currency)}"
+                ),
             ]
     if figures.net_bounds is not None:
         lines.append(
-            f"  net, all            {span_text(figures.net_inferred)} inferred, "
-            f"{span_text(figures.net_bounds)} bounds"
+            f"  net, all            {span_text(figures.net_inferred, currency)} inferred, "
+            f"{span_text(figures.net_bounds, currency)} bounds"
         )
     return lines
 
@@ -172,13 +199,16 @@ def _limit_growth_lines(effect: LimitGrowthEffect | None, currency: str) -> list
     return [
         f"[limit_growth] of {effect.policy_version}, beside the same policy without it",
         (
-            f"  declined by it alone {effect.declined:,} orders, {currency} "
-            f"{effect.declined_cents / 100:,.0f}: {rate_text(effect.lost)} of the approvals"
+            f"  declined by it alone {effect.declined:,} orders, {_units(effect.declined_cents, currency)}: "
+            f"{rate_text(effect.lost)} of the approvals"
         ),
-        (f"  approved by it alone {effect.approved:,} orders, {currency} {effect.approved_cents / 100:,.0f}"),
+        (f"  approved by it alone {effect.approved:,} orders, {_units(effect.approved_cents, currency)}"),
         f"  approval rate       {rate_text(effect.approval_rate, signed=True)}",
-        f"  realised net        {amount_text(effect.realised_net, signed=True)}",
-        f"  expected net        {amount_text(effect.expected_net, signed=True)} (invoices too young)",
+        f"  realised net        {amount_text(effect.realised_net, currency, signed=True)}",
+        (
+            f"  expected net        {amount_text(effect.expected_net, currency, signed=True)} "
+            "(invoices too young)"
+        ),
         "",
     ]
 
@@ -187,24 +217,25 @@ def _change_lines(title: str, change: Change, currency: str) -> list[str]:
     if change.orders == 0:
         return [f"{title}: none"]
     lines = [
-        f"{title}: {change.orders:,} orders, {currency} {change.amount_cents / 100:,.0f}",
+        f"{title}: {change.orders:,} orders, {_units(change.amount_cents, currency)}",
         (
             f"  outcome known       {change.known:,}, of which not paid {change.bads:,}: "
             f"{rate_text(change.bad_rate)}"
         ),
-        f"  realised net        {amount_text(change.realised_net)}",
-        f"  expected net        {amount_text(change.expected_net)}",
+        f"  realised net        {amount_text(change.realised_net, currency)}",
+        f"  expected net        {amount_text(change.expected_net, currency)}",
         (
-            f"  never invoiced      {change.unknown:,}, {currency} {change.unknown_amount_cents / 100:,.0f}; "
+            f"  never invoiced      {change.unknown:,}, {_units(change.unknown_amount_cents, currency)}; "
             f"confirmed fraud {change.fraud:,}"
         ),
     ]
     lines += [
-        f"  rule {code:<24} {count:>7,} orders, {currency} {change.amount_by_rule_cents[code] / 100:,.0f}"
+        f"  rule {code:<24} {count:>7,} orders, {_units(change.amount_by_rule_cents[code], currency)}"
         for code, count in change.by_rule.items()
     ]
     lines += [
-        f"  {example.order_id} on {example.ordered_at[:10]}: {currency} {example.amount_cents / 100:,.2f}, "
+        f"  {example.order_id} on {example.ordered_at[:10]}: {currency} "
+        f"{amount_figure(example.amount_cents, currency)}, "
         f"score {example.score}, {example.standing}, {', '.join(example.rules)}; "
         f"{example.outcome.replace('_', ' ')}"
         for example in change.examples[:LISTED_EXAMPLES]
@@ -218,14 +249,16 @@ def proposal_text(proposal: CutOffProposal | None, flag: FlagProposal | None) ->
     if proposal is not None:
         lines += _cut_off_lines(proposal)
     if flag is not None:
-        lines += ["", *_flag_lines(flag)] if lines else _flag_lines(flag)
+        flag_lines = _flag_lines(flag, "" if proposal is None else proposal.currency)
+        lines += ["", *flag_lines] if lines else flag_lines
     return "\n".join(lines)
 
 
 def _proposal_verdict(proposal: CutOffProposal) -> str:
     if not proposal.changes:
         return "no better than the present cut-offs: no other pair that may be chosen left more"
-    gain = amount_text(proposal.gain, signed=True)
+    currency = proposal.currency
+    gain = amount_text(proposal.gain, currency, signed=True)
     if not proposal.present_is_feasible:
         return f"the present cut-offs do not keep the constraints; to keep them brings {gain}"
     if not proposal.is_clearly_better:
@@ -234,6 +267,7 @@ def _proposal_verdict(proposal: CutOffProposal) -> str:
 
 
 def _cut_off_lines(proposal: CutOffProposal) -> list[str]:
+    currency = proposal.currency
     lines = [
         _proposal_verdict(proposal),
         f"cut-offs, from {proposal.orders:,} orders; amounts in {proposal.currency}",
@@ -256,17 +290,20 @@ def _cut_off_lines(proposal: CutOffProposal) -> list[str]:
             f"  bad rate        {rate_text(proposal.bad_rate_present)} -> "
             f"{rate_text(proposal.bad_rate_proposed)}"
         ),
-        f"  net             {amount_text(proposal.net_present)} -> {amount_text(proposal.net_proposed)}",
-        f"  gain            {amount_text(proposal.gain, signed=True)}",
         (
-            f"  gain on others  {amount_text(proposal.gain_on_others, signed=True)} "
+            f"  net             {amount_text(proposal.net_present, currency)} -> "
+            f"{amount_text(proposal.net_proposed, currency)}"
+        ),
+        f"  gain            {amount_text(proposal.gain, currency, signed=True)}",
+        (
+            f"  gain on others  {amount_text(proposal.gain_on_others, currency, signed=True)} "
             "(customers who had no part in choosing, for a book of this size)"
         ),
     ]
     return lines + [f"  note: {warning}" for warning in proposal.warnings]
 
 
-def _flag_lines(flag: FlagProposal) -> list[str]:
+def _flag_lines(flag: FlagProposal, currency: str) -> list[str]:
     lines = [
         (
             f"flag_from_per_mille {flag.present} -> {flag.proposed} [{flag.low}, {flag.high}], for "
@@ -284,8 +321,7 @@ def _flag_lines(flag: FlagProposal) -> list[str]:
             f"{flag.fraud_found:.0%}"
         )
     if flag.review_cents_per_day is not None:
-        lines.append(
-            f"  a day: {flag.fraud_cents_per_day / 100:,.0f} of confirmed fraud among them, reviewing costs "
-            f"{flag.review_cents_per_day / 100:,.0f}"
-        )
+        found = amount_figure(round(flag.fraud_cents_per_day), currency, decimals=0)
+        cost = amount_figure(round(flag.review_cents_per_day), currency, decimals=0)
+        lines.append(f"  a day: {found} of confirmed fraud among them, reviewing costs {cost}")
     return lines

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from data_contracts.currencies import amount_figure
 from features.instants import Float64Array
 from serving.customer_bootstrap import CustomerBootstrap, wilson_interval
 from serving.domain.decision import Outcome
@@ -238,8 +239,8 @@ class ShadowReport:
             f"{yes} only by champion: {rates.only_champion:,}, only by challenger: {rates.only_challenger:,}",
         ]
         lines.extend(
-            f"  in {amount.currency}: {amount.only_champion_cents / 100:,.2f} and "
-            f"{amount.only_challenger_cents / 100:,.2f}"
+            f"  in {amount.currency}: {amount_figure(amount.only_champion_cents, amount.currency)} and "
+            f"{amount_figure(amount.only_challenger_cents, amount.currency)}"
             for amount in self.amounts
         )
         return [*lines, f"customers with a decision of that kind: {customers}"]
@@ -287,7 +288,7 @@ class ShadowReport:
             return []
         lines = ["", "the newest that differ"]
         for one in self.differing:
-            amount = f"{one.amount_cents / 100:,.2f} {one.currency}"
+            amount = f"{amount_figure(one.amount_cents, one.currency)} {one.currency}"
             lines.append(
                 f"{one.subject_id}  {_instant(one.as_of_ms)[:19]}Z  {amount:>14}  "
                 f"{one.champion.outcome} {_score(one.champion.points, one.champion.probability)} -> "

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from data_contracts.private_files import private_file
 from serving.store.errors import StoreNotMigrated, StoreUnavailable
 
 HEAD_REVISION = "0007"
@@ -25,7 +26,8 @@ def migrate(database_url: str) -> str:
     from sqlalchemy import create_engine, exc  # noqa: PLC0415 - see above
 
     if database_url.startswith("sqlite:///"):
-        Path(database_url.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
+        # SQLite gives its log and shared memory the rights of the file that they belong to.
+        private_file(Path(database_url.removeprefix("sqlite:///")))
     engine = create_engine(sqlalchemy_url(database_url))
     try:
         with engine.begin() as connection:

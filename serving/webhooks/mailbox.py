@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Protocol
 from urllib.parse import unquote, urlsplit
 
+from data_contracts.private_files import private_file, private_folder
+
 TIMEOUT_SECONDS = 15.0
 DEFAULT_SENDER = "bonitas@localhost"
 
@@ -52,11 +54,12 @@ class FileMailbox:
     def send(self, to: str, subject: str, body: str, message_id: str) -> None:
         """Write the message whole or not at all; a repetition takes the place of the one before."""
         content = email_message(self._sender, to, subject, body, message_id).as_bytes()
-        self._directory.mkdir(parents=True, exist_ok=True)
+        private_folder(self._directory)
         unfinished = self._directory / f".{message_id}.{secrets.token_hex(4)}.tmp"
         with ExitStack() as on_failure:
             on_failure.callback(unfinished.unlink, missing_ok=True)
-            with unfinished.open("xb") as file:
+            private_file(unfinished)
+            with unfinished.open("wb") as file:
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())

@@ -8,6 +8,7 @@ import pytest
 from data_contracts.ledger_contracts import ALL_CONTRACTS, CONTRACTS
 from data_contracts.parquet_ledger import (
     NoSuchLedgerTable,
+    UnreadableLedgerFile,
     arrow_schema,
     empty_table,
     has_table,
@@ -90,7 +91,7 @@ def test_files_from_before_a_nullable_column_are_read_with_nulls(tmp_path, older
 def test_a_file_without_a_required_column_is_no_ledger_file(tmp_path):
     write_table(tmp_path, INQUIRIES, some_inquiries())
     drop_column(table_folder(tmp_path, INQUIRIES) / "part-00000.parquet", "bureau")
-    with pytest.raises(pa.ArrowException, match="bureau"):
+    with pytest.raises(UnreadableLedgerFile, match="bureau"):
         read_table(tmp_path, INQUIRIES)
 
 

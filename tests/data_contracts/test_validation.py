@@ -11,9 +11,9 @@ import bonitas
 from data_contracts import quarantine
 from data_contracts.great_expectations_suite import judge_frame
 from data_contracts.ledger_contracts import CONTRACTS
-from data_contracts.parquet_ledger import arrow_schema, has_table, read_table
+from data_contracts.parquet_ledger import UnreadableLedgerFile, arrow_schema, has_table, read_table
 from data_contracts.row_check import Rule
-from data_contracts.validation import UnreadableLedgerFile, frame_of_table, validate_folder
+from data_contracts.validation import frame_of_table, validate_folder
 from data_contracts.validation_benchmark import run
 
 NOW = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
@@ -27,21 +27,42 @@ def a_small_book(write_rows, a_row):
 
 
 @pytest.fixture
-def validate(tmp_path):
+def report(tmp_path):
+    return tmp_path / "report"
+
+
+@pytest.fixture
+def accepted(tmp_path):
+    return tmp_path / "accepted"
+
+
+@pytest.fixture
+def validate(report, accepted):
     def run_once(directory, **options):
-        return validate_folder(directory, report_directory=tmp_path / "report", now=NOW, **options)
+        before = contents(directory)
+        try:
+            return validate_folder(
+                directory, report_directory=report, accepted_directory=accepted, now=NOW, **options
+            )
+        finally:
+            assert contents(directory) == before
 
     return run_once
+
+
+def contents(directory):
+    """Every file below a folder with its bytes."""
+    return {file.relative_to(directory): file.read_bytes() for file in directory.rglob("*") if file.is_file()}
 
 
 def counts_of(result, contract):
     return next(counts for counts in result.contracts if counts.contract == contract)
 
 
-def refused(directory, contract):
+def refused(report, contract):
     return [
         (row["row"].get("event_id"), [(broken["column"], broken["rule"]) for broken in row["violations"]])
-        for row in quarantine.read(directory, contract)
+        for row in quarantine.read(report, contract)
     ]
 
 
@@ -50,18 +71,20 @@ def check_invariant(result):
         assert counts.read == counts.accepted + counts.quarantined + counts.repeated
 
 
-def test_a_good_book_stays_as_it_is(a_good_book, validate, rows_file):
-    before = {name: rows_file(a_good_book, name).read_bytes() for name in CONTRACTS}
+def test_a_good_book_is_accepted_whole(a_good_book, validate, report, accepted):
     steps = []
     result = validate(a_good_book, progress=lambda step, *, done, total: steps.append((step, done, total)))
     assert (result.read, result.accepted, result.quarantined, result.repeated) == (13, 13, 0, 0)
-    assert {name: rows_file(a_good_book, name).read_bytes() for name in CONTRACTS} == before
-    assert not (a_good_book / "quarantine").exists()
+    assert list((report / "quarantine").glob("*")) == []
+    for contract in CONTRACTS.values():
+        assert read_table(accepted, contract) == read_table(a_good_book, contract)
     assert steps[-1] == ("validate", 13, 13)
     assert "every row is good" in result.report_file.read_text()
 
 
-def test_bad_rows_move_to_quarantine_and_a_second_run_finds_none(write_rows, a_row, validate, tmp_path):
+def test_bad_rows_are_copied_to_quarantine_and_a_second_run_says_the_same(
+    write_rows, a_row, validate, report, accepted
+):
     orders = [
         a_row("orders"),
         a_row("orders"),
@@ -83,11 +106,11 @@ def test_bad_rows_move_to_quarantine_and_a_second_run_finds_none(write_rows, a_r
         ("occurred_at", Rule.RANGE): 1,
     }
     assert counts_of(result, "orders").repeated == 1
-    assert refused(directory, "order_events") == [("e-6", [("order_id", "reference_quarantined")])]
-    assert read_table(directory, CONTRACTS["orders"])["event_id"].to_pylist() == ["orders-1"]
-    assert read_table(directory, CONTRACTS["orders"]).schema == arrow_schema(CONTRACTS["orders"])
+    assert refused(report, "order_events") == [("e-6", [("order_id", "reference_quarantined")])]
+    assert read_table(accepted, CONTRACTS["orders"])["event_id"].to_pylist() == ["orders-1"]
+    assert read_table(accepted, CONTRACTS["orders"]).schema == arrow_schema(CONTRACTS["orders"])
 
-    rows = {row["row"]["event_id"]: row for row in quarantine.read(directory, "orders")}
+    rows = {row["row"]["event_id"]: row for row in quarantine.read(report, "orders")}
     assert rows["e-2"]["row"]["delivery_name"] == "Secret\nName"
     assert rows["e-2"]["row"]["occurred_at"] == "2025-06-15T15:06:40.000Z"
     assert rows["e-5"]["row"]["occurred_at"] == -(2**60)
@@ -96,20 +119,22 @@ def test_bad_rows_move_to_quarantine_and_a_second_run_finds_none(write_rows, a_r
         "delivery_name": "'Secret\\nName'",
     }
     assert rows["e-2"]["contract"] == "orders"
-    assert stat.S_IMODE(quarantine.quarantine_file(directory, "orders").stat().st_mode) == 0o600
+    assert stat.S_IMODE(quarantine.quarantine_file(report, "orders").stat().st_mode) == 0o600
 
     page = result.report_file.read_text()
     assert "Secret" not in page
     assert "•••" in page
     assert "control_characters" in page
-    summary = json.loads((tmp_path / "report" / "validation.json").read_text())
+    summary = json.loads((report / "validation.json").read_text())
     assert summary == result.to_json()
     assert summary["quarantined"] == 5
 
+    first = contents(accepted), contents(report / "quarantine")
     again = validate(directory)
-    check_invariant(again)
-    assert (again.quarantined, again.repeated, again.accepted) == (0, 0, 4)
-    assert len(quarantine.read(directory, "orders")) == 4
+    assert again.contracts == result.contracts
+    assert (contents(accepted), contents(report / "quarantine")) == first
+    good = validate_folder(accepted, report_directory=report.with_name("again"), now=NOW)
+    assert (good.quarantined, good.repeated, good.accepted) == (0, 0, 4)
 
 
 def replace_column(file, name, values):
@@ -144,15 +169,17 @@ def test_a_column_of_another_type_is_refused_value_by_value(
     assert (0, column, Rule(rule)) in judge_frame(CONTRACTS[contract], frame)
 
 
-def test_a_file_of_strings_for_amounts_goes_to_quarantine(a_small_book, validate, rows_file):
+def test_a_file_of_strings_for_amounts_goes_to_quarantine(
+    a_small_book, validate, report, accepted, rows_file
+):
     replace_column(rows_file(a_small_book, "account_balances"), "balance_cents", pa.array(["-5"]))
     result = validate(a_small_book)
     check_invariant(result)
-    assert refused(a_small_book, "account_balances") == [("account-balances-1", [("balance_cents", "type")])]
-    assert not has_table(a_small_book, CONTRACTS["account_balances"])
+    assert refused(report, "account_balances") == [("account-balances-1", [("balance_cents", "type")])]
+    assert not has_table(accepted, CONTRACTS["account_balances"])
 
 
-def test_another_width_or_unit_is_brought_to_the_contracts_type(a_small_book, validate, rows_file):
+def test_another_width_or_unit_is_brought_to_the_contracts_type(a_small_book, validate, accepted, rows_file):
     contract = CONTRACTS["account_balances"]
     expected = read_table(a_small_book, contract)
     file = rows_file(a_small_book, "account_balances")
@@ -163,40 +190,45 @@ def test_another_width_or_unit_is_brought_to_the_contracts_type(a_small_book, va
     replace_column(file, "occurred_at", pa.array([1_750_000_000_000], pa.timestamp("ms", "Asia/Tokyo")))
     replace_column(file, "corrects", pa.array([None], pa.null()))
     assert validate(a_small_book).quarantined == 0
+    assert read_table(accepted, contract) == expected
+    assert pq.read_table(rows_file(accepted, "account_balances")) == expected
     assert read_table(a_small_book, contract) == expected
 
 
-def test_text_that_is_no_utf8_is_refused_and_kept(a_small_book, validate, rows_file):
+def test_text_that_is_no_utf8_is_refused_and_kept(a_small_book, validate, report, rows_file):
     file = rows_file(a_small_book, "credit_inquiries")
     broken = pa.Array.from_buffers(pa.string(), 1, pa.array([b"b\xff"]).buffers())
     replace_column(file, "bureau", broken)
     validate(a_small_book)
-    assert refused(a_small_book, "credit_inquiries") == [("credit-inquiries-1", [("bureau", "type")])]
-    (row,) = quarantine.read(a_small_book, "credit_inquiries")
+    assert refused(report, "credit_inquiries") == [("credit-inquiries-1", [("bureau", "type")])]
+    (row,) = quarantine.read(report, "credit_inquiries")
     assert row["row"]["bureau"].encode("utf-8", "surrogateescape") == b"b\xff"
 
 
-def test_unknown_and_missing_columns_are_violations(a_small_book, validate, rows_file):
+def test_unknown_and_missing_columns_are_violations(a_small_book, validate, report, accepted, rows_file):
     file = rows_file(a_small_book, "credit_inquiries")
     table = pq.read_table(file).drop_columns(["bureau"])
     pq.write_table(table.append_column("note", pa.array([float("nan")])), file)
     unused = rows_file(a_small_book, "account_balances")
     pq.write_table(pq.read_table(unused).append_column("note", pa.array([None], pa.string())), unused)
     validate(a_small_book)
-    ((_, broken),) = refused(a_small_book, "credit_inquiries")
+    ((_, broken),) = refused(report, "credit_inquiries")
     assert broken == [("bureau", "missing"), ("note", "unknown_column")]
-    assert refused(a_small_book, "account_balances") == []
-    assert pq.read_schema(unused).names == [column.name for column in CONTRACTS["account_balances"].columns]
+    assert refused(report, "account_balances") == []
+    names = pq.read_schema(rows_file(accepted, "account_balances")).names
+    assert names == [column.name for column in CONTRACTS["account_balances"].columns]
 
 
-def test_a_file_from_before_a_nullable_column_is_valid_and_stays_as_it_is(a_small_book, validate, rows_file):
+def test_a_file_from_before_a_nullable_column_is_valid(a_small_book, validate, accepted, rows_file):
     file = rows_file(a_small_book, "account_balances")
     pq.write_table(pq.read_table(file).drop_columns(["paid_cents", "corrects"]), file)
-    before = file.read_bytes()
-    assert (validate(a_small_book).accepted, file.read_bytes()) == (4, before)
+    assert validate(a_small_book).accepted == 4
+    assert read_table(accepted, CONTRACTS["account_balances"])["paid_cents"].to_pylist() == [None]
 
 
-def test_several_files_are_judged_together_and_rewritten_apart(a_small_book, validate, rows_file):
+def test_several_files_are_judged_together_and_written_as_one(
+    a_small_book, validate, report, accepted, rows_file
+):
     file = rows_file(a_small_book, "credit_inquiries")
     table = pq.read_table(file)
     other = table.set_column(0, "event_id", pa.array(["second"]))
@@ -205,13 +237,11 @@ def test_several_files_are_judged_together_and_rewritten_apart(a_small_book, val
     both = pa.concat_tables([other.cast(table.schema), bad.cast(table.schema)])
     pq.write_table(both, file.with_name("part-00001.parquet"))
     pq.write_table(bad.set_column(0, "event_id", pa.array(["fourth"])), file.with_name("part-00002.parquet"))
-    before = file.read_bytes()
     result = validate(a_small_book)
     check_invariant(result)
-    assert [event_id for event_id, _ in refused(a_small_book, "credit_inquiries")] == ["third", "fourth"]
-    assert file.read_bytes() == before
-    assert pq.read_table(file.with_name("part-00001.parquet"))["event_id"].to_pylist() == ["second"]
-    assert not file.with_name("part-00002.parquet").exists()
+    assert [event_id for event_id, _ in refused(report, "credit_inquiries")] == ["third", "fourth"]
+    kept = pq.read_table(rows_file(accepted, "credit_inquiries"))["event_id"].to_pylist()
+    assert kept == ["credit-inquiries-1", "second"]
 
 
 def test_refused_invoices_are_told_apart_because_they_may_hide_debt(write_rows, a_row, validate):
@@ -222,9 +252,10 @@ def test_refused_invoices_are_told_apart_because_they_may_hide_debt(write_rows, 
     assert "1 invoices were refused" in result.report_file.read_text()
 
 
-def test_the_terminal_says_so_too_and_the_tolerance_between_clocks_can_be_said(write_rows, a_row):
+def test_the_terminal_says_so_too_and_the_tolerance_between_clocks_can_be_said(write_rows, a_row, report):
     def validate(*options):
-        return CliRunner().invoke(bonitas.main, ["data", "validate", str(directory), *options])
+        command = ["data", "validate", str(directory), "--report", str(report)]
+        return CliRunner().invoke(bonitas.main, [*command, *options])
 
     tables = {name: [a_row(name)] for name in ("merchants", "customers")}
     ahead = a_row("orders")["recorded_at"] + 10_000
@@ -239,31 +270,31 @@ def test_the_terminal_says_so_too_and_the_tolerance_between_clocks_can_be_said(w
     assert validate("--clock-tolerance-seconds", "9").exit_code == 1
 
 
-def test_a_transfer_imported_twice_stays_once(write_rows, a_row, validate):
+def test_a_transfer_imported_twice_stays_once(write_rows, a_row, validate, accepted):
     tables = {name: [a_row(name)] for name in ("merchants", "customers", "orders", "invoices")}
     twice = [a_row("invoice_payments", event_id=f"e-{n}", bank_reference="R 1") for n in (1, 2)]
     directory = write_rows({**tables, "invoice_payments": twice})
     result = validate(directory)
     check_invariant(result)
     assert counts_of(result, "invoice_payments").repeated == 1
-    assert read_table(directory, CONTRACTS["invoice_payments"])["event_id"].to_pylist() == ["e-1"]
+    assert read_table(accepted, CONTRACTS["invoice_payments"])["event_id"].to_pylist() == ["e-1"]
 
 
-def test_more_bad_rows_than_any_sample_holds_are_all_moved(write_rows, a_row, validate):
+def test_more_bad_rows_than_any_sample_holds_are_all_kept(write_rows, a_row, validate, report):
     rows = [a_row("credit_inquiries", event_id=f"e-{n}", purpose="nonsense") for n in range(1500)]
     directory = write_rows({"customers": [a_row("customers")], "credit_inquiries": rows})
     assert validate(directory).quarantined == 1500
-    assert len(quarantine.read(directory, "credit_inquiries")) == 1500
+    assert len(quarantine.read(report, "credit_inquiries")) == 1500
 
 
-def test_a_corrupt_file_is_named_and_nothing_changes(a_good_book, validate, rows_file):
+def test_a_corrupt_file_is_named_and_nothing_is_written(a_good_book, validate, report, accepted, rows_file):
     replace_column(rows_file(a_good_book, "invoices"), "currency", pa.array(["SEK"]))
     file = rows_file(a_good_book, "orders")
     file.write_bytes(b"PAR1 not really")
     with pytest.raises(UnreadableLedgerFile, match=r"orders.part-00000\.parquet"):
         validate(a_good_book)
-    assert not (a_good_book / "quarantine").exists()
-    assert rows_file(a_good_book, "invoices").exists()
+    assert not report.exists()
+    assert not accepted.exists()
 
 
 def test_a_damaged_page_is_named_too(a_small_book, validate, rows_file):
@@ -273,14 +304,6 @@ def test_a_damaged_page_is_named_too(a_small_book, validate, rows_file):
     file.write_bytes(bytes(content))
     with pytest.raises(UnreadableLedgerFile, match="customers"):
         validate(a_small_book)
-
-
-def test_a_folder_that_no_contract_names_is_reported(a_small_book, validate, rows_file):
-    (a_small_book / "inquiries").mkdir()
-    rows_file(a_small_book, "credit_inquiries").rename(a_small_book / "inquiries" / "part.parquet")
-    result = validate(a_small_book)
-    assert result.unknown_folders == ("inquiries",)
-    assert "inquiries" in result.to_json()["unknown_folders"]
 
 
 def test_an_empty_folder_is_valid_and_no_folder_is_an_error(tmp_path, validate):

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlparse
 
 import numpy as np
 import pyarrow as pa
@@ -24,7 +23,7 @@ from features.decisions import Decisions
 from features.declarations import Direction
 from features.feature_sets import INVOICE_ELIGIBILITY, ORDER_RISK, FeatureSet
 from features.instants import DAY_MS, Float64Array
-from features.model_files import ModelFiles
+from features.model_files import ModelFiles, local_folder
 from features.offline import build_features
 from serving.scorer import load_model
 from tests.empty_registry import with_empty_registry
@@ -315,7 +314,9 @@ def test_a_sound_version_replaces_a_champion_whose_files_were_changed_without_co
     version = workshop.add(workshop.sound)
     uri = f"sqlite:///{workshop.home / 'mlflow.db'}"
     source = MlflowClient(tracking_uri=uri, registry_uri=uri).get_model_version(MODEL, "1").source
-    file = Path(urlparse(source).path) / "model.json"
+    folder = local_folder(source, workshop.home / "mlartifacts")
+    assert folder is not None
+    file = folder / "model.json"
     content = file.read_bytes()
     file.write_bytes(content.replace(b"600.0", b"900.0"))
     try:

@@ -9,11 +9,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from data_contracts.customers import CUSTOMERS
+from data_contracts.ledger_folder import PROTECTED_ATTRIBUTES_FILE
 from data_contracts.orders import ORDERS
 from data_contracts.parquet_ledger import read_table
 from features.decisions import Decisions, order_decisions
 from features.supersession import milliseconds
-from training.validation.segment_attributes import PROTECTED_ATTRIBUTES_FILE, segment_attributes, whole_years
+from training.validation.segment_attributes import segment_attributes, whole_years
 
 
 def test_attributes_are_those_known_at_the_decision_as_a_slow_twin_finds_them(small_book: Path) -> None:

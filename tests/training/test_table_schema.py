@@ -77,6 +77,10 @@ def test_a_valid_declaration_is_read():
     assert schema.published[0].auc == 0.8
 
 
+def test_a_declaration_with_a_byte_order_mark_is_read():
+    assert parse_table_schema("\ufeff" + VALID) == parse_table_schema(VALID)
+
+
 def test_protected_columns_and_what_is_derived_from_them_are_read_only_if_asked_for():
     schema = parse_table_schema(VALID)
     assert schema.has_protected

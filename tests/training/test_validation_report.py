@@ -13,6 +13,7 @@ import pytest
 from click.testing import CliRunner
 
 import bonitas
+from data_contracts.ledger_folder import PROTECTED_ATTRIBUTES_FILE
 from features.decisions import Decisions
 from features.declarations import Direction
 from features.feature_sets import INVOICE_ELIGIBILITY
@@ -28,7 +29,6 @@ from training.validation.figures import ValidationFigures, validation_figures
 from training.validation.label_maturity import LabelledDecisions, label_maturity, labelled_decisions
 from training.validation.population_shift import SCORE, ShiftLevel
 from training.validation.report import REPORT_HTML, REPORT_JSON, render
-from training.validation.segment_attributes import PROTECTED_ATTRIBUTES_FILE
 from training.validation.verdict import Verdict, Weight, verdict
 
 VOID = {"meta", "line", "polyline", "polygon", "rect", "circle", "br", "link", "img"}

@@ -74,8 +74,8 @@ class Section(enum.Enum):
 COLUMN_SECTIONS = frozenset({Section.CONTRACTS, Section.INPUTS, Section.FEATURES})
 
 NEXT_STEP = {
-    Section.CONTRACTS: "read the refused rows with their reasons (DIR/quarantine, or quarantined_events in "
-    "the store) and tell whoever sends them",
+    Section.CONTRACTS: "read the refused rows with their reasons (quarantine/ beside the validation's "
+    "report, or quarantined_events in the store) and tell whoever sends them",
     Section.INPUTS: "ask what changed at the checkouts or merchants; if it is meant to stay, compare models "
     "on the new orders",
     Section.FEATURES: "look whether a source broke (all zeros, all missing) before asking whether customers "

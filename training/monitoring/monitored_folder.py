@@ -11,7 +11,9 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from data_contracts import quarantine
+from data_contracts.accepted_folder import read_accepted_file
 from data_contracts.ledger_contracts import ALL_CONTRACTS
+from data_contracts.ledger_folder_error import LedgerFolderError
 from data_contracts.orders import ORDERS
 from data_contracts.parquet_ledger import has_table, read_table
 from features.instants import HOUR_MS, Float64Array, Int64Array
@@ -44,12 +46,16 @@ class RowCounts:
 def row_counts(directory: Path, period: Period) -> dict[str, RowCounts]:
     """Rows of each contract recorded in window and reference: those that stand, and those in quarantine.
 
-    A refused row counts at its own `recorded_at`; where that cannot be read, when it was quarantined.
+    The refused ones are those of the validation that wrote the folder; of a folder that no validation wrote
+    nothing is known but what an earlier release moved to its quarantine. A refused row counts at its own
+    `recorded_at`; where that cannot be read, when it was quarantined. Raises LedgerFolderError where the
+    report with the refused rows is gone.
     """
+    report = _report_folder(directory)
     counts = {}
     for contract in ALL_CONTRACTS:
         refused = np.array(
-            [_refused_at_ms(entry) for entry in quarantine.read(directory, contract.name)], dtype=np.int64
+            [_refused_at_ms(entry) for entry in quarantine.read(report, contract.name)], dtype=np.int64
         )
         accepted = np.empty(0, dtype=np.int64)
         if has_table(directory, contract):
@@ -62,6 +68,19 @@ def row_counts(directory: Path, period: Period) -> dict[str, RowCounts]:
                 accepted=int(period.is_window(accepted).sum()),
             )
     return counts
+
+
+def _report_folder(directory: Path) -> Path:
+    """Below which the quarantine of a ledger folder lies."""
+    accepted = read_accepted_file(directory)
+    if accepted is None:
+        return directory
+    if accepted.refused and not (accepted.report / quarantine.QUARANTINE_FOLDER).is_dir():
+        raise LedgerFolderError(
+            f"the {accepted.refused} rows that were refused beside {directory} lie no more in "
+            f"{accepted.report}: restore that folder, or validate the rows again"
+        )
+    return accepted.report
 
 
 def _refused_at_ms(entry: dict[str, Any]) -> int:

@@ -10,6 +10,7 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from data_contracts.private_files import private_folder, write_private_text
 from training.drift import Drift
 from training.monitoring.checks import FAMILY_WISE_CHANCE, Check, Level, Section
 from training.monitoring.monitored_model import ModelWatch
@@ -23,17 +24,19 @@ _PREFIX = "bonitas_monitor"
 def write_report(report: MonitoringReport, out: Path) -> None:
     """Write page, JSON and metrics into a folder; each file is replaced as a whole.
 
-    A collector that reads while this writes finds the old file or the new one, never half of one.
+    A collector that reads while this writes finds the old file or the new one, never half of one. The metrics
+    are readable for all, since collectors run as users of their own; page and JSON are their owner's.
     """
-    out.mkdir(parents=True, exist_ok=True)
+    private_folder(out)
     _replace(out / PAGE, page(report))
     _replace(out / DOCUMENT, json.dumps(report.to_json(), indent=1, allow_nan=False))
-    _replace(out / METRICS, metrics(report))
+    _replace(out / METRICS, metrics(report), rights=0o644)
 
 
-def _replace(file: Path, content: str) -> None:
+def _replace(file: Path, content: str, *, rights: int = 0o600) -> None:
     beside = file.with_name(f".{file.name}.{os.getpid()}")
-    beside.write_text(content)
+    write_private_text(beside, content)
+    beside.chmod(rights)
     beside.replace(file)
 
 

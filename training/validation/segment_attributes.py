@@ -10,19 +10,16 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from data_contracts.contract import Contract
 from data_contracts.customers import CUSTOMERS
+from data_contracts.ledger_folder import PROTECTED_ATTRIBUTES_FILE
 from data_contracts.orders import ORDERS
-from data_contracts.parquet_ledger import has_table, read_table
+from data_contracts.parquet_ledger import has_table, read_parquet_file, read_table
 from features.decisions import Decisions
 from features.instants import Float64Array, Int64Array
 from features.supersession import milliseconds
-
-PROTECTED_ATTRIBUTES_FILE = "protected_attributes.parquet"
-"""DIR/protected_attributes.parquet, where a data set has it: customer_id, and sex or age_years or both."""
 
 UNKNOWN = "unknown"
 
@@ -101,7 +98,7 @@ def _protected(
     file = directory / PROTECTED_ATTRIBUTES_FILE
     if not file.exists():
         return None, None
-    table = pq.read_table(file)
+    table = read_parquet_file(file)
     place = _places(decisions.customer_id, table["customer_id"])
     sex = age_years = None
     if "sex" in table.column_names:

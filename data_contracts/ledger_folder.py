@@ -1,0 +1,156 @@
+"""What lies in a ledger folder: the files that are read, and by name and reason everything that is not.
+
+Rows lie in DIR/CONTRACT/part-*.parquet. Every command reads those files and no others; what lies beside them
+is never taken for rows, and never left out without a word.
+"""
+
+import difflib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from data_contracts.ledger_contracts import ALL_CONTRACTS, CONTRACTS
+from data_contracts.ledger_folder_error import LedgerFolderError
+from data_contracts.parquet_ledger import PART_FILES, has_table, part_files
+
+ACCEPTED_FILE = "accepted.json"
+"""Says what `bonitas data validate --out` wrote, in the folder that it wrote."""
+LABELS_FILE = "labels.parquet"
+PROTOCOL_FILE = "protocol.toml"
+PROTECTED_ATTRIBUTES_FILE = "protected_attributes.parquet"
+"""Where a data set has it: customer_id, and sex or age_years or both."""
+BESIDE_THE_ROWS = (LABELS_FILE, PROTOCOL_FILE, PROTECTED_ATTRIBUTES_FILE)
+"""What a data set brings beside its rows; commands read these files by name."""
+
+OF_EARLIER_RELEASES = ("quarantine", "validation")
+"""Folders into which `bonitas data validate` wrote when it still changed its input."""
+ROW_SUFFIXES = (".parquet", ".parq", ".pq", ".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".xlsx", ".xls")
+
+
+class RowsLeftOut(LedgerFolderError):
+    """Rows lie in the folder where nobody reads them, and their contract would have none."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class NotRead:
+    """One thing in a ledger folder that is not read.
+
+    path: below the folder, with slashes, a folder's with one at its end. contracts: whose rows it seems to
+    hold; empty where it says nothing of the kind.
+    """
+
+    path: str
+    reason: str
+    contracts: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.reason}"
+
+
+def what_is_not_read(directory: Path) -> tuple[NotRead, ...]:
+    """Everything in a ledger folder that is not read, by name.
+
+    Hidden files and folders at its top are passed over. Raises OSError.
+    """
+    return tuple(_not_read(directory))
+
+
+def refuse_left_out_rows(directory: Path, found: tuple[NotRead, ...]) -> None:
+    """Raise RowsLeftOut where a contract would have no rows, and something there seems to hold them."""
+    left_out = [
+        one
+        for one in found
+        if any(not has_table(directory, CONTRACTS[contract]) for contract in one.contracts)
+    ]
+    if left_out:
+        lines = "\n".join(f"  {one}" for one in left_out)
+        raise RowsLeftOut(
+            f"{directory} has rows that would be left out, so nothing was done:\n{lines}\n"
+            f"rename them to DIR/CONTRACT/{PART_FILES}, or move them out of the folder"
+        )
+
+
+def _not_read(directory: Path) -> Iterator[NotRead]:
+    for entry in sorted(directory.iterdir()):
+        name = entry.name
+        if name.startswith(".") or name in {ACCEPTED_FILE, *BESIDE_THE_ROWS}:
+            continue
+        if not entry.is_dir():
+            yield _file_at_the_top(directory, entry)
+        elif name in CONTRACTS:
+            yield from _beside_the_parts(entry)
+        elif name in OF_EARLIER_RELEASES:
+            reason = "an earlier release of bonitas data validate wrote it; no command reads it"
+            yield NotRead(path=f"{name}/", reason=reason)
+        else:
+            meant = _contracts_meant(name) if _holds_files(entry) else ()
+            reason = f"no contract has this name{_is_it(meant)}"
+            yield NotRead(path=f"{name}/", reason=reason, contracts=meant)
+
+
+def _file_at_the_top(directory: Path, file: Path) -> NotRead:
+    stem = file.name.partition(".")[0]
+    if _looks_like_rows(file) and stem.lower().startswith("part") and directory.name in CONTRACTS:
+        reason = f"DIR is the folder above: {directory.parent}"
+        return NotRead(path=file.name, reason=reason, contracts=(directory.name,))
+    meant = _contracts_meant(stem) if _looks_like_rows(file) else ()
+    where = f"; rows lie in CONTRACT/{PART_FILES}" if meant else ""
+    return NotRead(path=file.name, reason=f"is no ledger file{where}{_is_it(meant)}", contracts=meant)
+
+
+def _beside_the_parts(folder: Path) -> Iterator[NotRead]:
+    read = set(part_files(folder.parent, CONTRACTS[folder.name]))
+    for entry in sorted(folder.iterdir()):
+        if entry in read:
+            continue
+        if entry.is_dir():
+            contracts = (folder.name,) if _holds_files(entry) else ()
+            reason = "folders inside a contract's folder are not read"
+            yield NotRead(path=f"{folder.name}/{entry.name}/", reason=reason, contracts=contracts)
+        else:
+            contracts = (folder.name,) if _looks_like_rows(entry) else ()
+            reason = f"only files named {PART_FILES} are read"
+            yield NotRead(path=f"{folder.name}/{entry.name}", reason=reason, contracts=contracts)
+
+
+def _looks_like_rows(file: Path) -> bool:
+    """Whether a name is that of a table, in capitals or packed too.
+
+    >>> [_looks_like_rows(Path(name)) for name in ("A.PARQ", "orders.csv.gz", "part-0.parquet.bak", "x.md")]
+    [True, True, False, False]
+    """
+    name = file.name.lower().removesuffix(".gz").removesuffix(".zip")
+    return name.endswith(ROW_SUFFIXES)
+
+
+def _holds_files(folder: Path) -> bool:
+    return any(_looks_like_rows(file) for file in folder.rglob("*"))
+
+
+def _is_it(contracts: tuple[str, ...]) -> str:
+    return f"; is it {' or '.join(contracts)}?" if contracts else ""
+
+
+def _contracts_meant(name: str) -> tuple[str, ...]:
+    """The contracts that somebody may have meant by a name.
+
+    >>> _contracts_meant("payments"), _contracts_meant("Orders"), _contracts_meant("notes")
+    (('invoice_payments',), ('orders',), ())
+    """
+    words = _words(name)
+    for contract in CONTRACTS:
+        if words == _words(contract):
+            return (contract,)
+    ending = tuple(one for one in CONTRACTS if words and _words(one)[-len(words) :] == words)
+    near = difflib.get_close_matches(name.lower(), [contract.name for contract in ALL_CONTRACTS], cutoff=0.85)
+    return ending or tuple(near[:1])
+
+
+def _words(name: str) -> list[str]:
+    """A name's words, small and in the singular.
+
+    >>> _words("Credit-Inquiries")
+    ['credit', 'inquiry']
+    """
+    words = "".join(letter if letter.isalnum() else " " for letter in name.lower()).split()
+    return [f"{word[:-3]}y" if word.endswith("ies") else word.removesuffix("s") for word in words]
