@@ -39,7 +39,9 @@ from serving.domain.decision import (
     RepaidInvoice,
     TechnicalFailure,
 )
+from serving.domain.plausible_details import implausible_fields
 from serving.domain.policy import Policy
+from serving.domain.policy_rules import IMPLAUSIBLE_DETAIL
 from serving.domain.reasons import MAXIMUM_REASONS, reason_text, recourse_text
 from serving.domain.same_person import other_accounts as other_accounts_of_person
 from serving.scorer import ReplayModel
@@ -67,6 +69,8 @@ class DecisionInputs:
     standing: of the person, so of this account and of the person's others together.
     features: of this account, in the order of the model's feature set; empty when there was no model.
     other_accounts: customer_ids of the person's other accounts.
+    implausible_fields: JSON pointers to the order's details that cannot be right. What code judged of a text
+        is an input, so that no replay judges an old text by new rules.
     revision: of the judgement that the answer came from.
     """
 
@@ -74,6 +78,7 @@ class DecisionInputs:
     applicant: Applicant | None
     standing: AccountStanding
     features: tuple[float, ...]
+    implausible_fields: tuple[str, ...]
     other_accounts: tuple[str, ...] = ()
     revision: int = JUDGEMENT_REVISION
 
@@ -84,6 +89,7 @@ class DecisionInputs:
             "applicant": msgspec.to_builtins(self.applicant),
             "standing": msgspec.to_builtins(self.standing),
             "other_accounts": list(self.other_accounts),
+            "implausible_fields": list(self.implausible_fields),
             "judgement_revision": self.revision,
             "engine_revision": feature_sets.ENGINE_REVISION,
         }
@@ -98,8 +104,17 @@ class DecisionInputs:
             features=features or (),
             # Decisions from before accounts of one person were found rest on one account alone.
             other_accounts=tuple(record.get("other_accounts", ())),
+            implausible_fields=_implausible_fields(record),
             revision=record.get("judgement_revision", FIRST_JUDGEMENT_REVISION),
         )
+
+
+def _implausible_fields(record: Mapping[str, Any]) -> tuple[str, ...]:
+    """What was judged of the order's texts; decisions that did not keep it say it in their failed rules."""
+    if "implausible_fields" in record:
+        return tuple(record["implausible_fields"])
+    failed_rules = record["answer"]["failed_rules"]
+    return tuple(failure["field"] for failure in failed_rules if failure["code"] == IMPLAUSIBLE_DETAIL)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,6 +155,7 @@ def inputs_at(
         standing=_standing(of_person, currency_of, reserved_cents, as_of_ms),
         features=() if feature_set is None else tuple(features_at(rows, as_of_ms, feature_set, states)),
         other_accounts=tuple(sorted(other_accounts)),
+        implausible_fields=implausible_fields(order_of(order_row)),
     )
 
 
@@ -303,6 +319,7 @@ def judge(
             assessment,
             policy,
             as_of=as_of,
+            implausible_fields=inputs.implausible_fields,
             revision=inputs.revision,
         )
 
@@ -343,6 +360,7 @@ def decided_without_limit_growth(
         assessment,
         without_limit_growth(policy),
         as_of=moment(as_of_ms),
+        implausible_fields=inputs.implausible_fields,
     )
 
 

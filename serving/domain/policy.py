@@ -30,7 +30,6 @@ class CountryPolicy:
     country: str
     currency: str
     time_zone: str
-    postal_code_pattern: str
 
     @cached_property
     def zone(self) -> zoneinfo.ZoneInfo:
@@ -370,18 +369,13 @@ class _Reader:
             time_zone = self._text(entry, "time_zone", prefix)
             if time_zone not in zoneinfo.available_timezones():
                 self.mistakes.append(f"{prefix}time_zone: is no known time zone")
-            pattern = self._text(entry, "postal_code_pattern", prefix)
-            try:
-                re.compile(pattern)
-            except re.error:
-                self.mistakes.append(f"{prefix}postal_code_pattern: is no regular expression")
+            # Policies of the history say a pattern of their own; what the country's codes are is no policy.
+            entry.pop("postal_code_pattern", None)
             currency = self._text(entry, "currency", prefix)
             if not re.fullmatch("[A-Z]{3}", currency):
                 self.mistakes.append(f"{prefix}currency: must be an ISO 4217 code")
             self._refuse_rest(entry, prefix)
-            countries[country] = CountryPolicy(
-                country=country, currency=currency, time_zone=time_zone, postal_code_pattern=pattern
-            )
+            countries[country] = CountryPolicy(country=country, currency=currency, time_zone=time_zone)
         return countries
 
     def _alternative(self, entry: dict[str, Any], index: int) -> AlternativePolicy:
