@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import Any
 
 from data_contracts.contract import DEFAULT_CLOCK_TOLERANCE_MS, MAXIMUM_CLOCK_TOLERANCE_MS
+from features.feature_sets import LINKED_CUSTOMERS_MAXIMUM
 from features.settlement_terms import USUAL_TERMS, SettlementTerms
 from serving.domain.errors import PolicyInvalid
 from serving.domain.investigation import InvestigationPolicy
@@ -81,12 +82,14 @@ class OrderRiskPolicy:
 
     flag_probability: an order as likely a fraud as this, or more, is flagged. rescreen_days: how long
         news about what it shares with other orders leads to another look. default_time_zone: of merchants
-        in countries that the policy does not name.
+        in countries that the policy does not name. linked_customers_maximum: a device, address, mailbox or
+        telephone that more customers have named links nobody.
     """
 
     flag_probability: float
     rescreen_days: int
     default_time_zone: str
+    linked_customers_maximum: int = LINKED_CUSTOMERS_MAXIMUM
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -267,6 +270,11 @@ class _Reader:
             flag_probability=self._number(entry, "flag_from_per_mille", prefix, 1, 1000) / 1000,
             rescreen_days=self._number(entry, "rescreen_days", prefix, 1, 365),
             default_time_zone=zone,
+            linked_customers_maximum=(
+                self._number(entry, "linked_customers_maximum", prefix, 1, 1_000_000)
+                if "linked_customers_maximum" in entry
+                else LINKED_CUSTOMERS_MAXIMUM
+            ),
         )
         self._refuse_rest(entry, prefix)
         return read

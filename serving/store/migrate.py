@@ -5,7 +5,7 @@ from typing import Any
 
 from serving.store.errors import StoreNotMigrated, StoreUnavailable
 
-HEAD_REVISION = "0005"
+HEAD_REVISION = "0008"
 _MIGRATIONS = Path(__file__).parent / "migrations"
 
 
