@@ -19,7 +19,7 @@ _SOFT_HYPHEN = "\u00ad"
 _FILLERS = dict.fromkeys(map(ord, "\u115f\u1160\u2800\u3164\uffa0"), " ")
 """Letters and patterns, by their category, that are drawn as nothing."""
 _BLANKS = re.compile(r"\s+")
-_IS_IN_FORM = re.compile(r"[!-_a-~\u00c0-\u024f]+(?: [!-_a-~\u00c0-\u024f]+)*")
+_IS_IN_FORM = re.compile(r"[!-_a-~\u00c0-\u024f\u1e00-\u1eff]+(?: [!-_a-~\u00c0-\u024f\u1e00-\u1eff]+)*")
 """Nearly every text: printable ASCII but the grave accent, composed Latin letters, single blanks."""
 
 _LETTERS_WRITTEN_AS = str.maketrans(
