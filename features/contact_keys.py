@@ -26,6 +26,7 @@ _NOBODYS = frozenset(
 )
 
 
+@lru_cache(maxsize=65536)
 def email_domain(email: str) -> str:
     """The domain of an e-mail address, in its one form.
 
@@ -41,6 +42,7 @@ def email_domain(email: str) -> str:
         return domain
 
 
+@lru_cache(maxsize=65536)
 def mailbox_key(email: str) -> str | None:
     """One key for one mailbox; None for an address that says nothing, such as unknown@ or noreply@.
 

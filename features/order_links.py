@@ -8,6 +8,7 @@ by its one form. A value that says nothing, such as the device `unknown`, names 
 import ipaddress
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 from data_contracts.network_address import first_public_address
@@ -32,6 +33,7 @@ _PARCEL_STATION = "\x1e"
 """Before the key of a place where everybody has parcels sent."""
 
 
+@lru_cache(maxsize=65536)
 def ip_prefix(address: str | None) -> str | None:
     """The network of an address: the first 24 bits of IPv4, 48 of IPv6; None where it has no public one.
 
@@ -48,6 +50,7 @@ def ip_prefix(address: str | None) -> str | None:
     return str(ipaddress.ip_network((public, 48), strict=False))
 
 
+@lru_cache(maxsize=65536)
 def device_key(device_id: str | None) -> str | None:
     """One key for one device; None where the id says nothing.
 

@@ -98,6 +98,7 @@ def postal_code_form(postal_code: str, country: str | None) -> str:
     return form
 
 
+@lru_cache(maxsize=65536)
 def is_parcel_station(street: str | None) -> bool:
     """Whether a street is the place of a parcel service, where everybody has parcels sent.
 
