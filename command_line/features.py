@@ -58,7 +58,9 @@ def build(
 
     if sample is not None and model == "order-risk":
         raise click.BadOptionUsage("sample", "--sample is for credit features: it draws customers")
-    feature_set = FEATURE_SETS[model].under(asked_policy(policy_path).settlement_terms)
+    policy = asked_policy(policy_path)
+    feature_set = FEATURE_SETS[model].under(policy.settlement_terms)
+    feature_set = feature_set.linking(policy.order_risk.linked_customers_maximum)
     try:
         if sample is not None:
             decisions = sampled_decisions(directory, sample, seed)

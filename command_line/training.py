@@ -99,6 +99,7 @@ def train(
                     as_of_ms=as_of_ms,
                     tuning_trials=tuning_trials,
                     orders_per_day=orders_per_day,
+                    linked_customers_maximum=policy.order_risk.linked_customers_maximum,
                     terms=policy.settlement_terms,
                     progress=progress,
                 )

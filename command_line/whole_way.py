@@ -204,11 +204,13 @@ def _prepare_champions(settings: Settings, book: Path) -> bool:
             raise CommandFailed(f"{not_served}\n(DIR of this home is {book})")
         if not_served is not None:
             click.echo(f"the champion of {model} is of an earlier release: it is trained anew", err=True)
+    policy = policy_in_force()[0]
     where: dict[str, Any] = {
         "tracking_uri": settings.mlflow_uri,
         "artifact_root": settings.artifact_root,
-        "terms": policy_in_force()[0].settlement_terms,
+        "terms": policy.settlement_terms,
     }
+    linked_customers_maximum = policy.order_risk.linked_customers_maximum
     if not is_served[INVOICE_ELIGIBILITY.name]:
         try:
             with progress_bars() as progress:
@@ -224,7 +226,9 @@ def _prepare_champions(settings: Settings, book: Path) -> bool:
     if not tried.exists():
         try:
             with progress_bars() as progress:
-                risk = order_risk.train(book, **where, progress=progress)
+                risk = order_risk.train(
+                    book, linked_customers_maximum=linked_customers_maximum, **where, progress=progress
+                )
         except TrainingError as problem:
             tried.write_text(str(problem))
         else:

@@ -35,7 +35,8 @@ class Column:
     nullable: null is allowed and `missing_means` says what it stands for.
     allowed: the closed list of values of a STRING column, or None.
     minimum, maximum: inclusive bounds of an INT64 column, in `unit`.
-    pattern: a regular expression that must match the whole STRING (`re.fullmatch`).
+    pattern: a regular expression that must match the whole STRING (`re.fullmatch`). pattern_in_words: what it
+        asks for, where nobody would read the expression.
     max_length: longest STRING, in characters; an empty string is never valid.
     reference: the row of another contract that must exist.
     personal: personal data under the GDPR: never logged, erased on request.
@@ -54,6 +55,7 @@ class Column:
     minimum: int | None = None
     maximum: int | None = None
     pattern: str | None = None
+    pattern_in_words: str | None = None
     max_length: int = 200
     reference: Reference | None = None
     past: bool = False

@@ -13,6 +13,7 @@ from data_contracts.contract import (
     customer_reference,
     identifier,
 )
+from data_contracts.network_address import NETWORK_ADDRESSES_PATTERN
 
 
 def _address(prefix: str, what: str) -> tuple[Column, ...]:
@@ -130,11 +131,11 @@ ORDERS = Contract(
         Column(
             name="ip_address",
             type=ColumnType.STRING,
-            description="IP address of the device",
+            description="IP address of the device, or the list of those that forwarded the order",
             nullable=True,
             missing_means="not passed on",
-            pattern=r"[0-9a-fA-F.:]{2,45}",
-            max_length=45,
+            pattern=NETWORK_ADDRESSES_PATTERN,
+            pattern_in_words="an IP address, one with its port, or a list of them",
             personal=True,
         ),
     ),

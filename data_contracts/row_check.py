@@ -567,6 +567,8 @@ def message(contract: Contract, column: str, rule: Rule) -> str:  # noqa: PLR091
         case Rule.CONTROL_CHARACTERS:
             return f"{column} must not contain control characters or line breaks"
         case Rule.PATTERN:
+            if declared is not None and declared.pattern_in_words is not None:
+                return f"{column} must be {declared.pattern_in_words}"
             pattern = "" if declared is None else declared.pattern
             return f"{column} must match {pattern}"
         case Rule.RANGE:

@@ -50,6 +50,8 @@ class EntityKind(enum.StrEnum):
     CUSTOMER = "customer"
     DEVICE = "device"
     DELIVERY_ADDRESS = "delivery_address"
+    MAILBOX = "mailbox"
+    PHONE = "phone"
     EMAIL_DOMAIN = "email_domain"
     IP_PREFIX = "ip_prefix"
     MERCHANT = "merchant"
@@ -73,6 +75,8 @@ class FactKind(enum.Enum):
     ORDER_OF_CUSTOMER = "order_of_customer"
     ORDER_ON_DEVICE = "order_on_device"
     ORDER_TO_ADDRESS = "order_to_address"
+    ORDER_FROM_MAILBOX = "order_from_mailbox"
+    ORDER_WITH_PHONE = "order_with_phone"
     ORDER_FROM_EMAIL_DOMAIN = "order_from_email_domain"
     ORDER_FROM_IP_PREFIX = "order_from_ip_prefix"
     ORDER_AT_MERCHANT = "order_at_merchant"
@@ -81,15 +85,22 @@ class FactKind(enum.Enum):
     FRAUD_OF_CUSTOMER = "fraud_of_customer"
     FRAUD_ON_DEVICE = "fraud_on_device"
     FRAUD_TO_ADDRESS = "fraud_to_address"
+    FRAUD_FROM_MAILBOX = "fraud_from_mailbox"
+    FRAUD_WITH_PHONE = "fraud_with_phone"
     FRAUD_FROM_EMAIL_DOMAIN = "fraud_from_email_domain"
     FRAUD_FROM_IP_PREFIX = "fraud_from_ip_prefix"
     FRAUD_AT_MERCHANT = "fraud_at_merchant"
 
 
+LINKING = (EntityKind.DEVICE, EntityKind.DELIVERY_ADDRESS, EntityKind.MAILBOX, EntityKind.PHONE)
+"""What ties orders of different customers to each other, so long as not very many customers share it."""
+
 ORDER_FACT_OF: dict[EntityKind, FactKind] = {
     EntityKind.CUSTOMER: FactKind.ORDER_OF_CUSTOMER,
     EntityKind.DEVICE: FactKind.ORDER_ON_DEVICE,
     EntityKind.DELIVERY_ADDRESS: FactKind.ORDER_TO_ADDRESS,
+    EntityKind.MAILBOX: FactKind.ORDER_FROM_MAILBOX,
+    EntityKind.PHONE: FactKind.ORDER_WITH_PHONE,
     EntityKind.EMAIL_DOMAIN: FactKind.ORDER_FROM_EMAIL_DOMAIN,
     EntityKind.IP_PREFIX: FactKind.ORDER_FROM_IP_PREFIX,
     EntityKind.MERCHANT: FactKind.ORDER_AT_MERCHANT,
@@ -102,6 +113,8 @@ FRAUD_FACT_OF: dict[EntityKind, FactKind] = {
     EntityKind.CUSTOMER: FactKind.FRAUD_OF_CUSTOMER,
     EntityKind.DEVICE: FactKind.FRAUD_ON_DEVICE,
     EntityKind.DELIVERY_ADDRESS: FactKind.FRAUD_TO_ADDRESS,
+    EntityKind.MAILBOX: FactKind.FRAUD_FROM_MAILBOX,
+    EntityKind.PHONE: FactKind.FRAUD_WITH_PHONE,
     EntityKind.EMAIL_DOMAIN: FactKind.FRAUD_FROM_EMAIL_DOMAIN,
     EntityKind.IP_PREFIX: FactKind.FRAUD_FROM_IP_PREFIX,
     EntityKind.MERCHANT: FactKind.FRAUD_AT_MERCHANT,

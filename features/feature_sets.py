@@ -4,7 +4,7 @@ import hashlib
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from types import MappingProxyType
 
 from features.account_age import ACCOUNT_AGE_FEATURES
@@ -12,6 +12,7 @@ from features.balances import BALANCE_FEATURES
 from features.credit_inquiries import CREDIT_INQUIRY_FEATURES
 from features.declarations import (
     FACT_COLUMNS,
+    ORDER_FACT_OF,
     PROTECTED_SOURCES,
     Direction,
     Feature,
@@ -31,6 +32,16 @@ time helps.
 """
 
 
+LINK_REVISION = 2
+"""Raised by hand when the keys that link orders change, in the same way; only fraud features rest on them.
+
+2: one form of every text; mailboxes and telephones; a value that very many share links nobody.
+"""
+
+LINKED_CUSTOMERS_MAXIMUM = 50
+"""A device, address, mailbox or telephone of more customers links nobody; a policy may say another number."""
+
+
 class NotAllowedFeatureError(Exception):
     """A feature set may not hold this feature."""
 
@@ -40,6 +51,7 @@ class FeatureSet:
     """The features of one model, in the order of its columns.
 
     terms: when an invoice counts as paid and as late; the policy's, under which a model is trained.
+    linked_customers_maximum: what more customers share links nobody; the policy's too.
     Raises NotAllowedFeatureError for a feature of another purpose, one that is named after a
     protected attribute or a proxy of one, a directed feature that can be missing, or a name twice.
     """
@@ -48,6 +60,7 @@ class FeatureSet:
     purpose: Purpose
     features: tuple[Feature, ...]
     terms: SettlementTerms = USUAL_TERMS
+    linked_customers_maximum: int = LINKED_CUSTOMERS_MAXIMUM
 
     def __post_init__(self) -> None:
         names = [feature.name for feature in self.features]
@@ -73,6 +86,12 @@ class FeatureSet:
     def under(self, terms: SettlementTerms) -> "FeatureSet":
         """The same features with invoices judged by other terms; this set itself where they are the same."""
         return self if terms == self.terms else replace(self, terms=terms)
+
+    def linking(self, customers_maximum: int) -> "FeatureSet":
+        """The same features where what more customers share links nobody; always the same object."""
+        return (
+            self if customers_maximum == self.linked_customers_maximum else _linking(self, customers_maximum)
+        )
 
     @cached_property
     def names(self) -> tuple[str, ...]:
@@ -106,11 +125,19 @@ class FeatureSet:
         )
         kinds = {measure.fact for feature in self.features for measure in feature.measures()}
         columns = repr(sorted((kind.value, FACT_COLUMNS[kind]) for kind in kinds))
-        return hashlib.sha256(f"{ENGINE_REVISION}\n{columns}\n{text}".encode()).hexdigest()[:12]
+        revision = str(ENGINE_REVISION)
+        if not kinds.isdisjoint(ORDER_FACT_OF.values()):
+            revision += f" links {LINK_REVISION}"
+        return hashlib.sha256(f"{revision}\n{columns}\n{text}".encode()).hexdigest()[:12]
 
     def distinct_measures(self) -> tuple[Measure, ...]:
         """Every measure that the features need, each once, in order of first use."""
         return tuple(dict.fromkeys(measure for feature in self.features for measure in feature.measures()))
+
+
+@lru_cache(maxsize=8)
+def _linking(feature_set: FeatureSet, customers_maximum: int) -> FeatureSet:
+    return replace(feature_set, linked_customers_maximum=customers_maximum)
 
 
 def version_under_terms(version: str, terms: SettlementTerms) -> str:

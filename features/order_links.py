@@ -1,15 +1,22 @@
 """What an order shares with other orders, and what it says about itself: pure functions of one row.
 
 Two orders are linked when they have an entity in common: the customer, the device, the place where the
-parcel goes, the e-mail domain, the network, the merchant.
+parcel goes, the mailbox, the telephone, the e-mail domain, the network, the merchant. Every entity is named
+by its one form. A value that says nothing, such as the device `unknown`, names none.
 """
 
 import ipaddress
+import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
+from data_contracts.network_address import first_public_address
+from data_contracts.text_form import in_one_form, plain_letters, says_nothing
+from features.contact_keys import email_domain, mailbox_key, phone_key
 from features.declarations import EntityKind
 from features.instants import DAY_MS, HOUR_MS
+from features.place_key import is_parcel_station, place_key
 
 Keys = dict[EntityKind, str]
 """The key of each entity that an order has; one that is not known has no entry."""
@@ -19,56 +26,53 @@ RESELLABLE_CATEGORIES = frozenset(
     {"computers_phones", "gift_cards", "jewellery", "media_software", "tickets_travel"}
 )
 _SEPARATOR = "\x1f"
-_OCTETS = frozenset(str(octet) for octet in range(256))
+_HEXADECIMAL = re.compile(r"[0-9A-Fa-f-]{16,}")
 
 
-def address_key(
-    street: str | None, house_number: str | None, postal_code: str | None, country: str | None
-) -> str | None:
-    """One key for one place, however it is written; None where street or postal code are missing.
-
-    >>> written = address_key("Haupt-Straße", "12 A", "10115", "DE")
-    >>> written == address_key("hauptstrasse", "12a", "10115", "DE")
-    True
-    """
-    if not street or not postal_code:
-        return None
-    place = "".join(filter(str.isalnum, f"{street}{house_number or ''}".casefold()))
-    return f"{country or ''}{_SEPARATOR}{postal_code.replace(' ', '')}{_SEPARATOR}{place}"
+_PARCEL_STATION = "\x1e"
+"""Before the key of a place where everybody has parcels sent."""
 
 
+@lru_cache(maxsize=65536)
 def ip_prefix(address: str | None) -> str | None:
-    """The network of an address: the first 24 bits of IPv4, 48 of IPv6; None where it is no address.
+    """The network of an address: the first 24 bits of IPv4, 48 of IPv6; None where it has no public one.
 
     >>> ip_prefix("100.64.7.9"), ip_prefix("2001:db8:1:2::7"), ip_prefix("nonsense")
     ('100.64.7.0/24', '2001:db8:1::/48', None)
-    >>> ip_prefix("::ffff:100.64.7.9")
-    '100.64.7.0/24'
+    >>> ip_prefix("::ffff:100.64.7.9"), ip_prefix("1.2.3.4:8080, 10.0.0.1"), ip_prefix("192.168.0.1")
+    ('100.64.7.0/24', '1.2.3.0/24', None)
     """
-    if not address:
+    public = first_public_address(address)
+    if public is None:
         return None
-    parts = address.split(".")
-    if len(parts) == 4 and all(part in _OCTETS for part in parts):
-        return f"{parts[0]}.{parts[1]}.{parts[2]}.0/24"
-    try:
-        parsed = ipaddress.ip_address(address)
-    except ValueError:
+    if public.version == 4:
+        return f"{str(public).rpartition('.')[0]}.0/24"
+    return str(ipaddress.ip_network((public, 48), strict=False))
+
+
+@lru_cache(maxsize=65536)
+def device_key(device_id: str | None) -> str | None:
+    """One key for one device; None where the id says nothing.
+
+    >>> device_key("unknown"), device_key("00000000-0000-0000-0000-000000000000"), device_key(" dev-1 ")
+    (None, None, 'dev-1')
+    """
+    if device_id is None or says_nothing(device_id):
         return None
-    if parsed.version == 4:
-        return None
-    if parsed.ipv4_mapped is not None:
-        return ip_prefix(str(parsed.ipv4_mapped))
-    return str(ipaddress.ip_network((parsed, 48), strict=False))
+    form = in_one_form(device_id)
+    return form.lower() if _HEXADECIMAL.fullmatch(form) else form
 
 
 def delivery_key(row: Mapping[str, Any], prefix: str = "delivery") -> str | None:
     """The place that an order's parcel goes to; of an event, the new place."""
-    return address_key(
-        row.get(f"{prefix}_street"),
+    street = row.get(f"{prefix}_street")
+    key = place_key(
+        street,
         row.get(f"{prefix}_house_number"),
         row.get(f"{prefix}_postal_code"),
         row.get(f"{prefix}_country"),
     )
+    return f"{_PARCEL_STATION}{key}" if key is not None and is_parcel_station(street) else key
 
 
 def order_keys(row: Mapping[str, Any], address: str | None = None) -> Keys:
@@ -77,15 +81,20 @@ def order_keys(row: Mapping[str, Any], address: str | None = None) -> Keys:
     row: of the orders contract. address: the place where the parcel goes, where that was changed since.
     """
     customer = row["customer_id"]
-    device = row.get("device_id")
+    device = device_key(row.get("device_id"))
     address = address or delivery_key(row)
+    phone = row.get("contact_phone")
     known = {
         EntityKind.ORDER: row["order_id"],
         EntityKind.CUSTOMER: customer,
         EntityKind.MERCHANT: row["merchant_id"],
         EntityKind.DEVICE: device,
-        EntityKind.DELIVERY_ADDRESS: address,
-        EntityKind.EMAIL_DOMAIN: row["contact_email"].rpartition("@")[2].casefold(),
+        EntityKind.DELIVERY_ADDRESS: _shared_place(address),
+        EntityKind.MAILBOX: mailbox_key(row["contact_email"]),
+        EntityKind.PHONE: (
+            phone_key(phone, row.get("billing_country")) or phone_key(phone, row.get("delivery_country"))
+        ),
+        EntityKind.EMAIL_DOMAIN: email_domain(row["contact_email"]),
         EntityKind.IP_PREFIX: ip_prefix(row.get("ip_address")),
         EntityKind.CUSTOMER_DEVICE: None if device is None else f"{customer}{_SEPARATOR}{device}",
         EntityKind.CUSTOMER_ADDRESS: None if address is None else f"{customer}{_SEPARATOR}{address}",
@@ -95,10 +104,14 @@ def order_keys(row: Mapping[str, Any], address: str | None = None) -> Keys:
 
 def address_keys(customer_id: str, address: str) -> Keys:
     """The entities that a change of the delivery address adds to an order."""
-    return {
-        EntityKind.DELIVERY_ADDRESS: address,
-        EntityKind.CUSTOMER_ADDRESS: f"{customer_id}{_SEPARATOR}{address}",
-    }
+    shared = _shared_place(address)
+    own = {EntityKind.CUSTOMER_ADDRESS: f"{customer_id}{_SEPARATOR}{address}"}
+    return own if shared is None else {EntityKind.DELIVERY_ADDRESS: shared, **own}
+
+
+def _shared_place(address: str | None) -> str | None:
+    """The place where it can tell of whoever else has parcels sent to it; a parcel station tells nothing."""
+    return None if address is None or address.startswith(_PARCEL_STATION) else address
 
 
 def hour_utc(instant_ms: int) -> int:
@@ -130,8 +143,8 @@ def own_attributes(row: Mapping[str, Any]) -> tuple[int, ...]:
         int(category == "jewellery"),
         int(category == "media_software"),
         int(delivery_key(row) != delivery_key(row, "billing")),
-        int(row["delivery_name"].casefold() != row["billing_name"].casefold()),
-        int(row.get("device_id") is None),
+        int(plain_letters(row["delivery_name"]) != plain_letters(row["billing_name"])),
+        int(device_key(row.get("device_id")) is None),
         int(row.get("contact_phone") is None),
     )
 

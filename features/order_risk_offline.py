@@ -22,7 +22,7 @@ from data_contracts.parquet_ledger import empty_table, has_table, read_table
 from data_contracts.progress import Progress, no_progress
 from data_contracts.sent_instants import HAPPENED_AT
 from features.decisions import Decisions, NoDecisionsError
-from features.declarations import FACT_COLUMNS, FRAUD_FACT_OF, ORDER_FACT_OF, EntityKind, FactKind
+from features.declarations import FACT_COLUMNS, FRAUD_FACT_OF, LINKING, ORDER_FACT_OF, EntityKind, FactKind
 from features.fact_tables import FactTable
 from features.feature_sets import FeatureSet
 from features.instants import NEVER, Float64Array
@@ -165,7 +165,11 @@ def build_order_risk_features(
     progress(step, done=1, total=_STEPS)
     links = _Links(orders, events)
     progress(step, done=2, total=_STEPS)
-    keys = links.keys_of(decisions)
+    crowded_from = links.crowded_from(feature_set.linked_customers_maximum)
+    keys = [
+        {kind: key for kind, key in own.items() if as_of_ms <= crowded_from.get((kind, key), NEVER)}
+        for own, as_of_ms in zip(links.keys_of(decisions), decisions.as_of_ms.tolist(), strict=True)
+    ]
     codes = {entity: _codes(keys, entity) for entity in EntityKind}
     facts = _order_facts(links, codes)
     facts |= _fraud_facts(_rows(directory, ORDER_OUTCOMES, ("order_id", "kind")), links, codes)
@@ -208,6 +212,23 @@ class _Links:
         self.rows.sort(key=lambda link: _happened(link[0]))
         for moves in self.moves.values():
             moves.sort(key=lambda move: _happened(move[0]))
+
+    def crowded_from(self, customers_maximum: int) -> dict[tuple[EntityKind, str], int]:
+        """From when on more customers than that are known to have named an entity, corrected or not.
+
+        An entity that is never so has no entry.
+        """
+        first_known: defaultdict[tuple[EntityKind, str], dict[str, int]] = defaultdict(dict)
+        for row, keys, _, customer in self.rows:
+            for kind in LINKING:
+                if kind in keys:
+                    known_from_of = first_known[kind, keys[kind]]
+                    known_from_of[customer] = min(row["seen_from"], known_from_of.get(customer, NEVER))
+        return {
+            entity: sorted(known_from_of.values())[customers_maximum]
+            for entity, known_from_of in first_known.items()
+            if len(known_from_of) > customers_maximum
+        }
 
     def keys_of(self, decisions: Decisions) -> list[Keys]:
         """The entities of each decision's order as known at its moment."""

@@ -3,7 +3,7 @@
 The same facts as `features.order_risk_offline` derives for a whole folder, row by row in plain Python.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,7 @@ from data_contracts.customers import CUSTOMERS
 from data_contracts.order_events import ORDER_EVENTS
 from data_contracts.order_outcomes import FRAUD_OUTCOMES, ORDER_OUTCOMES
 from data_contracts.orders import ORDERS
-from features.declarations import FRAUD_FACT_OF, ORDER_FACT_OF, EntityKind, FactKind
+from features.declarations import FRAUD_FACT_OF, LINKING, ORDER_FACT_OF, EntityKind, FactKind
 from features.feature_sets import FeatureSet
 from features.instants import NEVER
 from features.online import Fact, LedgerRows, evaluated, visible_rows
@@ -61,24 +61,39 @@ def keys_at(order_id: str, rows: LedgerRows, as_of_ms: int) -> Keys | None:
 
 
 def order_risk_features(
-    order_id: str, rows: LedgerRows, as_of_ms: int, feature_set: FeatureSet
+    order_id: str,
+    rows: LedgerRows,
+    as_of_ms: int,
+    feature_set: FeatureSet,
+    crowded: Collection[EntityKind] = (),
 ) -> list[float] | None:
     """The features of an order at `as_of_ms`, in the order of the feature set; None for an unknown order.
 
+    crowded: entities of the order that too many customers are known to share; their rows may be missing.
     rows: of the orders that share an entity with it, with their events and outcomes, and of its
         customer; rows of other orders change nothing, and neither does what is recorded later.
     """
     keys = keys_at(order_id, rows, as_of_ms)
     if keys is None:
         return None
-    return evaluated(feature_set, order_risk_facts(order_id, keys, rows, as_of_ms), as_of_ms)
+    keys = {kind: key for kind, key in keys.items() if kind not in crowded}
+    facts = order_risk_facts(order_id, keys, rows, as_of_ms, feature_set.linked_customers_maximum)
+    return evaluated(feature_set, facts, as_of_ms)
 
 
 def order_risk_facts(
-    order_id: str, keys: Keys, rows: LedgerRows, as_of_ms: int
+    order_id: str, keys: Keys, rows: LedgerRows, as_of_ms: int, linked_customers_maximum: int
 ) -> dict[FactKind, list[Fact]]:
-    """The facts about the entities of an order that are known at `as_of_ms`."""
+    """The facts about the entities of an order that are known at `as_of_ms`.
+
+    An entity that more than `linked_customers_maximum` customers have named by then has none.
+    """
     links = _links(rows, as_of_ms)
+    keys = {
+        kind: key
+        for kind, key in keys.items()
+        if kind not in LINKING or len(_customers_naming(links, kind, key)) <= linked_customers_maximum
+    }
     facts: dict[FactKind, list[Fact]] = {}
     sharing: dict[EntityKind, set[str]] = {}
     for entity, kind in ORDER_FACT_OF.items():
@@ -121,6 +136,11 @@ def order_risk_facts(
         if row["customer_id"] == keys[EntityKind.CUSTOMER]
     ]
     return facts
+
+
+def _customers_naming(links: Sequence[_Link], entity: EntityKind, key: str) -> set[str]:
+    """Whoever has named it, in an order that was corrected since too."""
+    return {link.customer_id for link in links if link.keys.get(entity) == key}
 
 
 def _one_for_each_order(links: Sequence[_Link]) -> list[_Link]:

@@ -2,6 +2,7 @@
 
 from features.declarations import (
     FRAUD_FACT_OF,
+    LINKING,
     ORDER_FACT_OF,
     Direction,
     EntityKind,
@@ -16,6 +17,8 @@ _NAMES = {
     EntityKind.CUSTOMER: "own",
     EntityKind.DEVICE: "device",
     EntityKind.DELIVERY_ADDRESS: "address",
+    EntityKind.MAILBOX: "mailbox",
+    EntityKind.PHONE: "phone",
     EntityKind.EMAIL_DOMAIN: "email_domain",
     EntityKind.IP_PREFIX: "ip_prefix",
     EntityKind.MERCHANT: "merchant",
@@ -23,6 +26,8 @@ _NAMES = {
 _HOURS = {
     EntityKind.DEVICE: (1, 24, 24 * 7, 24 * 30),
     EntityKind.DELIVERY_ADDRESS: (24, 24 * 7, 24 * 30),
+    EntityKind.MAILBOX: (24 * 7,),
+    EntityKind.PHONE: (24 * 7,),
     EntityKind.IP_PREFIX: (1, 24, 24 * 7),
     EntityKind.EMAIL_DOMAIN: (1,),
     EntityKind.MERCHANT: (1, 24),
@@ -31,11 +36,12 @@ _FRAUD_DAYS = {
     EntityKind.CUSTOMER: 365,
     EntityKind.DEVICE: 365,
     EntityKind.DELIVERY_ADDRESS: 365,
+    EntityKind.MAILBOX: 365,
+    EntityKind.PHONE: 365,
     EntityKind.IP_PREFIX: 90,
     EntityKind.EMAIL_DOMAIN: 30,
     EntityKind.MERCHANT: 90,
 }
-_SHARED = (EntityKind.DEVICE, EntityKind.DELIVERY_ADDRESS)
 
 
 def _window(hours: int) -> str:
@@ -93,7 +99,7 @@ def _confirmed(entity: EntityKind, window_days: int) -> Feature:
 
 VELOCITY_FEATURES: tuple[Feature, ...] = (
     *(_velocity(entity, hours) for entity, windows in _HOURS.items() for hours in windows),
-    *(_sharing(entity, days) for entity in _SHARED for days in (30, None)),
+    *(_sharing(entity, days) for entity in LINKING for days in (30, None)),
 )
 
 CONFIRMED_FRAUD_FEATURES: tuple[Feature, ...] = tuple(

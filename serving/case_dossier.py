@@ -15,6 +15,8 @@ from data_contracts.order_events import ORDER_EVENTS
 from data_contracts.order_outcomes import ORDER_OUTCOMES
 from data_contracts.orders import ORDERS
 from data_contracts.row_check import timestamp_ms
+from data_contracts.text_form import plain_letters
+from features.contact_keys import mailbox_key, phone_key
 from features.declarations import EntityKind
 from features.online import visible_rows
 from features.order_links import Keys, delivery_key
@@ -65,15 +67,13 @@ from serving.store.deliveries import (
     deliveries_of,
 )
 from serving.store.investigations import settlement_rows
-from serving.store.order_links import order_rows
+from serving.store.order_links import crowded_entities, order_rows
 from serving.store.standing_rows import standing_row
 from serving.store.stop_requests import RecallTask, recall_task_of, stop_requests_of_case
 from serving.store.store import Transaction
 from serving.webhooks.mailbox import EmailMessageText
 
 LINKED_MAXIMUM = 20
-SAME_DOMAIN_LOOKED_AT = 200
-"""E-mail addresses have no index of their own: of the orders with the same domain, so many are compared."""
 
 _CHANNELS = ("email", "phone")
 _ADDRESS_PARTS = ("street", "house_number", "postal_code", "city", "country")
@@ -87,6 +87,7 @@ class SharedBy(enum.Enum):
     DEVICE = "device"
     DELIVERY_ADDRESS = "delivery_address"
     EMAIL = "email"
+    PHONE = "phone"
 
 
 class TimelineSource(enum.Enum):
@@ -317,7 +318,9 @@ def case_dossier(scope: CaseScope, case_id: str, *, reviewer: str, role: str) ->
             merchant=None if merchant_row is None else _merchant_facts(tx, scope, case, merchant_row),
             reasons=_reasons(stored.reasons),
             screening=screenings[0] if screenings else None,
-            links=_linked_orders(tx, case, versions, events, as_of_ms),
+            links=_linked_orders(
+                tx, case, versions, events, as_of_ms, scope.policy.order_risk.linked_customers_maximum
+            ),
             timeline=_timeline(versions, events, outcomes, screenings, history),
             notes=tuple(entry for entry in history if entry.action == "note_added"),
             stop_requests=stop_requests,
@@ -454,7 +457,7 @@ def _customer_facts(
                 channel=contact.channel,
                 verified_at_ms=contact.verified_at_ms,
                 value=row[contact.channel] if contact in usable else None,
-                is_given_with_order=_is_same(order.get(f"contact_{contact.channel}"), row[contact.channel]),
+                is_given_with_order=_is_same(contact.channel, order, row),
             )
             for contact in contacts
         ),
@@ -462,14 +465,19 @@ def _customer_facts(
     )
 
 
-def _is_same(given: str | None, known: str) -> bool | None:
+def _is_same(channel: str, order: Row, customer: Row) -> bool | None:
+    """Whether the detail given with the order is the account's, however written; None where none was."""
+    given, known = order.get(f"contact_{channel}"), customer[channel]
     if given is None:
         return None
-    return _plain(given) == _plain(known)
-
-
-def _plain(detail: str) -> str:
-    return "".join(detail.casefold().split())
+    if channel == "email":
+        keys = mailbox_key(given), mailbox_key(known)
+    else:
+        keys = (
+            phone_key(given, order["billing_country"]),
+            phone_key(known, customer.get("residence_country")),
+        )
+    return plain_letters(given) == plain_letters(known) if None in keys else keys[0] == keys[1]
 
 
 def _merchant_facts(tx: Transaction, scope: CaseScope, case: ReviewCase, row: Row) -> MerchantFacts:
@@ -501,31 +509,31 @@ def _reasons(stored: Sequence[Mapping[str, Any]]) -> tuple[FlagReason, ...]:
 
 
 def _linked_orders(
-    tx: Transaction, case: ReviewCase, versions: Sequence[Row], events: Sequence[Row], as_of_ms: int
+    tx: Transaction,
+    case: ReviewCase,
+    versions: Sequence[Row],
+    events: Sequence[Row],
+    as_of_ms: int,
+    customers_maximum: int,
 ) -> LinkedOrders:
     keys = keys_at(case.order_id, {ORDERS.name: versions, ORDER_EVENTS.name: events}, as_of_ms) or {}
+    crowded = crowded_entities(tx, keys, customers_maximum, as_of_ms)
     shared: dict[str, set[SharedBy]] = {}
     known: dict[str, SharingOrder] = {}
     is_more = False
+    keys = {entity: key for entity, key in keys.items() if entity not in crowded}
     for entity, by in (
         (EntityKind.DEVICE, SharedBy.DEVICE),
         (EntityKind.DELIVERY_ADDRESS, SharedBy.DELIVERY_ADDRESS),
+        (EntityKind.MAILBOX, SharedBy.EMAIL),
+        (EntityKind.PHONE, SharedBy.PHONE),
     ):
         newest = _sharing(tx, keys, entity, LINKED_MAXIMUM + 2)
         is_more = is_more or len(newest) == LINKED_MAXIMUM + 2
         for order in [*_sharing(tx, keys, entity, LINKED_MAXIMUM, confirmed=True), *newest]:
             shared.setdefault(order.order_id, set()).add(by)
             known.setdefault(order.order_id, order)
-    same_domain = {
-        order.order_id: order for order in _sharing(tx, keys, EntityKind.EMAIL_DOMAIN, SAME_DOMAIN_LOOKED_AT)
-    }
-    bodies = standing_orders(tx, sorted({*known, *same_domain}))
-    standing = latest_of(ORDERS, versions)
-    address = None if standing is None else _plain(standing["contact_email"])
-    for order_id, row in bodies.items():
-        if _plain(row["contact_email"]) == address:
-            shared.setdefault(order_id, set()).add(SharedBy.EMAIL)
-            known.setdefault(order_id, same_domain.get(order_id) or known[order_id])
+    bodies = standing_orders(tx, sorted(known))
     known.pop(case.order_id, None)
     confirmed = confirmed_among(tx, known.values(), as_of_ms)
     cases = case_ids_about(tx, sorted(known))

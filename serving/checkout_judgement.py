@@ -40,7 +40,9 @@ from serving.domain.decision import (
     TechnicalFailure,
 )
 from serving.domain.merchant_keys import MerchantKeyHoldings
+from serving.domain.plausible_details import implausible_fields
 from serving.domain.policy import Policy
+from serving.domain.policy_rules import IMPLAUSIBLE_DETAIL
 from serving.domain.reasons import MAXIMUM_REASONS, reason_text, recourse_text
 from serving.domain.same_person import other_accounts as other_accounts_of_person
 from serving.scorer import ReplayModel
@@ -70,6 +72,8 @@ class DecisionInputs:
     other_accounts: customer_ids of the person's other accounts.
     merchant_key: what orders of merchants' keys hold of the person's limit, where such a key asks; None for
         all others, and under a policy that does not bound these keys.
+    implausible_fields: JSON pointers to the order's details that cannot be right. What code judged of a text
+        is an input, so that no replay judges an old text by new rules.
     revision: of the judgement that the answer came from.
     """
 
@@ -77,6 +81,7 @@ class DecisionInputs:
     applicant: Applicant | None
     standing: AccountStanding
     features: tuple[float, ...]
+    implausible_fields: tuple[str, ...]
     other_accounts: tuple[str, ...] = ()
     merchant_key: MerchantKeyHoldings | None = None
     revision: int = JUDGEMENT_REVISION
@@ -88,6 +93,7 @@ class DecisionInputs:
             "applicant": msgspec.to_builtins(self.applicant),
             "standing": msgspec.to_builtins(self.standing),
             "other_accounts": list(self.other_accounts),
+            "implausible_fields": list(self.implausible_fields),
             "judgement_revision": self.revision,
             "engine_revision": feature_sets.ENGINE_REVISION,
         }
@@ -106,8 +112,17 @@ class DecisionInputs:
             # Decisions from before accounts of one person were found rest on one account alone.
             other_accounts=tuple(record.get("other_accounts", ())),
             merchant_key=msgspec.convert(record.get("merchant_key"), MerchantKeyHoldings | None),
+            implausible_fields=_implausible_fields(record),
             revision=record.get("judgement_revision", FIRST_JUDGEMENT_REVISION),
         )
+
+
+def _implausible_fields(record: Mapping[str, Any]) -> tuple[str, ...]:
+    """What was judged of the order's texts; decisions that did not keep it say it in their failed rules."""
+    if "implausible_fields" in record:
+        return tuple(record["implausible_fields"])
+    failed_rules = record["answer"]["failed_rules"]
+    return tuple(failure["field"] for failure in failed_rules if failure["code"] == IMPLAUSIBLE_DETAIL)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,6 +166,7 @@ def inputs_at(
         features=() if feature_set is None else tuple(features_at(rows, as_of_ms, feature_set, states)),
         other_accounts=tuple(sorted(other_accounts)),
         merchant_key=merchant_key,
+        implausible_fields=implausible_fields(order_of(order_row)),
     )
 
 
@@ -314,6 +330,7 @@ def judge(
             assessment,
             policy,
             as_of=as_of,
+            implausible_fields=inputs.implausible_fields,
             revision=inputs.revision,
             merchant_key=inputs.merchant_key,
         )
@@ -356,6 +373,7 @@ def decided_without_limit_growth(
         without_limit_growth(policy),
         as_of=moment(as_of_ms),
         merchant_key=inputs.merchant_key,
+        implausible_fields=inputs.implausible_fields,
     )
 
 

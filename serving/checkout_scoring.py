@@ -9,6 +9,7 @@ from typing import Any
 from data_contracts.customers import CUSTOMERS
 from data_contracts.orders import ORDERS
 from data_contracts.row_check import Rule
+from data_contracts.text_form import primary_language
 from features.online import LedgerRows
 from features.supersession import latest_of
 from serving.checkout_judgement import (
@@ -522,6 +523,6 @@ def _language(order: OrderBody, accepted_language: str | None, rows: Mapping[str
     """Of the texts: as the order asks, else as the browser does, else the customer's own."""
     tag = order.language or accepted_language
     if tag is not None:
-        return tag.split("-")[0].lower()
+        return primary_language(tag)
     customer = latest_of(CUSTOMERS, rows.get(CUSTOMERS.name, ()))
     return FALLBACK_LANGUAGE if customer is None else str(customer["language"])

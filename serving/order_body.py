@@ -27,7 +27,8 @@ PLAIN_FIELDS = (
     "device_id",
     "ip_address",
 )
-LANGUAGE_PATTERN = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{1,8})*")
+LANGUAGE_PATTERN = re.compile(r"[A-Za-z]{2,3}([-_][A-Za-z0-9]{1,8})*([.@][A-Za-z0-9_-]{1,16})?")
+"""A language tag, or the name of a locale as systems write it: de, de-AT, de_DE, de_DE.UTF-8."""
 
 POINTER_OF_COLUMN: Mapping[str, str] = {
     **{name: pointer(name) for name in PLAIN_FIELDS},
@@ -142,11 +143,15 @@ def _taken_apart(body: dict[str, Any]) -> tuple[dict[str, Any], str | None, list
             else:
                 errors.append(FieldError(pointer=pointer(name), detail=f"{name} must be an object"))
         elif name == "language":
+            if isinstance(value, str) and not value.strip():
+                continue
             if value is None or (isinstance(value, str) and LANGUAGE_PATTERN.fullmatch(value)):
                 language = value
             else:
                 errors.append(
-                    FieldError(pointer="/language", detail="language must be a language tag such as de or en")
+                    FieldError(
+                        pointer="/language", detail="language must be a language tag such as de or de-AT"
+                    )
                 )
         else:
             errors.append(FieldError(pointer=pointer(name), detail="there is no such field"))

@@ -45,7 +45,7 @@ from serving.store.case_queue import (
     is_screened,
     update_case,
 )
-from serving.store.order_links import link_order, linked_order_ids, order_rows, related_rows
+from serving.store.order_links import crowded_entities, link_order, linked_order_ids, order_rows, related_rows
 from serving.store.outbox import (
     APPROVED,
     FRAUD_CONFIRMED,
@@ -181,8 +181,12 @@ def _look(
     # The place where the parcel goes may have been changed since: that is in the customer's rows.
     own = related_rows(tx, order_id, {EntityKind.CUSTOMER: first["customer_id"]}, model.feature_set, as_of_ms)
     keys = keys_at(order_id, own, as_of_ms) or keys
-    rows = related_rows(tx, order_id, keys, model.feature_set, as_of_ms)
-    values = order_risk_features(order_id, rows, as_of_ms, model.feature_set)
+    customers_maximum = scope.policy.order_risk.linked_customers_maximum
+    feature_set = model.feature_set.linking(customers_maximum)
+    crowded = crowded_entities(tx, keys, customers_maximum, as_of_ms)
+    keys = {entity: key for entity, key in keys.items() if entity not in crowded}
+    rows = related_rows(tx, order_id, keys, feature_set, as_of_ms)
+    values = order_risk_features(order_id, rows, as_of_ms, feature_set, crowded)
     if values is None:
         return None
     (row,) = [row for row in visible_rows(ORDERS, rows, as_of_ms) if row["order_id"] == order_id]
@@ -372,14 +376,18 @@ def _renew(tx: Transaction, scope: ScreeningScope, look: _Look, stored: StoredCa
 
 
 def _spread(scope: ScreeningScope, message: WaitingMessage) -> None:
-    """A confirmed fraud tells something about every open order on the same device or to the same place."""
+    """A confirmed fraud tells something about every open order that is linked to its order."""
     order_id = message.payload["order_id"]
+    customers_maximum = scope.policy.order_risk.linked_customers_maximum
     with scope.store.reading() as tx:
         versions = order_rows(tx, order_id)
         keys: Keys = {}
         for row in versions:
             known = keys_at(order_id, {ORDERS.name: versions}, row["recorded_at"] + 1)
             keys |= known or {}
+        as_of_ms = max([scope.now_ms(), *(row["recorded_at"] for row in versions)]) + 1
+        crowded = crowded_entities(tx, keys, customers_maximum, as_of_ms)
+    keys = {entity: key for entity, key in keys.items() if entity not in crowded}
     with scope.store.writing(f"order-{order_id}") as tx:
         if take_message(tx, message):
             _ask_for_linked(tx, scope, order_id, keys, LINKED_FRAUD)

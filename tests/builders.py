@@ -43,6 +43,14 @@ def a_document_hmac(name: str) -> str:
     return hmac.new(b"a key of the sender's", name.encode(), hashlib.sha256).hexdigest()
 
 
+def contact_of(customer_id: str) -> tuple[str, str]:
+    """E-mail address and telephone number, which customers share only where a test says so."""
+    if customer_id == "c1":
+        return "erika@example.com", "+49 30 1234567"
+    own = hashlib.sha256(customer_id.encode()).hexdigest()
+    return f"erika.{own[:16]}@example.com", f"+49 30 {2_000_000 + int(own[:8], 16) % 8_000_000}"
+
+
 def a_customer(
     customer_id: str = "c1",
     *,
@@ -51,14 +59,14 @@ def a_customer(
     recorded_at: int | None = None,
     **more: Any,
 ) -> Row:
-    """A customer of whom only the id is their own, and the identity document."""
+    """A customer of whom only id, contact and identity document are their own."""
     columns: Row = {
         "registered_at": at,
         "given_name": "Erika",
         "family_name": "Mustermann",
         "birth_date": "1980-05-17",
-        "email": "erika@example.com",
-        "phone": "+49 30 1234567",
+        "email": contact_of(customer_id)[0],
+        "phone": contact_of(customer_id)[1],
         "residence_street": "Heidestraße",
         "residence_house_number": "17",
         "residence_postal_code": "51147",
@@ -98,8 +106,8 @@ def an_order(
         "currency": "EUR",
         "kind": "goods",
         "item_category": "clothing",
-        "contact_email": "erika@example.com",
-        "contact_phone": "+49 30 1234567",
+        "contact_email": contact_of(customer_id)[0],
+        "contact_phone": contact_of(customer_id)[1],
     }
     for prefix in ("delivery", "billing"):
         columns |= {

@@ -6,6 +6,7 @@ It shares no code with `features/`: it lists, slowly, everything that ties an or
 import ipaddress
 from typing import Any, NamedTuple
 
+from data_contracts.text_form import plain_letters
 from tests.builders import DAY
 
 HOUR = 3_600_000
@@ -54,15 +55,55 @@ def place(row: dict[str, Any], prefix: str) -> tuple[str, ...] | None:
     street, postal_code = row.get(f"{prefix}_street"), row.get(f"{prefix}_postal_code")
     if not street or not postal_code:
         return None
-    written = (street + (row.get(f"{prefix}_house_number") or "")).casefold()
-    letters = "".join(letter for letter in written if letter.isalnum())
-    return letters, postal_code.replace(" ", ""), row.get(f"{prefix}_country") or ""
+    country = row.get(f"{prefix}_country") or ""
+    # A house number that stands in the street is read from its end.
+    name, number = plain_letters(street), plain_letters(row.get(f"{prefix}_house_number") or "")
+    if not number:
+        cut = max((at for at, sign in enumerate(name) if sign == " "), default=len(name))
+        if any(sign.isdigit() for sign in name[cut:]):
+            name, number = name[:cut], name[cut:]
+    code = "".join(sign for sign in postal_code.upper() if sign.isalnum()).removeprefix(f"{country[:1]}")
+    return in_parts(name).replace("strasse", "str"), in_parts(number), code, country
+
+
+def in_parts(written: str) -> str:
+    """Letters and digits, with a stroke between two numbers."""
+    parts = "".join(sign if sign.isalnum() else " " for sign in written).split()
+    text = parts[0] if parts else ""
+    for part in parts[1:]:
+        text += ("/" if text[-1].isdigit() and part[0].isdigit() else "") + part
+    return text
+
+
+def device_of(order: dict[str, Any]) -> str | None:
+    device = (order.get("device_id") or "").strip()
+    return None if device == "unknown" or set(device) <= {"0", "-"} else device
+
+
+def mailbox(address: str) -> str:
+    local, domain = address.strip().casefold().split("@")
+    if domain in {"gmail.com", "googlemail.com"}:
+        local, domain = local.split("+")[0].replace(".", ""), "gmail.com"
+    return f"{local}@{domain}"
+
+
+def telephone(number: str | None) -> str | None:
+    """Of numbers in their international form only."""
+    digits = "".join(sign for sign in (number or "").replace("(0)", "") if sign.isdigit())
+    return digits.removeprefix("00") or None
 
 
 def network(address: str | None) -> str | None:
+    written = (address or "").split(",")[0].strip()
+    if written.startswith("["):
+        written = written[1 : written.index("]")]
+    elif "." in written:
+        written = written.split(":")[0]
     try:
-        parsed = ipaddress.ip_address(address or "")
+        parsed = ipaddress.ip_address(written)
     except ValueError:
+        return None
+    if written.startswith(("10.", "192.168.", "127.", "fd", "::1")):
         return None
     if parsed.version == 6 and parsed.ipv4_mapped:
         return network(str(parsed.ipv4_mapped))
@@ -73,13 +114,15 @@ def network(address: str | None) -> str | None:
 
 def named(order: dict[str, Any], address: tuple[str, ...] | None) -> dict[str, object]:
     """What an order has to do with, when its parcel goes to `address`."""
-    customer, device = order["customer_id"], order.get("device_id")
+    customer, device = order["customer_id"], device_of(order)
     entities = {
         "own": customer,
         "merchant": order["merchant_id"],
         "device": device,
-        "address": address,
-        "email_domain": order["contact_email"].split("@")[-1].casefold(),
+        "address": None if address and address[0].startswith("packstation") else address,
+        "mailbox": mailbox(order["contact_email"]),
+        "phone": telephone(order.get("contact_phone")),
+        "email_domain": order["contact_email"].strip().split("@")[-1].casefold(),
         "ip_prefix": network(order.get("ip_address")),
         "on_device": device and (customer, device),
         "on_address": address and (customer, address),
@@ -106,14 +149,15 @@ def all_ties(rows: dict[str, Rows], as_of: int) -> list[Tie]:
         rank = happened(event)
         customer = order["customer_id"]
         about = (event["order_id"], customer, event["occurred_at"], event["event_id"] not in replaced)
-        ties += [
-            Tie(rank, "address", address, *about),
-            Tie(rank, "on_address", (customer, address), *about),
-        ]
+        ties.append(Tie(rank, "on_address", (customer, address), *about))
+        if not address[0].startswith("packstation"):
+            ties.append(Tie(rank, "address", address, *about))
     return sorted(ties, key=lambda tie: tie.rank)
 
 
-def naive_order_risk(order_id: str, rows: dict[str, Rows], as_of: int) -> dict[str, float] | None:
+def naive_order_risk(
+    order_id: str, rows: dict[str, Rows], as_of: int, linked_customers_maximum: int = 50
+) -> dict[str, float] | None:
     orders = standing(rows.get("orders", []), as_of)
     versions = [row for row in orders if row["order_id"] == order_id]
     if not versions:
@@ -124,6 +168,10 @@ def naive_order_risk(order_id: str, rows: dict[str, Rows], as_of: int) -> dict[s
     last_move = max(moves, key=happened, default=None)
     mine = named(order, place(last_move, "new_delivery") if last_move else place(order, "delivery"))
     ties = all_ties(rows, as_of)
+    for entity in ("device", "address", "mailbox", "phone"):
+        naming = {tie.customer_id for tie in ties if (tie.entity, tie.key) == (entity, mine.get(entity))}
+        if len(naming) > linked_customers_maximum:
+            del mine[entity]
 
     def sharing(entity: str) -> list[Tie]:
         return [tie for tie in ties if entity in mine and (tie.entity, tie.key) == (entity, mine[entity])]
@@ -193,9 +241,9 @@ def naive_order_risk(order_id: str, rows: dict[str, Rows], as_of: int) -> dict[s
         "order_service_flag_last": order["kind"] == "service",
         "order_address_differs_flag_last": place(order, "delivery") != place(order, "billing"),
         "order_recipient_differs_flag_last": (
-            order["delivery_name"].casefold() != order["billing_name"].casefold()
+            plain_letters(order["delivery_name"]) != plain_letters(order["billing_name"])
         ),
-        "order_device_missing_flag_last": order.get("device_id") is None,
+        "order_device_missing_flag_last": device_of(order) is None,
         "order_phone_missing_flag_last": order.get("contact_phone") is None,
         "own_order_amount_ratio_365d": share(order["amount_cents"], cents(365 * DAY), 1.0),
         "own_night_order_ratio_365d": share(sum(hour(row) < 5 for row in year), len(year), 0.0),
@@ -212,18 +260,19 @@ def naive_order_risk(order_id: str, rows: dict[str, Rows], as_of: int) -> dict[s
     for days in (1, 7, 30, 365):
         features[f"own_order_count_{days}d"] = len(own(days * DAY))
         features[f"own_order_cents_sum_{days}d"] = cents(days * DAY)
-    for entity in ("device", "address", "ip_prefix", "email_domain", "merchant"):
+    for entity in ("device", "address", "mailbox", "phone", "ip_prefix", "email_domain", "merchant"):
         features[f"{entity}_order_count_1h"] = count(tied(entity), HOUR)
         for days in (1, 7, 30):
             features[f"{entity}_order_count_{days}d"] = count(tied(entity), days * DAY)
-    for entity in ("device", "address"):
+    for entity in ("device", "address", "mailbox", "phone"):
         features[f"{entity}_customer_count_30d"] = count(firsts(entity), 30 * DAY)
         features[f"{entity}_customer_count_ever"] = len(firsts(entity))
+    for entity in ("device", "address"):
         features[f"own_order_count_on_{entity}_ever"] = len(tied(f"on_{entity}"))
         features[f"own_{entity}_age_days"] = (
             sum(as_of - tie.occurred_at for tie in firsts(f"on_{entity}")) / DAY
         )
-    for entity in ("own", "device", "address", "ip_prefix", "email_domain", "merchant"):
+    for entity in ("own", "device", "address", "mailbox", "phone", "ip_prefix", "email_domain", "merchant"):
         for days in (30, 90, 365):
             features[f"{entity}_fraud_finding_count_{days}d"] = findings(entity, days)
     return {name: float(value) for name, value in features.items()}

@@ -62,6 +62,7 @@ def write_model(
         "kind": model.kind,
         "feature_set": {"name": feature_set.name, "version": feature_set.version},
         "settlement_terms": feature_set.terms.to_json(),
+        "linked_customers_maximum": feature_set.linked_customers_maximum,
         # Whole, so that its decisions can be judged and explained when the declarations are no more.
         "features": [column.to_json() for column in columns_of(feature_set.features)],
         "calibration": asdict(model.calibration),

@@ -20,7 +20,7 @@ from data_contracts.orders import ORDERS
 from data_contracts.parquet_ledger import read_table
 from data_contracts.progress import Progress, no_progress
 from features.decisions import Decisions
-from features.feature_sets import ORDER_RISK
+from features.feature_sets import LINKED_CUSTOMERS_MAXIMUM, ORDER_RISK
 from features.instants import Float64Array, Int64Array
 from features.offline import build_features
 from features.order_risk_offline import approval_decisions, change_decisions
@@ -129,6 +129,7 @@ def train(
     as_of_ms: int | None = None,
     tuning_trials: int = 0,
     orders_per_day: int = DEFAULT_CAPACITY_PER_DAY,
+    linked_customers_maximum: int = LINKED_CUSTOMERS_MAXIMUM,
     terms: SettlementTerms = USUAL_TERMS,
     progress: Progress = no_progress,
 ) -> OrderRiskResult:
@@ -136,12 +137,13 @@ def train(
 
     as_of_ms: only what was recorded before it is seen. tuning_trials: hyper-parameters are chosen by so
     many trials for each candidate, inside the training orders; 0 takes the usual ones. orders_per_day: how
-    many orders the team can review a day. terms: by which an invoice of a label counts as paid. The
+    many orders the team can review a day. linked_customers_maximum: what more customers share links nobody.
+    terms: by which an invoice of a label counts as paid. The
     first version that passes every gate becomes `@champion`.
 
     Raises TrainingError where the data do not suffice.
     """
-    feature_set = ORDER_RISK
+    feature_set = ORDER_RISK.linking(linked_customers_maximum)
     request = TrainingRequest(
         directory=directory,
         tracking_uri=tracking_uri,

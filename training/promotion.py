@@ -19,7 +19,7 @@ from data_contracts.ledger_folder import LABELS_FILE
 from data_contracts.progress import Progress, no_progress
 from features.decisions import Decisions
 from features.declarations import Purpose
-from features.feature_sets import FEATURE_SETS, FeatureSet
+from features.feature_sets import FEATURE_SETS, LINKED_CUSTOMERS_MAXIMUM, FeatureSet
 from features.instants import Float64Array
 from features.model_columns import columns_from
 from features.model_files import ModelFiles
@@ -387,7 +387,9 @@ def _registered(registry: ModelRegistry, model_name: str, version: str) -> _Regi
     document = files.document()
     return _Registered(
         version=version,
-        feature_set=FEATURE_SETS[model_name].under(terms_of_model(document)),
+        feature_set=FEATURE_SETS[model_name]
+        .under(terms_of_model(document))
+        .linking(document.get("linked_customers_maximum", LINKED_CUSTOMERS_MAXIMUM)),
         files=files,
         model=read_model(files),
         features=tuple(column.name for column in columns_from(document["features"])),

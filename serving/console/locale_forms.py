@@ -11,6 +11,7 @@ from jinja2 import pass_context
 from jinja2.runtime import Context
 from markupsafe import Markup
 
+from data_contracts.text_form import primary_language
 from serving.domain.merchant_texts import FALLBACK_LANGUAGE, LANGUAGES, local_amount, local_date
 
 ACCEPT_LANGUAGE_MAXIMUM = 500
@@ -145,7 +146,7 @@ def language_of(accept_language: str) -> str:
     wanted: list[tuple[float, int, str]] = []
     for place, part in enumerate(accept_language[:ACCEPT_LANGUAGE_MAXIMUM].split(",")):
         tag, *parameters = (word.strip() for word in part.split(";"))
-        primary = tag.partition("-")[0].lower()
+        primary = primary_language(tag)
         weight = _weight(parameters)
         if primary in LANGUAGES and weight > 0:
             wanted.append((-weight, place, primary))

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from datetime import UTC, date, datetime
 
+from serving.domain import plausible_details
 from serving.domain.credit_limit import CreditTerms, credit_terms
 from serving.domain.decision import (
     AccountStanding,
@@ -30,13 +31,15 @@ from serving.domain.recourse import (
     recourse_of,
 )
 
-JUDGEMENT_REVISION = 3
+JUDGEMENT_REVISION = 4
 """Raised whenever the same inputs come to another answer under the same policy. A decision keeps the revision
 that it was made under, and a replay judges under that one. 2: a mended order is judged again. 3: the policy's
-amounts are named in the currency of the residence."""
+amounts are named in the currency of the residence. 4: an address in a country that is not offered is no
+implausible detail."""
 FIRST_JUDGEMENT_REVISION = 1
 AMOUNTS_NAMED_AS_AT_RESIDENCE = 3
-"""From this revision on."""
+COUNTRIES_OF_ORDER_JUDGED = 4
+"""From these revisions on."""
 LIMIT_GROWS = "limit_grows_with_repayment"
 """The reason for a refusal that only the growth of the limit causes; the failed rule is the limit all the
 same."""
@@ -56,6 +59,7 @@ def decide(
     policy: Policy,
     *,
     as_of: datetime,
+    implausible_fields: tuple[str, ...] | None = None,
     revision: int = JUDGEMENT_REVISION,
     merchant_key: MerchantKeyHoldings | None = None,
 ) -> Decision:
@@ -64,12 +68,16 @@ def decide(
     applicant: None when the customer is unknown to us.
     standing, assessment: a TechnicalFailure where history or model cannot be had; the answer is then
         `declined` if a knock-out rule failed all the same, else `unavailable`.
-    as_of: the moment of decision, aware UTC. revision: of the judgement; an earlier one for replays alone.
+    as_of: the moment of decision, aware UTC.
+    implausible_fields: JSON pointers to the order's details that cannot be right; None to judge them now.
+    revision: of the judgement; an earlier one for replays alone.
     merchant_key: what such orders hold, for an order that a merchant's own key places or asks about; None for
         all others.
     """
+    if implausible_fields is None:
+        implausible_fields = plausible_details.implausible_fields(order)
     case = Case(order=order, applicant=applicant, standing=standing, merchant_key=merchant_key)
-    decision = _decide_without_recourse(case, assessment, policy, as_of, revision)
+    decision = _decide_without_recourse(case, assessment, policy, as_of, implausible_fields, revision)
     if decision.outcome is not Outcome.DECLINED:
         return decision
 
@@ -79,6 +87,7 @@ def decide(
             assessment,
             policy,
             as_of,
+            implausible_fields,
             revision,
             taken_as_mended=taken_as_mended,
         )
@@ -92,6 +101,7 @@ def _decide_without_recourse(
     assessment: CreditAssessment | TechnicalFailure,
     policy: Policy,
     as_of: datetime,
+    implausible_fields: tuple[str, ...],
     revision: int,
     *,
     taken_as_mended: frozenset[str] = frozenset(),
@@ -112,6 +122,8 @@ def _decide_without_recourse(
             policy=policy,
             as_of=as_of,
             local_date=local_date(as_of, applicant, policy),
+            implausible_fields=implausible_fields,
+            judges_countries_of_order=revision >= COUNTRIES_OF_ORDER_JUDGED,
             names_amounts_as_ordered=revision < AMOUNTS_NAMED_AS_AT_RESIDENCE,
         )
     )

@@ -8,6 +8,7 @@ from datetime import date, datetime
 from types import MappingProxyType
 
 from data_contracts.currencies import amount_figure
+from data_contracts.text_form import primary_language
 from serving.domain.reasons import date_text
 from serving.domain.stop_request import AnswerKind, ConsequenceCode
 
@@ -956,7 +957,7 @@ def text_language(language: str) -> str:
     >>> text_language("sv"), text_language("de-AT"), text_language("fi")
     ('sv', 'de', 'en')
     """
-    primary = language.replace("_", "-").partition("-")[0].lower()
+    primary = primary_language(language)
     return primary if primary in LANGUAGES else FALLBACK_LANGUAGE
 
 

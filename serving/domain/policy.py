@@ -12,6 +12,7 @@ from typing import Any
 from data_contracts.contract import DEFAULT_CLOCK_TOLERANCE_MS, MAXIMUM_CLOCK_TOLERANCE_MS
 from data_contracts.currencies import DECIMALS
 from data_contracts.edited_text import BYTE_ORDER_MARK
+from features.feature_sets import LINKED_CUSTOMERS_MAXIMUM
 from features.settlement_terms import USUAL_TERMS, SettlementTerms
 from serving.domain.errors import PolicyInvalid
 from serving.domain.investigation import InvestigationPolicy
@@ -34,7 +35,6 @@ class CountryPolicy:
     country: str
     currency: str
     time_zone: str
-    postal_code_pattern: str
 
     @cached_property
     def zone(self) -> zoneinfo.ZoneInfo:
@@ -86,12 +86,14 @@ class OrderRiskPolicy:
 
     flag_probability: an order as likely a fraud as this, or more, is flagged. rescreen_days: how long
         news about what it shares with other orders leads to another look. default_time_zone: of merchants
-        in countries that the policy does not name.
+        in countries that the policy does not name. linked_customers_maximum: a device, address, mailbox or
+        telephone that more customers have named links nobody.
     """
 
     flag_probability: float
     rescreen_days: int
     default_time_zone: str
+    linked_customers_maximum: int = LINKED_CUSTOMERS_MAXIMUM
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -279,6 +281,11 @@ class _Reader:
             flag_probability=self._number(entry, "flag_from_per_mille", prefix, 1, 1000) / 1000,
             rescreen_days=self._number(entry, "rescreen_days", prefix, 1, 365),
             default_time_zone=zone,
+            linked_customers_maximum=(
+                self._number(entry, "linked_customers_maximum", prefix, 1, 1_000_000)
+                if "linked_customers_maximum" in entry
+                else LINKED_CUSTOMERS_MAXIMUM
+            ),
         )
         self._refuse_rest(entry, prefix)
         return read
@@ -414,20 +421,15 @@ class _Reader:
             time_zone = self._text(entry, "time_zone", prefix)
             if time_zone not in zoneinfo.available_timezones():
                 self.mistakes.append(f"{prefix}time_zone: is no known time zone")
-            pattern = self._text(entry, "postal_code_pattern", prefix)
-            try:
-                re.compile(pattern)
-            except re.error:
-                self.mistakes.append(f"{prefix}postal_code_pattern: is no regular expression")
+            # Policies of the history say a pattern of their own; what the country's codes are is no policy.
+            entry.pop("postal_code_pattern", None)
             currency = self._text(entry, "currency", prefix)
             if not re.fullmatch("[A-Z]{3}", currency) or (self._is_new and currency not in DECIMALS):
                 self.mistakes.append(
                     f"{prefix}currency: must be the ISO 4217 code of a currency that an order can carry"
                 )
             self._refuse_rest(entry, prefix)
-            countries[country] = CountryPolicy(
-                country=country, currency=currency, time_zone=time_zone, postal_code_pattern=pattern
-            )
+            countries[country] = CountryPolicy(country=country, currency=currency, time_zone=time_zone)
         return countries
 
     def _alternative(self, entry: dict[str, Any], index: int) -> AlternativePolicy:

@@ -4,12 +4,11 @@ Every rule is evaluated and every failure recorded. The order of KNOCK_OUT_RULES
 which failures are named to the customer: first who may use invoice at all, then what can be mended.
 """
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
-from serving.domain.decision import AccountStanding, Address, Applicant, Order, RuleFailure
+from serving.domain.decision import AccountStanding, Applicant, Order, RuleFailure
 from serving.domain.policy import CountryPolicy, Policy
 
 
@@ -19,7 +18,9 @@ class RuleInput:
 
     applicant: None when the customer is unknown to us. standing: None when history cannot be read.
     as_of: aware UTC. local_date: the date at the residence, or in UTC when no residence is known.
+    implausible_fields: JSON pointers to the order's details that cannot be right.
     names_amounts_as_ordered: in the order's currency whatever their own is, as earlier judgements did.
+    judges_countries_of_order: by a rule of their own; earlier ones called such an address implausible.
     """
 
     order: Order
@@ -28,7 +29,9 @@ class RuleInput:
     policy: Policy
     as_of: datetime
     local_date: date
+    implausible_fields: tuple[str, ...]
     names_amounts_as_ordered: bool = False
+    judges_countries_of_order: bool = True
 
     @property
     def named_currency(self) -> str:
@@ -37,6 +40,8 @@ class RuleInput:
             return self.order.currency
         return currency_of_limits(self.order.currency, self.applicant, self.policy)
 
+
+IMPLAUSIBLE_DETAIL = "implausible_detail"
 
 Rule = Callable[[RuleInput], list[RuleFailure]]
 
@@ -197,53 +202,34 @@ def amount_out_of_range(given: RuleInput) -> list[RuleFailure]:
     return []
 
 
-PLACEHOLDERS = re.compile(
-    r"(?i)(test|tester|xxx+|asdf\w*|qwert\w*|n/?a|none|unknown|unbekannt|\W+|(\w)\2{2,})"
-)
-NAME_CHARACTERS = re.compile(r"[^\W\d_]+(?:[ .'\u2019\-]+[^\W\d_]+)*\.?")
-STREET_CHARACTERS = re.compile(r"(?=.*[^\W\d_]{2}).+")
-HOUSE_NUMBER_CHARACTERS = re.compile(r"(?i)\d+[\w \-/.+]*")
-CITY_CHARACTERS = re.compile(r"[^\d_]{2,}")
-EMAIL = re.compile(r"[^@\s]+@[^@\s.]+(?:\.[^@\s.]+)+")
-PHONE = re.compile(r"\+?[0-9][0-9 ()/\-]{5,20}")
-
-
 def implausible_details(given: RuleInput) -> list[RuleFailure]:
     """A name, address or contact that cannot be right; each says which field."""
-    order = given.order
-    in_delivery = _wrong_in_address(order.delivery, given.policy)
-    # Mostly both are the same address, which is then judged once.
-    is_same = order.billing == order.delivery
-    in_billing = in_delivery if is_same else _wrong_in_address(order.billing, given.policy)
-    wrong = [f"/delivery/{name}" for name in in_delivery] + [f"/billing/{name}" for name in in_billing]
-    if not EMAIL.fullmatch(order.contact_email):
-        wrong.append("/contact/email")
-    if order.contact_phone is not None and not PHONE.fullmatch(order.contact_phone):
-        wrong.append("/contact/phone")
-    return [RuleFailure(code="implausible_detail", group="order_details", field=field) for field in wrong]
+    return [
+        RuleFailure(code=IMPLAUSIBLE_DETAIL, group="order_details", field=field)
+        for field in given.implausible_fields
+    ]
 
 
-def _wrong_in_address(address: Address, policy: Policy) -> list[str]:
-    wrong = []
-    is_full_name = len(address.name.split()) >= 2
-    if not is_full_name or not NAME_CHARACTERS.fullmatch(address.name) or _is_placeholder(address.name):
-        wrong.append("name")
-    if not STREET_CHARACTERS.fullmatch(address.street) or _is_placeholder(address.street):
-        wrong.append("street")
-    if address.house_number is None or not HOUSE_NUMBER_CHARACTERS.fullmatch(address.house_number):
-        wrong.append("house_number")
-    country = policy.countries.get(address.country)
-    if country is None:
-        wrong.append("country")
-    elif not re.fullmatch(country.postal_code_pattern, address.postal_code):
-        wrong.append("postal_code")
-    if not CITY_CHARACTERS.fullmatch(address.city) or _is_placeholder(address.city):
-        wrong.append("city")
-    return wrong
+def order_country_not_offered(given: RuleInput) -> list[RuleFailure]:
+    """An address of the order in a country where invoice is not offered: each country once.
 
-
-def _is_placeholder(text: str) -> bool:
-    return any(PLACEHOLDERS.fullmatch(word) for word in text.split())
+    That of the residence was named by its own rule, and a country that does not exist by another one.
+    """
+    if not given.judges_countries_of_order:
+        return []
+    order, countries = given.order, given.policy.countries
+    named = {None if given.applicant is None else given.applicant.residence_country}
+    failures = []
+    for group, address in (("delivery", order.delivery), ("billing", order.billing)):
+        field = f"/{group}/country"
+        if address.country in countries or address.country in named or field in given.implausible_fields:
+            continue
+        named.add(address.country)
+        data = (("country", address.country),)
+        failures.append(
+            RuleFailure(code="order_country_not_offered", group="order_details", field=field, data=data)
+        )
+    return failures
 
 
 KNOCK_OUT_RULES: tuple[Rule, ...] = (
@@ -255,6 +241,7 @@ KNOCK_OUT_RULES: tuple[Rule, ...] = (
     contact_not_confirmed,
     personal_data_not_current,
     implausible_details,
+    order_country_not_offered,
     other_currency,
     amount_out_of_range,
 )

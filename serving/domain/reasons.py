@@ -113,6 +113,10 @@ _TEXTS: Mapping[str, Mapping[str, str]] = MappingProxyType(
             "en": "This detail of the order is missing or cannot be right: {field}.",
             "de": "Diese Angabe der Bestellung fehlt oder kann nicht stimmen: {field}.",
         },
+        "order_country_not_offered": {
+            "en": "Invoice is not offered for addresses in {country}: {field}.",
+            "de": "Für Adressen im Land {country} wird der Kauf auf Rechnung nicht angeboten: {field}.",
+        },
         "other_currency": {
             "en": "Invoice is offered in {currency} only.",
             "de": "Der Kauf auf Rechnung ist nur in {currency} möglich.",
@@ -244,6 +248,10 @@ _RECOURSE_TEXTS: Mapping[str, Mapping[str, str]] = MappingProxyType(
         "correct_field": {
             "en": "Check and correct: {field}.",
             "de": "Bitte prüfen und berichtigen: {field}.",
+        },
+        "order_to_offered_country": {
+            "en": "Choose an address in a country where invoice is offered: {field}.",
+            "de": "Eine Adresse in einem Land wählen, in dem der Kauf auf Rechnung angeboten wird: {field}.",
         },
         "open_account": {
             "en": "Open an account and finish its verification.",

@@ -120,7 +120,9 @@ def _open_orders_finished(given: _Situation) -> Case:
 Mend = Callable[[_Situation], Case | None]
 """How the case looks once a step is taken; None where the step does not exist in this situation."""
 
-TAKEN_AS_MENDED: Mapping[str, str] = MappingProxyType({"implausible_detail": "correct_field"})
+TAKEN_AS_MENDED: Mapping[str, str] = MappingProxyType(
+    {"implausible_detail": "correct_field", "order_country_not_offered": "order_to_offered_country"}
+)
 """Rules whose step cannot be tried out, because only the customer knows what the field will say."""
 TAKES_TIME: Mapping[str, str] = MappingProxyType(
     {"under_age": "wait_for_age", "customer_unknown": "open_account"}

@@ -11,69 +11,25 @@ account does not escape. Only the direct relation to an account counts, never on
 
 import hashlib
 import re
-import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
-from features.order_links import address_key
+from data_contracts.text_form import plain_letters, umlauts_unmarked
+from features.place_key import place_key
 
 CustomerRow = Mapping[str, Any]
 """A row of the contract `customers` in ledger row form."""
 
 DOCUMENT, NAME = "document", "name"
 
-_LETTERS_WRITTEN_AS = str.maketrans(
-    {
-        "ä": "ae",
-        "æ": "ae",
-        "ö": "oe",
-        "ø": "oe",
-        "œ": "oe",
-        "ü": "ue",
-        "å": "aa",
-        "đ": "d",
-        "ð": "d",
-        "ħ": "h",
-        "\u0131": "i",
-        "ł": "l",
-        "þ": "th",
-    }
-)
-_WORD = re.compile(r"\d+|[^\W\d_]+")
 _PART_OF_NAME = re.compile(r"[^\W_]+")
-_VOWEL_MARKED_BY_E = re.compile(r"(?<=[aou])e+|(?<=a)a+")
-_COUNTRY_BEFORE_DIGITS = re.compile(r"[a-z]{1,2}(?=\d+$)")
 _TITLES = frozenset(
     {"dipl", "doctor", "doktor", "dr", "frau", "herr", "mag", "mr", "mrs", "prof", "professor"}
 )
 _AFTER_A_TITLE = frozenset(
     {"c", "dent", "h", "habil", "hc", "ing", "iur", "jur", "med", "nat", "oec", "phil", "pol", "rer", "vet"}
 )
-
-
-@lru_cache(maxsize=4096)
-def plain_letters(text: str) -> str:
-    r"""A text in one case and without diacritics; an umlaut as a machine-readable line writes it.
-
-    >>> plain_letters("JÖRG Weiß"), plain_letters("Jo\u0308rg"), plain_letters("Joerg")
-    ('joerg weiss', 'joerg', 'joerg')
-    >>> plain_letters("André Łukasz Søren Åse")
-    'andre lukasz soeren aase'
-    """
-    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
-    parts = unicodedata.normalize("NFKD", folded.translate(_LETTERS_WRITTEN_AS))
-    return unicodedata.normalize("NFKC", "".join(part for part in parts if not unicodedata.combining(part)))
-
-
-def one_form(word: str) -> str:
-    """Plain letters in the form in which the ways to write an umlaut are one: with e, or without a mark.
-
-    >>> one_form("mueller") == one_form("muller") == one_form(plain_letters("Müller"))
-    True
-    """
-    return _VOWEL_MARKED_BY_E.sub("", word)
 
 
 def name_forms(given_name: str, family_name: str) -> frozenset[str]:
@@ -100,7 +56,7 @@ def name_forms(given_name: str, family_name: str) -> frozenset[str]:
         [word for words in joined for word in words],
         ["".join(words) for words in separated],
     )
-    forms = {" ".join(sorted({one_form(word) for word in words if word})) for words in ways}
+    forms = {" ".join(sorted({umlauts_unmarked(word) for word in words if word})) for words in ways}
     return frozenset(forms - {""})
 
 
@@ -116,7 +72,7 @@ def _without_titles(words: list[str]) -> list[str]:
 
 
 def residence_key(row: CustomerRow) -> str | None:
-    """One key for a residence, as `address_key` makes it; None where there is none.
+    """One key for a residence, as `place_key` makes it; None where there is none.
 
     Country and postal code stand for the city. Straße, Strasse and Str. are the same, and a house number that
     the street repeats counts once.
@@ -129,21 +85,13 @@ def residence_key(row: CustomerRow) -> str | None:
     """
     if row.get("residence_country") is None:
         return None
-    street = _words(row["residence_street"])
-    number = _words(row["residence_house_number"])
-    if number and street[-len(number) :] == number:
-        street = street[: -len(number)]
-    elif number and street[: len(number)] == number:
-        street = street[len(number) :]
-    place = one_form("".join(street)).replace("strasse", "str") + one_form("".join(number))
-    postal_code = "".join(_words(row["residence_postal_code"]))
-    return address_key(
-        place, None, _COUNTRY_BEFORE_DIGITS.sub("", postal_code), row["residence_country"].upper()
+    place = place_key(
+        row["residence_street"],
+        row["residence_house_number"],
+        row["residence_postal_code"],
+        row["residence_country"].upper(),
     )
-
-
-def _words(text: str) -> list[str]:
-    return _WORD.findall(plain_letters(text))
+    return None if place is None else umlauts_unmarked(place)
 
 
 def person_keys(row: CustomerRow) -> tuple[str, ...]:

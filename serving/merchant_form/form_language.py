@@ -2,6 +2,7 @@
 
 import re
 
+from data_contracts.text_form import primary_language
 from serving.domain.merchant_texts import FALLBACK_LANGUAGE, LANGUAGES
 
 _QUALITY = re.compile(r"0(\.\d{0,3})?|1(\.0{0,3})?")
@@ -36,7 +37,7 @@ def preferred_language(accept_language: str) -> str | None:
     for entry in accept_language.split(","):
         tag, _, parameter = entry.partition(";")
         quality = _quality(parameter)
-        primary = tag.strip().partition("-")[0].lower()
+        primary = primary_language(tag)
         if primary in LANGUAGES and quality > best_quality:
             best, best_quality = primary, quality
     return best

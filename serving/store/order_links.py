@@ -13,19 +13,21 @@ from data_contracts.customers import CUSTOMERS
 from data_contracts.order_events import ORDER_EVENTS
 from data_contracts.order_outcomes import FRAUD_OUTCOMES, ORDER_OUTCOMES
 from data_contracts.orders import ORDERS
-from features.declarations import FRAUD_FACT_OF, ORDER_FACT_OF, EntityKind
+from features.declarations import FRAUD_FACT_OF, LINKING, ORDER_FACT_OF, EntityKind
 from features.feature_sets import FeatureSet
-from features.order_links import Keys, delivery_key, order_keys
+from features.order_links import Keys, address_keys, delivery_key, order_keys
 from serving.store.store import Transaction
 
 INDEXED = (
     EntityKind.DEVICE,
     EntityKind.DELIVERY_ADDRESS,
+    EntityKind.MAILBOX,
+    EntityKind.PHONE,
     EntityKind.IP_PREFIX,
     EntityKind.EMAIL_DOMAIN,
     EntityKind.MERCHANT,
 )
-_INSERT = (
+INSERT_LINK = (
     "INSERT INTO order_links (entity_kind, entity_key, is_finding, occurred_at_ms, event_id, order_id, "
     "customer_id) VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
 )
@@ -37,15 +39,16 @@ _decode = msgspec.json.Decoder(LedgerRow).decode
 
 def link_order(tx: Transaction, row: Mapping[str, Any]) -> None:
     """Index a row of the orders contract; doing it again changes nothing."""
-    tx.execute_many(_INSERT, order_link_parameters(row))
+    tx.execute_many(INSERT_LINK, order_link_parameters(row))
 
 
 def order_link_parameters(row: Mapping[str, Any]) -> list[tuple[object, ...]]:
     """The index rows of an order."""
-    return _parameters(order_keys(row), row, is_finding=False)
+    return link_parameters(order_keys(row), row, is_finding=False)
 
 
-def _parameters(keys: Keys, row: Mapping[str, Any], *, is_finding: bool) -> list[tuple[object, ...]]:
+def link_parameters(keys: Keys, row: Mapping[str, Any], *, is_finding: bool) -> list[tuple[object, ...]]:
+    """The index rows of what a ledger row names."""
     return [
         (
             entity.value,
@@ -65,7 +68,9 @@ def link_event(tx: Transaction, row: Mapping[str, Any]) -> None:
     """Index an order event that moves the parcel to another place."""
     address = delivery_key(row, "new_delivery")
     if address is not None:
-        tx.execute_many(_INSERT, _parameters({EntityKind.DELIVERY_ADDRESS: address}, row, is_finding=False))
+        tx.execute_many(
+            INSERT_LINK, link_parameters(address_keys(row["customer_id"], address), row, is_finding=False)
+        )
         for outcome in _customer_rows(tx, row["customer_id"]).get(ORDER_OUTCOMES.name, []):
             if outcome["order_id"] == row["order_id"]:
                 link_outcome(tx, outcome)
@@ -81,9 +86,9 @@ def link_outcome(tx: Transaction, row: Mapping[str, Any]) -> None:
     for event in _customer_rows(tx, row["customer_id"]).get(ORDER_EVENTS.name, []):
         address = delivery_key(event, "new_delivery")
         if event["order_id"] == row["order_id"] and address is not None:
-            named.add((EntityKind.DELIVERY_ADDRESS, address))
+            named |= set(address_keys(row["customer_id"], address).items())
     for entity, key in named:
-        tx.execute_many(_INSERT, _parameters({entity: key}, row, is_finding=True))
+        tx.execute_many(INSERT_LINK, link_parameters({entity: key}, row, is_finding=True))
 
 
 def link_row(tx: Transaction, contract: Contract, row: Mapping[str, Any]) -> None:
@@ -112,6 +117,30 @@ def windows_ms(feature_set: FeatureSet) -> dict[tuple[EntityKind, bool], int | N
                 max(measure.leaves_after_ms for measure in measures) if is_bounded else None
             )
     return windows
+
+
+def crowded_entities(
+    tx: Transaction, keys: Keys, customers_maximum: int, as_of_ms: int
+) -> frozenset[EntityKind]:
+    """Which of an order's entities more customers than that have named, in rows recorded before `as_of_ms`.
+
+    They link nobody. An order that was corrected since counts too.
+    """
+    return frozenset(
+        entity
+        for entity in LINKING
+        if entity in keys
+        # One more is enough to know, however many there are.
+        and len(
+            tx.execute(
+                "SELECT DISTINCT l.customer_id FROM order_links l JOIN ledger_events e "
+                "ON e.event_id = l.event_id WHERE l.entity_kind = ? AND l.entity_key = ? "
+                "AND l.is_finding = 0 AND e.recorded_at_ms < ? LIMIT ?",
+                (entity.value, keys[entity], as_of_ms, customers_maximum + 1),
+            )
+        )
+        > customers_maximum
+    )
 
 
 def related_rows(
@@ -179,12 +208,12 @@ def _customer_rows(tx: Transaction, customer_id: str) -> dict[str, list[LedgerRo
 
 
 def linked_order_ids(tx: Transaction, keys: Keys, since_ms: int) -> list[str]:
-    """The orders since a moment that share the device or the address, the newest first.
+    """The orders since a moment that share device, address, mailbox or telephone, the newest first.
 
     One may tell of another, and of the newest most can still be stopped.
     """
     found: dict[str, int] = {}
-    for entity in (EntityKind.DEVICE, EntityKind.DELIVERY_ADDRESS):
+    for entity in LINKING:
         if entity in keys:
             for order_id, occurred_at_ms in tx.execute(
                 "SELECT order_id, max(occurred_at_ms) FROM order_links WHERE entity_kind = ? "

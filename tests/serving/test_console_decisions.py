@@ -354,6 +354,7 @@ def test_every_text_that_can_hold_a_date_of_a_person_is_withheld() -> None:
         ("unconfirmed_minutes", 30),
         ("invoice_id", "i1"),
         ("currency", "EUR"),
+        ("country", "FR"),
         *((name, 1) for name in cents),
     )
     texts = {

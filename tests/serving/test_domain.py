@@ -185,20 +185,49 @@ def test_an_identity_document_is_good_through_its_last_day() -> None:
     ("change", "field"),
     [
         ({"house_number": None}, "/delivery/house_number"),
-        ({"house_number": "abc"}, "/delivery/house_number"),
-        ({"name": "Erika"}, "/delivery/name"),
+        ({"house_number": "-"}, "/delivery/house_number"),
+        ({"name": "."}, "/delivery/name"),
         ({"name": "Erika Mu5termann"}, "/delivery/name"),
         ({"name": "Test Test"}, "/delivery/name"),
         ({"street": "123"}, "/delivery/street"),
         ({"postal_code": "5114"}, "/delivery/postal_code"),
         ({"city": "K0ln"}, "/delivery/city"),
-        ({"country": "FR"}, "/delivery/country"),
+        ({"country": "XX"}, "/delivery/country"),
     ],
 )
 def test_an_implausible_detail_is_refused_and_the_field_named(change: dict[str, Any], field: str) -> None:
     decision = decided(order=replace(ORDER, delivery=replace(ADDRESS, **change)))
     assert [failure.field for failure in decision.failed_rules] == [field]
     assert [(step.code, step.field) for step in decision.recourse] == [("correct_field", field)]
+
+
+def test_a_country_that_is_not_offered_is_named_once_and_no_address_is_called_wrong() -> None:
+    in_helsinki = replace(
+        ADDRESS,
+        street="Mannerheimintie",
+        house_number="12 B",
+        postal_code="00100",
+        city="Helsinki",
+        country="FI",
+    )
+    at_home = replace(ORDER, delivery=in_helsinki, billing=in_helsinki)
+    resident = replace(APPLICANT, residence_country="FI")
+    assert codes(decided(order=at_home, applicant=resident)) == ["country_not_offered"]
+    for order, field in (
+        (at_home, "/delivery/country"),
+        (replace(at_home, delivery=ADDRESS), "/billing/country"),
+    ):
+        decision = decided(order=order)
+        assert [(rule.code, rule.field) for rule in decision.failed_rules] == [
+            ("order_country_not_offered", field)
+        ]
+        assert [(step.code, step.field) for step in decision.recourse] == [
+            ("order_to_offered_country", field)
+        ]
+        assert "FI" in reason_text(decision.reasons[0], "en")
+    in_amsterdam = replace(in_helsinki, postal_code="1012 AB", city="Amsterdam", country="NL")
+    both = decided(order=replace(at_home, billing=in_amsterdam), applicant=resident)
+    assert codes(both) == ["country_not_offered", "order_country_not_offered"]
 
 
 @pytest.mark.parametrize(
@@ -408,6 +437,7 @@ DATA = (
     ("available_cents", 99),
     ("counts_after_days", 14),
     ("unconfirmed_minutes", 30),
+    ("country", "FR"),
 )
 
 
@@ -521,7 +551,7 @@ def taken(step: Recourse, inputs: Inputs) -> Inputs:
             order = replace(order, amount_cents=max(order.amount_cents, amount_of(step)))
         case "order_in_currency":
             order = replace(order, currency=str(data["currency"]))
-        case "correct_field":
+        case "correct_field" | "order_to_offered_country":
             order = replace(order, delivery=ADDRESS)
         case "open_account":
             # In which country and currency the account will be, nobody knows yet.

@@ -16,6 +16,8 @@ from features.declarations import FeatureGroup
 from features.feature_sets import FEATURE_SETS, INVOICE_ELIGIBILITY, FeatureSet
 from features.model_columns import UnknownColumnError, columns_from, columns_of
 from features.model_files import ModelFiles
+from serving import checkout_judgement
+from serving.checkout_judgement import DecisionInputs, answer_to_checkout, judge
 from serving.domain.reasons import REASON_CODES
 from serving.order_screening import fraud_reasons
 from serving.replay import replay
@@ -285,3 +287,52 @@ def test_reasons_of_fraud_are_worded_by_the_model_that_names_them() -> None:
         replace(model, columns=(told, *model.columns[1:])), [1.0, *[0.0] * (len(model.columns) - 1)]
     )
     assert (reason["text"], reason["code"], reason["feature"]) == ("as it was worded then", "of_old", name)
+
+
+def test_what_was_judged_of_a_text_is_an_input_and_no_new_rule_judges_it_again(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk = ShadowDesk(store, sqlite_url(tmp_path), KnownModels(a_model("1")))
+    desk.customer("c1")
+    refused, approved = desk.decide("d1", "c1", delivery_name="Te5ter"), desk.decide("d2", "c1")
+    for verdict in ((), ("/billing/street",)):
+        monkeypatch.setattr(checkout_judgement, "implausible_fields", lambda _order, found=verdict: found)
+        for decision_id, outcome in ((refused, "declined"), (approved, "approved")):
+            result = replay(store, desk.registry, decision_id)
+            assert (result.is_identical, result.answered["outcome"]) == (True, outcome)
+
+
+def test_a_decision_that_did_not_keep_what_was_judged_of_its_texts_comes_out_as_it_was_answered(
+    store: Store, tmp_path: Path
+) -> None:
+    """Judgement revision 3: a single name was implausible, and so was an address in Finland."""
+    desk = ShadowDesk(store, sqlite_url(tmp_path), KnownModels(a_model("1")))
+    desk.customer("c1")
+    decision_id = desk.decide("d1", "c1", delivery_name="Erika", delivery_country="FI")
+    with store.reading() as tx:
+        now = decision_of(tx, decision_id)
+    assert now is not None
+    assert [rule["code"] for rule in now.record["answer"]["failed_rules"]] == ["order_country_not_offered"]
+    inputs = replace(
+        DecisionInputs.restored(now.record, now.features),
+        revision=3,
+        implausible_fields=("/delivery/name", "/delivery/country"),
+    )
+    model = desk.registry.models["1"]
+    judged = judge(inputs, model, desk.scope(None).policy, as_of_ms=now.as_of_ms)
+    identity = now.model_name or "", now.model_version or ""
+    answer = answer_to_checkout(
+        judged.decision,
+        decision_id="then",
+        order_id="d1",
+        model=identity,
+        as_of_ms=now.as_of_ms,
+        language="en",
+    )
+    assert [rule["field"] for rule in answer["failed_rules"]] == list(inputs.implausible_fields)
+    record = {**now.record, **inputs.to_record(), "answer": answer}
+    del record["implausible_fields"]
+    with store.writing("test") as tx:
+        append_decision(tx, replace(now, decision_id="then", record=record))
+    result = replay(store, desk.registry, "then")
+    assert (result.differences, result.recomputed) == ((), answer)

@@ -16,7 +16,7 @@ from features.settlement_terms import USUAL_TERMS
 from serving.checkout_judgement import DecisionInputs, inputs_at, order_of
 from serving.domain.checkout_decision import decide
 from serving.domain.decision import Outcome
-from serving.domain.same_person import name_forms, other_accounts, person_traces
+from serving.domain.same_person import name_forms, other_accounts, person_traces, residence_key
 from serving.store.errors import TooManyAccountsOfOnePerson
 from serving.store.ledger import credit_rows, next_common_as_of_ms
 from serving.store.loading import load_folder
@@ -420,3 +420,15 @@ def test_a_key_that_more_accounts_share_than_anybody_has_is_no_person(tmp_path: 
             candidate_accounts(tx, "c0")
     finally:
         opened.close()
+
+
+def test_who_has_one_name_is_one_person_with_it_said_twice_or_with_a_stroke_beside_it() -> None:
+    assert name_forms("Suharto", "Suharto") == name_forms("Suharto", "-") == name_forms("SUHARTO", ".")
+    assert not name_forms("Suharto", "-") & name_forms("Suharto", "Wati")
+
+
+def test_a_residence_with_a_stair_is_no_other_house() -> None:
+    lives = {"residence_postal_code": "1010", "residence_city": "Wien", "residence_country": "AT"}
+    one = {**lives, "residence_street": "Ring", "residence_house_number": "12/1"}
+    assert residence_key(one) != residence_key({**one, "residence_house_number": "121"})
+    assert residence_key(one) == residence_key({**one, "residence_postal_code": "A-1010 "})

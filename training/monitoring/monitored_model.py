@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from data_contracts.orders import ORDERS
 from data_contracts.parquet_ledger import read_table
 from data_contracts.progress import Progress
+from features.contact_keys import email_domain
 from features.decisions import Decisions, order_decisions
 from features.declarations import FACT_ENTITY, EntityKind, Feature
 from features.feature_sets import FEATURE_SETS, INVOICE_ELIGIBILITY, FeatureSet
@@ -261,7 +262,7 @@ def _shared(directory: Path, decisions: Decisions) -> dict[EntityKind, Int64Arra
     rows = orders.take(place)
     own = decisions.customer_id.tolist()
     merchants = rows["merchant_id"].to_pylist()
-    domains = [email.rpartition("@")[2].casefold() for email in rows["contact_email"].to_pylist()]
+    domains = [email_domain(email) for email in rows["contact_email"].to_pylist()]
     networks = [
         ip_prefix(address) or customer
         for address, customer in zip(rows["ip_address"].to_pylist(), own, strict=True)

@@ -77,6 +77,19 @@ def test_an_implausible_address_is_declined_and_names_the_field(shop: Shop) -> N
     assert fields == {"/delivery/house_number", "/billing/name"}
 
 
+def test_a_name_of_a_locale_says_the_language_and_a_text_is_kept_as_it_was_sent(shop: Shop) -> None:
+    shop.customer("locale")
+    body = order_body("o-locale", "locale", language="de_DE", currency="SEK")
+    body["delivery"]["name"] = " Jo\u0308rg\u00a0Weber "
+    body["delivery"]["postal_code"] = f"D-{body['delivery']['postal_code']} "
+    answer = shop.post("/v1/score", body).json()
+    assert [reason["code"] for reason in answer["reasons"]] == ["other_currency"]
+    assert "nur in EUR" in answer["reasons"][0]["text"]
+    for tag in ("DE", "de-AT", "de_DE.UTF-8", "", " "):
+        again = shop.post("/v1/precheck", {**body, "language": tag}, Accept_Language="de_AT")
+        assert "nur in EUR" in again.json()["reasons"][0]["text"]
+
+
 def test_malformed_fields_are_all_named_in_one_problem(shop: Shop) -> None:
     body = order_body("o bad", "c", amount_cents=1.5, currency="XXX", surprise=1, language=7)
     del body["delivery"]["city"]
