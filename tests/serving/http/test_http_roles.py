@@ -86,16 +86,16 @@ def test_every_contract_and_kind_is_open_to_the_roles_of_the_table_and_to_no_oth
 def test_a_checkout_s_key_writes_no_finding_no_merchant_no_identity_and_no_debt_but_what_happened(
     shop: Shop,
 ) -> None:
-    shop.customer("victim", identity_status="unverified")
-    assert shop.score("o-victim", "victim")["outcome"] == "declined"
-    invoice = an_invoice("i-invented", "victim", order_id="o-victim", at=AT + DAY)
+    shop.customer("victim-of-roles", identity_status="unverified")
+    assert shop.score("o-victim-of-roles", "victim-of-roles")["outcome"] == "declined"
+    invoice = an_invoice("i-invented", "victim-of-roles", order_id="o-victim-of-roles", at=AT + DAY)
     attacks = [
-        a_finding("stop_request_upheld", "o-victim", "victim", "found-by-a-shop"),
+        a_finding("stop_request_upheld", "o-victim-of-roles", "victim-of-roles", "found-by-a-shop"),
         as_event("merchants", a_merchant("m2", event_id="moved", at=now_ms() - 1, email="me@evil.example")),
-        as_event("customers", a_customer("victim", event_id="verified", at=now_ms() - 1)),
-        as_event("orders", an_order("o-invented", "victim", at=AT)),
+        as_event("customers", a_customer("victim-of-roles", event_id="verified", at=now_ms() - 1)),
+        as_event("orders", an_order("o-invented", "victim-of-roles", at=AT)),
         as_event("invoices", invoice),
-        as_event("invoice_payments", a_payment("i-invented", "victim", at=AT + 2 * DAY)),
+        as_event("invoice_payments", a_payment("i-invented", "victim-of-roles", at=AT + 2 * DAY)),
     ]
     for attack in attacks:
         alone = shop.post("/v1/events", attack, key=shop.checkout_key)
@@ -106,25 +106,27 @@ def test_a_checkout_s_key_writes_no_finding_no_merchant_no_identity_and_no_debt_
     assert [error["pointer"] for error in together.json()["errors"]] == [
         f"/events/{place}/contract" for place in range(len(attacks))
     ]
-    shipped = an_event("shipped", "o-victim", "victim", "victim-shipped", carrier="PostNord")
+    shipped = an_event(
+        "shipped", "o-victim-of-roles", "victim-of-roles", "victim-shipped", carrier="PostNord"
+    )
     results = sent(shop, shop.checkout_key, *attacks, shipped)
     assert [result["status"] for result in results] == ["rejected"] * len(attacks) + ["accepted"]
     assert refused_at(results) == [[f"/events/{place}/contract"] for place in range(len(attacks))] + [[]]
-    again = shop.score("o-victim-2", "victim")
+    again = shop.score("o-victim-2", "victim-of-roles")
     assert "identity_not_verified" in {reason["code"] for reason in again["reasons"]}
 
 
 def test_a_checkout_tells_only_of_orders_that_were_decided_here(shop: Shop) -> None:
-    shop.customer("buyer")
-    shop.score("o-decided", "buyer")
-    shop.events(as_event("orders", an_order("o-elsewhere", "buyer", at=AT)))
-    shop.events(an_event("delivery_redirected", "o-elsewhere", "buyer", "redirected"))
-    elsewhere = an_event("shipped", "o-elsewhere", "buyer", "shipped-1")
-    unknown = an_event("shipped", "o-of-nobody", "buyer", "shipped-2")
-    covered = an_event("delivered", "o-decided", "buyer", "covered", corrects="redirected")
-    ahead = an_event("delivered", "o-decided", "buyer", "ahead", corrects="comes-later")
-    ours = an_event("delivered", "o-decided", "buyer", "delivered")
-    amended = an_event("returned", "o-decided", "buyer", "returned", corrects="delivered")
+    shop.customer("buyer-of-roles")
+    shop.score("o-decided", "buyer-of-roles")
+    shop.events(as_event("orders", an_order("o-elsewhere", "buyer-of-roles", at=AT)))
+    shop.events(an_event("delivery_redirected", "o-elsewhere", "buyer-of-roles", "redirected"))
+    elsewhere = an_event("shipped", "o-elsewhere", "buyer-of-roles", "shipped-1")
+    unknown = an_event("shipped", "o-of-nobody", "buyer-of-roles", "shipped-2")
+    covered = an_event("delivered", "o-decided", "buyer-of-roles", "covered", corrects="redirected")
+    ahead = an_event("delivered", "o-decided", "buyer-of-roles", "ahead", corrects="comes-later")
+    ours = an_event("delivered", "o-decided", "buyer-of-roles", "delivered")
+    amended = an_event("returned", "o-decided", "buyer-of-roles", "returned", corrects="delivered")
     results = sent(shop, shop.checkout_key, elsewhere, unknown, covered, ahead, ours, amended)
     refusals = ["/events/0/order_id", "/events/1/order_id", "/events/2/corrects", "/events/3/corrects"]
     assert refused_at(results) == [*([refusal] for refusal in refusals), [], []]
