@@ -325,6 +325,7 @@ def test_a_decision_that_did_not_keep_what_was_judged_of_its_texts_comes_out_as_
         judged.decision,
         decision_id="then",
         order_id="d1",
+        merchant_order_number=None,
         model=identity,
         as_of_ms=now.as_of_ms,
         language="en",
