@@ -212,7 +212,7 @@ def validation_folder(home: Path, directory: Path) -> Path:
     A folder inside the home keeps its report when the home moves.
 
     >>> validation_folder(Path("/srv/home"), Path("/srv/home/book")).name
-    'book-7a01c4ad'
+    'book-92719fe0'
     """
     whole, inside = directory.resolve(), home.resolve()
     place = whole.relative_to(inside) if whole.is_relative_to(inside) else whole

@@ -334,7 +334,7 @@ def test_an_email_that_is_not_taken_is_tried_again(office: Office) -> None:
     office.mails.write_text("a file where the folder should be")
     office.enqueue()
     dispatch_due(office.scope)
-    assert office.outcomes("msg_1-email") == [(1, "retry", None, "e-mail not taken: FileExistsError")]
+    assert office.outcomes("msg_1-email") == [(1, "retry", None, "e-mail not taken: NotADirectoryError")]
     assert office.told == []
     office.mails.unlink()
     office.now += 5_000

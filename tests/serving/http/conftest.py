@@ -210,8 +210,8 @@ class Shop:
         row["personal_data_confirmed_at"] = now_ms() - 10 * DAY
         self.events(as_event("customers", row))
 
-    def events(self, *events: Row) -> list[Row]:
-        answer = self.post("/v1/events", {"events": list(events)})
+    def events(self, *events: Row, key: str | None = None) -> list[Row]:
+        answer = self.post("/v1/events", {"events": list(events)}, key=key)
         assert answer.status_code == 200, answer.text
         results: list[Row] = answer.json()["results"]
         assert all(result["status"] in {"accepted", "repeated"} for result in results), results

@@ -4,6 +4,7 @@ import json
 
 from serving.model_watch import ModelRegistry
 from serving.replay import replay
+from serving.store.api_keys import create_key
 from serving.store.decision_log import decision_of
 from serving.store.store import now_ms, open_store
 from tests.builders import DAY, a_document_hmac, a_payment, a_row, an_invoice, an_order
@@ -93,21 +94,27 @@ def test_the_victim_of_a_confirmed_fraud_owes_nothing_for_what_was_ordered_in_th
     an_overdue_invoice(shop, "in-veras-name", "i-vera")
     assert [reason["code"] for reason in precheck(shop, "victim")["reasons"]] == ["open_arrears"]
 
+    store = open_store(shop.settings.database_url)
+    try:
+        fraud_team = create_key(store, name="veras-fraud", role="fraud", merchant_id=None, now_ms=now_ms())
+    finally:
+        store.close()
+
     def upheld(order_id: str) -> Row:
         of_whom = {"order_id": order_id, "customer_id": "in-veras-name", "kind": "identity_misuse_upheld"}
         return a_row("order_outcomes", f"upheld-{order_id}", now_ms(), None, **of_whom)
 
-    shop.events(as_event("order_outcomes", upheld("o-i-vera")))
+    shop.events(as_event("order_outcomes", upheld("o-i-vera")), key=fraud_team)
     allowed = precheck(shop, "victim")
     assert (allowed["outcome"], allowed["available_cents"]) == ("approved", allowed["limit_cents"] - 4_000)
     # Nor does the order in their name that waits for its invoice take anything of their limit.
-    shop.events(as_event("order_outcomes", upheld("o-vera")))
+    shop.events(as_event("order_outcomes", upheld("o-vera")), key=fraud_team)
     assert precheck(shop, "victim")["available_cents"] == allowed["limit_cents"]
     decided = shop.score("o-victim", "victim")
     assert decided["outcome"] == "approved"
     # A finding that is taken back was none: what is owed is owed again, and decisions stay as they were.
     withdrawn = {**upheld("o-i-vera"), "event_id": "vera-withdrawn", "kind": "finding_withdrawn"}
-    shop.events(as_event("order_outcomes", {**withdrawn, "corrects": "upheld-o-i-vera"}))
+    shop.events(as_event("order_outcomes", {**withdrawn, "corrects": "upheld-o-i-vera"}), key=fraud_team)
     assert precheck(shop, "victim")["outcome"] == "declined"
     store = open_store(shop.settings.database_url)
     try:
