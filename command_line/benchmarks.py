@@ -27,8 +27,8 @@ def benchmark() -> None:
 @json_option
 def benchmark_serving(seconds: float, rounds: int, as_json: bool) -> None:
     """Full decisions beside an empty endpoint of the same service, at 1 and 8 connections."""
-    from serving.benchmark import NothingToMeasureError
-    from serving.benchmark import benchmark_serving as measure
+    from serving.benchmarks.serving_benchmark import NothingToMeasureError
+    from serving.benchmarks.serving_benchmark import benchmark_serving as measure
 
     try:
         with progress_bars() as progress:
@@ -55,7 +55,7 @@ def benchmark_serving(seconds: float, rounds: int, as_json: bool) -> None:
 @json_option
 def benchmark_console(cases: int, rounds: int, as_json: bool) -> None:
     """The queue page with many open cases beside the page with ten."""
-    from serving.console.console_benchmark import benchmark_console as measure
+    from serving.benchmarks.console_benchmark import benchmark_console as measure
 
     with progress_bars() as progress:
         figures = measure(cases, rounds, progress)
@@ -106,9 +106,9 @@ def benchmark_models(
     NAME is a public data set; with --table and --schema it is your table instead.
     """
     from data_contracts.public.package_archive import FetchFailed
-    from training import ieee_cis_benchmark, table_benchmark
     from training.errors import TrainingError
-    from training.table_schema import TableSchemaInvalid
+    from training.flat_tables import ieee_cis_benchmark, table_benchmark
+    from training.flat_tables.table_schema import TableSchemaInvalid
 
     if (name is None) is (table is None) or (table is None) is not (schema is None):
         raise click.UsageError("name a public data set, or give --table together with --schema")

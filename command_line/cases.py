@@ -25,7 +25,7 @@ def cases() -> None:
 @json_option
 def list_cases(state: str, limit: int, as_json: bool) -> None:
     """List cases in the order of work: what loses most by waiting comes first."""
-    from serving import case_review
+    from serving.cases import case_review
     from serving.domain.review_case import CaseState
 
     with case_scope() as scope:
@@ -54,7 +54,7 @@ def list_cases(state: str, limit: int, as_json: bool) -> None:
 @click.argument("case_id")
 def show_case(case_id: str) -> None:
     """Show everything about a case, as JSON."""
-    from serving import case_review
+    from serving.cases import case_review
 
     with case_scope() as scope:
         click.echo(json.dumps(case_review.case_view(scope, case_id), indent=1))
@@ -64,7 +64,7 @@ def show_case(case_id: str) -> None:
 @click.option("--as", "reviewer", required=True, help="Who takes the case.")
 def claim_next_case(reviewer: str) -> None:
     """Claim the open case that loses most by waiting, and show it."""
-    from serving import case_review
+    from serving.cases import case_review
 
     with case_scope() as scope:
         case = case_review.claim_next(scope, reviewer)
@@ -95,7 +95,7 @@ def claim_next_case(reviewer: str) -> None:
 @click.option("--text", help="The note, the reason of a re-opening, or the outcome of a contact.")
 def case_step(case_id: str, step: str, reviewer: str, role: str, text: str | None) -> None:
     """Take a step on a case and show it afterwards."""
-    from serving import case_review
+    from serving.cases import case_review
 
     with case_scope() as scope:
         case = case_review.take_step(
@@ -109,7 +109,7 @@ def case_step(case_id: str, step: str, reviewer: str, role: str, text: str | Non
 @json_option
 def list_investigations(limit: int, as_json: bool) -> None:
     """List the investigations that wait for a finding, the longest open first."""
-    from serving import investigating
+    from serving.cases import investigating
 
     with case_scope() as scope:
         waiting = investigating.open_investigations(scope, limit)
@@ -131,7 +131,7 @@ def list_investigations(limit: int, as_json: bool) -> None:
 @click.option("--reason", required=True, help="Why.")
 def investigate_case(case_id: str, reviewer: str, reason: str) -> None:
     """Open an investigation by hand; a dispute or an unpaid invoice opens one by itself."""
-    from serving import investigating
+    from serving.cases import investigating
 
     with case_scope() as scope:
         document = investigating.open_by_hand(scope, case_id, reason=reason, by=reviewer)
@@ -144,7 +144,7 @@ def investigate_case(case_id: str, reviewer: str, reason: str) -> None:
 @click.option("--as", "reviewer", required=True, help="Who asks.")
 def ask_merchant(case_id: str, question: str, reviewer: str) -> None:
     """Ask the merchant for more during an investigation; the reply comes by the form, as a note."""
-    from serving import investigating
+    from serving.cases import investigating
 
     with case_scope() as scope:
         asked = investigating.ask_merchant(scope, case_id, question, reviewer)
@@ -157,7 +157,7 @@ def ask_merchant(case_id: str, question: str, reviewer: str) -> None:
 @click.option("--as", "reviewer", required=True, help="Who found it.")
 def conclude_investigation(case_id: str, finding: str, reviewer: str) -> None:
     """Close an investigation with a finding; the ledger's outcome and the settlement follow."""
-    from serving import investigating
+    from serving.cases import investigating
 
     with case_scope() as scope:
         document = investigating.conclude(scope, case_id, finding, reviewer)

@@ -37,10 +37,10 @@ def replay_decision(decision_id: str, as_json: bool) -> None:
     The stored features are judged again whichever release computed them. What the ledger gives for that
     moment is compared only where this release computes features as that one did; else the answer says so.
     """
+    from serving.checkout.replay import replay
     from serving.domain.errors import UnknownDecision
-    from serving.model_watch import RegistryUnreachableError
-    from serving.replay import replay
-    from serving.scorer import ModelNotUsableError
+    from serving.in_force.model_watch import RegistryUnreachableError
+    from serving.in_force.scorer import ModelNotUsableError
 
     try:
         with opened_store() as store:

@@ -28,7 +28,7 @@ def list_held(
 ) -> None:
     """List the rows that wait, in the order of their arrival, and what each waits for."""
     from serving.domain.errors import RiskError
-    from serving.held_events import held_page
+    from serving.events.held_events import held_page
     from serving.store.errors import StoreError
 
     try:
@@ -67,7 +67,7 @@ def _print_page(page: dict[str, Any]) -> None:
 def end_held_row(event_id: str, reason: str, by: str, as_json: bool) -> None:
     """Move a row that waits to quarantine; it can be sent again. Ending it twice changes nothing."""
     from serving.domain.errors import RiskError
-    from serving.held_events import end_held
+    from serving.events.held_events import end_held
     from serving.store.errors import StoreError
 
     try:

@@ -131,7 +131,7 @@ def _live_record(
 ) -> "LiveRecord":
     """What serving reads of its store, as the arrays that training watches."""
     from features.feature_sets import FEATURE_SETS
-    from serving.monitoring_record import read_record
+    from serving.figures.monitoring_record import read_record
     from training.monitoring.monitored_folder import RowCounts
     from training.monitoring.monitored_service import FeatureComparison, LiveRecord, LoggedDecisions, Verdicts
 

@@ -62,7 +62,7 @@ def activate_policy(file: Path, by: str, reason: str, as_json: bool) -> None:
     A version stands for one text for ever: a changed file needs a version of its own. Fails where the version
     is in force already, or where somebody else changed the policy at the same time.
     """
-    from serving.policy_activation import activate
+    from serving.in_force.policy_activation import activate
 
     read = read_policy(file)
     migrated(read_settings())
@@ -91,7 +91,7 @@ def show_policy_history(as_json: bool) -> None:
     Lines are only ever added, each with the hash of the one before. Exit status 1 where a line or a policy's
     text was changed or is missing.
     """
-    from serving import policy_activation
+    from serving.in_force import policy_activation
 
     with policy_store() as store:
         activations = policy_activation.history(store)
@@ -121,7 +121,7 @@ def show_policy_history(as_json: bool) -> None:
 @json_option
 def roll_back_policy(by: str, reason: str, as_json: bool) -> None:
     """Put the policy before the present one back in force, at once; once more goes a step further."""
-    from serving.policy_activation import roll_back
+    from serving.in_force.policy_activation import roll_back
 
     before = policy_in_force()[0]
     with policy_store() as store:
@@ -142,7 +142,7 @@ def roll_back_policy(by: str, reason: str, as_json: bool) -> None:
 @json_option
 def show_policy(version: str | None, out: Path | None, as_json: bool) -> None:
     """Print the policy file of VERSION as it was put in force, by default of the one in force now."""
-    from serving.policy_activation import kept_text
+    from serving.in_force.policy_activation import kept_text
 
     if out is not None:
         require_writable(out)

@@ -31,10 +31,10 @@ if TYPE_CHECKING:
     from data_contracts.progress import Progress
     from features.settlement_terms import SettlementTerms
     from serving.domain.policy import Policy
+    from serving.in_force.scorer import ChampionModel
     from serving.policy_backtest.order_evidence import OrderOutcomes
     from serving.policy_backtest.policy_replay import OrderSelection, Replay
     from serving.policy_backtest.review_capacity import FlagProposal
-    from serving.scorer import ChampionModel
 
 
 @contextmanager
@@ -42,10 +42,10 @@ def _replaying() -> Iterator[None]:
     """What a replay of history cannot do ends the command."""
     from data_contracts.parquet_ledger import NoSuchLedgerTable
     from features.decisions import NoDecisionsError
-    from serving.model_watch import RegistryUnreachableError
+    from serving.in_force.model_watch import RegistryUnreachableError
+    from serving.in_force.scorer import ModelNotUsableError
     from serving.policy_backtest.cut_off_proposal import NoProposalError
     from serving.policy_backtest.policy_replay import NothingToReplayError
-    from serving.scorer import ModelNotUsableError
 
     try:
         yield

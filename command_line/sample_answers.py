@@ -12,8 +12,8 @@ from command_line.state import policy_file, policy_store, read_settings
 from data_contracts.currencies import amount_figure
 
 if TYPE_CHECKING:
-    from serving.sample_merchant import SampleMerchant
-    from serving.sample_orders import DecidedSample, SampleKeys
+    from serving.first_look.sample_merchant import SampleMerchant
+    from serving.first_look.sample_orders import DecidedSample, SampleKeys
 
 FLAGGED_WITHIN_SECONDS = 15.0
 NOTICE_WITHIN_SECONDS = 20.0
@@ -69,8 +69,8 @@ def show_stop(url: str, key: str, case: dict[str, Any], merchant: "SampleMerchan
     """Stop the order of one case, let the merchant answer, and print what follows."""
     import httpx
 
-    from serving.policy_activation import active_policy
-    from serving.sample_merchant import SAMPLE_MERCHANT_ID
+    from serving.first_look.sample_merchant import SAMPLE_MERCHANT_ID
+    from serving.in_force.policy_activation import active_policy
     from serving.store.deliveries import current_secrets
 
     with policy_store() as store:

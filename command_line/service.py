@@ -20,8 +20,8 @@ def serve(port: int, host: str, workers: int) -> None:
     Without a model, a policy or the store checkouts are answered `unavailable`; GET /readyz names what is
     missing.
     """
-    from serving.server import ServerDidNotStart
-    from serving.server import serve as serve_until_interrupted
+    from serving.process.server import ServerDidNotStart
+    from serving.process.server import serve as serve_until_interrupted
 
     settings = read_settings()
     file = policy_file(settings)

@@ -53,10 +53,10 @@ def start_shadow(model: str, version: str, by: str, reason: str, backfill_days: 
 
     Nobody sees its answers but `bonitas shadow report`. The champion cannot be its own shadow.
     """
-    from serving.model_watch import RegistryUnreachableError
-    from serving.scorer import ModelNotUsableError
+    from serving.in_force.model_watch import RegistryUnreachableError
+    from serving.in_force.scorer import ModelNotUsableError
     from serving.store.shadow_decisions import begin_shadow, made_since
-    from training import shadowing
+    from training.registry import shadowing
 
     settings = read_settings()
     migrated(settings)
@@ -125,7 +125,7 @@ def question_of(model: str) -> "Question":
 @json_option
 def stop_shadow(model: str, by: str, reason: str, as_json: bool) -> None:
     """End the shadow of MODEL; its answers stay, and `bonitas shadow report` still compares them."""
-    from training import shadowing
+    from training.registry import shadowing
 
     with model_registry() as registry:
         change = shadowing.stop_shadow(model, registry=registry, by=by, reason=reason, now=datetime.now(UTC))

@@ -11,15 +11,15 @@ import click
 
 from command_line.clock import now_ms
 from command_line.terminal import CommandFailed, tell_of_ledger_folder
-from serving.settings import DEFAULT_PUBLIC_URL, Settings, SettingsInvalid
+from serving.process.settings import DEFAULT_PUBLIC_URL, Settings, SettingsInvalid
 
 if TYPE_CHECKING:
-    from serving.case_scope import CaseScope
     from serving.domain.policy import Policy
-    from serving.model_watch import ModelRegistry as ServedModels
-    from serving.policy_activation import PolicyFile
+    from serving.in_force.model_watch import ModelRegistry as ServedModels
+    from serving.in_force.policy_activation import PolicyFile
+    from serving.requests.case_scope import CaseScope
     from serving.store.store import Store
-    from training.registry import ModelRegistry
+    from training.registry.registry import ModelRegistry
 
 
 REGISTRY_PATIENCE_SECONDS = 30.0
@@ -81,7 +81,7 @@ def migrated(settings: Settings) -> str:
 def read_policy(path: Path | None) -> "PolicyFile":
     """The policy in a file, by default the one that comes with the code; every mistake in it is named."""
     from serving.domain.errors import PolicyInvalid
-    from serving.policy_activation import POLICY_FILE, PolicyFile
+    from serving.in_force.policy_activation import POLICY_FILE, PolicyFile
 
     name = path or POLICY_FILE
     try:
@@ -120,8 +120,8 @@ def asked_policy(path: Path | None) -> "Policy":
 def policy_in_force() -> "tuple[Policy, str]":
     """The policy in force and its text: the store's, or the file's where no store had one yet."""
     from serving.domain.policy import parse_policy
-    from serving.policy_activation import history as policy_history
-    from serving.policy_activation import kept_text
+    from serving.in_force.policy_activation import history as policy_history
+    from serving.in_force.policy_activation import kept_text
     from serving.store.errors import StoreNotMigrated, StoreUnavailable
     from serving.store.store import open_store
 
@@ -144,7 +144,7 @@ def policy_in_force() -> "tuple[Policy, str]":
 
 def tell_of_policy(file: "PolicyFile") -> None:
     """Put the file in force where the store has no policy yet, and say on stderr which one is."""
-    from serving.policy_activation import active_policy, notice_about_file
+    from serving.in_force.policy_activation import active_policy, notice_about_file
 
     with policy_store() as store:
         active = active_policy(store, file, now_ms=now_ms())
@@ -159,7 +159,7 @@ def tell_of_champions(settings: Settings) -> None:
 
     A registry that does not answer holds up no start: what it says later is printed later.
     """
-    from serving.champion_notice import champion_notices
+    from serving.in_force.champion_notice import champion_notices
 
     policy = policy_in_force()[0]
 
@@ -180,7 +180,7 @@ def model_registry() -> Iterator["ModelRegistry"]:
     from data_contracts.parquet_ledger import NoSuchLedgerTable
     from features.decisions import NoDecisionsError
     from training.errors import TrainingError
-    from training.registry import ModelRegistry
+    from training.registry.registry import ModelRegistry
 
     settings = read_settings()
     try:
@@ -191,7 +191,7 @@ def model_registry() -> Iterator["ModelRegistry"]:
 
 def served_models() -> "ServedModels":
     """The registry as the service reads it: versions that it could use, or judge stored features with."""
-    from serving.model_watch import ModelRegistry as ServedModels
+    from serving.in_force.model_watch import ModelRegistry as ServedModels
 
     settings = read_settings()
     return ServedModels(settings.mlflow_uri, settings.artifact_root)
@@ -200,9 +200,9 @@ def served_models() -> "ServedModels":
 @contextmanager
 def case_scope() -> Iterator["CaseScope"]:
     """What the use cases of the fraud team need; a step that is not possible ends the command."""
-    from serving.case_scope import CaseScope
     from serving.domain.errors import RiskError
-    from serving.policy_activation import active_policy
+    from serving.in_force.policy_activation import active_policy
+    from serving.requests.case_scope import CaseScope
 
     settings = read_settings()
     file = policy_file(settings)

@@ -6,7 +6,7 @@ import click
 
 from command_line.state import case_scope, read_settings
 from command_line.terminal import id_table, json_option, print_result, wide_console
-from serving.settings import DEFAULT_PUBLIC_URL
+from serving.process.settings import DEFAULT_PUBLIC_URL
 
 
 @click.group("stop-requests")
@@ -18,7 +18,7 @@ def stop_requests() -> None:
 @click.argument("stop_request_id")
 def show_stop_request(stop_request_id: str) -> None:
     """Show a stop request with its answers, what follows and every delivery attempt, as JSON."""
-    from serving import stop_requesting
+    from serving.stop_requests import stop_requesting
 
     with case_scope() as scope:
         click.echo(json.dumps(stop_requesting.view(scope, stop_request_id, merchant_id=None), indent=1))
@@ -28,7 +28,7 @@ def show_stop_request(stop_request_id: str) -> None:
 @click.argument("stop_request_id")
 def link_of_stop_request(stop_request_id: str) -> None:
     """Print a fresh link to the merchant's form, for a merchant who has lost it."""
-    from serving import stop_requesting
+    from serving.stop_requests import stop_requesting
 
     if read_settings().public_url is None:
         click.echo(f"links begin with {DEFAULT_PUBLIC_URL}: set BONITAS_PUBLIC_URL for another", err=True)
@@ -44,7 +44,7 @@ def link_of_stop_request(stop_request_id: str) -> None:
 @click.option("--as", "reviewer", required=True, help="Who found out.")
 def recall_result(stop_request_id: str, result: str, reviewer: str) -> None:
     """Record what came of a parcel that we recalled from the carrier."""
-    from serving import stop_requesting
+    from serving.stop_requests import stop_requesting
 
     with case_scope() as scope:
         document = stop_requesting.finish_recall(scope, stop_request_id, result, reviewer)
@@ -56,7 +56,7 @@ def recall_result(stop_request_id: str, result: str, reviewer: str) -> None:
 @json_option
 def open_recalls(limit: int, as_json: bool) -> None:
     """List the parcels that we are to recall and that nobody has finished, the oldest first."""
-    from serving import stop_requesting
+    from serving.stop_requests import stop_requesting
 
     with case_scope() as scope:
         waiting = stop_requesting.open_recalls(scope, limit)
@@ -77,7 +77,7 @@ def open_recalls(limit: int, as_json: bool) -> None:
 @click.option("--as", "reviewer", required=True, help="Who wants it.")
 def resend_delivery(delivery_id: str, reviewer: str) -> None:
     """Send a notice again that was delivered, refused or given up; the worker takes it at once."""
-    from serving import stop_requesting
+    from serving.stop_requests import stop_requesting
 
     with case_scope() as scope:
         click.echo(json.dumps(stop_requesting.send_again(scope, delivery_id, reviewer), indent=1))

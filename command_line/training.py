@@ -177,7 +177,7 @@ def compare(model: str, directory: Path | None, version: str | None, as_json: bo
     Later means: labelled, and made when both models had been trained. Differences come with paired
     bootstrap intervals. Without DIR it is the book that `bonitas run` made.
     """
-    from training import promotion
+    from training.promotion import promotion
 
     directory = later_decisions_folder(directory)
 
@@ -210,8 +210,8 @@ def promote(
     A running service takes it over by itself. Exit status 1 when a gate failed and nothing was changed.
     Without DIR it is the book that `bonitas run` made.
     """
-    from serving.scorer import load_model
-    from training import promotion
+    from serving.in_force.scorer import load_model
+    from training.promotion import promotion
 
     directory = later_decisions_folder(directory)
 
@@ -282,7 +282,7 @@ def history(model: str, as_json: bool) -> None:
 @json_option
 def rollback(model: str, by: str, reason: str, as_json: bool) -> None:
     """Put the champion before the present one back in its place, at once and without gates."""
-    from training import promotion
+    from training.promotion import promotion
 
     with model_registry() as registry:
         change = promotion.roll_back(model, registry=registry, by=by, reason=reason, now=datetime.now(UTC))

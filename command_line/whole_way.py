@@ -31,10 +31,10 @@ from command_line.state import (
 )
 from command_line.terminal import CommandFailed, progress_bars
 from data_contracts.private_files import private_folder, write_private_text
-from serving.settings import DEFAULT_PUBLIC_URL, Settings
+from serving.process.settings import DEFAULT_PUBLIC_URL, Settings
 
 if TYPE_CHECKING:
-    from serving.sample_orders import DecidedSample
+    from serving.first_look.sample_orders import DecidedSample
 
 
 @click.command()
@@ -51,8 +51,8 @@ def run(once: bool, port: int, customers: int, months: int, seed: int) -> None:
     """
     import httpx
 
-    from serving.sample_merchant import NoticeNotReceivedError, sample_merchant
-    from serving.sample_orders import (
+    from serving.first_look.sample_merchant import NoticeNotReceivedError, sample_merchant
+    from serving.first_look.sample_orders import (
         NoSampleCustomersError,
         SampleKeys,
         SampleRefusedError,
@@ -60,7 +60,7 @@ def run(once: bool, port: int, customers: int, months: int, seed: int) -> None:
         send_ring,
         send_sample_orders,
     )
-    from serving.server import ServerDidNotStart, running_server, sigterm_as_ctrl_c
+    from serving.process.server import ServerDidNotStart, running_server, sigterm_as_ctrl_c
 
     # The sample merchant listens on this machine, which webhooks to real merchants must never reach.
     settings = replace(read_settings(), allow_private_endpoints=True)
@@ -190,7 +190,7 @@ def _prepare_champions(settings: Settings, book: Path) -> bool:
     from features.feature_sets import INVOICE_ELIGIBILITY, ORDER_RISK
     from training import invoice_eligibility, order_risk
     from training.errors import TrainingError
-    from training.registry import ModelRegistry, VersionChangedError
+    from training.registry.registry import ModelRegistry, VersionChangedError
 
     registry = ModelRegistry(settings.mlflow_uri, settings.artifact_root)
     is_served = {}

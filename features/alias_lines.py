@@ -2,7 +2,7 @@
 
 One file for each model and alias below the artefact root, `champions/MODEL.jsonl` and `shadows/MODEL.jsonl`:
 plain text of JSON objects, each with the SHA-256 of the line before it. What the lines mean and how they are
-added, `training.alias_history` says. Serving reads from them what a version's files were.
+added, `training.registry.alias_history` says. Serving reads from them what a version's files were.
 """
 
 import hashlib

@@ -9,15 +9,21 @@ from collections.abc import Callable
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from serving.case_api import CaseApi
+from serving.api.case_api import CaseApi
+from serving.api.event_api import EventApi
+from serving.api.score_app import ScoreApi
 from serving.console.all_routes import ALL_ROUTES
 from serving.console.console_app import console_routes
-from serving.event_api import EventApi
 from serving.merchant_form.form_app import FORM_ROUTES
-from serving.route_declaration import EVERY_ROLE, ORDER_BODY_BYTES, DoorKind, Handler, RouteDeclaration
-from serving.score_app import ScoreApi
+from serving.requests.route_declaration import (
+    EVERY_ROLE,
+    ORDER_BODY_BYTES,
+    DoorKind,
+    Handler,
+    RouteDeclaration,
+)
+from serving.requests.store_access import StoreAccess
 from serving.store.api_keys import Role
-from serving.store_access import StoreAccess
 
 
 def route_table(

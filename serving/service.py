@@ -13,33 +13,32 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from data_contracts.private_files import keep_new_files_private
-from serving.bounded_http import bounded_http
+from serving.api.readiness import Readiness, StoreWatch
+from serving.api.score_app import problem_of_any
+from serving.api.store_metrics import metrics_page, store_metrics
 from serving.console.all_routes import ALL_ROUTES
 from serving.console.console_app import console_app
-from serving.door import Door
-from serving.http_requests import admission
+from serving.in_force.model_watch import ModelInForce, ModelRegistry, ModelWatch
+from serving.in_force.policy_activation import PolicyFile
+from serving.in_force.policy_watch import PolicyWatch
 from serving.merchant_form.form_app import merchant_form_app
-from serving.model_watch import ModelInForce, ModelRegistry, ModelWatch
-from serving.observability import (
+from serving.process.bounded_http import bounded_http
+from serving.process.observability import (
     MODEL_NOT_USABLE,
     POLICY_NOT_USABLE,
-    MeasuredRequests,
     log_as_json_lines,
-    metrics_page,
 )
-from serving.policy_activation import PolicyFile
-from serving.policy_watch import PolicyWatch
-from serving.process_manager import close_control_ports
-from serving.readiness import Readiness, StoreWatch
-from serving.request_patience import SERVER_TIMEOUT_S, PatientRequests
-from serving.request_scope import StoreDoor, scope_from_settings
-from serving.route_declaration import ORDER_BODY_BYTES, DoorKind, RouteDeclaration
+from serving.process.process_manager import close_control_ports
+from serving.process.settings import Settings
+from serving.requests.door import Door
+from serving.requests.http_requests import admission
+from serving.requests.measured_requests import MeasuredRequests
+from serving.requests.request_patience import SERVER_TIMEOUT_S, PatientRequests
+from serving.requests.request_scope import StoreDoor, scope_from_settings
+from serving.requests.route_declaration import ORDER_BODY_BYTES, DoorKind, RouteDeclaration
+from serving.requests.store_access import StoreAccess
 from serving.route_table import route_table
-from serving.score_app import problem_of_any
-from serving.settings import Settings
 from serving.store.store import now_ms
-from serving.store_access import StoreAccess
-from serving.store_metrics import store_metrics
 
 # Whoever starts BentoML directly gets private files too.
 keep_new_files_private()

@@ -14,19 +14,19 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from types import FrameType
 
-from serving.case_review import CaseMoved, renew_queue
-from serving.case_scope import CaseScope
-from serving.flow_overview import sum_up_orders
-from serving.investigating import check_cases
-from serving.merchant_notices import tell_of_contact_changes
-from serving.model_watch import SHADOW, ModelInForce, ModelRegistry, ModelWatch
-from serving.observability import log_as_json_lines
-from serving.order_screening import ScreeningScope, work_off
-from serving.policy_activation import PolicyFile
-from serving.policy_watch import PolicyWatch
-from serving.settings import DEFAULT_PUBLIC_URL, Settings
+from serving.cases.case_review import CaseMoved, renew_queue
+from serving.cases.investigating import check_cases
+from serving.figures.flow_overview import sum_up_orders
+from serving.in_force.model_watch import SHADOW, ModelInForce, ModelRegistry, ModelWatch
+from serving.in_force.policy_activation import PolicyFile
+from serving.in_force.policy_watch import PolicyWatch
+from serving.process.observability import log_as_json_lines
+from serving.process.settings import DEFAULT_PUBLIC_URL, Settings
+from serving.requests.case_scope import CaseScope
+from serving.screening.order_screening import ScreeningScope, work_off
 from serving.shadow.scoring import ShadowScope, answer_checkouts, answer_screenings
-from serving.stop_requesting import (
+from serving.stop_requests.merchant_notices import tell_of_contact_changes
+from serving.stop_requests.stop_requesting import (
     StopRequestMoved,
     expire_due,
     fallback_text,

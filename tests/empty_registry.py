@@ -8,7 +8,7 @@ from pathlib import Path
 @cache
 def empty_registry_database() -> bytes:
     """The content of a registry's database that holds nothing."""
-    from training.registry import ModelRegistry
+    from training.registry.registry import ModelRegistry
 
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "mlflow.db"

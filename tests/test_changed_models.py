@@ -21,8 +21,8 @@ from mlflow import MlflowClient
 import bonitas
 from features.feature_sets import INVOICE_ELIGIBILITY
 from features.model_files import ModelFiles, local_folder
-from serving.champion_notice import champion_notices
-from serving.model_watch import (
+from serving.in_force.champion_notice import champion_notices
+from serving.in_force.model_watch import (
     CHAMPION,
     LOG,
     SHADOW,
@@ -30,18 +30,18 @@ from serving.model_watch import (
     ModelWatch,
     RegistryUnreachableError,
 )
-from serving.policy_activation import POLICY_FILE
-from serving.scorer import ChampionModel, ModelFilesDifferError, ModelNotUsableError
-from serving.settings import Settings
+from serving.in_force.policy_activation import POLICY_FILE
+from serving.in_force.scorer import ChampionModel, ModelFilesDifferError, ModelNotUsableError
+from serving.process.settings import Settings
 from tests.serving.http.conftest import a_model_document, write_model
 from tests.serving.shadow_desk import KnownModels
-from training.alias_history import HistoryDamagedError
-from training.champion_history import ChampionChange, ChangeKind
 from training.errors import TrainingError
-from training.promotion import compare, roll_back
-from training.registry import ModelRegistry as TrainingRegistry
-from training.registry import VersionChangedError, VersionOutdatedError
-from training.shadowing import start_shadow
+from training.promotion.promotion import compare, roll_back
+from training.registry.alias_history import HistoryDamagedError
+from training.registry.champion_history import ChampionChange, ChangeKind
+from training.registry.registry import ModelRegistry as TrainingRegistry
+from training.registry.registry import VersionChangedError, VersionOutdatedError
+from training.registry.shadowing import start_shadow
 
 MODEL = INVOICE_ELIGIBILITY.name
 NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)

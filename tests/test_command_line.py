@@ -16,7 +16,7 @@ import bonitas
 from features.feature_sets import INVOICE_ELIGIBILITY
 from features.model_files import local_folder
 from serving.domain.policy import parse_policy
-from serving.policy_activation import POLICY_FILE, PolicyFile, active_policy
+from serving.in_force.policy_activation import POLICY_FILE, PolicyFile, active_policy
 from serving.store.store import open_store
 from tests.builders import (
     DAY,

@@ -7,7 +7,7 @@ from click.testing import CliRunner, Result
 
 import bonitas
 from data_contracts.ledger_contracts import CONTRACTS
-from serving.settings import Settings
+from serving.process.settings import Settings
 from serving.store.ledger import append
 from serving.store.migrate import migrate
 from serving.store.store import open_store

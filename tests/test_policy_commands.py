@@ -10,8 +10,8 @@ from click.testing import CliRunner, Result
 import bonitas
 from data_contracts.simulation.portfolio import simulate_portfolio
 from serving.domain.policy import parse_policy
-from serving.policy_activation import POLICY_FILE
-from serving.settings import Settings
+from serving.in_force.policy_activation import POLICY_FILE
+from serving.process.settings import Settings
 from tests.serving.http.conftest import a_model_document, register_champion, write_model
 
 

@@ -19,23 +19,23 @@ from features.feature_sets import INVOICE_ELIGIBILITY, FeatureSet
 from features.instants import Float64Array
 from features.offline import build_features
 from features.settlement_terms import USUAL_TERMS, SettlementTerms
-from training.candidates import (
+from training.candidates.candidates import (
     AS_USUAL,
     HyperParameters,
     fit_candidate,
     fit_candidates,
     fit_without_directions,
 )
-from training.direction_probes import direction_probes
+from training.candidates.model_artifact import CalibratedModel
+from training.candidates.tuning import Tuned, tune, tuned_lines, tuning_folds
 from training.errors import TrainingError
 from training.evaluation import CUT_OFF_SHARE, Evaluation, Interval, auc_difference, evaluate
-from training.gates import Gate, directions_gate, gates
+from training.gates.direction_probes import direction_probes
+from training.gates.gates import Gate, directions_gate, gates
+from training.gates.leaks import LabelledFeatures, gates_without_rival
 from training.labels import LABEL_HORIZON_DAYS, Labels, file_labels, order_labels
-from training.leaks import LabelledFeatures, gates_without_rival
-from training.model_artifact import CalibratedModel
-from training.model_card import eligibility_card
-from training.registration import TrainingRequest, register_winner
-from training.registry import iso_instant
+from training.registry.registration import TrainingRequest, register_winner
+from training.registry.registry import iso_instant
 from training.splits import (
     FoldPlaces,
     out_of_time_split,
@@ -44,10 +44,10 @@ from training.splits import (
     stratified_folds,
     time_ordered_folds,
 )
-from training.tuning import Tuned, tune, tuned_lines, tuning_folds
 from training.validation.ablation import AblationData
 from training.validation.evidence import ValidationEvidence, Wording
 from training.validation.label_maturity import LabelledDecisions, labelled_decisions
+from training.validation.model_card import eligibility_card
 from training.validation.population_shift import training_rows
 from training.validation.segment_attributes import segment_attributes
 

@@ -25,15 +25,15 @@ from features.instants import Float64Array, Int64Array
 from features.offline import build_features
 from features.order_risk_offline import approval_decisions, change_decisions
 from features.settlement_terms import USUAL_TERMS, SettlementTerms
-from training.candidates import AS_USUAL, fit_candidate, fit_candidates
+from training.candidates.candidates import AS_USUAL, fit_candidate, fit_candidates
+from training.candidates.model_artifact import CalibratedModel
+from training.candidates.tuning import Tuned, tune, tuned_lines, tuning_folds
 from training.capacity import CapacityFigures, at_daily_capacity
 from training.errors import TrainingError
 from training.evaluation import Evaluation, Interval, average_precision_difference, evaluate
-from training.gates import Gate, feature_directions_gate
+from training.gates.gates import Gate, feature_directions_gate
+from training.gates.leaks import LabelledFeatures, gates_without_rival
 from training.labels import seen_until_ms
-from training.leaks import LabelledFeatures, gates_without_rival
-from training.model_artifact import CalibratedModel
-from training.model_card import order_risk_card
 from training.order_risk_labels import (
     LABEL_DELAY_DAYS,
     OrderLabels,
@@ -42,13 +42,13 @@ from training.order_risk_labels import (
     fraud_known_at_ms,
     order_risk_labels,
 )
-from training.registration import TrainingRequest, register_winner
-from training.registry import iso_instant
+from training.registry.registration import TrainingRequest, register_winner
+from training.registry.registry import iso_instant
 from training.splits import time_ordered_folds
-from training.tuning import Tuned, tune, tuned_lines, tuning_folds
 from training.validation.ablation import AblationData
 from training.validation.evidence import ValidationEvidence, Wording
 from training.validation.label_maturity import LabelledDecisions, labelled_decisions
+from training.validation.model_card import order_risk_card
 from training.validation.population_shift import training_rows
 from training.validation.segment_attributes import segment_attributes
 

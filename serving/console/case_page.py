@@ -5,10 +5,9 @@ from typing import Any
 
 from starlette.responses import Response
 
-from serving import case_review, investigating, stop_requesting
-from serving.case_dossier import CaseDossier, case_dossier
-from serving.case_review import Step, StepInvalid, UnknownCase
-from serving.case_scope import CaseScope
+from serving.cases import case_review, investigating
+from serving.cases.case_dossier import CaseDossier, case_dossier
+from serving.cases.case_review import Step, StepInvalid, UnknownCase
 from serving.console import case_words
 from serving.console.link_picture import link_picture
 from serving.console.page_request import DECIDING, ConsoleRoute, PageRequest
@@ -20,6 +19,8 @@ from serving.domain.investigation import (
     QuestionInvalid,
 )
 from serving.domain.review_case import ContactOutcome, ReasonMissing
+from serving.requests.case_scope import CaseScope
+from serving.stop_requests import stop_requesting
 from serving.store.investigations import InvestigationMovedError
 from serving.store.stop_requests import RecallResult
 

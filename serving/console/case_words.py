@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-from serving.case_dossier import SharedBy, TimelineEntry, TimelineSource
+from serving.cases.case_dossier import SharedBy, TimelineEntry, TimelineSource
 from serving.console.locale_forms import Locale
 from serving.domain.investigation import Finding, Trigger
 from serving.domain.liability import Account, Bearer, SettlementText

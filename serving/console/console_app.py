@@ -23,6 +23,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Match, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from serving.api.score_app import problem_of
 from serving.console import sign_in
 from serving.console.form_body import form_fields
 from serving.console.locale_forms import Locale, language_of
@@ -38,14 +39,13 @@ from serving.console.sign_in import Session, SignInLocked
 from serving.console.templating import MOUNTED_AT, STATIC_FILES, console_path, rendered
 from serving.domain.console_user import ABSOLUTE_MS, SignedInUser
 from serving.domain.errors import RiskError
-from serving.policy_watch import NoPolicyInForce
-from serving.problem_details import ProblemError
-from serving.request_scope import RequestScope
-from serving.route_declaration import FORM_BODY_BYTES, DoorKind, RouteDeclaration
-from serving.score_app import problem_of
+from serving.in_force.policy_watch import NoPolicyInForce
+from serving.requests.problem_details import ProblemError
+from serving.requests.request_scope import RequestScope
+from serving.requests.route_declaration import FORM_BODY_BYTES, DoorKind, RouteDeclaration
+from serving.requests.store_access import StoreAccess
 from serving.store import console_users
 from serving.store.errors import CommitUnknown, StoreError, StoreUnavailable
-from serving.store_access import StoreAccess
 
 LOG = logging.getLogger("bonitas.console")
 

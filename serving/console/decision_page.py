@@ -17,16 +17,16 @@ from data_contracts.customers import CUSTOMERS
 from data_contracts.orders import ORDERS
 from features.feature_sets import FEATURE_SETS
 from features.model_columns import ModelColumn, columns_of
+from serving.checkout.replay import ReplayResult, replay
 from serving.console.locale_forms import Locale
 from serving.console.page_request import ConsoleRoute, PageRequest
 from serving.domain.console_user import ConsoleRole
 from serving.domain.decision import Outcome
 from serving.domain.errors import UnknownDecision
 from serving.domain.reasons import FALLBACK_LANGUAGE, LANGUAGES
-from serving.flow_overview import start_of
-from serving.model_watch import ModelRegistry, RegistryUnreachableError
-from serving.replay import ReplayResult, replay
-from serving.scorer import ModelNotUsableError, ReplayModel
+from serving.figures.flow_overview import start_of
+from serving.in_force.model_watch import ModelRegistry, RegistryUnreachableError
+from serving.in_force.scorer import ModelNotUsableError, ReplayModel
 from serving.store.decision_log import LoggedDecision, decision_of
 from serving.store.decision_search import DecisionFilter, find_decisions
 

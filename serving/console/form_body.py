@@ -5,7 +5,7 @@ from urllib.parse import parse_qsl
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
-from serving.route_declaration import FORM_BODY_BYTES
+from serving.requests.route_declaration import FORM_BODY_BYTES
 
 MAXIMUM_FIELDS = 200
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from serving.case_dossier import LinkedOrder, LinkedOrders, SharedBy
+from serving.cases.case_dossier import LinkedOrder, LinkedOrders, SharedBy
 
 ROW_HEIGHT = 30
 WIDTH = 860

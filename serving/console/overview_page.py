@@ -12,7 +12,7 @@ from serving.console.locale_forms import Locale
 from serving.console.page_request import ConsoleRoute, PageRequest
 from serving.domain.console_user import ConsoleRole
 from serving.domain.merchant_texts import local_date
-from serving.flow_overview import MEANINGS, WINDOW_DAYS, Figure, FlowFigures, Overview, overview
+from serving.figures.flow_overview import MEANINGS, WINDOW_DAYS, Figure, FlowFigures, Overview, overview
 
 ROLES = frozenset({ConsoleRole.FRAUD, ConsoleRole.ANALYST, ConsoleRole.ADMIN})
 NOTHING = "\N{EN DASH}"

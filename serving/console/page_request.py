@@ -9,8 +9,8 @@ from starlette.responses import RedirectResponse, Response
 from serving.console.locale_forms import Locale
 from serving.console.templating import console_path, rendered
 from serving.domain.console_user import ConsoleRole, SignedInUser
-from serving.request_scope import RequestScope
-from serving.store_access import StoreAccess
+from serving.requests.request_scope import RequestScope
+from serving.requests.store_access import StoreAccess
 
 EVERYONE = frozenset(ConsoleRole)
 """Every role that can sign in."""

@@ -6,11 +6,11 @@ from urllib.parse import urlencode
 
 from starlette.responses import Response
 
-from serving.case_review import CaseMoved, claim_next
-from serving.case_scope import CaseScope
+from serving.cases.case_review import CaseMoved, claim_next
 from serving.console import case_words
 from serving.console.page_request import DECIDING, ConsoleRoute, PageRequest
 from serving.domain.review_case import CaseOrigin, CaseState
+from serving.requests.case_scope import CaseScope
 from serving.store.case_queue import StoredCase
 from serving.store.case_search import (
     LOOKED_AT_MAXIMUM,

@@ -13,16 +13,17 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from serving.case_scope import CaseScope
 from serving.domain.stop_request import AnswerInvalid, FieldMistake, StopRequestWithdrawn
 from serving.merchant_form.form_body import EnteredAnswer, FormUnreadable, parse_form
 from serving.merchant_form.form_language import page_language
 from serving.merchant_form.form_pages import SECURITY_HEADERS, form_page, problem_page
 from serving.merchant_form.form_view import FormView, form_view
-from serving.problem_details import ProblemError
-from serving.request_scope import RequestScope
-from serving.route_declaration import MERCHANT_FORM_BODY_BYTES, DoorKind, RouteDeclaration
-from serving.stop_requesting import (
+from serving.requests.case_scope import CaseScope
+from serving.requests.problem_details import ProblemError
+from serving.requests.request_scope import RequestScope
+from serving.requests.route_declaration import MERCHANT_FORM_BODY_BYTES, DoorKind, RouteDeclaration
+from serving.requests.store_access import StoreAccess
+from serving.stop_requests.stop_requesting import (
     AnswerContradicts,
     LinkExpired,
     LinkInvalid,
@@ -31,7 +32,6 @@ from serving.stop_requesting import (
     answer,
 )
 from serving.store.errors import CommitUnknown, StoreUnavailable
-from serving.store_access import StoreAccess
 
 MOUNTED_AT = "/stop"
 FORM_ROUTES = (

@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
-from serving.case_scope import CaseScope
 from serving.domain.stop_request import (
     LATER_ANSWERS,
     AnswerKind,
@@ -15,8 +14,9 @@ from serving.domain.stop_request import (
     consequences,
 )
 from serving.merchant_form.form_body import EnteredAnswer
-from serving.merchant_notices import words_for
-from serving.stop_requesting import UnknownStopRequest, read_token
+from serving.requests.case_scope import CaseScope
+from serving.stop_requests.merchant_notices import words_for
+from serving.stop_requests.stop_requesting import UnknownStopRequest, read_token
 from serving.store.case_queue import case_of
 from serving.store.order_links import order_rows
 from serving.store.stop_requests import stop_request_of

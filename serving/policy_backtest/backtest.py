@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.instants import Float64Array
-from serving.checkout_judgement import moment
-from serving.customer_bootstrap import BOOTSTRAP_ROUNDS, Amount, CustomerBootstrap, Rate, Totals
+from serving.checkout.checkout_judgement import moment
 from serving.domain.policy import CostPolicy, Policy
+from serving.figures.customer_bootstrap import BOOTSTRAP_ROUNDS, Amount, CustomerBootstrap, Rate, Totals
 from serving.policy_backtest.cut_off_curve import GROUPS, CutOffCurve, cut_off_curves, cut_off_of
 from serving.policy_backtest.order_evidence import (
     EVIDENCE,

@@ -7,7 +7,7 @@ from functools import partial
 from markupsafe import Markup
 
 from data_contracts.currencies import amount_figure, major_units
-from serving.customer_bootstrap import Amount, Rate
+from serving.figures.customer_bootstrap import Amount, Rate
 from serving.policy_backtest.backtest import Backtest, Change, Money, PolicyFigures, SegmentChange
 from serving.policy_backtest.backtest_text import amount_text, rate_text, span_text, verdict
 from serving.policy_backtest.cut_off_curve import CurvePoint, CutOffCurve

@@ -1,7 +1,7 @@
 """A backtest and a proposal in lines for a person at a terminal."""
 
 from data_contracts.currencies import amount_figure, major_units
-from serving.customer_bootstrap import Amount, Rate
+from serving.figures.customer_bootstrap import Amount, Rate
 from serving.policy_backtest.backtest import Backtest, Change, LimitGrowthEffect, PolicyFigures, Span
 from serving.policy_backtest.cut_off_proposal import CutOffProposal
 from serving.policy_backtest.review_capacity import FlagProposal

@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.instants import Float64Array, Int64Array
-from serving.customer_bootstrap import Amount, CustomerBootstrap, Rate, Totals
 from serving.domain.credit_limit import Familiarity
 from serving.domain.policy import Policy
 from serving.domain.recourse import SCORE_TOO_LOW
+from serving.figures.customer_bootstrap import Amount, CustomerBootstrap, Rate, Totals
 from serving.policy_backtest.order_evidence import KNOWN, REALISED, Evidence, OrderEvidence, OrderWorth
 from serving.policy_backtest.policy_replay import PolicyDecisions, ReplayedOrders
 

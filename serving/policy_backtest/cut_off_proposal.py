@@ -13,7 +13,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.instants import Float64Array
-from serving.customer_bootstrap import BOOTSTRAP_ROUNDS, HIGH, LOW, Amount, CustomerBootstrap, Rate, Totals
+from serving.figures.customer_bootstrap import (
+    BOOTSTRAP_ROUNDS,
+    HIGH,
+    LOW,
+    Amount,
+    CustomerBootstrap,
+    Rate,
+    Totals,
+)
 from serving.policy_backtest.cut_off_curve import (
     GROUPS,
     LOWEST_SCORE,

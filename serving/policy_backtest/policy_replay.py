@@ -32,8 +32,7 @@ from features.instants import DAY_MS, Float64Array, Int64Array
 from features.offline import build_features
 from features.settlement_terms import SettlementTerms
 from features.supersession import milliseconds
-from serving.champion_notice import other_terms
-from serving.checkout_judgement import (
+from serving.checkout.checkout_judgement import (
     DecisionInputs,
     decided_without_limit_growth,
     inputs_at,
@@ -46,7 +45,8 @@ from serving.domain.decision import Decision, Outcome
 from serving.domain.policy import Policy
 from serving.domain.policy_rules import currency_of_limits
 from serving.domain.same_person import person_keys
-from serving.scorer import ChampionModel
+from serving.in_force.champion_notice import other_terms
+from serving.in_force.scorer import ChampionModel
 from serving.store.person_accounts import ACCOUNTS_MAXIMUM
 
 CUSTOMERS_PER_BLOCK = 2_000

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.instants import DAY_MS, Float64Array, Int64Array
-from serving.customer_bootstrap import BOOTSTRAP_ROUNDS, HIGH, LOW
+from serving.figures.customer_bootstrap import BOOTSTRAP_ROUNDS, HIGH, LOW
 
 PER_MILLE = 1_000
 

@@ -6,10 +6,10 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from serving.problem_details import ProblemError
+from serving.requests.problem_details import ProblemError
+from serving.requests.store_access import StoreAccess
 from serving.store.errors import StoreError
 from serving.store.shadow_decisions import ShadowProgress, all_progress
-from serving.store_access import StoreAccess
 
 
 class _ShadowCounts(Collector):

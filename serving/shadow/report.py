@@ -10,8 +10,8 @@ import numpy as np
 
 from data_contracts.currencies import amount_figure
 from features.instants import Float64Array
-from serving.customer_bootstrap import CustomerBootstrap, wilson_interval
 from serving.domain.decision import Outcome
+from serving.figures.customer_bootstrap import CustomerBootstrap, wilson_interval
 from serving.shadow.sign_flip import sign_flip_p_value
 from serving.store.shadow_decisions import MadeInWindow, ShadowDecision, Subject
 

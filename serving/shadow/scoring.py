@@ -10,11 +10,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
-from serving.checkout_judgement import DecisionInputs, judge
+from serving.checkout.checkout_judgement import DecisionInputs, judge
 from serving.domain.policy import Policy, parse_policy
-from serving.model_watch import ModelInForce
-from serving.order_screening import fraud_reasons, is_flagged
-from serving.scorer import ChampionModel
+from serving.in_force.model_watch import ModelInForce
+from serving.in_force.scorer import ChampionModel
+from serving.screening.order_screening import fraud_reasons, is_flagged
 from serving.store.decision_log import LoggedDecision, decision_of
 from serving.store.order_links import order_rows
 from serving.store.policies import policy_text

@@ -1,6 +1,8 @@
 """Messages to merchants in SQL: what is due, who sends it, what came of it, and the secrets that sign it."""
 
+import base64
 import re
+import secrets
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,9 +12,11 @@ import msgspec
 from data_contracts.merchants import MERCHANTS
 from serving.store.standing_rows import standing_row
 from serving.store.store import Transaction
-from serving.webhooks.signing import new_secret
 
 STOP_REQUEST_CREATED = "stop_request.created"
+
+SECRET_PREFIX = "whsec_"  # noqa: S105  the published prefix of Standard Webhooks, no secret
+SECRET_BYTES = 32
 
 WEBHOOK = "webhook"
 EMAIL = "email"
@@ -322,6 +326,11 @@ def endpoint_has_ended(tx: Transaction, merchant_id: str, endpoint_url: str) -> 
         return False
     merchant = standing_row(tx, MERCHANTS, merchant_id, recorded_until_ms=int(rows[0][0]))
     return merchant is not None and merchant.get("endpoint_url") == endpoint_url
+
+
+def new_secret() -> str:
+    """A new signing secret: `whsec_` and 32 random bytes in base64."""
+    return SECRET_PREFIX + base64.b64encode(secrets.token_bytes(SECRET_BYTES)).decode()
 
 
 def secrets_in_force(tx: Transaction, merchant_id: str, now_ms: int) -> list[str]:

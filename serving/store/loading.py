@@ -44,7 +44,7 @@ from serving.store.store import Store, Transaction
 ROWS_PER_TRANSACTION = 5_000
 LONG_TRANSACTION_S = 0.1
 GIVE_WAY_S = 0.04
-"""Longer than the longest pause between two looks of a service that waits to decide (`serving.lock_line`)."""
+"""Longer than the longest pause between two looks of a service that waits to decide (`lock_line`)."""
 
 WHAT_TO_DO = "mend the row, or correct what it contradicts, and load again"
 

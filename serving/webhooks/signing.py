@@ -1,23 +1,13 @@
 """Signatures of Standard Webhooks, so that merchants verify with a library they already have."""
 
-import base64
 import re
-import secrets as random_source
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from standardwebhooks import Webhook
 
-SECRET_PREFIX = "whsec_"  # noqa: S105  the published prefix, no secret
-SECRET_BYTES = 32
-
 # The signed text is "id.timestamp.body": a full stop in the id would let two messages share one text.
 _MESSAGE_ID = re.compile(r"[A-Za-z0-9_-]+")
-
-
-def new_secret() -> str:
-    """A new signing secret: `whsec_` and 32 random bytes in base64."""
-    return SECRET_PREFIX + base64.b64encode(random_source.token_bytes(SECRET_BYTES)).decode()
 
 
 def signed_headers(message_id: str, sent_at: datetime, body: bytes, secrets: Sequence[str]) -> dict[str, str]:

@@ -11,10 +11,10 @@ import pytest
 
 from serving.console.sign_in import add_user
 from serving.domain.console_user import ConsoleRole
-from serving.policy_activation import POLICY_FILE
-from serving.sample_merchant import SampleMerchant, sample_merchant
-from serving.server import running_server
-from serving.settings import Settings
+from serving.first_look.sample_merchant import SampleMerchant, sample_merchant
+from serving.in_force.policy_activation import POLICY_FILE
+from serving.process.server import running_server
+from serving.process.settings import Settings
 from serving.store.api_keys import create_key
 from serving.store.deliveries import current_secrets
 from serving.store.store import now_ms, open_store

@@ -15,7 +15,7 @@ from features.online import features_at
 from tests.builders import DAY
 from tests.histories import History, as_of_moments, histories
 from tests.proof_size import examples
-from training.worse_histories import (
+from training.gates.worse_histories import (
     with_a_higher_balance,
     with_a_larger_invoice,
     with_a_late_payment,

@@ -4,8 +4,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from data_contracts.ledger_contracts import CONTRACTS
-from serving.case_scope import CaseScope
-from serving.case_settlement import liability_document, settle
+from serving.cases.case_settlement import liability_document, settle
+from serving.cases.investigating import check_cases, investigation_document
 from serving.domain.policy import Policy, parse_policy
 from serving.domain.review_case import (
     CaseOrigin,
@@ -24,8 +24,8 @@ from serving.domain.stop_request import (
     StopRequest,
     StopRequestState,
 )
-from serving.investigating import check_cases, investigation_document
-from serving.policy_activation import POLICY_FILE
+from serving.in_force.policy_activation import POLICY_FILE
+from serving.requests.case_scope import CaseScope
 from serving.store.case_queue import CaseStakes, StoredCase, case_of, insert_case, update_case
 from serving.store.investigations import StoredPosting, postings_of_case, settlement_rows
 from serving.store.ledger import AppendStatus, append

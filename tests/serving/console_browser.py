@@ -16,11 +16,11 @@ from serving.console.console_app import console_app
 from serving.console.page_request import ConsoleRoute
 from serving.console.sign_in import add_user
 from serving.domain.console_user import ConsoleRole
-from serving.model_watch import ModelWatch
-from serving.policy_activation import PolicyFile, active_policy
-from serving.policy_watch import PolicyInForce
-from serving.request_scope import RequestScope, StoreDoor
-from serving.store_access import StoreAccess
+from serving.in_force.model_watch import ModelWatch
+from serving.in_force.policy_activation import PolicyFile, active_policy
+from serving.in_force.policy_watch import PolicyInForce
+from serving.requests.request_scope import RequestScope, StoreDoor
+from serving.requests.store_access import StoreAccess
 from tests.builders import ms
 from tests.serving.shadow_desk import KnownModels
 

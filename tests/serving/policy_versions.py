@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from serving.domain.policy import parse_policy
-from serving.policy_activation import POLICY_FILE, PolicyFile
+from serving.in_force.policy_activation import POLICY_FILE, PolicyFile
 
 
 def a_policy_text(version: str, **numbers: int) -> str:

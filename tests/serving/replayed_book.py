@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from serving.domain.policy import CostPolicy, Policy, parse_policy
-from serving.policy_activation import POLICY_FILE
+from serving.in_force.policy_activation import POLICY_FILE
 from serving.policy_backtest.order_evidence import OrderOutcomes
 from serving.policy_backtest.policy_replay import PolicyDecisions, Replay, ReplayedOrders
 from tests.builders import DAY, ms

@@ -8,14 +8,13 @@ from typing import Any
 from data_contracts.ledger_contracts import CONTRACTS
 from features.feature_sets import INVOICE_ELIGIBILITY, FeatureSet
 from features.model_columns import columns_of
-from serving.checkout_scoring import score
+from serving.checkout.checkout_scoring import score
+from serving.checkout.order_body import OrderBody
 from serving.domain.policy import Policy, parse_policy
-from serving.model_watch import CHAMPION, SHADOW, ModelRegistry, ModelWatch
-from serving.order_body import OrderBody
-from serving.policy_activation import POLICY_FILE
-from serving.policy_watch import PolicyInForce
-from serving.request_scope import RequestScope, StoreDoor
-from serving.scorer import (
+from serving.in_force.model_watch import CHAMPION, SHADOW, ModelRegistry, ModelWatch
+from serving.in_force.policy_activation import POLICY_FILE
+from serving.in_force.policy_watch import PolicyInForce
+from serving.in_force.scorer import (
     Calibration,
     ChampionModel,
     ModelNotUsableError,
@@ -25,6 +24,7 @@ from serving.scorer import (
     ScorecardFeature,
     ScoreScale,
 )
+from serving.requests.request_scope import RequestScope, StoreDoor
 from serving.shadow.scoring import ShadowScope, answer_checkouts
 from serving.store.api_keys import Caller, Role
 from serving.store.ledger import AppendStatus, append

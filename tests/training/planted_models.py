@@ -9,16 +9,16 @@ from numpy.typing import NDArray
 from features.decisions import Decisions
 from features.feature_sets import INVOICE_ELIGIBILITY, FeatureSet
 from features.instants import DAY_MS, Float64Array
-from training.boosted_trees import CONSTRAINT_OF
-from training.calibration import Calibration
+from training.candidates.boosted_trees import CONSTRAINT_OF
+from training.candidates.calibration import Calibration
+from training.candidates.model_artifact import CalibratedModel
+from training.candidates.scorecard import Scorecard
 from training.evaluation import Interval, auc_difference, evaluate
-from training.gates import Gate
-from training.model_artifact import CalibratedModel
-from training.model_card import eligibility_card
-from training.scorecard import Scorecard
+from training.gates.gates import Gate
 from training.validation.ablation import AblationData
 from training.validation.evidence import ValidationEvidence, Wording
 from training.validation.label_maturity import LabelledDecisions
+from training.validation.model_card import eligibility_card
 from training.validation.population_shift import training_rows
 from training.validation.segment_attributes import SegmentAttributes
 

@@ -11,11 +11,11 @@ import pytest
 from mlflow import MlflowClient
 
 from tests.training.conftest import TrainedBook
-from training.alias_history import HistoryDamagedError, version_now
-from training.champion_history import ChampionChange, ChampionHistory, ChangeKind, version_before
 from training.errors import TrainingError
-from training.promotion import roll_back
-from training.registry import ChampionHasChangedError, ModelRegistry
+from training.promotion.promotion import roll_back
+from training.registry.alias_history import HistoryDamagedError, version_now
+from training.registry.champion_history import ChampionChange, ChampionHistory, ChangeKind, version_before
+from training.registry.registry import ChampionHasChangedError, ModelRegistry
 
 MODEL = "invoice-eligibility"
 NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
@@ -248,8 +248,8 @@ ANALYST = """
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from training.champion_history import ChampionChange, ChangeKind
-from training.registry import ChampionHasChangedError, ModelRegistry
+from training.registry.champion_history import ChampionChange, ChangeKind
+from training.registry.registry import ChampionHasChangedError, ModelRegistry
 home, name, changes = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
 registry = ModelRegistry(f"sqlite:///{home / 'mlflow.db'}", home / "artifacts")
 made = []

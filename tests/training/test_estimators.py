@@ -7,13 +7,13 @@ from sklearn.metrics import average_precision_score, brier_score_loss, roc_auc_s
 
 from features.declarations import Direction
 from features.feature_sets import INVOICE_ELIGIBILITY
-from training.boosted_trees import fit_boosted_trees
-from training.calibration import fit_calibration
+from training.candidates.boosted_trees import fit_boosted_trees
+from training.candidates.calibration import fit_calibration
+from training.candidates.model_artifact import CalibratedModel
+from training.candidates.scorecard import fit_scorecard
 from training.errors import TrainingError
 from training.evaluation import auc_difference, evaluate
-from training.gates import violations_by_feature
-from training.model_artifact import CalibratedModel
-from training.scorecard import fit_scorecard
+from training.gates.gates import violations_by_feature
 
 SIGNS = np.array(
     [

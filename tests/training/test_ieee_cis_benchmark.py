@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from data_contracts.public.ieee_cis import ARCHIVE, NEEDED_COLUMNS, CardOrderTable, fetch
-from training import ieee_cis_benchmark
-from training.ieee_cis_benchmark import HISTORY_GROUPS, benchmark, card_orders, run
+from training.flat_tables import ieee_cis_benchmark
+from training.flat_tables.ieee_cis_benchmark import HISTORY_GROUPS, benchmark, card_orders, run
 
 
 def a_table(rows=4000, seed=0):

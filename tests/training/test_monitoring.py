@@ -48,7 +48,7 @@ from training.monitoring.period import Period, period_until
 from training.monitoring.portfolio_watch import MonitoringReport, monitor
 from training.monitoring.realised_performance import realised_performance
 from training.monitoring.report import page, write_report
-from training.registry import ModelRegistry
+from training.registry.registry import ModelRegistry
 from training.splits import out_of_time_split
 
 MONTH = 30 * DAY_MS

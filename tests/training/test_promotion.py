@@ -25,13 +25,14 @@ from features.feature_sets import INVOICE_ELIGIBILITY, ORDER_RISK, FeatureSet
 from features.instants import DAY_MS, Float64Array
 from features.model_files import ModelFiles, local_folder
 from features.offline import build_features
-from serving.scorer import load_model
+from serving.in_force.scorer import load_model
 from tests.empty_registry import with_empty_registry
-from training.calibration import fit_calibration
-from training.champion_history import ChampionChange, ChangeKind
+from training.candidates.calibration import fit_calibration
+from training.candidates.model_artifact import CalibratedModel, write_model
+from training.candidates.scorecard import Scorecard, fit_scorecard
 from training.errors import TrainingError
 from training.evaluation import Interval
-from training.gates import (
+from training.gates.gates import (
     HIGHEST_STABILITY_INDEX,
     Gate,
     calibration_gate,
@@ -42,20 +43,19 @@ from training.gates import (
     speed_gate,
     stability_gate,
 )
+from training.gates.leaks import rows_known_too_early, single_feature_auc
 from training.invoice_eligibility import train
 from training.labels import ledger_end_ms, order_labels
-from training.leaks import rows_known_too_early, single_feature_auc
-from training.model_artifact import CalibratedModel, write_model
 from training.order_risk_labels import order_risk_labels
-from training.promotion import (
+from training.promotion.promotion import (
     Promotion,
     changed_decisions,
     compare,
     promote,
     single_row_time_ratio,
 )
-from training.registry import ChampionHasChangedError, ModelRegistry, iso_instant
-from training.scorecard import Scorecard, fit_scorecard
+from training.registry.champion_history import ChampionChange, ChangeKind
+from training.registry.registry import ChampionHasChangedError, ModelRegistry, iso_instant
 from training.splits import OutOfTimeSplit, out_of_time_split
 from training.stability import chance_stability_index, population_stability_index
 

@@ -12,18 +12,17 @@ from features.feature_sets import INVOICE_ELIGIBILITY
 from features.model_files import ModelFiles
 from features.offline import build_features
 from features.online import features_at
-from serving.scorer import ChampionModel, load_model
+from serving.in_force.scorer import ChampionModel, load_model
 from tests.builders import DAY
 from tests.histories import History, as_of_moments, histories
 from tests.proof_size import examples
-from training.boosted_trees import fit_boosted_trees
-from training.calibration import fit_calibration
-from training.direction_probes import direction_probes
-from training.gates import directions_gate
-from training.model_artifact import CalibratedModel, write_model
-from training.scorecard import fit_scorecard
-from training.splits import OutOfTimeSplit, out_of_time_split
-from training.worse_histories import (
+from training.candidates.boosted_trees import fit_boosted_trees
+from training.candidates.calibration import fit_calibration
+from training.candidates.model_artifact import CalibratedModel, write_model
+from training.candidates.scorecard import fit_scorecard
+from training.gates.direction_probes import direction_probes
+from training.gates.gates import directions_gate
+from training.gates.worse_histories import (
     with_a_higher_balance,
     with_a_later_payment,
     with_a_shorter_payment,
@@ -33,6 +32,7 @@ from training.worse_histories import (
     with_an_unpaid_invoice,
     without_row,
 )
+from training.splits import OutOfTimeSplit, out_of_time_split
 
 pytestmark = pytest.mark.long_proof
 plain_histories = histories(corrections=False)

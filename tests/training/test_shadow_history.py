@@ -8,11 +8,11 @@ import pytest
 from mlflow import MlflowClient
 
 from features.feature_sets import INVOICE_ELIGIBILITY
-from training.alias_history import HistoryDamagedError
 from training.errors import TrainingError
-from training.registry import ModelRegistry
-from training.shadow_history import ShadowChange, ShadowChangeKind, ShadowHistory
-from training.shadowing import start_shadow, stop_shadow
+from training.registry.alias_history import HistoryDamagedError
+from training.registry.registry import ModelRegistry
+from training.registry.shadow_history import ShadowChange, ShadowChangeKind, ShadowHistory
+from training.registry.shadowing import start_shadow, stop_shadow
 
 MODEL = "invoice-eligibility"
 NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)

@@ -23,10 +23,10 @@ from sklearn.metrics import (
 import bonitas
 from data_contracts.public import gmsc, uci_taiwan
 from features.declarations import Direction
-from training import table_benchmark
-from training.directed_logistic import fit_directed_logistic
+from training.candidates.directed_logistic import fit_directed_logistic
 from training.errors import TrainingError
-from training.table_benchmark import (
+from training.flat_tables import table_benchmark
+from training.flat_tables.table_benchmark import (
     BONITAS,
     DEFAULT,
     WITH_PROTECTED,
@@ -44,7 +44,7 @@ from training.table_benchmark import (
     simplest_within_one_standard_error,
     split_keys,
 )
-from training.table_schema import Operation, Split, SplitKind, parse_table_schema
+from training.flat_tables.table_schema import Operation, Split, SplitKind, parse_table_schema
 
 NO_CODE = ""
 STRATIFIED = 'kind = "stratified_k_fold"\nfolds = 3'

@@ -5,8 +5,8 @@ import re
 import pytest
 
 from features.declarations import Direction, Purpose
-from training.table_benchmark import SCHEMA_FILES, SCHEMA_FOLDER
-from training.table_schema import (
+from training.flat_tables.table_benchmark import SCHEMA_FILES, SCHEMA_FOLDER
+from training.flat_tables.table_schema import (
     Operation,
     SplitKind,
     TableSchemaInvalid,

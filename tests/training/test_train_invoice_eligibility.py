@@ -13,13 +13,13 @@ from data_contracts.simulation.portfolio import simulate_portfolio
 from features.feature_sets import INVOICE_ELIGIBILITY
 from features.model_files import ModelFiles
 from features.offline import build_features
-from serving.scorer import load_model
+from serving.in_force.scorer import load_model
 from tests.builders import write_ledger
+from training.candidates.model_artifact import CalibratedModel, write_model
 from training.errors import TrainingError
 from training.invoice_eligibility import train
 from training.labels import FRAUD_OUTCOMES, ledger_end_ms, order_labels
-from training.model_artifact import CalibratedModel, write_model
-from training.registry import ModelRegistry, data_fingerprint
+from training.registry.registry import ModelRegistry, data_fingerprint
 from training.splits import out_of_time_split
 
 
@@ -60,9 +60,9 @@ def test_a_registered_model_holds_no_pickle_and_no_class_of_ours(trained) -> Non
 
 @pytest.mark.parametrize("kind", ["lightgbm", "scorecard"])
 def test_the_service_scores_what_training_measured_bit_for_bit(trained, tmp_path: Path, kind: str) -> None:
-    from training.boosted_trees import fit_boosted_trees
-    from training.calibration import fit_calibration
-    from training.scorecard import fit_scorecard
+    from training.candidates.boosted_trees import fit_boosted_trees
+    from training.candidates.calibration import fit_calibration
+    from training.candidates.scorecard import fit_scorecard
 
     split = out_of_time_split(trained.book)
     values = build_features(trained.book, split.training.decisions, INVOICE_ELIGIBILITY).values

@@ -20,15 +20,15 @@ from features.instants import Float64Array
 from features.model_files import ModelFiles
 from features.offline import build_features
 from features.order_risk_offline import change_decisions
-from serving.scorer import ChampionModel, load_model
+from serving.in_force.scorer import ChampionModel, load_model
 from tests.empty_registry import with_empty_registry
+from training.candidates.model_artifact import CalibratedModel, write_model
 from training.capacity import at_daily_capacity
 from training.errors import TrainingError
 from training.evaluation import evaluate
-from training.model_artifact import CalibratedModel, write_model
 from training.order_risk import LOWEST_LIFT, OrderRiskResult, train
 from training.order_risk_labels import RiskSplit, delayed_split
-from training.registry import ModelRegistry, data_fingerprint
+from training.registry.registry import ModelRegistry, data_fingerprint
 
 SEED = 1
 CAPACITY = 4

@@ -18,20 +18,20 @@ from features.feature_sets import INVOICE_ELIGIBILITY, FeatureSet
 from features.supersession import milliseconds
 from tests.builders import DAY
 from tests.empty_registry import with_empty_registry
-from training.boosted_trees import PARAMETERS
+from training.candidates.boosted_trees import PARAMETERS
+from training.candidates.model_artifact import read_model
+from training.candidates.scorecard import ScorecardShape
+from training.candidates.tuning import Tuned, TuningFold, tune
 from training.errors import TrainingError
 from training.invoice_eligibility import TrainingResult, train
 from training.labels import ledger_end_ms
-from training.model_artifact import read_model
-from training.registry import ModelRegistry, iso_instant
-from training.scorecard import ScorecardShape
+from training.registry.registry import ModelRegistry, iso_instant
 from training.splits import (
     FEWEST_OF_EACH_KIND,
     out_of_time_split,
     stratified_fold_places,
     time_ordered_folds,
 )
-from training.tuning import Tuned, TuningFold, tune
 
 FEW = FeatureSet(name="few", purpose=Purpose.CREDIT, features=INVOICE_ELIGIBILITY.features[:5])
 

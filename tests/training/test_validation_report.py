@@ -20,10 +20,10 @@ from features.feature_sets import INVOICE_ELIGIBILITY
 from features.instants import DAY_MS
 from tests.empty_registry import with_empty_registry
 from tests.training.planted_models import planted_evidence
-from training.gates import Gate
+from training.gates.gates import Gate
 from training.invoice_eligibility import train
 from training.labels import ledger_end_ms, order_labels
-from training.registry import ModelRegistry
+from training.registry.registry import ModelRegistry
 from training.validation.evidence import ValidationEvidence
 from training.validation.figures import ValidationFigures, validation_figures
 from training.validation.label_maturity import LabelledDecisions, label_maturity, labelled_decisions

@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import binomtest, fisher_exact, norm
 
-from training.champion_history import ChampionChange
 from training.drift import LEAST_DECISIONS, Drift, Homogeneity
 from training.monitoring.estimated_performance import Change
 from training.monitoring.realised_performance import RealisedPerformance
+from training.registry.champion_history import ChampionChange
 
 FAMILY_WISE_CHANCE = 0.01
 """Chance that a run without any drift has one significant check or more: one false alarm in a hundred."""

@@ -22,11 +22,11 @@ from features.offline import build_features
 from features.order_links import ip_prefix
 from features.order_risk_offline import approval_decisions
 from features.settlement_terms import terms_of_model
+from training.candidates.model_artifact import CalibratedModel, read_model
 from training.drift import LEAST_DECISIONS, Drift, binned_numbers, drift
 from training.evaluation import Interval
-from training.gates import MEAN_PROBABILITY_FACTOR
+from training.gates.gates import MEAN_PROBABILITY_FACTOR
 from training.labels import order_labels
-from training.model_artifact import CalibratedModel, read_model
 from training.monitoring.checks import (
     LEAST_EXPECTED_BADS,
     Candidate,
@@ -50,7 +50,7 @@ from training.monitoring.period import Period
 from training.monitoring.realised_performance import RealisedPerformance, realised_performance
 from training.order_risk import MEAN_PROBABILITY_FACTOR as ORDER_RISK_PROBABILITY_FACTOR
 from training.order_risk_labels import LABEL_DELAY_DAYS, UNLABELLED, order_risk_labels
-from training.registry import ModelRegistry, iso_instant
+from training.registry.registry import ModelRegistry, iso_instant
 
 TREND_DAYS = 365
 

@@ -32,7 +32,7 @@ from training.monitoring.monitored_service import (
     weeks_of,
 )
 from training.monitoring.period import Period
-from training.registry import ModelRegistry, iso_instant
+from training.registry.registry import ModelRegistry, iso_instant
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,12 +9,12 @@ from numpy.typing import NDArray
 from features.decisions import Decisions
 from features.feature_sets import FeatureSet
 from features.instants import Float64Array
+from training.candidates.model_artifact import CalibratedModel
 from training.evaluation import Evaluation
-from training.gates import Gate
-from training.model_artifact import CalibratedModel
-from training.model_card import ModelCard
+from training.gates.gates import Gate
 from training.validation.ablation import AblationData, Difference, Fit
 from training.validation.label_maturity import LabelledDecisions
+from training.validation.model_card import ModelCard
 from training.validation.population_shift import TrainingRows
 from training.validation.segment_attributes import SegmentAttributes
 

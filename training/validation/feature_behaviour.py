@@ -10,10 +10,10 @@ from scipy.stats import rankdata
 from features.declarations import Direction
 from features.feature_sets import FeatureSet
 from features.instants import Float64Array
+from training.candidates.model_artifact import CalibratedModel
 from training.customer_bootstrap import CustomerBootstrap, interval_of
 from training.evaluation import Interval
-from training.gates import PROBED_ROWS, violations_by_feature
-from training.model_artifact import CalibratedModel
+from training.gates.gates import PROBED_ROWS, violations_by_feature
 
 EXPLAINED_ROWS = 4000
 STRONGEST = 5

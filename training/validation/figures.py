@@ -12,7 +12,7 @@ from features.decisions import Decisions
 from features.instants import Float64Array
 from training.customer_bootstrap import CustomerBootstrap, customer_bootstrap
 from training.evaluation import Evaluation
-from training.gates import Gate
+from training.gates.gates import Gate
 from training.validation.ablation import Ablation, ablate
 from training.validation.curves import (
     RankingCurves,

@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 
 from features.decisions import Decisions
 from features.instants import Float64Array, Int64Array
+from training.candidates.model_artifact import CalibratedModel
 from training.drift import Drift, binned_numbers, drift
-from training.model_artifact import CalibratedModel
 from training.stability import CHANCE_OF_FALSE_ALARM
 from training.validation.curves import log_odds
 

@@ -16,15 +16,15 @@ from data_contracts.merchants import MERCHANTS
 from features.alias_lines import CHAMPIONS_FOLDER
 from features.feature_sets import INVOICE_ELIGIBILITY
 from features.model_files import ModelFiles
-from serving.server import RunningServer, running_server
-from serving.settings import Settings
+from serving.process.server import RunningServer, running_server
+from serving.process.settings import Settings
 from serving.store.api_keys import create_key
 from serving.store.ledger import append
 from serving.store.migrate import migrate
 from serving.store.store import now_ms, open_store
 from tests.builders import DAY, a_customer, a_merchant
 from tests.empty_registry import with_empty_registry
-from training.champion_history import ChampionHistory
+from training.registry.champion_history import ChampionHistory
 
 Row = dict[str, Any]
 

@@ -10,11 +10,11 @@ import pytest
 from mlflow import MlflowClient
 
 from features.model_files import ModelFiles
-from serving.model_watch import ModelRegistry
-from serving.replay import replay
-from serving.scorer import load_model
-from serving.server import running_server
-from serving.settings import Settings
+from serving.checkout.replay import replay
+from serving.in_force.model_watch import ModelRegistry
+from serving.in_force.scorer import load_model
+from serving.process.server import running_server
+from serving.process.settings import Settings
 from serving.store.decision_log import decision_of
 from serving.store.store import open_store
 from tests.serving.http.conftest import (

@@ -12,8 +12,8 @@ import httpx
 import psycopg
 import pytest
 
-from serving.server import running_server
-from serving.settings import Settings
+from serving.process.server import running_server
+from serving.process.settings import Settings
 from serving.store.store import now_ms
 from tests.builders import a_document_hmac, a_merchant
 from tests.serving.conftest import fresh_postgresql_url

@@ -16,18 +16,18 @@ import psutil
 import pytest
 from starlette.responses import Response
 
-from serving.door import Routes
-from serving.openapi import openapi_document
-from serving.route_declaration import (
+from serving.api.openapi import openapi_document
+from serving.requests.door import Routes
+from serving.requests.route_declaration import (
     EVENTS_BODY_BYTES,
     ORDER_BODY_BYTES,
     DoorKind,
     RouteDeclaration,
 )
+from serving.requests.store_access import StoreAccess
 from serving.route_table import route_table, routes_page
 from serving.store.api_keys import Role, create_key
 from serving.store.store import now_ms, open_store
-from serving.store_access import StoreAccess
 from tests.serving.http.conftest import Shop, order_body
 
 ROOT = Path(__file__).parent.parent.parent.parent

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serving.event_ids import LONGEST_EVENT_ID, EventIdScope
+from serving.events.event_ids import LONGEST_EVENT_ID, EventIdScope
 from serving.store.api_keys import create_key
 from serving.store.store import Store, now_ms, open_store
 from tests.builders import a_row

@@ -1,10 +1,10 @@
 """A merchant's own key finds out no limit, does not use one up, and does not ask without end."""
 
+from serving.checkout.replay import replay
 from serving.domain.order_numbers import order_id_for
 from serving.domain.policy import parse_policy
-from serving.model_watch import ModelRegistry
-from serving.policy_activation import POLICY_FILE
-from serving.replay import replay
+from serving.in_force.model_watch import ModelRegistry
+from serving.in_force.policy_activation import POLICY_FILE
 from serving.store.api_keys import Role
 from serving.store.reservations import reservation_of
 from serving.store.store import open_store

@@ -2,8 +2,8 @@
 
 import json
 
-from serving.model_watch import ModelRegistry
-from serving.replay import replay
+from serving.checkout.replay import replay
+from serving.in_force.model_watch import ModelRegistry
 from serving.store.api_keys import create_key
 from serving.store.decision_log import decision_of
 from serving.store.store import now_ms, open_store

@@ -2,9 +2,9 @@
 
 import pytest
 
+from serving.checkout.replay import replay
 from serving.domain.order_numbers import order_id_for
-from serving.model_watch import ModelRegistry
-from serving.replay import replay
+from serving.in_force.model_watch import ModelRegistry
 from serving.store.store import now_ms, open_store
 from tests.builders import DAY, an_order
 from tests.serving.http.conftest import Row, Shop, as_event, order_body

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from serving.model_watch import ModelRegistry
-from serving.policy_activation import activate, history, roll_back
-from serving.replay import replay
-from serving.server import running_server
-from serving.settings import Settings
+from serving.checkout.replay import replay
+from serving.in_force.model_watch import ModelRegistry
+from serving.in_force.policy_activation import activate, history, roll_back
+from serving.process.server import running_server
+from serving.process.settings import Settings
 from serving.store.store import Store, now_ms, open_store
 from tests.serving.http.conftest import (
     Shop,

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 import pytest
 
 from features.feature_sets import ORDER_RISK
-from serving.server import running_server
-from serving.settings import Settings
+from serving.process.server import running_server
+from serving.process.settings import Settings
 from serving.store.api_keys import create_key
 from serving.store.store import now_ms, open_store
 from tests.builders import an_order

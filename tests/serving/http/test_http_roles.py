@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from data_contracts.ledger_contracts import CONTRACTS
-from serving.event_permissions import WRITERS, kinds_of
+from serving.events.event_permissions import WRITERS, kinds_of
 from serving.store.api_keys import Role, create_key, list_keys, rotate_key
 from serving.store.store import now_ms, open_store
 from tests.builders import DAY, Row, a_customer, a_merchant, a_payment, a_row, an_invoice, an_order

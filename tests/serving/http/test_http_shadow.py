@@ -13,8 +13,8 @@ from mlflow import MlflowClient
 
 import bonitas
 from features.feature_sets import INVOICE_ELIGIBILITY
-from serving.server import running_server
-from serving.settings import Settings
+from serving.process.server import running_server
+from serving.process.settings import Settings
 from tests.serving.http.conftest import (
     Row,
     Shop,

@@ -5,8 +5,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from serving.server import running_server
-from serving.settings import Settings
+from serving.process.server import running_server
+from serving.process.settings import Settings
 from tests.serving.http.conftest import (
     Shop,
     a_model_document,

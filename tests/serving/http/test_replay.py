@@ -2,10 +2,10 @@ import json
 
 import pytest
 
+from serving.checkout.replay import replay
 from serving.domain.errors import UnknownDecision
 from serving.domain.policy import parse_policy
-from serving.model_watch import ModelRegistry
-from serving.replay import replay
+from serving.in_force.model_watch import ModelRegistry
 from serving.store.decision_log import decision_of
 from serving.store.policies import keep_policy
 from serving.store.store import now_ms, open_store

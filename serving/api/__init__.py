@@ -1,0 +1,1 @@
+"""The API for machines: its handlers and the pages that describe it."""

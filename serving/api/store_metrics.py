@@ -1,0 +1,76 @@
+"""What `/metrics` tells from the store: rows that wait, invoices that were refused, and shadows."""
+
+import os
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+
+from prometheus_client import REGISTRY, CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.registry import Collector
+from starlette.requests import Request
+from starlette.responses import Response
+
+from data_contracts.rules_between_rows import WaitKind
+from serving.requests.problem_details import ProblemError
+from serving.requests.route_declaration import Handler
+from serving.requests.store_access import StoreAccess
+from serving.shadow.metrics import shadow_metrics
+from serving.store.errors import StoreError
+from serving.store.held_rows import held_counts, refused_invoice_count
+
+
+class _LedgerCounts(Collector):
+    def __init__(self, held: Mapping[WaitKind, int], refused_invoices: int) -> None:
+        self._held = held
+        self._refused_invoices = refused_invoices
+
+    def collect(self) -> Iterable[Metric]:
+        """The figures as they stand in the store."""
+        held = GaugeMetricFamily(
+            "bonitas_held_rows", "Ledger rows that wait, by what they wait for", labels=["waits_for"]
+        )
+        for kind, count in self._held.items():
+            held.add_metric([kind.value], count)
+        refused = CounterMetricFamily(
+            "bonitas_refused_invoices", "Invoices that were refused: each may hide a real debt"
+        )
+        refused.add_metric([], self._refused_invoices)
+        return [held, refused]
+
+
+async def store_metrics(access: StoreAccess) -> bytes:
+    """The figures in Prometheus's text form; nothing while the store cannot be read."""
+    return await _ledger_metrics(access) + await shadow_metrics(access)
+
+
+async def _ledger_metrics(access: StoreAccess) -> bytes:
+    try:
+        scope = access.ready_scope()
+
+        def read() -> _LedgerCounts:
+            # Opened here and not before: to connect to a database takes as long as it takes.
+            with scope.store.reading() as tx:
+                return _LedgerCounts(held_counts(tx), refused_invoice_count(tx))
+
+        counts = await access.look_up(read)
+    except (ProblemError, StoreError):
+        # The other metrics are worth most just then.
+        return b""
+    registry = CollectorRegistry()
+    registry.register(counts)
+    return generate_latest(registry)
+
+
+def metrics_page(more: Callable[[], Awaitable[bytes]]) -> Handler:
+    """The page `/metrics`. more: figures that no process of the service counts, in Prometheus's text form."""
+
+    async def metrics(_request: Request) -> Response:
+        registry = REGISTRY
+        if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
+            # Each worker keeps its own figures in a file; together they are the service's.
+            registry = CollectorRegistry()
+            MultiProcessCollector(registry)  # type: ignore[no-untyped-call]  # the library has no types here
+        content = generate_latest(registry) + await more()
+        return Response(content, media_type="text/plain; version=0.0.4; charset=utf-8")
+
+    return metrics

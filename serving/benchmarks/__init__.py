@@ -1,0 +1,1 @@
+"""How fast the service and the console are, as ratios within one run."""

@@ -1,0 +1,255 @@
+"""`bonitas benchmark serving`: the full decision beside an empty endpoint of the same service, in one run.
+
+Works on a copy of the store, so that what it decides leaves no trace in it.
+"""
+
+import json
+import platform
+import socket
+import sqlite3
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import httpx
+import msgspec
+
+from data_contracts.merchants import MERCHANTS
+from data_contracts.progress import Progress, no_progress
+from serving.benchmarks.load_generator import NUMBER_PLACE, LoadPlan, LoadResult
+from serving.process.server import RunningServer, running_server
+from serving.process.settings import Settings
+from serving.store.api_keys import create_key
+from serving.store.migrate import migrate
+from serving.store.store import Store, now_ms, open_store
+
+CONNECTIONS = (1, 8)
+CUSTOMERS_TRIED = 600
+CUSTOMERS_WANTED = 200
+AMOUNT_CENTS = 500
+
+
+class NothingToMeasureError(Exception):
+    """The store holds no customers, or none whose orders are approved; the message says what to do."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Target:
+    name: str
+    path: str
+    bodies: Sequence[str]
+    expected: str
+
+
+def benchmark_serving(
+    settings: Settings, *, seconds: float = 1.5, rounds: int = 4, progress: Progress = no_progress
+) -> dict[str, Any]:
+    """Measure requests/s, p50 and p99 in ms, at 1 and 8 connections, in interleaved rounds.
+
+    Approved orders of many customers, small enough to stay within their limits; orders declined by
+    score, with their reasons worked out, beside them where the book has such customers; and an endpoint
+    that only decodes and encodes the same bodies. Commits are durable. Figures are medians of the rounds.
+
+    Raises NothingToMeasureError.
+    """
+    with tempfile.TemporaryDirectory(prefix="bonitas-benchmark-") as folder:
+        home = Path(folder)
+        # The histories beside the models say what their files are: without them no model is served.
+        settings.artifact_root.mkdir(parents=True, exist_ok=True)
+        (home / settings.artifact_root.name).symlink_to(settings.artifact_root.resolve())
+        measured_settings = replace(
+            settings,
+            home=home,
+            database_url=_copied_store(settings, home),
+            benchmark=True,
+        )
+        store = open_store(measured_settings.database_url)
+        try:
+            key = create_key(store, name="benchmark", role="checkout", merchant_id=None, now_ms=now_ms())
+            bodies = _bodies(store)
+        finally:
+            store.close()
+        with running_server(measured_settings, port=_free_port(), log_file=home / "server.log") as server:
+            targets = _targets(server, key, bodies)
+            results = _rounds(server, key, targets, seconds=seconds, rounds=rounds, progress=progress)
+    return {
+        "machine": f"{platform.machine()}, Python {platform.python_version()}",
+        "seconds_per_measurement": seconds,
+        "rounds": rounds,
+        "durable_commits": True,
+        "customers": {target.name: len(target.bodies) for target in targets},
+        "endpoints": _figures(results),
+    }
+
+
+def _copied_store(settings: Settings, home: Path) -> str:
+    if not settings.database_url.startswith("sqlite:///"):
+        raise NothingToMeasureError("the benchmark copies the store, which must be SQLite")
+    source = Path(settings.database_url.removeprefix("sqlite:///"))
+    if not source.exists():
+        raise NothingToMeasureError(f"{source} does not exist: run `bonitas run --once` first")
+    target = home / "bonitas.db"
+    with sqlite3.connect(source) as reading, sqlite3.connect(target) as writing:
+        reading.backup(writing)
+    reading.close()
+    writing.close()
+    url = f"sqlite:///{target}"
+    migrate(url)
+    return url
+
+
+def _bodies(store: Store) -> list[str]:
+    with store.reading() as tx:
+        customers = [
+            json.loads(body)
+            for (body,) in tx.execute(
+                "SELECT body FROM ledger_events WHERE contract = 'customers' AND corrects IS NULL "
+                "ORDER BY recorded_at_ms DESC LIMIT ?",
+                (CUSTOMERS_TRIED,),
+            )
+        ]
+        merchants = tx.execute(
+            "SELECT subject_id FROM ledger_events WHERE contract = ? LIMIT 1", (MERCHANTS.name,)
+        )
+    if not customers or not merchants:
+        raise NothingToMeasureError("the store holds no customers: run `bonitas run --once` first")
+    newest = {customer["customer_id"]: customer for customer in reversed(customers)}
+    return [json.dumps(_order(customer, merchants[0][0])) for customer in newest.values()]
+
+
+def _order(customer: Mapping[str, Any], merchant_id: str) -> dict[str, Any]:
+    address = {
+        "name": f"{customer['given_name']} {customer['family_name']}",
+        "street": customer["residence_street"],
+        "house_number": customer["residence_house_number"],
+        "postal_code": customer["residence_postal_code"],
+        "city": customer["residence_city"],
+        "country": customer.get("residence_country", "DE"),
+    }
+    return {
+        "order_id": f"benchmark-{NUMBER_PLACE.decode()}",
+        "customer_id": customer["customer_id"],
+        "merchant_id": merchant_id,
+        "amount_cents": AMOUNT_CENTS,
+        "vat_cents": 80,
+        "currency": "EUR",
+        "kind": "goods",
+        "item_category": "clothing",
+        "delivery": address,
+        "billing": address,
+        "contact": {"email": customer["email"], "phone": customer["phone"]},
+    }
+
+
+def _targets(server: RunningServer, key: str, bodies: Sequence[str]) -> list[_Target]:
+    """Who is approved and who is declined by score, as the pre-check says."""
+    approved: list[str] = []
+    declined: list[str] = []
+    with httpx.Client(base_url=server.url, headers={"Authorization": f"Bearer {key}"}) as client:
+        for body in bodies:
+            answer = client.post(
+                "/v1/precheck", content=body, headers={"Content-Type": "application/json"}
+            ).json()
+            if answer.get("outcome") == "approved":
+                approved.append(body)
+            elif any(rule["group"] == "score" for rule in answer.get("failed_rules", [])):
+                declined.append(body)
+            if len(approved) >= CUSTOMERS_WANTED and len(declined) >= CUSTOMERS_WANTED:
+                break
+    if not approved:
+        raise NothingToMeasureError("no customer of the store gets invoice; is there a champion model?")
+    targets = [
+        _Target(name="empty", path="/v1/echo", bodies=approved, expected="order_id"),
+        _Target(name="approved", path="/v1/score", bodies=approved, expected='"outcome":"approved"'),
+    ]
+    if declined:
+        expected = '"outcome":"declined"'
+        targets.append(_Target(name="declined", path="/v1/score", bodies=declined, expected=expected))
+    return targets
+
+
+def _rounds(
+    server: RunningServer,
+    key: str,
+    targets: Sequence[_Target],
+    *,
+    seconds: float,
+    rounds: int,
+    progress: Progress,
+) -> dict[tuple[str, int], list[LoadResult]]:
+    results: dict[tuple[str, int], list[LoadResult]] = {}
+    number = 1
+    done = 0
+    # The first round warms caches and threads up and is not counted.
+    for round_number in range(rounds + 1):
+        for connections in CONNECTIONS:
+            for target in targets:
+                plan = LoadPlan(
+                    host=server.host,
+                    port=server.port,
+                    path=target.path,
+                    headers={"Authorization": f"Bearer {key}"},
+                    bodies=list(target.bodies),
+                    expected=target.expected,
+                    connections=connections,
+                    seconds=seconds if round_number else min(seconds, 0.5),
+                    first_number=number,
+                )
+                result = _measured(plan)
+                number = result.next_number
+                if round_number:
+                    results.setdefault((target.name, connections), []).append(result)
+                done += 1
+                progress("measure", done=done, total=(rounds + 1) * len(CONNECTIONS) * len(targets))
+    return results
+
+
+def _measured(plan: LoadPlan) -> LoadResult:
+    finished = subprocess.run(
+        [sys.executable, "-m", "serving.benchmarks.load_generator"],
+        input=msgspec.json.encode(plan),
+        stdout=subprocess.PIPE,
+        check=True,
+        cwd=Path(__file__).resolve().parents[2],
+    )
+    return msgspec.json.decode(finished.stdout, type=LoadResult)
+
+
+def _figures(results: Mapping[tuple[str, int], Sequence[LoadResult]]) -> list[dict[str, Any]]:
+    figures = []
+    for (name, connections), measured in results.items():
+        empty = results["empty", connections]
+        p50 = median(_quantile(result, 0.5) for result in measured)
+        p99 = median(_quantile(result, 0.99) for result in measured)
+        answers = sum(len(result.latencies_seconds) for result in measured)
+        figures.append(
+            {
+                "endpoint": name,
+                "connections": connections,
+                "requests_per_second": round(
+                    median(len(result.latencies_seconds) / result.elapsed_seconds for result in measured)
+                ),
+                "p50_ms": round(p50 * 1000, 3),
+                "p99_ms": round(p99 * 1000, 3),
+                "p50_ratio_to_empty": round(p50 / median(_quantile(result, 0.5) for result in empty), 2),
+                "answers": answers,
+                "as_expected_share": round(sum(result.expected_count for result in measured) / answers, 4),
+            }
+        )
+    return figures
+
+
+def _quantile(result: LoadResult, share: float) -> float:
+    latencies = result.latencies_seconds
+    return latencies[min(int(len(latencies) * share), len(latencies) - 1)]
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

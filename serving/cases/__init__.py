@@ -1,0 +1,1 @@
+"""A case of the fraud team: review, dossier, investigation, settlement."""

@@ -1,0 +1,431 @@
+"""Use cases of investigations: what opens one, what the merchant is asked, and what a finding leads to.
+
+A finding enters the ledger as an outcome of the order, by the stated table of `label_of`, and so reaches
+labels, features and settlement by the way of every other row. Every step holds the lock of its case.
+"""
+
+import logging
+from typing import Any
+
+import msgspec
+
+from data_contracts.order_outcomes import ORDER_OUTCOMES
+from data_contracts.row_check import rfc3339
+from features.instants import DAY_MS, NEVER
+from serving.cases.case_settlement import OrderRecord, known_case, order_record, outcome_prefix, settle
+from serving.domain.errors import RiskError, UnknownOrder
+from serving.domain.investigation import (
+    CaseUndecided,
+    Finding,
+    FindingInvalid,
+    Investigation,
+    MerchantQuestion,
+    Trigger,
+    UnknownInvestigation,
+    open_investigation,
+)
+from serving.domain.investigation import ask_merchant as ask_in
+from serving.domain.investigation import conclude as conclude_in
+from serving.domain.liability import FactsInvalid
+from serving.domain.review_case import (
+    CaseOrigin,
+    OrderOutcomeKind,
+    ReasonMissing,
+    ReviewCase,
+    Verdict,
+    label_of,
+)
+from serving.domain.stop_request import MerchantAnswer
+from serving.requests.case_scope import CaseScope
+from serving.stop_requests.stop_requesting import ask_question
+from serving.store import investigations
+from serving.store.case_queue import SYSTEM, StoredCase, append_history, case_about, case_of
+from serving.store.investigations import (
+    InvestigationAction,
+    investigation_of,
+    keep_investigation,
+)
+from serving.store.ledger import AppendStatus, append
+from serving.store.outbox import (
+    CHECK_CASE,
+    INVOICE_WATCH_MS,
+    VERDICT,
+    WATCH,
+    WaitingMessage,
+    ask_for_invoice_watch,
+    take_message,
+    waiting_messages,
+    work_off_each,
+)
+from serving.store.stop_requests import stop_requests_of_case
+from serving.store.store import Transaction
+
+LOG = logging.getLogger("bonitas.investigations")
+
+WATCH_DAYS = 400
+
+
+class OutcomeRefused(RiskError):
+    """The ledger did not take an outcome; the message names the rule that it breaks."""
+
+
+def open_by_hand(scope: CaseScope, case_id: str, *, reason: str, by: str) -> dict[str, Any]:
+    """Investigate a case because a person says why; one that is open already stays as it is.
+
+    Returns the investigation as a document. Raises UnknownInvestigation, ReasonMissing.
+    """
+    if not reason.strip():
+        raise ReasonMissing("Say why the case is investigated.")
+    with scope.store.writing(f"case-{case_id}") as tx:
+        _known_case(tx, case_id)
+        _trigger(tx, scope, case_id, Trigger.BY_HAND, by=by, detail={"reason": reason.strip()})
+        return _document(_known(tx, case_id))
+
+
+def ask_merchant(scope: CaseScope, case_id: str, text: str, by: str) -> MerchantQuestion:
+    """Ask the merchant of a case for more, and return the question; it is answered by the form.
+
+    Raises UnknownInvestigation, InvestigationClosed, QuestionInvalid, UnknownStopRequest.
+    """
+    with scope.store.writing(f"case-{case_id}") as tx:
+        before = _known(tx, case_id)
+        if before.is_open and before.questions and before.questions[-1].text == text.strip():
+            # A request that was sent twice, or a second click.
+            return before.questions[-1]
+        after = ask_in(before, text, by, scope.now_ms())
+        question = after.questions[-1]
+        ask_question(tx, scope, case_id, question.text, len(after.questions))
+        _keep(tx, scope, before, after, InvestigationAction.MERCHANT_ASKED, by, {"question": question.text})
+    return question
+
+
+def conclude(scope: CaseScope, case_id: str, finding: str, by: str) -> dict[str, Any]:
+    """Close the investigation of a case with a finding, and let the ledger, settlement included, follow.
+
+    finding: `fraud_confirmed` or `not_fraud`; the same again changes nothing.
+    Returns the investigation as a document, which also says where the finding means nothing for the ledger.
+    Raises UnknownInvestigation, FindingInvalid, InvestigationClosed, CaseUndecided, OutcomeRefused,
+    FactsInvalid, UnknownOrder.
+    """
+    found = next((known for known in Finding if known.value == finding), None)
+    if found is None:
+        allowed = ", ".join(known.value for known in Finding)
+        raise FindingInvalid(f"finding: must be one of {allowed}")
+    with scope.store.writing(f"case-{case_id}") as tx:
+        before = _known(tx, case_id)
+        case = _known_case(tx, case_id).case
+        now_ms = scope.now_ms()
+        if before.is_open:
+            _require_verdict(case, now_ms)
+        outcome = _outcome_of(scope, case, found)
+        after = conclude_in(before, found, by, now_ms, outcome=outcome)
+        if after is before:
+            return _document(before)
+        detail = {"finding": found.value, "outcome": None if outcome is None else outcome.value}
+        _keep(tx, scope, before, after, InvestigationAction.CONCLUDED, by, detail)
+        record_outcome(tx, scope, case, outcome or OrderOutcomeKind.FINDING_WITHDRAWN, by=by)
+        settle(tx, scope, case_id)
+        return _document(after)
+
+
+def _require_verdict(case: ReviewCase, now_ms: int) -> None:
+    if case.verdict is None:
+        raise CaseUndecided(
+            "This case has no verdict yet. Give it one before its investigation is concluded."
+        )
+    if case.verdict is Verdict.STOP and not case.is_stop_in_effect(now_ms):
+        raise CaseUndecided("The stop of this order can still be undone. Conclude once it has taken effect.")
+
+
+def _outcome_of(scope: CaseScope, case: ReviewCase, finding: Finding) -> OrderOutcomeKind | None:
+    label = label_of(
+        origin=case.origin,
+        verdict=case.verdict,
+        contact=case.contact_outcome,
+        merchant_answer_upheld=finding is Finding.FRAUD_CONFIRMED,
+        policy=scope.policy.review,
+    )
+    if finding is Finding.FRAUD_CONFIRMED and case.verdict is Verdict.RELEASED:
+        # Nobody was asked to stop the order, so no stop request can be upheld.
+        return OrderOutcomeKind.IDENTITY_MISUSE_UPHELD
+    if label is None or label.is_high_risk is not (finding is Finding.FRAUD_CONFIRMED):
+        return None
+    return label.kind
+
+
+def record_outcome(
+    tx: Transaction, scope: CaseScope, case: ReviewCase, kind: OrderOutcomeKind, *, by: str
+) -> bool:
+    """Append to the ledger what a case found; returns whether that was new.
+
+    Where an earlier outcome of the case stands, this one corrects it. The same again changes nothing, and
+    neither does one that somebody corrected in the ledger since: that correction holds until the case is
+    re-opened. `finding_withdrawn` takes back what stands of the case, and is nothing where nothing does.
+
+    tx: a writing transaction that holds the lock of the case. Raises OutcomeRefused, UnknownOrder.
+    """
+    # The same order as in every intake: nobody who holds a customer waits for a case.
+    tx.lock(case.customer_id)
+    now_ms = scope.now_ms()
+    record = order_record(tx, known_case(tx, case.case_id), now_ms, scope.policy.settlement_terms)
+    own_ids = {row["event_id"] for row in record.own_outcomes}
+    standing = [row for row in record.outcomes if row["event_id"] in own_ids]
+    is_nothing_to_take_back = kind is OrderOutcomeKind.FINDING_WITHDRAWN and not standing
+    if is_nothing_to_take_back or any(row["kind"] == kind.value for row in standing):
+        return False
+    event_id = f"{outcome_prefix(case.case_id)}{case.reopened_count}-{kind.value}"
+    said_before = [known for known in own_ids if known == event_id or known.startswith(f"{event_id}-")]
+    if said_before and not standing:
+        return False
+    row: dict[str, Any] = {
+        "event_id": f"{event_id}-{len(said_before) + 1}" if said_before else event_id,
+        # A decision may run a few milliseconds ahead of the clock; what is found about it comes after it.
+        "occurred_at": max(now_ms, record.order["occurred_at"]),
+        "order_id": case.order_id,
+        "customer_id": case.customer_id,
+        "kind": kind.value,
+    }
+    if standing:
+        row["corrects"] = standing[-1]["event_id"]
+    result = append(tx, ORDER_OUTCOMES, row, now_ms, clock_tolerance_ms=scope.policy.clock_tolerance_ms)
+    if result.status is not AppendStatus.ACCEPTED:
+        raise OutcomeRefused(f"{row['event_id']} was {result.status.value}: {result.message}")
+    append_history(
+        tx,
+        case.case_id,
+        at_ms=now_ms,
+        actor=by,
+        action=InvestigationAction.OUTCOME_RECORDED,
+        detail={"event_id": row["event_id"], "kind": kind.value, "corrects": row.get("corrects")},
+    )
+    return True
+
+
+def label_release(tx: Transaction, scope: CaseScope, case: ReviewCase) -> OrderOutcomeKind | None:
+    """Record what the release of a case means for the labels; None where it means nothing.
+
+    case: after its release, or after its stop was withdrawn.
+    tx: a writing transaction that holds the lock of the case. Raises OutcomeRefused, UnknownOrder.
+    """
+    if case.verdict is not Verdict.RELEASED:
+        return None
+    return _label(tx, scope, case)
+
+
+def label_stop_in_effect(tx: Transaction, scope: CaseScope, case: ReviewCase) -> OrderOutcomeKind | None:
+    """Record what a stop means for the labels before anything else is known; None where it means nothing.
+
+    None also while the stop can still be undone.
+    tx: a writing transaction that holds the lock of the case. Raises OutcomeRefused, UnknownOrder.
+    """
+    if case.verdict is not Verdict.STOP or not case.is_stop_in_effect(scope.now_ms()):
+        return None
+    return _label(tx, scope, case)
+
+
+def _label(tx: Transaction, scope: CaseScope, case: ReviewCase) -> OrderOutcomeKind | None:
+    """What the verdict adds; what an earlier verdict of the case added does not outlive it."""
+    label = label_of(
+        origin=case.origin,
+        verdict=case.verdict,
+        contact=case.contact_outcome,
+        merchant_answer_upheld=None,
+        policy=scope.policy.review,
+    )
+    kind = None if label is None else label.kind
+    record_outcome(tx, scope, case, kind or OrderOutcomeKind.FINDING_WITHDRAWN, by=case.reviewer or SYSTEM)
+    return kind
+
+
+def check_cases(scope: CaseScope, limit: int = 100) -> int:
+    """Look at every case about whose order something is new, or whose invoice is to be looked at.
+
+    Opens an investigation where the claim is disputed or unpaid for the policy's time, and settles.
+    Returns how many messages were worked off. Raises StoreUnavailable.
+    """
+    with scope.store.reading() as tx:
+        messages = waiting_messages(tx, (CHECK_CASE,), limit, due_at_ms=scope.now_ms())
+
+    def check(message: WaitingMessage) -> None:
+        with scope.store.reading() as tx:
+            stored = case_about(tx, message.payload["order_id"])
+        name = f"order-{message.payload['order_id']}" if stored is None else f"case-{stored.case.case_id}"
+        with scope.store.writing(name) as tx:
+            if take_message(tx, message) and stored is not None:
+                _check(tx, scope, stored.case.case_id, message)
+
+    return work_off_each(scope.store, messages, check, scope.now_ms())
+
+
+def _check(tx: Transaction, scope: CaseScope, case_id: str, message: WaitingMessage) -> None:
+    stored = known_case(tx, case_id)
+    now_ms = scope.now_ms()
+    try:
+        record = order_record(tx, stored, now_ms, scope.policy.settlement_terms)
+    except UnknownOrder:
+        # Without its order nothing can be judged, now or later: the message must not come again and again.
+        LOG.exception("case_without_order", extra={"case_id": case_id})
+        return
+    if message.payload["why"] == VERDICT and not _is_concluded(tx, stored.case):
+        label_release(tx, scope, stored.case)
+        label_stop_in_effect(tx, scope, stored.case)
+        record = order_record(tx, stored, now_ms, scope.policy.settlement_terms)
+    for trigger in _triggers(stored, record, scope.policy.investigation.unpaid_days):
+        _trigger(tx, scope, case_id, trigger, by=SYSTEM, detail={"why": message.payload["why"]})
+    if message.payload["why"] == WATCH:
+        _watch_on(tx, stored.case, record, message.payload["since_ms"], scope)
+    try:
+        settle(tx, scope, case_id)
+    except FactsInvalid:
+        # Nothing was posted; the row that corrects the facts brings the next message.
+        LOG.exception("settlement_facts_invalid", extra={"case_id": case_id})
+
+
+def _is_concluded(tx: Transaction, case: ReviewCase) -> bool:
+    """Whether an investigation has found something since the verdict: that counts for more."""
+    known = investigation_of(tx, case.case_id)
+    concluded_at_ms = None if known is None else known.closed_at_ms
+    return concluded_at_ms is not None and concluded_at_ms >= (case.closed_at_ms or 0)
+
+
+def _triggers(stored: StoredCase, record: OrderRecord, unpaid_days: int) -> list[Trigger]:
+    """What calls for an investigation; nothing does for an order that was refused, came back or is fraud."""
+    is_refused = stored.case.origin is CaseOrigin.REVIEW_REQUESTED
+    if is_refused or record.taken_back is not None or record.is_confirmed_fraud:
+        return []
+    triggers = []
+    if record.is_disputed:
+        triggers.append(Trigger.CUSTOMER_DISPUTED)
+    if record.is_invoice_unpaid(unpaid_days):
+        triggers.append(Trigger.INVOICE_UNPAID)
+    return triggers
+
+
+def _watch_on(
+    tx: Transaction, case: ReviewCase, record: OrderRecord, since_ms: int, scope: CaseScope
+) -> None:
+    is_watched_anew = case.closed_at_ms is not None and case.closed_at_ms > since_ms
+    if is_watched_anew or record.now_ms >= since_ms + WATCH_DAYS * DAY_MS:
+        return
+    next_ms = next_look_ms(record, scope.policy.investigation.unpaid_days)
+    if next_ms is not None:
+        ask_for_invoice_watch(tx, case.order_id, since_ms=since_ms, due_at_ms=next_ms)
+
+
+def next_look_ms(record: OrderRecord, unpaid_days: int) -> int | None:
+    """When the invoices of an order are to be looked at again; None once nothing is owed any more.
+
+    Each day while there is none yet, while one is paused, or when it has been unpaid for too long.
+    """
+    owed = [state for state in record.invoices if state.owed_cents > 0 and not state.cancelled]
+    is_over = record.taken_back is not None or (record.invoices and not owed)
+    if is_over:
+        return None
+    tomorrow_ms = record.now_ms + INVOICE_WATCH_MS
+    if not owed or any(state.paused or state.due_at == NEVER for state in owed):
+        return tomorrow_ms
+    unpaid_from_ms = min(state.due_at for state in owed) + unpaid_days * DAY_MS
+    return unpaid_from_ms if unpaid_from_ms > record.now_ms else tomorrow_ms
+
+
+def investigation_document(tx: Transaction, case_id: str) -> dict[str, Any] | None:
+    """The investigation of a case for the fraud team, None where it never had one."""
+    known = investigation_of(tx, case_id)
+    return None if known is None else _document(known)
+
+
+def open_investigations(scope: CaseScope, limit: int) -> list[dict[str, Any]]:
+    """The investigations that wait for a finding, the longest open first."""
+    with scope.store.reading() as tx:
+        waiting = investigations.open_investigations(tx, limit)
+    return [_document(known) for known in waiting]
+
+
+def _trigger(
+    tx: Transaction, scope: CaseScope, case_id: str, trigger: Trigger, *, by: str, detail: dict[str, Any]
+) -> None:
+    before = investigation_of(tx, case_id)
+    after = open_investigation(
+        before,
+        case_id=case_id,
+        trigger=trigger,
+        merchant_answers=_merchant_answers(tx, case_id),
+        now_ms=scope.now_ms(),
+    )
+    was_open = before is not None and before.is_open
+    action = InvestigationAction.TRIGGER_NOTED if was_open else InvestigationAction.OPENED
+    _keep(tx, scope, before, after, action, by, {"trigger": trigger.value, **detail})
+
+
+def _merchant_answers(tx: Transaction, case_id: str) -> tuple[MerchantAnswer, ...]:
+    return tuple(given for stored in stop_requests_of_case(tx, case_id) for given in stored.request.answers)
+
+
+def _keep(
+    tx: Transaction,
+    scope: CaseScope,
+    before: Investigation | None,
+    after: Investigation,
+    action: InvestigationAction,
+    by: str,
+    detail: dict[str, Any],
+) -> None:
+    if after is before:
+        return
+    keep_investigation(tx, after, version_before=None if before is None else before.version)
+    append_history(tx, after.case_id, at_ms=scope.now_ms(), actor=by, action=action, detail=detail)
+
+
+def _known_case(tx: Transaction, case_id: str) -> StoredCase:
+    stored = case_of(tx, case_id)
+    if stored is None:
+        raise UnknownInvestigation(f"there is no case {case_id}")
+    return stored
+
+
+def _known(tx: Transaction, case_id: str) -> Investigation:
+    known = investigation_of(tx, case_id)
+    if known is None:
+        raise UnknownInvestigation(f"there is no investigation of case {case_id}")
+    return known
+
+
+def _document(known: Investigation) -> dict[str, Any]:
+    return {
+        "case_id": known.case_id,
+        "state": known.state.value,
+        "trigger": known.trigger.value,
+        "noted_triggers": [
+            {"trigger": noted.trigger.value, "noted_at": rfc3339(noted.noted_at_ms)}
+            for noted in known.noted_triggers
+        ],
+        "opened_at": rfc3339(known.opened_at_ms),
+        "merchant_answers": [_answer_document(given) for given in known.merchant_answers],
+        "questions": [
+            {"text": asked.text, "asked_by": asked.asked_by, "asked_at": rfc3339(asked.asked_at_ms)}
+            for asked in known.questions
+        ],
+        "finding": None if known.finding is None else known.finding.value,
+        "outcome": None if known.outcome is None else known.outcome.value,
+        "outcome_text": _outcome_text(known),
+        "closed_at": None if known.closed_at_ms is None else rfc3339(known.closed_at_ms),
+        "closed_by": known.closed_by,
+        "version": known.version,
+    }
+
+
+def _answer_document(given: MerchantAnswer) -> dict[str, Any]:
+    facts: dict[str, Any] = msgspec.to_builtins(given)
+    answered_at = rfc3339(facts.pop("answered_at_ms"))
+    return {**facts, "answered_at": answered_at}
+
+
+def _outcome_text(known: Investigation) -> str | None:
+    if known.is_open:
+        return None
+    if known.outcome is not None:
+        return f"The finding stands in the ledger as {known.outcome.value}."
+    return (
+        "The finding adds nothing to the ledger: by itself it does not decide against the verdict of the"
+        " case and what the customer said. What the case had added before is taken back."
+    )

@@ -1,0 +1,1 @@
+"""An order at the checkout: body, decision, confirmation, view and replay."""

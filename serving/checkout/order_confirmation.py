@@ -1,0 +1,171 @@
+"""Use cases after a decision: the customer orders, or does not, or asks a person to look again."""
+
+from typing import Any
+
+from data_contracts.order_events import ORDER_EVENTS
+from data_contracts.orders import ORDERS
+from serving.checkout.checkout_scoring import HOUR_MS
+from serving.domain.decision import Outcome
+from serving.domain.errors import OrderAlreadyClosed, OrderNotApproved, UnknownDecision, UnknownOrder
+from serving.domain.order_numbers import OrderAddress
+from serving.requests.authentication import may_see_order_of, view_for
+from serving.requests.idempotent_requests import earlier_answer, fingerprint, remember_answer
+from serving.requests.request_scope import RequestScope
+from serving.store.api_keys import Caller
+from serving.store.decision_log import LoggedDecision, decision_of, decisions_about
+from serving.store.decision_log import request_review as keep_review_request
+from serving.store.ledger import append
+from serving.store.merchant_orders import order_id_at
+from serving.store.reservations import ReservationState, reservation_of
+from serving.store.reservations import confirm as confirm_reservation
+from serving.store.standing_rows import standing_row
+from serving.store.store import Transaction
+
+
+def newest_decision(tx: Transaction, address: OrderAddress, caller: Caller) -> LoggedDecision:
+    """The newest decision about an order of the caller's. Raises UnknownOrder, also for another's."""
+    decisions = decisions_about(tx, order_id_at(tx, address))
+    if not decisions or not may_see_order_of(caller, decisions[0].merchant_id):
+        raise UnknownOrder(f"no decision was made about {address.in_words}")
+    return decisions[0]
+
+
+def order_document(tx: Transaction, decision: LoggedDecision, caller: Caller) -> dict[str, Any]:
+    """The state of an order, as far as the caller may see it."""
+    reservation = reservation_of(tx, decision.customer_id, decision.order_id)
+    answer = decision.record["answer"]
+    document = {
+        "order_id": decision.order_id,
+        "merchant_order_number": decision.merchant_order_number,
+        "decision_id": decision.decision_id,
+        "outcome": decision.outcome,
+        "alternatives": answer["alternatives"],
+        "state": "not_reserved" if reservation is None else reservation.state.value,
+        "reserved_cents": 0 if reservation is None else reservation.amount_cents,
+        "customer_id": decision.customer_id,
+        "merchant_id": decision.merchant_id,
+        "decided_at": answer["decided_at"],
+    }
+    return view_for(caller, document)
+
+
+def confirm(
+    scope: RequestScope, address: OrderAddress, *, caller: Caller, idempotency_key: str | None
+) -> dict[str, Any]:
+    """The customer has ordered. Confirming twice changes nothing.
+
+    Raises UnknownOrder, OrderNotApproved (also once the reservation expired), OrderAlreadyClosed.
+    """
+    return _step(scope, address, "confirmed", caller=caller, idempotency_key=idempotency_key)
+
+
+def cancel(
+    scope: RequestScope, address: OrderAddress, *, caller: Caller, idempotency_key: str | None
+) -> dict[str, Any]:
+    """The order will not be: what it reserved is free at once. Cancelling twice changes nothing.
+
+    Raises UnknownOrder, OrderNotApproved, OrderAlreadyClosed (an invoiced order).
+    """
+    return _step(scope, address, "cancelled", caller=caller, idempotency_key=idempotency_key)
+
+
+def _step(
+    scope: RequestScope, address: OrderAddress, kind: str, *, caller: Caller, idempotency_key: str | None
+) -> dict[str, Any]:
+    # A merchant's key has but one merchant: its requests from before there were numbers are still its own.
+    named = address.name
+    if caller.merchant_id is None and address.merchant_id is not None:
+        named = f"{address.merchant_id} {address.name}"
+    request = fingerprint(f"POST order {kind}", named)
+    with scope.store.reading() as tx:
+        before = newest_decision(tx, address, caller)
+    with scope.store.writing(before.customer_id, f"order-{before.order_id}") as tx:
+        earlier = earlier_answer(tx, caller=caller, key=idempotency_key, request=request)
+        if earlier is not None:
+            return earlier
+        decision = newest_decision(tx, address, caller)
+        if _must_change(tx, decision, address, kind, scope.now_ms()):
+            _append_order_event(scope, tx, decision, kind)
+        document = order_document(tx, decision, caller)
+        remember_answer(
+            tx, document, caller=caller, key=idempotency_key, request=request, now_ms=scope.now_ms()
+        )
+    return document
+
+
+def _must_change(
+    tx: Transaction, decision: LoggedDecision, address: OrderAddress, kind: str, now_ms: int
+) -> bool:
+    reservation = reservation_of(tx, decision.customer_id, decision.order_id)
+    if reservation is None or reservation.state is ReservationState.RELEASED:
+        raise OrderNotApproved(f"{address.in_words} is not approved")
+    if reservation.state.value == kind:
+        return False
+    if reservation.state in {ReservationState.INVOICED, ReservationState.CANCELLED}:
+        raise OrderAlreadyClosed(f"{address.in_words} is {reservation.state.value}")
+    if kind == "confirmed" and not reservation.is_active(now_ms):
+        raise OrderNotApproved(f"the reservation of {address.in_words} expired; score it again")
+    return True
+
+
+def _append_order_event(scope: RequestScope, tx: Transaction, decision: LoggedDecision, kind: str) -> None:
+    order = standing_row(tx, ORDERS, decision.order_id)
+    if order is None:
+        raise UnknownOrder(f"order {decision.order_id} is not in the ledger")
+    # A decision may run a few milliseconds ahead of the clock; its order's events come after it.
+    now_ms = max(scope.now_ms(), order["occurred_at"])
+    if kind == "confirmed":
+        confirm_reservation(
+            tx,
+            customer_id=decision.customer_id,
+            order_id=decision.order_id,
+            expires_at_ms=now_ms + scope.policy.reservation_hours_confirmed * HOUR_MS,
+            now_ms=now_ms,
+        )
+    append(
+        tx,
+        ORDER_EVENTS,
+        {
+            "event_id": f"{kind}-{decision.decision_id}",
+            "occurred_at": now_ms,
+            "order_id": decision.order_id,
+            "customer_id": decision.customer_id,
+            "kind": kind,
+        },
+        now_ms,
+        clock_tolerance_ms=scope.policy.clock_tolerance_ms,
+    )
+
+
+def request_review(
+    scope: RequestScope,
+    decision_id: str,
+    *,
+    note: str | None,
+    caller: Caller,
+    idempotency_key: str | None,
+) -> dict[str, Any]:
+    """Ask that a person looks at a refusal. Asking twice changes nothing.
+
+    Raises UnknownDecision, and OrderAlreadyClosed where there is nothing to review in an approval.
+    """
+    request = fingerprint("POST review-request", {"decision_id": decision_id, "note": note})
+    with scope.store.writing(decision_id) as tx:
+        earlier = earlier_answer(tx, caller=caller, key=idempotency_key, request=request)
+        if earlier is not None:
+            return earlier
+        decision = decision_of(tx, decision_id)
+        if decision is None or not may_see_order_of(caller, decision.merchant_id):
+            raise UnknownDecision(f"there is no decision {decision_id}")
+        if decision.outcome == Outcome.APPROVED.value:
+            raise OrderAlreadyClosed("the order was approved; there is nothing to review")
+        now_ms = scope.now_ms()
+        keep_review_request(tx, decision_id=decision_id, note=note or "", now_ms=now_ms)
+        document = {
+            "order_id": decision.order_id,
+            "merchant_order_number": decision.merchant_order_number,
+            "decision_id": decision_id,
+            "state": "review_requested",
+        }
+        remember_answer(tx, document, caller=caller, key=idempotency_key, request=request, now_ms=now_ms)
+    return document

@@ -1,0 +1,26 @@
+"""Use cases that only look: an order and a decision, as far as the caller may see them."""
+
+from typing import Any
+
+from serving.checkout.order_confirmation import newest_decision, order_document
+from serving.domain.errors import UnknownDecision
+from serving.domain.order_numbers import OrderAddress
+from serving.requests.authentication import may_see_order_of, view_for
+from serving.requests.request_scope import RequestScope
+from serving.store.api_keys import Caller
+from serving.store.decision_log import decision_of
+
+
+def order_view(scope: RequestScope, address: OrderAddress, *, caller: Caller) -> dict[str, Any]:
+    """The newest decision about an order and what it holds. Raises UnknownOrder."""
+    with scope.store.reading() as tx:
+        return order_document(tx, newest_decision(tx, address, caller), caller)
+
+
+def decision_view(scope: RequestScope, decision_id: str, *, caller: Caller) -> dict[str, Any]:
+    """A decision as it was answered. Raises UnknownDecision, also for another merchant's."""
+    with scope.store.reading() as tx:
+        decision = decision_of(tx, decision_id)
+    if decision is None or not may_see_order_of(caller, decision.merchant_id):
+        raise UnknownDecision(f"there is no decision {decision_id}")
+    return view_for(caller, decision.record["answer"])

@@ -1,0 +1,194 @@
+"""Recomputes a decision from what was stored, bit for bit, and its features from the ledger.
+
+The stored features are judged again whichever release computed them, because a model folder says what its
+columns mean. Computed anew from the ledger they are only where this release computes them the same way: under
+another feature set or revision of the engine a difference would say nothing about the decision.
+"""
+
+import struct
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from features import feature_sets
+from features.feature_sets import FeatureSet
+from serving.checkout.checkout_judgement import DecisionInputs, answer_to_checkout, inputs_at, judge
+from serving.domain.checkout_decision import AMOUNTS_NAMED_AS_AT_RESIDENCE, FIRST_JUDGEMENT_REVISION
+from serving.domain.decision import AccountStanding
+from serving.domain.errors import UnknownDecision
+from serving.domain.policy import parse_policy
+from serving.in_force.model_watch import ModelRegistry
+from serving.in_force.scorer import ModelNotUsableError, ReplayModel
+from serving.store.decision_log import LoggedDecision, decision_of
+from serving.store.ledger import credit_rows
+from serving.store.policies import policy_text
+from serving.store.store import Store
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReplayResult:
+    """What came of a replay.
+
+    answered: the answer as it was given; recomputed: as it comes out now.
+    differences: names of the answer's fields, and of the raw score, that are not the same.
+    ledger_differences: features, or `applicant` or `standing`, that the ledger as of then gives otherwise.
+    ledger_not_compared: why the ledger was not asked, in a sentence; None where it was.
+    """
+
+    decision_id: str
+    answered: dict[str, Any]
+    recomputed: dict[str, Any]
+    differences: tuple[str, ...]
+    ledger_differences: tuple[str, ...]
+    ledger_not_compared: str | None
+
+    @property
+    def is_identical(self) -> bool:
+        """Whether everything that was compared came out the same, bit for bit."""
+        return not self.differences and not self.ledger_differences
+
+    def to_json(self) -> dict[str, Any]:
+        """For printing."""
+        return {
+            "decision_id": self.decision_id,
+            "identical": self.is_identical,
+            "differences": list(self.differences),
+            "ledger_compared": self.ledger_not_compared is None,
+            "ledger_not_compared_because": self.ledger_not_compared,
+            "ledger_differences": list(self.ledger_differences),
+            "answered": self.answered,
+            "recomputed": self.recomputed,
+        }
+
+
+def replay(store: Store, registry: ModelRegistry, decision_id: str) -> ReplayResult:
+    """Decide again from the stored inputs, with the model and the policy of that time.
+
+    Raises UnknownDecision, StoreUnavailable, and ModelNotUsableError or RegistryUnreachableError when
+    the model's version cannot be had any more, or is not what was registered.
+    """
+    with store.reading() as tx:
+        logged = decision_of(tx, decision_id)
+        if logged is None:
+            raise UnknownDecision(f"there is no decision {decision_id}")
+        text = policy_text(tx, logged.policy_version)
+        rows = credit_rows(tx, logged.customer_id)
+        other_rows = {
+            customer_id: credit_rows(tx, customer_id)
+            for customer_id in logged.record.get("other_accounts", ())
+        }
+    if text is None:
+        raise UnknownDecision(f"policy {logged.policy_version} of decision {decision_id} was not kept")
+    policy = parse_policy(text)
+    model = _model(registry, logged)
+    record = logged.record
+    inputs = DecisionInputs.restored(record, logged.features)
+    judgement = judge(
+        inputs, model, policy, as_of_ms=logged.as_of_ms, technical_reason=record["technical_reason"]
+    )
+    recomputed = answer_to_checkout(
+        judgement.decision,
+        decision_id=decision_id,
+        order_id=logged.order_id,
+        merchant_order_number=inputs.order_row.get("merchant_order_number"),
+        model=None if model is None else (model.name, model.version),
+        as_of_ms=logged.as_of_ms,
+        language=record["language"],
+    )
+    answered = record["answer"]
+    differences = [name for name in {**answered, **recomputed} if answered.get(name) != recomputed.get(name)]
+    if judgement.raw_log_odds != record["raw_log_odds"]:
+        differences.append("raw_log_odds")
+    not_compared = _why_ledger_says_nothing(logged, model)
+    ledger_differences: tuple[str, ...] = ()
+    if not_compared is None:
+        feature_set = (
+            None if model is None else feature_sets.FEATURE_SETS[model.feature_set_name].under(model.terms)
+        )
+        from_ledger = inputs_at(
+            rows,
+            inputs.order_row,
+            reserved_cents=inputs.standing.reserved_cents,
+            as_of_ms=logged.as_of_ms,
+            feature_set=feature_set,
+            terms=policy.settlement_terms,
+            other_accounts=other_rows,
+        )
+        from_ledger = replace(from_ledger, standing=_as_kept(from_ledger.standing, record))
+        ledger_differences = _ledger_differences(inputs, from_ledger, feature_set)
+    return ReplayResult(
+        decision_id=decision_id,
+        answered=answered,
+        recomputed=recomputed,
+        differences=tuple(differences),
+        ledger_differences=ledger_differences,
+        ledger_not_compared=not_compared,
+    )
+
+
+def _as_kept(standing: AccountStanding, record: Mapping[str, Any]) -> AccountStanding:
+    """The standing without what a decision of earlier days did not keep."""
+    if "repaid_invoices" not in record["standing"]:
+        standing = replace(standing, repaid_invoices=())
+    if record.get("judgement_revision", FIRST_JUDGEMENT_REVISION) < AMOUNTS_NAMED_AS_AT_RESIDENCE:
+        standing = replace(
+            standing,
+            overdue_invoices=tuple(replace(invoice, currency=None) for invoice in standing.overdue_invoices),
+            repaid_invoices=tuple(paid._replace(currency=None) for paid in standing.repaid_invoices),
+        )
+    return standing
+
+
+def _model(registry: ModelRegistry, logged: LoggedDecision) -> ReplayModel | None:
+    if logged.model_name is None or logged.model_version is None:
+        return None
+    model = registry.load_for_replay(logged.model_name, logged.model_version)
+    stored = (logged.feature_set_version, len(logged.features or ()))
+    if stored != (model.version_under_terms, len(model.columns)):
+        raise ModelNotUsableError(
+            f"decision {logged.decision_id} has {stored[1]} features of feature set {stored[0]}, "
+            f"{model.name} {model.version} reads {len(model.columns)} of {model.version_under_terms}"
+        )
+    return model
+
+
+def _why_ledger_says_nothing(logged: LoggedDecision, model: ReplayModel | None) -> str | None:
+    """Why the ledger cannot be compared with; None where this release computes what it computed then."""
+    if model is not None:
+        computed = {feature_set.version for feature_set in feature_sets.FEATURE_SETS.values()}
+        if model.feature_set_version in computed:
+            return None
+        then = f"feature set {logged.feature_set_version}"
+    else:
+        # Without a model the log has no feature set, but invoices and account were derived all the same.
+        revision = logged.record.get("engine_revision")
+        if revision == feature_sets.ENGINE_REVISION:
+            return None
+        then = (
+            "an earlier revision of the feature engine" if revision is None else f"engine revision {revision}"
+        )
+    return (
+        f"The decision was made under {then}, which this release does not compute: what was stored was "
+        "judged again, and the ledger was not compared."
+    )
+
+
+def _ledger_differences(
+    stored: DecisionInputs, from_ledger: DecisionInputs, feature_set: FeatureSet | None
+) -> tuple[str, ...]:
+    differences = []
+    if stored.applicant != from_ledger.applicant:
+        differences.append("applicant")
+    if stored.standing != from_ledger.standing:
+        differences.append("standing")
+    if feature_set is not None:
+        differences += [
+            name
+            for name, then, now in zip(feature_set.names, stored.features, from_ledger.features, strict=True)
+            if _bits([then]) != _bits([now])
+        ]
+    return tuple(differences)
+
+
+def _bits(values: Sequence[float]) -> bytes:
+    return struct.pack(f"<{len(values)}d", *values)

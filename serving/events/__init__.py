@@ -1,0 +1,1 @@
+"""Ledger rows that others send: who may, what is let in, what waits."""

@@ -1,0 +1,1 @@
+"""Figures of what happened: the flow of orders, and what monitoring compares."""

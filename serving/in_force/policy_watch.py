@@ -1,0 +1,154 @@
+"""Which policy decides: the store's newest activation, looked up beside the requests, swapped in one move."""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from data_contracts.row_check import rfc3339
+from serving.domain.policy import Policy
+from serving.domain.policy_history import PolicyActivation, PolicyHistoryDamaged, PolicyNotUsable
+from serving.in_force.policy_activation import PolicyFile, active_policy, notice_about_file
+from serving.process.regular_look import RegularLook
+from serving.store.errors import StoreError, StoreUnavailable
+from serving.store.policy_activations import newest_line_sha256
+from serving.store.store import Store
+
+LOG = logging.getLogger("bonitas.policy")
+
+
+class NoPolicyInForce(StoreUnavailable):
+    """No policy was read from the store yet, or none that this code can read; the message says why."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PolicyInForce:
+    """The policy as it was last read.
+
+    policy: what names the other ways to pay, also while nobody is judged.
+    technical_reason: says in one sentence why nobody may be judged under it, None where it is in force.
+    """
+
+    policy: Policy
+    technical_reason: str | None = None
+
+    @property
+    def judging(self) -> Policy:
+        """The policy under which decisions are made.
+
+        Raises NoPolicyInForce while none was read from the store: to decide under the file instead would
+        be to decide against the store, which may long have another.
+        """
+        if self.technical_reason is not None:
+            raise NoPolicyInForce(self.technical_reason)
+        return self.policy
+
+
+class PolicyWatch:
+    """Keeps the policy in force at hand; a thread asks the store every few seconds.
+
+    A store that cannot be reached, a history that was tampered with, a policy that this code cannot read and
+    a failed look change nothing: the last policy stays. Of the latter three `problem` says what is wrong as
+    long as it is.
+
+    file: is put in force where the store has no policy yet; until the store was read it judges nobody.
+    on_look: is told of the problem, None without one, after each look.
+    """
+
+    def __init__(
+        self,
+        open_store: Callable[[], Store],
+        file: PolicyFile,
+        *,
+        poll_seconds: float,
+        now_ms: Callable[[], int],
+        on_look: Callable[[str | None], None] = lambda _problem: None,
+    ) -> None:
+        self._open_store = open_store
+        self._file = file
+        self._now_ms = now_ms
+        self._on_look = on_look
+        self._activations: tuple[PolicyActivation, ...] = ()
+        self._problem: str | None = None
+        self._in_force = PolicyInForce(
+            policy=file.policy, technical_reason="the policy in force was not read from the store yet"
+        )
+        self._looking = RegularLook(self.look, name="policy-watch", every_seconds=poll_seconds)
+
+    @property
+    def in_force(self) -> PolicyInForce:
+        """What decides now; one read, so a request sees one policy throughout."""
+        return self._in_force
+
+    @property
+    def problem(self) -> str | None:
+        """Why the newest policy of the store is not the one that decides; None where it is."""
+        return self._problem
+
+    def start(self) -> None:
+        """Look once, here and now, and go on in the background."""
+        self._looking.start()
+
+    def stop(self) -> None:
+        """End the looking; returns when it has ended."""
+        self._looking.stop()
+
+    def look(self) -> None:
+        """Ask the store once and swap the policy if another was put in force; what fails is tried again."""
+        try:
+            self._take_over()
+        except StoreError as unreachable:
+            LOG.warning("policy_not_read", extra={"reason": str(unreachable)})
+        except (PolicyHistoryDamaged, PolicyNotUsable) as unusable:
+            self._found(str(unusable))
+        except Exception as unexpected:  # one look that fails must not end the looking, or this policy stays
+            LOG.exception("policy_look_failed")
+            self._found(f"looking for the policy in force failed: {type(unexpected).__name__}")
+        else:
+            self._found(None)
+        self._on_look(self._problem)
+
+    def _take_over(self) -> None:
+        """Raises StoreError, PolicyHistoryDamaged, PolicyNotUsable."""
+        store = self._open_store()
+        seen = self._activations[-1].line_sha256 if self._activations else None
+        if seen is not None and self._problem is None:
+            with store.reading() as tx:
+                if newest_line_sha256(tx) == seen:
+                    return
+        active = active_policy(store, self._file, now_ms=self._now_ms())
+        if active.activations[: len(self._activations)] != self._activations:
+            # The lines alone cannot tell that the newest of them is gone; who has seen it can.
+            raise PolicyHistoryDamaged(
+                f"the history of the policy is damaged: line {self._activations[-1].number}, which was "
+                "there, is gone; restore the store from a backup"
+            )
+        is_first_look = not self._activations
+        self._activations = active.activations
+        if is_first_look or active.activation.line_sha256 != seen:
+            self._in_force = PolicyInForce(policy=active.policy)
+            newest = active.activation
+            LOG.info(
+                "policy_in_force",
+                extra={
+                    "version": newest.version,
+                    "activation": newest.number,
+                    "kind": newest.kind.value,
+                    "by": newest.by,
+                    "since": rfc3339(newest.at_ms),
+                },
+            )
+        if is_first_look:
+            self._tell_of_file()
+
+    def _tell_of_file(self) -> None:
+        notice = notice_about_file(self._file, self._activations)
+        if notice is not None:
+            level = logging.WARNING if self._file.is_own else logging.INFO
+            LOG.log(level, "policy_file_not_in_force", extra={"reason": notice})
+
+    def _found(self, problem: str | None) -> None:
+        if problem is not None and problem != self._problem:
+            LOG.error("policy_not_usable", extra={"reason": problem})
+        self._problem = problem
+        if problem is not None and not self._activations:
+            self._in_force = PolicyInForce(policy=self._file.policy, technical_reason=problem)

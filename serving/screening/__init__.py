@@ -1,0 +1,1 @@
+"""The look at an approved order that may open a case."""

@@ -1,0 +1,406 @@
+"""Use case: look at an approved order, and again whenever something new about it is known.
+
+Works from the outbox, off the checkout's path. What is computed is computed outside of any write, so that
+a checkout never waits for a screening.
+"""
+
+import hashlib
+import itertools
+import logging
+import secrets
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from data_contracts.merchants import MERCHANTS
+from data_contracts.order_events import ORDER_EVENTS
+from data_contracts.orders import ORDERS
+from features.declarations import EntityKind
+from features.instants import DAY_MS
+from features.online import visible_rows
+from features.order_links import Keys
+from features.order_risk_online import keys_at, order_risk_features
+from serving.domain.policy import Policy
+from serving.domain.review_case import (
+    Action,
+    CaseOrigin,
+    ReviewCase,
+    is_sampled,
+    next_handover_ms,
+    open_case,
+    priority,
+    reopen_linked,
+    sample_priority,
+)
+from serving.in_force.scorer import ChampionModel
+from serving.store.case_queue import (
+    SYSTEM,
+    CaseStakes,
+    Screening,
+    StoredCase,
+    append_history,
+    append_screening,
+    case_about,
+    insert_case,
+    is_screened,
+    update_case,
+)
+from serving.store.order_links import crowded_entities, link_order, linked_order_ids, order_rows, related_rows
+from serving.store.outbox import (
+    APPROVED,
+    FRAUD_CONFIRMED,
+    LINK_ORDER,
+    SCREEN_ORDER,
+    WaitingMessage,
+    append_message,
+    ask_for_screening,
+    take_message,
+    waiting_messages,
+    work_off_each,
+)
+from serving.store.standing_rows import standing_row
+from serving.store.store import Store, Transaction
+
+LOG = logging.getLogger("bonitas.screening")
+
+LINKS_PER_TRANSACTION = 50
+LINKED_ORDER = "linked_order"
+LINKED_FRAUD = "linked_fraud_confirmed"
+REASONS_MAXIMUM = 4
+LINKED_ORDERS_MAXIMUM = 50
+
+LedgerRows = Mapping[str, Sequence[Mapping[str, Any]]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScreeningScope:
+    """What screening needs. model: the champion now, None while there is none."""
+
+    store: Store
+    model: Callable[[], ChampionModel | None]
+    policy: Policy
+    now_ms: Callable[[], int]
+
+
+def work_off(scope: ScreeningScope, limit: int = 100) -> int:
+    """Work off waiting messages, the oldest first; returns how many.
+
+    Without a model they wait: an order that nobody looked at is not clear. Raises StoreUnavailable.
+    """
+    seen_from_ms = scope.now_ms()
+    linked = _link_what_waits(scope)
+    model = scope.model()
+    if model is None:
+        return linked
+    with scope.store.reading() as tx:
+        messages = waiting_messages(tx, (SCREEN_ORDER, FRAUD_CONFIRMED), limit, due_at_ms=seen_from_ms)
+
+    def look(message: WaitingMessage) -> None:
+        if message.kind == SCREEN_ORDER:
+            _screen(scope, model, message, seen_from_ms)
+        else:
+            _spread(scope, message)
+
+    return linked + work_off_each(scope.store, messages, look, scope.now_ms())
+
+
+def _link_what_waits(scope: ScreeningScope) -> int:
+    """Index every order that was decided so far: a look at one sees all that were recorded before it.
+
+    An approved one is then looked at: the checkout leaves one message for both, since it waits for it.
+    """
+    done = 0
+    while True:
+        with scope.store.reading() as tx:
+            # Looked at first without the database's write lock, which checkouts wait for.
+            if not waiting_messages(tx, (LINK_ORDER,), 1, due_at_ms=scope.now_ms()):
+                return done
+        with scope.store.writing("order-links") as tx:
+            messages = waiting_messages(tx, (LINK_ORDER,), LINKS_PER_TRANSACTION, due_at_ms=scope.now_ms())
+            for message in messages:
+                if take_message(tx, message):
+                    for row in order_rows(tx, message.payload["order_id"]):
+                        link_order(tx, row)
+                    if message.payload["approved"]:
+                        append_message(
+                            tx,
+                            message_id=f"screen-{message.message_id}",
+                            kind=SCREEN_ORDER,
+                            payload={"order_id": message.payload["order_id"], "trigger": APPROVED},
+                            now_ms=message.created_at_ms,
+                        )
+            done += len(messages)
+        if not messages:
+            return done
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Look:
+    """What was computed about an order, before anything is written."""
+
+    row: Mapping[str, Any]
+    keys: Keys
+    as_of_ms: int
+    features: tuple[float, ...]
+    cancelled: bool
+    stakes: CaseStakes
+    record: dict[str, Any]
+    flagged: bool
+
+
+def _screen(scope: ScreeningScope, model: ChampionModel, message: WaitingMessage, seen_from_ms: int) -> None:
+    order_id = message.payload["order_id"]
+    trigger = message.payload.get("trigger", APPROVED)
+    as_of_ms = max(seen_from_ms, message.created_at_ms + 1)
+    with scope.store.reading() as tx:
+        # News about an order that we did not approve is nothing to us.
+        is_ours = trigger == APPROVED or is_screened(tx, order_id)
+        look = _look(tx, scope, model, order_id, as_of_ms) if is_ours else None
+    with scope.store.writing(f"order-{order_id}") as tx:
+        if not take_message(tx, message):
+            return
+        if look is None or look.cancelled:
+            LOG.info("not_screened", extra={"order_id": order_id, "trigger": trigger})
+            return
+        _keep(tx, scope, model, look, trigger)
+        if trigger == APPROVED:
+            _look_at_linked(tx, scope, look, LINKED_ORDER)
+
+
+def _look(
+    tx: Transaction, scope: ScreeningScope, model: ChampionModel, order_id: str, as_of_ms: int
+) -> _Look | None:
+    versions = order_rows(tx, order_id)
+    if not versions:
+        return None
+    as_of_ms = max(as_of_ms, *(row["recorded_at"] + 1 for row in versions))
+    first = versions[0]
+    keys = keys_at(order_id, {ORDERS.name: versions}, as_of_ms)
+    if keys is None:
+        return None
+    # The place where the parcel goes may have been changed since: that is in the customer's rows.
+    own = related_rows(tx, order_id, {EntityKind.CUSTOMER: first["customer_id"]}, model.feature_set, as_of_ms)
+    keys = keys_at(order_id, own, as_of_ms) or keys
+    customers_maximum = scope.policy.order_risk.linked_customers_maximum
+    feature_set = model.feature_set.linking(customers_maximum)
+    crowded = crowded_entities(tx, keys, customers_maximum, as_of_ms)
+    keys = {entity: key for entity, key in keys.items() if entity not in crowded}
+    rows = related_rows(tx, order_id, keys, feature_set, as_of_ms)
+    values = order_risk_features(order_id, rows, as_of_ms, feature_set, crowded)
+    if values is None:
+        return None
+    (row,) = [row for row in visible_rows(ORDERS, rows, as_of_ms) if row["order_id"] == order_id]
+    scored = model.score(values)
+    flagged = is_flagged(scored.probability_of_default, scope.policy)
+    events = [event for event in visible_rows(ORDER_EVENTS, rows, as_of_ms) if event["order_id"] == order_id]
+    return _Look(
+        row=row,
+        keys=keys,
+        as_of_ms=as_of_ms,
+        features=tuple(values),
+        cancelled=any(event["kind"] == "cancelled" for event in events),
+        stakes=_stakes(tx, scope.policy, row, events, scored.probability_of_default),
+        record={
+            "probability": scored.probability_of_default,
+            "raw_log_odds": scored.raw_log_odds,
+            "reasons": fraud_reasons(model, values) if flagged else [],
+        },
+        flagged=flagged,
+    )
+
+
+def _stakes(
+    tx: Transaction,
+    policy: Policy,
+    row: Mapping[str, Any],
+    events: Sequence[Mapping[str, Any]],
+    probability: float,
+) -> CaseStakes:
+    is_service = row["kind"] == "service"
+    kinds = {event["kind"] for event in events}
+    shipped = [event for event in events if event["kind"] == "shipped"]
+    carriers = {str(event.get("carrier") or "").casefold() for event in shipped}
+    recallable_carriers = {name.casefold() for name in policy.stop_requests.recallable_carriers}
+    merchant = standing_row(tx, MERCHANTS, row["merchant_id"])
+    handover_at_ms = row["occurred_at"]
+    if merchant is not None and not is_service:
+        country = policy.countries.get(merchant["country"])
+        handover_at_ms = next_handover_ms(
+            row["occurred_at"],
+            merchant["handover_cutoff_local_time"],
+            policy.order_risk.default_time_zone if country is None else country.time_zone,
+            row["occurred_at"],
+        )
+    delivered = "delivered" in kinds
+    return CaseStakes(
+        probability=probability,
+        amount_cents=row["amount_cents"],
+        currency=row["currency"],
+        ordered_at_ms=row["occurred_at"],
+        handover_at_ms=handover_at_ms,
+        left=delivered or bool(shipped),
+        recallable=is_service or (not delivered and (not shipped or bool(carriers & recallable_carriers))),
+        is_service=is_service,
+    )
+
+
+def is_flagged(probability: float, policy: Policy) -> bool:
+    """Whether an order with this probability of fraud is put before the fraud team."""
+    return probability >= policy.order_risk.flag_probability
+
+
+def fraud_reasons(model: ChampionModel, values: Sequence[float]) -> list[dict[str, Any]]:
+    """What speaks most for fraud: at most four features, one for each reason code."""
+    weighed = sorted(
+        zip(model.columns, values, model.contributions(values), strict=True),
+        key=lambda entry: -entry[2],
+    )
+    reasons: dict[str, dict[str, Any]] = {}
+    for column, value, contribution in weighed:
+        if contribution <= 0 or len(reasons) == REASONS_MAXIMUM:
+            break
+        reasons.setdefault(
+            column.reason_code,
+            {
+                "code": column.reason_code,
+                "group": column.group,
+                "feature": column.name,
+                "text": column.description,
+                "unit": column.unit,
+                "value": value,
+                "usual": model.typical_values.get(column.name),
+                "contribution": contribution,
+            },
+        )
+    return list(reasons.values())
+
+
+def priority_of(case: ReviewCase, stakes: CaseStakes, policy: Policy, now_ms: int) -> int:
+    """The saving that an hour of waiting loses, or what a sampled case is worth to us where that is more."""
+    lost = priority(
+        probability=stakes.probability,
+        amount_cents=stakes.amount_cents,
+        now_ms=now_ms,
+        handover_at_ms=stakes.handover_at_ms,
+        left=stakes.left,
+        recallable=stakes.recallable,
+        policy=policy.review,
+        is_service=stakes.is_service,
+    )
+    return max(lost, sample_priority(case, now_ms, policy.review))
+
+
+def _keep(tx: Transaction, scope: ScreeningScope, model: ChampionModel, look: _Look, trigger: str) -> None:
+    order_id = look.row["order_id"]
+    append_screening(
+        tx,
+        Screening(
+            screening_id=f"scr_{look.as_of_ms:011x}{secrets.token_hex(6)}",
+            order_id=order_id,
+            as_of_ms=look.as_of_ms,
+            trigger=trigger,
+            outcome="flagged" if look.flagged else "clear",
+            model_name=model.name,
+            model_version=model.version,
+            feature_set_version=model.feature_set.version,
+            policy_version=scope.policy.version,
+            features=look.features,
+            record=look.record,
+        ),
+    )
+    stored = case_about(tx, order_id)
+    if stored is not None:
+        _renew(tx, scope, look, stored, trigger)
+    elif look.flagged:
+        _open(tx, scope, look, CaseOrigin.FLAGGED, trigger)
+    elif trigger == APPROVED and is_sampled(_draw(order_id), scope.policy.review):
+        _open(tx, scope, look, CaseOrigin.SAMPLED, trigger)
+
+
+def _draw(order_id: str) -> float:
+    """A number from 0 to below 1 that belongs to the order: a repeated screening draws it again."""
+    return int.from_bytes(hashlib.sha256(f"sample {order_id}".encode()).digest()[:6]) / 2**48
+
+
+def _open(tx: Transaction, scope: ScreeningScope, look: _Look, origin: CaseOrigin, trigger: str) -> None:
+    case = open_case(
+        case_id=f"case_{secrets.token_hex(10)}",
+        order_id=look.row["order_id"],
+        customer_id=look.row["customer_id"],
+        merchant_id=look.row["merchant_id"],
+        origin=origin,
+        now_ms=look.as_of_ms,
+        policy=scope.policy.review,
+    )
+    stored = StoredCase(
+        case=case,
+        stakes=look.stakes,
+        priority=priority_of(case, look.stakes, scope.policy, look.as_of_ms),
+        reasons=tuple(look.record["reasons"]),
+    )
+    if insert_case(tx, stored):
+        append_history(
+            tx,
+            case.case_id,
+            at_ms=look.as_of_ms,
+            actor=SYSTEM,
+            action=Action.OPENED,
+            detail={"origin": origin.value, "trigger": trigger, "probability": look.stakes.probability},
+        )
+
+
+def _renew(tx: Transaction, scope: ScreeningScope, look: _Look, stored: StoredCase, trigger: str) -> None:
+    """What is new about the order goes into its case; a confirmed fraud nearby re-opens a released one."""
+    before = stored.case
+    case = before
+    if trigger == LINKED_FRAUD:
+        case = reopen_linked(before, look.as_of_ms, scope.policy.review)
+    # The hand-over is planned once: later it would name the next day's.
+    stakes = replace(look.stakes, handover_at_ms=stored.stakes.handover_at_ms)
+    renewed = StoredCase(
+        case=case if case is not before else replace(before, version=before.version + 1),
+        stakes=stakes,
+        priority=priority_of(case, stakes, scope.policy, look.as_of_ms),
+        reasons=tuple(look.record["reasons"]) or stored.reasons,
+    )
+    update_case(tx, renewed, version_before=before.version)
+    if case is not before:
+        append_history(
+            tx,
+            case.case_id,
+            at_ms=look.as_of_ms,
+            actor=SYSTEM,
+            action=Action.REOPENED,
+            detail={"reason": LINKED_FRAUD},
+        )
+
+
+def _spread(scope: ScreeningScope, message: WaitingMessage) -> None:
+    """A confirmed fraud tells something about every open order that is linked to its order."""
+    order_id = message.payload["order_id"]
+    customers_maximum = scope.policy.order_risk.linked_customers_maximum
+    with scope.store.reading() as tx:
+        versions = order_rows(tx, order_id)
+        keys: Keys = {}
+        for row in versions:
+            known = keys_at(order_id, {ORDERS.name: versions}, row["recorded_at"] + 1)
+            keys |= known or {}
+        as_of_ms = max([scope.now_ms(), *(row["recorded_at"] for row in versions)]) + 1
+        crowded = crowded_entities(tx, keys, customers_maximum, as_of_ms)
+    keys = {entity: key for entity, key in keys.items() if entity not in crowded}
+    with scope.store.writing(f"order-{order_id}") as tx:
+        if take_message(tx, message):
+            _ask_for_linked(tx, scope, order_id, keys, LINKED_FRAUD)
+
+
+def _look_at_linked(tx: Transaction, scope: ScreeningScope, look: _Look, trigger: str) -> None:
+    _ask_for_linked(tx, scope, look.row["order_id"], look.keys, trigger)
+
+
+def _ask_for_linked(tx: Transaction, scope: ScreeningScope, order_id: str, keys: Keys, trigger: str) -> None:
+    now_ms = scope.now_ms()
+    since_ms = now_ms - scope.policy.order_risk.rescreen_days * DAY_MS
+    linked = (other for other in linked_order_ids(tx, keys, since_ms) if other != order_id)
+    screened = (other for other in linked if is_screened(tx, other))
+    for other in itertools.islice(screened, LINKED_ORDERS_MAXIMUM):
+        ask_for_screening(tx, other, trigger, now_ms)

@@ -1,0 +1,1 @@
+"""What is asked of a merchant, and what a merchant is told."""

@@ -1,0 +1,120 @@
+"""A store of an earlier version is brought up to date with everything that it holds."""
+
+import hashlib
+import json
+from pathlib import Path
+
+import pytest
+from alembic import command
+from sqlalchemy import create_engine, text
+
+from data_contracts.ledger_contracts import CONTRACTS
+from serving.domain.policy_history import SYSTEM, ActivationKind
+from serving.in_force.policy_activation import POLICY_FILE, PolicyFile, active_policy, kept_text, roll_back
+from serving.store.errors import StoreNotMigrated
+from serving.store.held_rows import held_rows
+from serving.store.ledger import append, content_sha256
+from serving.store.migrate import HEAD_REVISION, alembic_config, migrate, sqlalchemy_url
+from serving.store.store import open_store
+from tests.builders import DAY, a_customer, a_merchant, a_payment, an_invoice, an_order
+from tests.serving.conftest import fresh_postgresql_url
+
+OLD, NEWER = "2025-01-1", "2025-06-1"
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgresql)])
+def first_store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A store with the first tables only, in which two policies were used."""
+    if request.param == "sqlite":
+        url = f"sqlite:///{tmp_path / 'first.db'}"
+    else:
+        url = fresh_postgresql_url(request.getfixturevalue("postgresql_server"))
+    engine = create_engine(sqlalchemy_url(url))
+    with engine.begin() as connection:
+        command.upgrade(alembic_config(connection), "0001")
+        for version, first_used_at_ms in ((NEWER, 2_000), (OLD, 1_000)):
+            content = policy_of(version)
+            connection.execute(
+                text(
+                    "INSERT INTO policies (version, sha256, content, first_used_at_ms) "
+                    "VALUES (:v, :s, :c, :m)"
+                ),
+                {
+                    "v": version,
+                    "s": hashlib.sha256(content.encode()).hexdigest(),
+                    "c": content,
+                    "m": first_used_at_ms,
+                },
+            )
+    engine.dispose()
+    return url
+
+
+def policy_of(version: str) -> str:
+    """The policy that comes with the code, without the costs that it did not always have."""
+    shipped = PolicyFile.read(None)
+    without_costs = shipped.text.replace(f'"{shipped.policy.version}"', f'"{version}"')
+    lines, keep = [], True
+    for line in without_costs.splitlines(keepends=True):
+        if line.startswith("["):
+            keep = line.strip() != "[costs]"
+        if keep:
+            lines.append(line)
+    return "".join(lines)
+
+
+def test_a_store_with_the_first_tables_is_not_opened_before_it_is_migrated(first_store_url: str) -> None:
+    with pytest.raises(StoreNotMigrated, match="bonitas migrate"):
+        open_store(first_store_url)
+
+
+def test_policies_that_were_in_use_begin_the_history(first_store_url: str) -> None:
+    assert migrate(first_store_url) == HEAD_REVISION
+    store = open_store(first_store_url)
+    try:
+        active = active_policy(store, PolicyFile.read(POLICY_FILE), now_ms=5_000)
+        assert active.policy.version == NEWER
+        assert active.policy.costs is None
+        assert [
+            (line.number, line.version, line.kind, line.by, line.at_ms) for line in active.activations
+        ] == [
+            (1, OLD, ActivationKind.FIRST, SYSTEM, 1_000),
+            (2, NEWER, ActivationKind.ACTIVATED, SYSTEM, 2_000),
+        ]
+        assert kept_text(store, OLD)[1] == policy_of(OLD)
+        back = roll_back(store, by="Ann", reason="as before", clock=lambda: 6_000)
+        assert back.version == OLD
+    finally:
+        store.close()
+
+
+def test_rows_that_waited_before_wait_on_and_come_in(first_store_url: str) -> None:
+    payment = {name: value for name, value in a_payment(at=DAY).items() if name != "recorded_at"}
+    engine = create_engine(sqlalchemy_url(first_store_url))
+    with engine.begin() as connection:
+        connection.execute(
+            text(
+                "INSERT INTO held_events VALUES (:id, 'invoice_payments', 'invoices', 'i1', 5, :sha, :body)"
+            ),
+            {
+                "id": payment["event_id"],
+                "sha": content_sha256(CONTRACTS["invoice_payments"], payment),
+                "body": json.dumps(payment),
+            },
+        )
+    engine.dispose()
+    migrate(first_store_url)
+    store = open_store(first_store_url)
+    rows = {
+        "merchants": a_merchant(at=0),
+        "customers": a_customer(at=0),
+        "orders": an_order(at=0),
+        "invoices": an_invoice(at=0),
+    }
+    with store.writing("c1", "m1") as tx:
+        assert [row.entity_id for row in held_rows(tx, limit=9)] == ["c1"]
+        for name, row in rows.items():
+            sent = {column: value for column, value in row.items() if column != "recorded_at"}
+            result = append(tx, CONTRACTS[name], sent, 2 * DAY)
+        assert [entered.event_id for entered in result.readmitted] == [payment["event_id"]]
+    store.close()

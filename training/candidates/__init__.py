@@ -1,0 +1,1 @@
+"""The estimators that compete, their calibration, tuning and stored form."""

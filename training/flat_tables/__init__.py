@@ -1,0 +1,1 @@
+"""Benchmarks on flat tables: columns declared in TOML, the same estimators."""

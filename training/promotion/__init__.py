@@ -1,0 +1,1 @@
+"""Comparing a version with the champion, and putting it in its place."""

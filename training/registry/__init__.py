@@ -1,0 +1,1 @@
+"""Versions of models: what is kept of each, and which is champion or shadow."""

@@ -1,0 +1,101 @@
+"""What a training run leaves in the registry: the winner, its figures, its reports."""
+
+import json
+import tempfile
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from data_contracts.progress import Progress, no_progress
+from features.instants import Float64Array
+from features.settlement_terms import USUAL_TERMS, SettlementTerms
+from training.candidates.candidates import HyperParameters
+from training.candidates.model_artifact import write_model
+from training.registry.registry import (
+    ModelRegistry,
+    RegisteredVersion,
+    data_fingerprint,
+    flat_metrics,
+    iso_instant,
+)
+from training.validation.evidence import ValidationEvidence
+from training.validation.report import write_validation_report
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingRequest:
+    """What a person asks of a training run.
+
+    seed: of everything that is drawn. as_of_ms: only rows recorded before it are seen, None for all.
+    tuning_trials: for each candidate, 0 for the usual hyper-parameters. terms: when an invoice counts as paid
+    and as late, for features and labels.
+    """
+
+    directory: Path
+    tracking_uri: str
+    artifact_root: Path
+    seed: int
+    as_of_ms: int | None
+    tuning_trials: int
+    terms: SettlementTerms = USUAL_TERMS
+
+    def facts(self) -> dict[str, Any]:
+        """What the model says of its making."""
+        return {
+            "as_of": None if self.as_of_ms is None else iso_instant(self.as_of_ms),
+            "tuning_trials": self.tuning_trials,
+            "settlement_terms": self.terms.to_json(),
+            "data_fingerprint": data_fingerprint(self.directory),
+            "trained_at": datetime.now(UTC).isoformat(timespec="seconds"),
+            "seed": self.seed,
+        }
+
+
+def register_winner(
+    request: TrainingRequest,
+    evidence: ValidationEvidence,
+    *,
+    values: Float64Array,
+    label: NDArray[np.int8],
+    chosen: HyperParameters,
+    figures: dict[str, dict[str, Any]],
+    progress: Progress = no_progress,
+) -> RegisteredVersion:
+    """Write and register the model of the evidence, with its card and its validation report.
+
+    It becomes champion if it passed its gates and there is none. values, label: the training rows, shape
+    (n, n_features) and (n,). figures: by candidate, as JSON values.
+    """
+    feature_set, model, facts = evidence.feature_set, evidence.model, evidence.facts
+    passed = all(gate.passed for gate in evidence.gates)
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        write_model(
+            folder / "model",
+            model,
+            feature_set,
+            typical=np.median(values[label == 0], axis=0),
+            facts={**facts, "metrics": figures[model.kind]},
+        )
+        (folder / "evaluation.json").write_text(json.dumps(figures, indent=1))
+        (folder / "model_card.md").write_text(evidence.card.to_markdown())
+        write_validation_report(folder, evidence, progress)
+        return ModelRegistry(request.tracking_uri, request.artifact_root).register(
+            feature_set.name,
+            folder,
+            parameters={**chosen.to_json(), "seed": request.seed, "features": len(feature_set.features)},
+            metrics=flat_metrics(figures),
+            tags={
+                "kind": model.kind,
+                "feature_set_version": feature_set.version,
+                "data_fingerprint": facts["data_fingerprint"],
+                "trained_until": facts["trained_until"],
+                "gates": "passed" if passed else "failed",
+            },
+            now_ms=round(datetime.fromisoformat(facts["trained_at"]).timestamp() * 1000),
+            may_become_champion=passed,
+        )
