@@ -37,10 +37,12 @@ from serving.route_declaration import ORDER_BODY_BYTES, DoorKind, RouteDeclarati
 from serving.route_table import route_table
 from serving.score_app import problem_of_any
 from serving.settings import Settings
+from serving.slim_process import leave_out_data_frames
 from serving.store.store import now_ms
 from serving.store_access import StoreAccess
 from serving.store_metrics import store_metrics
 
+leave_out_data_frames()
 # Whoever starts BentoML directly gets private files too.
 keep_new_files_private()
 SETTINGS = Settings.from_env(os.environ)

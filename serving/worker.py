@@ -26,6 +26,7 @@ from serving.policy_activation import PolicyFile
 from serving.policy_watch import PolicyWatch
 from serving.settings import DEFAULT_PUBLIC_URL, Settings
 from serving.shadow.scoring import ShadowScope, answer_checkouts, answer_screenings
+from serving.slim_process import leave_out_data_frames
 from serving.stop_requesting import (
     StopRequestMoved,
     expire_due,
@@ -243,6 +244,7 @@ def _mailbox(settings: Settings) -> Mailbox:
 
 def main() -> None:
     """Work until SIGTERM or Ctrl-C, with settings from the environment."""
+    leave_out_data_frames()
     log_as_json_lines()
     stopped = threading.Event()
 
