@@ -5,6 +5,9 @@ BIN := $(VENV)/bin
 SETUP := $(VENV)/.installed
 ARGS ?=
 
+# Where the machine forbids bytecode, each of the hundred processes of a test run would compile everything anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help setup run serve test test-fast test-long test-browser test-real-data screenshots notebook notebooks docs lint format lock clean
 

@@ -22,7 +22,10 @@ def serve(port: int, host: str, workers: int) -> None:
     """
     from serving.process.server import ServerDidNotStart
     from serving.process.server import serve as serve_until_interrupted
+    from serving.process.slim_process import leave_out_data_frames
 
+    # The champions are looked at before the start.
+    leave_out_data_frames()
     settings = read_settings()
     file = policy_file(settings)
     migrated(settings)
@@ -43,7 +46,9 @@ def worker() -> None:
     import threading
 
     from serving import worker as review_worker
+    from serving.process.slim_process import leave_out_data_frames
 
+    leave_out_data_frames()
     settings = read_settings()
     file = policy_file(settings)
     migrated(settings)

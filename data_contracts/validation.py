@@ -67,7 +67,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 ROWS_PER_BATCH = 1_000_000
-"""A batch costs a fixed second or so in Great Expectations, and about 1 kB of memory per row."""
+"""A batch costs a fixed tenth of a second or so in Great Expectations, and about 1 kB of memory per row."""
 
 SAMPLE_ROWS = 20
 """How many refused rows of each contract the report shows."""

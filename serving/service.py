@@ -30,6 +30,7 @@ from serving.process.observability import (
 )
 from serving.process.process_manager import close_control_ports
 from serving.process.settings import Settings
+from serving.process.slim_process import leave_out_data_frames
 from serving.requests.door import Door
 from serving.requests.http_requests import admission
 from serving.requests.measured_requests import MeasuredRequests
@@ -40,6 +41,7 @@ from serving.requests.store_access import StoreAccess
 from serving.route_table import route_table
 from serving.store.store import now_ms
 
+leave_out_data_frames()
 # Whoever starts BentoML directly gets private files too.
 keep_new_files_private()
 SETTINGS = Settings.from_env(os.environ)

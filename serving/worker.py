@@ -22,6 +22,7 @@ from serving.in_force.policy_activation import PolicyFile
 from serving.in_force.policy_watch import PolicyWatch
 from serving.process.observability import log_as_json_lines
 from serving.process.settings import DEFAULT_PUBLIC_URL, Settings
+from serving.process.slim_process import leave_out_data_frames
 from serving.requests.case_scope import CaseScope
 from serving.screening.order_screening import ScreeningScope, work_off
 from serving.shadow.scoring import ShadowScope, answer_checkouts, answer_screenings
@@ -243,6 +244,7 @@ def _mailbox(settings: Settings) -> Mailbox:
 
 def main() -> None:
     """Work until SIGTERM or Ctrl-C, with settings from the environment."""
+    leave_out_data_frames()
     log_as_json_lines()
     stopped = threading.Event()
 

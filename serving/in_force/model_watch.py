@@ -21,6 +21,12 @@ from features.model_files import (
     record_unreadable,
     registered_without_hash,
 )
+from serving.in_force.registry_file import (
+    NotReadableHereError,
+    RegisteredVersion,
+    RegistryFile,
+    RegistryFileError,
+)
 from serving.in_force.scorer import (
     ChampionModel,
     ModelFilesDifferError,
@@ -46,12 +52,14 @@ class ModelRegistry:
 
     artifact_root: below which training keeps the histories of champions and shadows: what is registered there
         serves, and nothing else.
-    MLflow is imported on first use, because it takes longer to import than the rest of the service.
+    A registry in a SQLite file is read as such. For any other, MLflow is imported on first use, because it
+    takes longer to import than the rest of the service.
     """
 
     def __init__(self, tracking_uri: str, artifact_root: Path) -> None:
         self._tracking_uri = tracking_uri
         self._artifact_root = artifact_root
+        self._file = RegistryFile.at(tracking_uri)
         self._client: Any = None
 
     def version_under(self, model_name: str, alias: str) -> str | None:
@@ -59,7 +67,10 @@ class ModelRegistry:
 
         Raises RegistryUnreachableError.
         """
-        return self._ask(lambda client: str(client.get_model_version_by_alias(model_name, alias).version))
+        return self._ask(
+            lambda file: file.version_under(model_name, alias),
+            lambda client: str(client.get_model_version_by_alias(model_name, alias).version),
+        )
 
     def load(self, model_name: str, version: str) -> ChampionModel:
         """Read a registered version that is to serve.
@@ -84,7 +95,10 @@ class ModelRegistry:
 
     def _verified(self, model_name: str, version: str) -> tuple[ModelFiles, Sequence[RecordedFingerprint]]:
         """The files of a version, read once, and what was kept of them, which they agree with."""
-        found = self._ask(lambda client: client.get_model_version(model_name, version))
+        found = self._ask(
+            lambda file: file.version(model_name, version),
+            lambda client: _registered(client.get_model_version(model_name, version)),
+        )
         if found is None:
             raise ModelNotUsableError(f"{model_name} {version} is not in the registry")
         recorded = self._recorded(model_name, version, found.tags)
@@ -118,7 +132,21 @@ class ModelRegistry:
         except OSError as problem:
             raise ModelFilesDifferError(record_unreadable(model_name, version, problem)) from problem
 
-    def _ask(self, question: Callable[[Any], Answer]) -> Answer | None:
+    def _ask(
+        self, of_file: Callable[[RegistryFile], Answer | None], of_mlflow: Callable[[Any], Answer]
+    ) -> Answer | None:
+        """The answer to one question, in the words of the file and of MLflow's client."""
+        if self._file is None or self._client is not None:
+            return self._ask_mlflow(of_mlflow)
+        try:
+            return of_file(self._file)
+        except RegistryFileError as error:
+            raise RegistryUnreachableError(str(error)) from error
+        except NotReadableHereError as reason:
+            LOG.info("model_registry_asked_through_mlflow", extra={"reason": str(reason)})
+            return self._ask_mlflow(of_mlflow)
+
+    def _ask_mlflow(self, question: Callable[[Any], Answer]) -> Answer | None:
         from mlflow.exceptions import MlflowException  # noqa: PLC0415 see the class
         from mlflow.protos.databricks_pb2 import (  # noqa: PLC0415 see the class
             INVALID_PARAMETER_VALUE,
@@ -144,21 +172,30 @@ class ModelRegistry:
             raise RegistryUnreachableError(type(error).__name__) from error
 
     def _files(self, model_name: str, version: str, uri: str, folder: Path | None) -> ModelFiles:
-        import mlflow.artifacts  # noqa: PLC0415 see the class
-        from mlflow.exceptions import MlflowException  # noqa: PLC0415 see the class
-
         try:
-            if folder is not None:
-                return ModelFiles.read(folder)
-            with tempfile.TemporaryDirectory() as scratch:
-                brought = mlflow.artifacts.download_artifacts(
-                    artifact_uri=uri, dst_path=scratch, tracking_uri=self._tracking_uri
-                )
-                return ModelFiles.read(Path(brought))
-        except (MlflowException, OSError) as error:
+            return self._files_from_elsewhere(uri) if folder is None else ModelFiles.read(folder)
+        except OSError as error:
             raise ModelNotUsableError(
                 f"{model_name} {version}: its folder {folder or uri} cannot be read: {error}"
             ) from error
+
+    def _files_from_elsewhere(self, uri: str) -> ModelFiles:
+        """The files of a folder that MLflow brings. Raises OSError."""
+        import mlflow.artifacts  # noqa: PLC0415 see the class
+        from mlflow.exceptions import MlflowException  # noqa: PLC0415 see the class
+
+        with tempfile.TemporaryDirectory() as scratch:
+            try:
+                brought = mlflow.artifacts.download_artifacts(
+                    artifact_uri=uri, dst_path=scratch, tracking_uri=self._tracking_uri
+                )
+            except MlflowException as error:
+                raise OSError(str(error)) from error
+            return ModelFiles.read(Path(brought))
+
+
+def _registered(found: Any) -> RegisteredVersion:
+    return RegisteredVersion(source=found.source, tags=found.tags)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,7 +6,13 @@ import jsonschema
 import pytest
 
 from data_contracts.contract import ColumnType, NotAbove, NotBefore, Passed, PassedDate, RequiredWhen
-from data_contracts.great_expectations_suite import frame_of_rows, judge_frame, kind_suite, value_suite
+from data_contracts.great_expectations_suite import (
+    frame_of_rows,
+    judge_frame,
+    kind_suite,
+    unexpected_rows,
+    value_suite,
+)
 from data_contracts.json_schema import inexpressible_rules, json_schema
 from data_contracts.ledger_contracts import ALL_CONTRACTS, CONTRACTS
 from data_contracts.row_check import Rule, check_ledger_row, check_row, rfc3339
@@ -131,6 +137,58 @@ def test_the_generated_rows_break_every_rule_of_a_single_row(a_row):
     }
     between_rows = {line.rule for line in RULES}
     assert found == set(Rule) - between_rows - {Rule.NOT_AN_OBJECT}
+
+
+def test_an_expectation_finds_the_rows_that_a_validator_of_great_expectations_finds(monkeypatch):
+    import great_expectations as gx
+    import great_expectations.expectations as gxe
+    import pandas as pd
+    from great_expectations.execution_engine import PandasExecutionEngine
+    from great_expectations.expectations.row_conditions import Column
+    from great_expectations.validator.validator import Validator
+
+    frame = pd.DataFrame(
+        {
+            "text": pd.Series([None, "", "a", "\x01", "bbbb", "é"], dtype="str"),
+            "low": pd.Series([None, 1, 2, 3, 4, -5], dtype="Int64"),
+            "high": pd.Series([1, None, 2, 5, 0, 2**53 + 1], dtype="Int64"),
+        }
+    )
+    meta = {"rule": Rule.RANGE.value}
+    pair = {"column_A": "high", "column_B": "low", "ignore_row_if": "either_value_is_missing", "meta": meta}
+    expectations = [
+        gxe.ExpectColumnValuesToNotBeNull(column="text", meta=meta),
+        gxe.ExpectColumnValuesToNotBeNull(
+            column="high", row_condition=Column("text") == "", meta={**meta, "condition": "empty"}
+        ),
+        gxe.ExpectColumnValuesToBeNull(column="text", meta=meta),
+        gxe.ExpectColumnValuesToBeInSet(column="text", value_set=["a", "é"], meta=meta),
+        gxe.ExpectColumnValueLengthsToBeBetween(column="text", min_value=1, meta=meta),
+        gxe.ExpectColumnValueLengthsToBeBetween(column="text", max_value=3, meta=meta),
+        gxe.ExpectColumnValuesToMatchRegex(column="text", regex=r"^(?:[a-z]*)\Z", meta=meta),
+        gxe.ExpectColumnValuesToNotMatchRegex(column="text", regex="[\x00-\x1f]", meta=meta),
+        gxe.ExpectColumnValuesToBeBetween(column="low", min_value=0, max_value=3, meta=meta),
+        gxe.ExpectColumnValuesToBeBetween(column="high", max_value=2**53, meta=meta),
+        gxe.ExpectColumnPairValuesAToBeGreaterThanB(or_equal=True, **pair),
+        gxe.ExpectColumnPairValuesAToBeGreaterThanB(or_equal=False, **pair),
+    ]
+    for contract in ALL_CONTRACTS:
+        suites = (value_suite(contract, ["x"]), kind_suite(contract, [one.name for one in contract.columns]))
+        for suite in suites:
+            assert {type(one) for one in suite.expectations} <= {type(one) for one in expectations}
+    monkeypatch.setenv("GX_ANALYTICS_ENABLED", "false")
+    context = gx.get_context(mode="ephemeral")
+    for expectation in expectations:
+        validator = Validator(
+            execution_engine=PandasExecutionEngine(batch_data_dict={"rows": frame}), data_context=context
+        )
+        (result,) = validator.graph_validate(
+            configurations=[expectation.configuration],
+            runtime_configuration={"result_format": {"result_format": "COMPLETE"}, "catch_exceptions": False},
+        )
+        rows = result.result["unexpected_index_list"] or []
+        assert rows
+        assert unexpected_rows(frame, [expectation]) == [(Rule.RANGE, rows)]
 
 
 def test_the_suite_names_the_rule_of_every_expectation():

@@ -1,6 +1,7 @@
 """A real server process on a port of its own, with a small real model in a real registry."""
 
 import json
+import re
 import socket
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -30,6 +31,9 @@ Row = dict[str, Any]
 
 SHORT_BOUNDS = {"BONITAS_HEAD_SECONDS": "1.5", "BONITAS_BODY_SECONDS": "1.5"}
 """What a test of a slow client waits for."""
+
+ONLY_FOR_TRAINING = {"matplotlib", "optuna", "pandas", "sklearn", "sqlalchemy"}
+"""Packages that take seconds to load. MLflow has no library of its own, but comes with SQLAlchemy's."""
 
 
 def a_booster_text() -> str:
@@ -130,6 +134,21 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def processes_below(process_id: int) -> list[int]:
+    """A process and all that it started, as Linux lists them."""
+    below = [process_id]
+    for parent in below:
+        children = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
+        below += [int(child) for child in children]
+    return below
+
+
+def packages_with_libraries(process_id: int) -> set[str]:
+    """Of which installed packages a process has loaded a compiled library, as Linux lists its memory."""
+    loaded = Path(f"/proc/{process_id}/maps").read_text()
+    return set(re.findall(r"/site-packages/(\w+)/", loaded))
 
 
 def rfc3339(ms: int) -> str:

@@ -14,11 +14,13 @@ from serving.store.api_keys import create_key
 from serving.store.store import now_ms, open_store
 from tests.builders import an_order
 from tests.serving.http.conftest import (
+    ONLY_FOR_TRAINING,
     Shop,
     a_model_document,
     as_event,
     free_port,
     opened,
+    packages_with_libraries,
     prepared,
     register_champion,
     write_model,
@@ -101,6 +103,12 @@ def test_an_approved_ring_reaches_the_queue_and_a_reviewer_stops_it(reviewed: tu
     shown = shop.get(path, key=key).json()
     assert [entry["action"] for entry in shown["history"]][-1] == "stop_undone"
     assert shown["screenings"][0]["outcome"] == "flagged"
+
+
+def test_the_worker_has_loaded_nothing_that_only_training_needs(reviewed: tuple[Shop, str]) -> None:
+    worker = reviewed[0].server.worker_process_id
+    assert worker is not None
+    assert not packages_with_libraries(worker) & ONLY_FOR_TRAINING
 
 
 def test_a_worker_that_was_killed_is_started_anew_and_goes_on(reviewed: tuple[Shop, str]) -> None:

@@ -5,7 +5,14 @@ import pytest
 
 from serving.store.store import now_ms
 from tests.builders import DAY, a_payment, an_invoice, an_order
-from tests.serving.http.conftest import Shop, as_event, order_body
+from tests.serving.http.conftest import (
+    ONLY_FOR_TRAINING,
+    Shop,
+    as_event,
+    order_body,
+    packages_with_libraries,
+    processes_below,
+)
 
 WHOLE_ANSWER = {
     "decision_id",
@@ -32,6 +39,15 @@ def pointers(answer: Any) -> set[str]:
     assert answer.headers["content-type"] == "application/problem+json"
     assert answer.json()["status"] == answer.status_code
     return {error["pointer"] for error in answer.json().get("errors", [])}
+
+
+def test_no_process_of_a_server_that_decides_by_boosted_trees_has_loaded_what_only_training_needs(
+    shop: Shop,
+) -> None:
+    loaded = [packages_with_libraries(process) for process in processes_below(shop.server.process_id)]
+    assert any("lightgbm" in packages for packages in loaded)
+    for packages in loaded:
+        assert not packages & ONLY_FOR_TRAINING
 
 
 def test_a_verified_stranger_is_approved_and_the_checkout_sees_the_whole_answer(shop: Shop) -> None:
