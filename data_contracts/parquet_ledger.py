@@ -41,6 +41,9 @@ class UnreadableLedgerFile(LedgerFolderError):
     """A file of the ledger folder cannot be read; the message names it and says why."""
 
 
+_INT64_MAXIMUM = 2**63 - 1
+
+
 def arrow_schema(contract: Contract) -> pa.Schema:
     """The Arrow schema of a contract's rows."""
     return pa.schema(
@@ -140,22 +143,19 @@ def _read_part(file: Path, contract: Contract, names: Sequence[str]) -> pa.Table
     arrays = []
     for name in names:
         column = contract.column(name)
-        if name in table.column_names:
-            is_text = column.type is ColumnType.STRING
-            if not fits(column, table.schema.field(name).type) or (
-                is_text and not is_valid_text(table.column(name))
-            ):
-                raise UnreadableLedgerFile(
-                    f"{file} cannot be read: column {name} holds {table.schema.field(name).type} that is no "
-                    f"{ARROW_TYPES[column.type]}; bonitas data validate names the rows"
-                )
-        elif not column.nullable:
+        if name not in table.column_names and not column.nullable:
             raise UnreadableLedgerFile(
                 f"{file} cannot be read: it has no column {name}, which {contract.name} need; write it anew, "
                 "or move it out of the folder"
             )
         with naming_unreadable(file):
-            arrays.append(conforming(column, table))
+            array = conforming(column, table)
+        if name in table.column_names and array.null_count != table.column(name).null_count:
+            raise UnreadableLedgerFile(
+                f"{file} cannot be read: column {name} holds {table.schema.field(name).type} that is no "
+                f"{ARROW_TYPES[column.type]}; bonitas data validate names the rows"
+            )
+        arrays.append(array)
     return pa.Table.from_arrays(arrays, schema=pa.schema([schema.field(name) for name in names]))
 
 
@@ -194,14 +194,9 @@ def fits(column: Column, arrow_type: pa.DataType) -> bool:
         return True
     match column.type:
         case ColumnType.STRING:
-            values = arrow_type.value_type if pa.types.is_dictionary(arrow_type) else arrow_type
-            return bool(
-                pa.types.is_string(values)
-                or pa.types.is_large_string(values)
-                or pa.types.is_string_view(values)
-            )
+            return is_text(arrow_type)
         case ColumnType.INT64:
-            return bool(pa.types.is_integer(arrow_type) and not pa.types.is_uint64(arrow_type))
+            return bool(pa.types.is_integer(arrow_type))
         case ColumnType.BOOL:
             return bool(pa.types.is_boolean(arrow_type))
         case ColumnType.TIMESTAMP:
@@ -210,7 +205,15 @@ def fits(column: Column, arrow_type: pa.DataType) -> bool:
             return bool(pa.types.is_date(arrow_type))
 
 
-def is_valid_text(array: pa.ChunkedArray) -> bool:
+def is_text(arrow_type: pa.DataType) -> bool:
+    """Whether a column of this type holds texts, of any of Arrow's forms, by numbers too."""
+    values = arrow_type.value_type if pa.types.is_dictionary(arrow_type) else arrow_type
+    return bool(
+        pa.types.is_string(values) or pa.types.is_large_string(values) or pa.types.is_string_view(values)
+    )
+
+
+def _is_valid_text(array: pa.ChunkedArray) -> bool:
     """Whether every value of a text column is UTF-8."""
     try:
         array.validate(full=True)
@@ -219,15 +222,52 @@ def is_valid_text(array: pa.ChunkedArray) -> bool:
     return True
 
 
+def texts_as_bytes(array: pa.ChunkedArray) -> list[bytes | None]:
+    """The values of a text column as they lie in the file, whether they are UTF-8 or not."""
+    if pa.types.is_dictionary(array.type):
+        array = array.cast(array.type.value_type)
+    if pa.types.is_string_view(array.type):
+        array = array.cast(pa.binary_view())
+    return list(array.cast(pa.large_binary()).to_pylist())
+
+
 def conforming(column: Column, table: pa.Table) -> pa.ChunkedArray:
-    """The column with the contract's Arrow type; null wherever it has another kind or is absent."""
+    """The column with the contract's Arrow type; null where it is absent or of another kind.
+
+    Also null is each single value that the type cannot hold: a text that is no UTF-8, a number above the
+    largest int64, an instant or a date beyond what the type reaches. The values beside it stay.
+    """
     arrow_type = ARROW_TYPES[column.type]
-    if column.name in table.column_names:
-        array = table.column(column.name)
-        if fits(column, array.type) and (column.type is not ColumnType.STRING or is_valid_text(array)):
-            # Instants finer than a millisecond are truncated, as at the HTTP edge.
-            return array if array.type == arrow_type else array.cast(arrow_type, safe=False)
-    return pa.chunked_array([pa.nulls(table.num_rows, arrow_type)])
+    if column.name not in table.column_names or not fits(column, table.column(column.name).type):
+        return pa.chunked_array([pa.nulls(table.num_rows, arrow_type)])
+    array = table.column(column.name)
+    if array.type == arrow_type and column.type is not ColumnType.STRING:
+        return array
+    if column.type is ColumnType.STRING and not _is_valid_text(array):
+        return pa.chunked_array([pa.array(map(_decoded, texts_as_bytes(array)), arrow_type)])
+    if pa.types.is_uint64(array.type):
+        array = _null_beyond(array, 0, _INT64_MAXIMUM)
+    elif pa.types.is_timestamp(array.type) and array.type.unit == "s":
+        seconds = array.cast(pa.int64())
+        array = _null_beyond(seconds, -(_INT64_MAXIMUM // 1_000), _INT64_MAXIMUM // 1_000).cast(array.type)
+    elif pa.types.is_date64(array.type):
+        day_ms = 86_400_000
+        array = _null_beyond(array.cast(pa.int64()), -(2**31) * day_ms, 2**31 * day_ms - 1).cast(array.type)
+    # Instants finer than a millisecond are truncated, as at the HTTP edge.
+    return array if array.type == arrow_type else array.cast(arrow_type, safe=False)
+
+
+def _decoded(text: bytes | None) -> str | None:
+    try:
+        return None if text is None else text.decode("utf-8")
+    except UnicodeDecodeError:
+        return None
+
+
+def _null_beyond(numbers: pa.ChunkedArray, lowest: int, highest: int) -> pa.ChunkedArray:
+    is_above = pc.greater_equal(numbers, pa.scalar(lowest, numbers.type))
+    is_within = pc.and_(is_above, pc.less_equal(numbers, pa.scalar(highest, numbers.type)))
+    return pc.if_else(is_within, numbers, pa.scalar(None, numbers.type))
 
 
 def empty_table(contract: Contract) -> pa.Table:

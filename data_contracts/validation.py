@@ -45,11 +45,11 @@ from data_contracts.parquet_ledger import (
     ARROW_TYPES,
     arrow_schema,
     conforming,
-    fits,
-    is_valid_text,
+    is_text,
     naming_unreadable,
     part_files,
     require_distinct_columns,
+    texts_as_bytes,
     write_table,
 )
 from data_contracts.private_files import private_file, private_folder, write_private_text
@@ -612,7 +612,7 @@ def _correcting(table: pa.Table, corrects: Mapping[int, str]) -> pa.Table:
 
 
 class _ForeignValue:
-    """A value from a column whose Arrow type is not the contract's, so that none passes by accident.
+    """A value that the contract's Arrow type cannot hold, so that none passes by accident.
 
     An integer column is no column of instants: nobody says whether it counts seconds or milliseconds.
     """
@@ -626,8 +626,8 @@ _FOREIGN = _ForeignValue()
 def frame_of_table(contract: Contract, table: pa.Table) -> "pd.DataFrame":
     """The frame that the batch check takes, from rows as they lie in a Parquet file.
 
-    Columns of the contract's kind become typed; any other becomes a column of objects that the type
-    rule refuses value by value. Columns that the contract does not know come along.
+    Columns of the contract's kind become typed; any other becomes a column of objects of which the type
+    rule refuses those that are not of its kind. Columns that the contract does not know come along.
     """
     import pandas as pd  # noqa: PLC0415 the serving worker has none
 
@@ -635,13 +635,11 @@ def frame_of_table(contract: Contract, table: pa.Table) -> "pd.DataFrame":
     for column in contract.columns:
         if column.name not in table.column_names:
             continue
-        array = table.column(column.name)
-        if not fits(column, array.type):
-            series[column.name] = pd.Series(_objects(column, array), dtype=object)
-        elif column.type is ColumnType.STRING and not is_valid_text(array):
-            series[column.name] = pd.Series(_raw_values(array), dtype=object)
+        typed = conforming(column, table)
+        if typed.null_count == table.column(column.name).null_count:
+            series[column.name] = _typed_series(column, typed)
         else:
-            series[column.name] = _typed_series(column, table)
+            series[column.name] = pd.Series(_objects(column, table, typed), dtype=object)
     known = {column.name for column in contract.columns}
     for name in table.column_names:
         if name not in known:
@@ -650,10 +648,10 @@ def frame_of_table(contract: Contract, table: pa.Table) -> "pd.DataFrame":
     return pd.DataFrame(series, index=pd.RangeIndex(table.num_rows))
 
 
-def _typed_series(column: Column, table: pa.Table) -> Any:
+def _typed_series(column: Column, typed: pa.ChunkedArray) -> Any:
     import pandas as pd  # noqa: PLC0415 the serving worker has none
 
-    array = conforming(column, table)
+    array = typed
     if column.type is ColumnType.TIMESTAMP:
         array = array.cast(pa.int64())
     elif column.type is ColumnType.DATE:
@@ -665,20 +663,28 @@ def _typed_series(column: Column, table: pa.Table) -> Any:
     return frame[column.name]
 
 
-def _objects(column: Column, array: pa.ChunkedArray) -> list[object]:
-    values = _raw_values(array)
-    if column.type in {ColumnType.TIMESTAMP, ColumnType.DATE}:
-        return [None if value is None else _FOREIGN for value in values]
-    return values
+def _objects(column: Column, table: pa.Table, typed: pa.ChunkedArray) -> list[object]:
+    """A column of which not all values are of its kind: those that are, in ledger row form.
+
+    So what passes the check is what `conforming` keeps, whatever the column's Arrow type.
+    """
+    is_there = pc.is_valid(table.column(column.name)).to_pylist()
+    if column.type is ColumnType.TIMESTAMP:
+        typed = typed.cast(pa.int64())
+    elif column.type is ColumnType.DATE:
+        typed = pc.strftime(typed, format="%Y-%m-%d")
+    return [
+        _FOREIGN if value is None and there else value
+        for value, there in zip(typed.to_pylist(), is_there, strict=True)
+    ]
 
 
 def _raw_values(array: pa.ChunkedArray) -> list[object]:
     """The values as Python objects; instants and dates that Python cannot hold as the integers they are."""
-    if pa.types.is_string(array.type) or pa.types.is_large_string(array.type):
-        binary = array.cast(pa.large_binary())
+    if is_text(array.type):
         return [
             None if value is None else value.decode("utf-8", errors="surrogateescape")
-            for value in binary.to_pylist()
+            for value in texts_as_bytes(array)
         ]
     if pa.types.is_timestamp(array.type) and array.type.tz is not None:
         instants = array.cast(ARROW_TYPES[ColumnType.TIMESTAMP], safe=False).cast(pa.int64()).to_pylist()

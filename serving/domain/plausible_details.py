@@ -33,6 +33,8 @@ _PLACE_HOLDERS = frozenset(
 _ROWS_OF_KEYS = ("asdf", "qwert", "yxcv", "zxcv")
 _NOT_WRITTEN = re.compile(r"[<>{}|\\^~=$%#*_@]")
 """Signs of markup, code and forms; no name of a person, street or city is written with one."""
+_NUMBER_SIGN = re.compile(r"#(?= ?\d)")
+"""As `Nr.` before a house, a door or a flat."""
 _WEB_OR_MAIL = re.compile(
     r"@|https?:|\bwww\.|[\w-]{3,}\.(?:at|biz|ch|com|dk|eu|fi|fr|info|io|net|nl|no|online|org|pl|ru|se|shop|tr|uk|xyz)\b"
     r"|[\w-]{4,}\.de\b"
@@ -101,10 +103,10 @@ def is_plausible_name(name: str) -> bool:
 def is_plausible_street(street: str) -> bool:
     """Whether a street, a square or a hamlet can be called so.
 
-    >>> [is_plausible_street(street) for street in ("Straße 111", "C5", "Q 7", "Å-vej", "123", "-")]
-    [True, True, True, True, False, False]
+    >>> [is_plausible_street(street) for street in ("Straße 111", "C5", "Q 7", "Å-vej", "Am Hang #5", "-")]
+    [True, True, True, True, True, False]
     """
-    form = in_one_form(street)
+    form = _NUMBER_SIGN.sub(" ", in_one_form(street))
     return _LETTER_AND_MORE.search(form) is not None and _can_be_called(form)
 
 
@@ -148,7 +150,7 @@ def is_plausible_house_number(house_number: str | None, street: str) -> bool:
     """
     if house_number is None:
         return _STREET_WITH_NUMBER.search(in_one_form(street)) is not None
-    form = in_one_form(house_number).casefold()
+    form = _NUMBER_SIGN.sub("", in_one_form(house_number)).casefold()
     if form.isalnum() and _DIGIT.search(form):
         return True
     if not _LETTER_OR_DIGIT.search(form) or _NOT_WRITTEN.search(form):

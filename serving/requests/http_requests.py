@@ -1,18 +1,24 @@
 """Reading requests and writing answers: bodies, headers and callers, the same for every route."""
 
+import json
+import re
+from collections import Counter, deque
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from serving.requests.problem_details import FieldError, ProblemError, invalid_body
+from serving.requests.problem_details import FieldError, ProblemError, invalid_body, pointer
 from serving.requests.request_scope import RequestScope
 from serving.store.api_keys import Caller
 from serving.store.errors import StoreUnavailable
 
 IDEMPOTENCY_KEY_MAXIMUM = 255
 ADMISSION = "bonitas.admission"
+_AFTER_NAME = re.compile(rb'"[ \t\r\n]*:')
+"""Once after every name of a document, and where a text holds such signs."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -76,10 +82,74 @@ def json_body(request: Request, *, optional: bool = False, values_maximum: int |
     require_json(request)
     if values_maximum is not None and body.count(b",") > values_maximum:
         raise invalid_body([FieldError(pointer="", detail=f"at most {values_maximum} values at a time")])
+    return decoded_json(body)
+
+
+def decoded_json(body: bytes) -> object:
+    """A JSON document. Raises ProblemError (422) for what is none, or gives a name twice in one object."""
     try:
-        return msgspec.json.decode(body)
+        document = msgspec.json.decode(body)
+        twice = names_given_twice(body) if _may_have_names_twice(body, _names_in(document)) else []
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise invalid_body([FieldError(pointer="", detail=f"the body is not JSON: {error}")]) from error
+    if twice:
+        raise invalid_body([FieldError(pointer=where, detail="is given more than once") for where in twice])
+    return document
+
+
+def _may_have_names_twice(body: bytes, names_count: int) -> bool:
+    """Whether more colons follow quotes than there are names: in a text, or because a name comes twice."""
+    return body.count(b":") > names_count and len(_AFTER_NAME.findall(body)) > names_count
+
+
+def _names_in(value: object) -> int:
+    """How many names the objects of a decoded document have."""
+    inner: Iterable[object]
+    if isinstance(value, dict):
+        inner, names = value.values(), len(value)
+    elif isinstance(value, list):
+        inner, names = value, 0
+    else:
+        return 0
+    for one in inner:
+        # Of exact types, because each order passes here: a decoder makes no others.
+        if type(one) is dict or type(one) is list:
+            names += _names_in(one)
+    return names
+
+
+class _NamedTwice(dict[str, object]):
+    """An object of a document. twice: the names that it has more than once."""
+
+    def __init__(self, pairs: list[tuple[str, object]]) -> None:
+        super().__init__(pairs)
+        uses = Counter(name for name, _ in pairs)
+        self.twice = [name for name, times in uses.items() if times > 1]
+
+
+def names_given_twice(body: bytes) -> list[str]:
+    """JSON pointers to the names that an object of a document has more than once.
+
+    Readers differ in which of two values counts, so what one of them checked another may never see.
+
+    >>> names_given_twice(b'{"a": [{"b": 1, "b": 2}], "c": "d", "c": "e"}')
+    ['/c', '/a/0/b']
+    """
+    twice: list[str] = []
+    to_see: deque[tuple[tuple[str | int, ...], object]] = deque()
+    to_see.append(((), json.loads(body, object_pairs_hook=_NamedTwice)))
+    while to_see:
+        path, value = to_see.popleft()
+        if isinstance(value, _NamedTwice):
+            twice += [pointer(*path, name) for name in value.twice]
+            to_see.extend(((*path, name), one) for name, one in value.items() if _is_open(one))
+        elif isinstance(value, list):
+            to_see.extend(((*path, place), one) for place, one in enumerate(value) if _is_open(one))
+    return twice
+
+
+def _is_open(value: object) -> bool:
+    return isinstance(value, dict | list)
 
 
 def require_json(request: Request) -> None:

@@ -11,7 +11,13 @@ import bonitas
 from data_contracts import quarantine
 from data_contracts.great_expectations_suite import judge_frame
 from data_contracts.ledger_contracts import CONTRACTS
-from data_contracts.parquet_ledger import UnreadableLedgerFile, arrow_schema, has_table, read_table
+from data_contracts.parquet_ledger import (
+    UnreadableLedgerFile,
+    arrow_schema,
+    conforming,
+    has_table,
+    read_table,
+)
 from data_contracts.row_check import Rule
 from data_contracts.validation import frame_of_table, validate_folder
 from data_contracts.validation_benchmark import run
@@ -203,6 +209,89 @@ def test_text_that_is_no_utf8_is_refused_and_kept(a_small_book, validate, report
     assert refused(report, "credit_inquiries") == [("credit-inquiries-1", [("bureau", "type")])]
     (row,) = quarantine.read(report, "credit_inquiries")
     assert row["row"]["bureau"].encode("utf-8", "surrogateescape") == b"b\xff"
+
+
+def _texts(*values):
+    """A text column of bytes that nobody looked at."""
+    return pa.array(values, pa.binary()).view(pa.string())
+
+
+@pytest.mark.parametrize(
+    ("contract", "column", "values"),
+    [
+        ("credit_inquiries", "bureau", _texts(b"b\xff", b"schufa")),
+        ("credit_inquiries", "bureau", _texts(b"b\xed\xa0\x80", b"schufa").cast(pa.large_string())),
+        ("credit_inquiries", "bureau", pa.array([b"b\xff", b"b"], pa.binary_view()).view(pa.string_view())),
+        (
+            "credit_inquiries",
+            "bureau",
+            pa.DictionaryArray.from_arrays(pa.array([0, 1]), _texts(b"b\xff", b"schufa")),
+        ),
+        ("credit_inquiries", "customer_id", _texts(b"c\xc0\xaf", b"c-1")),
+        ("credit_inquiries", "corrects", _texts(b"\xfe", b"e-7")),
+        ("account_balances", "balance_cents", pa.array([2**63, 100], pa.uint64())),
+        ("account_balances", "days_past_due", pa.array([2**64 - 1, 3], pa.uint64())),
+        ("account_balances", "recorded_at", pa.array([2**60, 1_750_000_001], pa.timestamp("s", "UTC"))),
+        ("customers", "birth_date", pa.array([2**62, 86_400_000], pa.int64()).view(pa.date64())),
+    ],
+)
+def test_a_value_that_no_column_of_the_contract_holds_takes_nothing_from_the_rows_beside_it(
+    write_rows, a_row, rows_file, contract, column, values
+):
+    directory = write_rows({contract: [a_row(contract), a_row(contract)]})
+    file = rows_file(directory, contract)
+    declared = CONTRACTS[contract]
+    table = pq.read_table(file)
+    table = table.set_column(table.column_names.index(column), column, values)
+    cells = {(cell.row, cell.column) for cell in judge_frame(declared, frame_of_table(declared, table))}
+    assert (0, column) in cells
+    assert (1, column) not in cells
+    first, second = conforming(declared.column(column), table).to_pylist()
+    assert first is None
+    assert second is not None
+
+
+@pytest.mark.parametrize(
+    ("contract", "column", "values"),
+    [
+        ("account_balances", "balance_cents", pa.array([100], pa.uint64())),
+        ("account_balances", "limit_cents", pa.array([100]).dictionary_encode()),
+        ("merchants", "has_portal_account", pa.array([True]).dictionary_encode()),
+        (
+            "merchants",
+            "has_portal_account",
+            pa.ExtensionArray.from_storage(pa.bool8(), pa.array([1], pa.int8())),
+        ),
+        ("customers", "birth_date", pa.array([86_400_000], pa.int64()).view(pa.date64())),
+        ("credit_inquiries", "bureau", pa.array(["schufa"], pa.string_view())),
+    ],
+)
+def test_what_passes_the_check_is_what_is_kept(write_rows, a_row, rows_file, contract, column, values):
+    directory = write_rows({contract: [a_row(contract)]})
+    declared = CONTRACTS[contract]
+    table = pq.read_table(rows_file(directory, contract))
+    table = table.set_column(table.column_names.index(column), column, values)
+    refused_columns = {cell.column for cell in judge_frame(declared, frame_of_table(declared, table))}
+    is_kept = conforming(declared.column(column), table).null_count == 0
+    assert is_kept == (column not in refused_columns)
+
+
+def test_one_broken_text_of_a_file_leaves_the_other_rows_accepted_and_whole(
+    a_small_book, validate, report, accepted, rows_file
+):
+    file = rows_file(a_small_book, "credit_inquiries")
+    table = pq.read_table(file)
+    table = pa.concat_tables([table, table])
+    table = table.set_column(table.column_names.index("event_id"), "event_id", [["inquiry-1", "inquiry-2"]])
+    pq.write_table(
+        table.set_column(table.column_names.index("bureau"), "bureau", _texts(b"b\xff", b"b")), file
+    )
+    validate(a_small_book)
+    assert refused(report, "credit_inquiries") == [("inquiry-1", [("bureau", "type")])]
+    kept = read_table(accepted, CONTRACTS["credit_inquiries"])
+    assert kept.select(["event_id", "bureau"]).to_pylist() == [{"event_id": "inquiry-2", "bureau": "b"}]
+    with pytest.raises(UnreadableLedgerFile, match="column bureau holds string that is no"):
+        read_table(a_small_book, CONTRACTS["credit_inquiries"])
 
 
 def test_unknown_and_missing_columns_are_violations(a_small_book, validate, report, accepted, rows_file):

@@ -133,6 +133,7 @@ def test_malformed_fields_are_all_named_in_one_problem(shop: Shop) -> None:
         (b'"' + b"x" * 70_000 + b'"', "application/json", 413),
         (b"{}", "text/plain", 415),
         (b"[" * 40_000, "application/json", 422),
+        (b'{"amount_cents": 100, "amount_cents": 8990}', "application/json", 422),
     ],
 )
 def test_a_body_that_cannot_be_read_is_a_problem(
