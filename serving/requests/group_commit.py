@@ -43,19 +43,24 @@ class GroupCommit:
         its commit fails.
         """
         patience = current_patience()
-        while self._block is None:
+        while True:
+            while self._block is None:
+                try:
+                    self._open_block()
+                except StoreBusy:
+                    if not waits:
+                        raise
+                    await self._line.wait(patience)
+            patience.require_time_for_work()
+            durable = self._durable()
             try:
-                self._open_block()
+                return work()
             except StoreBusy:
+                # The work before it was rolled back, and another process took the lock: it waits like others.
                 if not waits:
                     raise
-                await self._line.wait(patience)
-        patience.require_time_for_work()
-        durable = self._durable()
-        try:
-            return work()
-        finally:
-            await durable
+            finally:
+                await durable
 
     async def settled(self) -> None:
         """Wait until nothing is written that is not durable, so that a reader tells no half-truth."""

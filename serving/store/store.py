@@ -169,6 +169,17 @@ class _SqliteTransaction:
         """Nothing to do: SQLite has one writer."""
 
 
+BEGIN_WRITING = "BEGIN IMMEDIATE"
+
+
+@dataclass
+class _Block:
+    """A transaction that several share. has_parts: one of them has begun in it and was not rolled back."""
+
+    is_begun: bool = True
+    has_parts: bool = False
+
+
 class SqliteStore:
     """The embedded store: WAL, durable commits, and the checkpoint in a thread of its own."""
 
@@ -280,7 +291,7 @@ class SqliteStore:
     @contextmanager
     def writing(self, *lock: str) -> Iterator[Transaction]:  # noqa: ARG002 - SQLite has one writer for all ids
         """A write transaction; SQLite lets one run at a time, whatever the ids."""
-        with self._transaction("BEGIN IMMEDIATE") as tx:
+        with self._transaction(BEGIN_WRITING) as tx:
             yield tx
 
     @contextmanager
@@ -294,36 +305,73 @@ class SqliteStore:
         """Transactions of this thread inside the block become durable together, at its end.
 
         Each still rolls back for itself. Nothing may be answered before the block ends; when its commit
-        fails, it raises StoreUnavailable and none of them happened.
+        fails, it raises StoreUnavailable and none of them happened. Where the first of them is rolled back,
+        the lock is free until the next begins: that one raises StoreBusy if another process took it.
         """
-        with self._transaction("BEGIN IMMEDIATE"):
-            self._local.together = True
+        connection = self._connection()
+        if not getattr(self._local, "has_committed_together", False):
+            # What a part changes is copied for its rollback, beyond 64 KiB to a file made for each part.
+            _SqliteTransaction(connection).execute("PRAGMA temp_store=MEMORY")
+            self._local.has_committed_together = True
+        with self._rolled_back_on_failure(connection):
+            self._begin_writing(connection)
+            block = self._local.block = _Block()
             try:
                 yield
             finally:
-                self._local.together = False
+                self._local.block = None
+            if block.is_begun:
+                _SqliteTransaction(connection).execute("COMMIT")
 
     @contextmanager
     def _transaction(self, begin: str) -> Iterator[Transaction]:
         connection = self._connection()
         tx = _SqliteTransaction(connection)
-        together = getattr(self._local, "together", False)
-        begin, commit, rollback = (
-            ("SAVEPOINT part", "RELEASE part", "ROLLBACK TO part")
-            if together
-            else (begin, "COMMIT", "ROLLBACK")
-        )
-        if begin == "BEGIN IMMEDIATE" and self._log_is_long.is_set():
+        block: _Block | None = getattr(self._local, "block", None)
+        if block is None:
+            with self._rolled_back_on_failure(connection):
+                if begin == BEGIN_WRITING:
+                    self._begin_writing(connection)
+                else:
+                    tx.execute(begin)
+                yield tx
+                tx.execute("COMMIT")
+        elif block.has_parts:
+            tx.execute("SAVEPOINT part")
+            try:
+                yield tx
+                tx.execute("RELEASE part")
+            except BaseException:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK TO part")
+                    connection.execute("RELEASE part")
+                raise
+        else:
+            # Nothing to keep from before it, so it needs no savepoint, which copies each page that changes.
+            if not block.is_begun:
+                self._begin_writing(connection)
+                block.is_begun = True
+            block.has_parts = True
+            try:
+                yield tx
+            except BaseException:
+                block.is_begun = block.has_parts = False
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+                raise
+
+    def _begin_writing(self, connection: sqlite3.Connection) -> None:
+        if self._log_is_long.is_set():
             self._start_log_over(connection)
-        tx.execute(begin)
+        _SqliteTransaction(connection).execute(BEGIN_WRITING)
+
+    @contextmanager
+    def _rolled_back_on_failure(self, connection: sqlite3.Connection) -> Iterator[None]:
         try:
-            yield tx
-            tx.execute(commit)
+            yield
         except BaseException:
             if connection.in_transaction:
-                connection.execute(rollback)
-                if together:
-                    connection.execute(commit)
+                connection.execute("ROLLBACK")
             raise
 
     def close(self) -> None:

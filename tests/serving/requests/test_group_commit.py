@@ -1,10 +1,13 @@
 import asyncio
+import sqlite3
+from contextlib import suppress
+from itertools import product
 from pathlib import Path
 
 from serving.requests.group_commit import GroupCommit
 from serving.store.migrate import migrate
 from serving.store.policies import keep_policy, policy_text
-from serving.store.store import SqliteStore
+from serving.store.store import IN_REQUESTS, SqliteStore
 
 
 class RefusedHalfwayError(Exception):
@@ -69,3 +72,60 @@ def test_what_is_answered_was_committed(tmp_path: Path) -> None:
     writer.stop()
     store.close()
     reader.close()
+
+
+def test_who_follows_a_rollback_waits_for_whoever_took_the_lock_meanwhile(tmp_path: Path) -> None:
+    migrate(f"sqlite:///{tmp_path / 'b.db'}")
+    store = SqliteStore(tmp_path / "b.db", IN_REQUESTS)
+    other = sqlite3.connect(tmp_path / "b.db", isolation_level=None)
+    writer = GroupCommit(store.committing_together)
+    begun: list[str] = []
+
+    def bad() -> None:
+        try:
+            with store.writing() as tx:
+                keep_policy(tx, version="bad", content="text", now_ms=1)
+                raise RefusedHalfwayError
+        finally:
+            other.execute("BEGIN IMMEDIATE")
+
+    def good(version: str) -> None:
+        begun.append(version)
+        with store.writing() as tx:
+            keep_policy(tx, version=version, content="text", now_ms=1)
+
+    async def all_at_once() -> list[BaseException | None]:
+        asyncio.get_running_loop().call_later(0.02, other.execute, "ROLLBACK")
+        work = (bad, lambda: good("a"), lambda: good("b"))
+        return await asyncio.gather(*(writer.run(one) for one in work), return_exceptions=True)
+
+    refused, *kept = asyncio.run(all_at_once())
+    writer.stop()
+    assert isinstance(refused, RefusedHalfwayError)
+    assert kept == [None, None]
+    assert begun == ["a", "b", "a", "b"]
+    with store.reading() as tx:
+        assert [policy_text(tx, version) for version in ("bad", "a", "b")] == [None, "text", "text"]
+    other.close()
+    store.close()
+
+
+def test_what_the_first_kept_outlives_the_rollbacks_after_it(tmp_path: Path) -> None:
+    migrate(f"sqlite:///{tmp_path / 'b.db'}")
+    store = SqliteStore(tmp_path / "b.db")
+
+    def keep(version: str, *, fails: bool) -> None:
+        with suppress(RefusedHalfwayError), store.writing() as tx:
+            keep_policy(tx, version=version, content="text", now_ms=1)
+            if fails:
+                raise RefusedHalfwayError
+
+    for outcomes in product((True, False), repeat=4):
+        versions = [f"{outcomes}-{place}" for place in range(4)]
+        with store.committing_together():
+            for version, fails in zip(versions, outcomes, strict=True):
+                keep(version, fails=fails)
+        with store.reading() as tx:
+            found = [policy_text(tx, version) is None for version in versions]
+        assert found == list(outcomes)
+    store.close()
