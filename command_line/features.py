@@ -56,7 +56,7 @@ def build(
     from features.offline import write_features
     from features.order_risk_offline import approval_decisions
 
-    if sample is not None and model == "order-risk":
+    if sample is not None and FEATURE_SETS[model].crosses_customers:
         raise click.BadOptionUsage("sample", "--sample is for credit features: it draws customers")
     policy = asked_policy(policy_path)
     feature_set = FEATURE_SETS[model].under(policy.settlement_terms)
@@ -64,7 +64,7 @@ def build(
     try:
         if sample is not None:
             decisions = sampled_decisions(directory, sample, seed)
-        elif model == "order-risk":
+        elif feature_set.crosses_customers:
             decisions = approval_decisions(directory)
         else:
             decisions = folder_decisions(directory)

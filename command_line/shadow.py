@@ -113,9 +113,9 @@ def start_shadow(model: str, version: str, by: str, reason: str, backfill_days: 
 
 def question_of(model: str) -> "Question":
     """What the shadow of a model answers: whether to approve an order, or whether it is fraud."""
-    from serving.shadow.report import ELIGIBILITY, ORDER_RISK
+    from serving.shadow.report import QUESTIONS
 
-    return ORDER_RISK if model == "order-risk" else ELIGIBILITY
+    return QUESTIONS[model]
 
 
 @shadow.command("stop")
@@ -296,8 +296,8 @@ def _known_labels(
 
     from features.instants import DAY_MS
     from serving.store.loading import export_customers
-    from training.labels import LABEL_HORIZON_DAYS, order_labels
-    from training.order_risk_labels import UNLABELLED, order_risk_labels
+    from training.labels import LABEL_HORIZON_DAYS
+    from training.tasks import TASKS
 
     terms = policy_in_force()[0].settlement_terms
     now_ms = int(now.timestamp() * 1000)
@@ -310,18 +310,7 @@ def _known_labels(
             if "orders" in export_customers(
                 store, Path(scratch), customers[start : start + CUSTOMERS_PER_EXPORT]
             ):
-                found = (
-                    order_risk_labels(Path(scratch), now_ms, terms)
-                    if model == "order-risk"
-                    else order_labels(Path(scratch), now_ms, terms)
-                )
-                labels |= {
-                    order_id: label
-                    for order_id, label in zip(
-                        found.decisions.decision_id.tolist(), found.label.tolist(), strict=True
-                    )
-                    if label != UNLABELLED
-                }
+                labels |= TASKS[model].labels(Path(scratch), now_ms, terms).by_decision()
         progress(
             "look up what became of the orders",
             done=min(start + CUSTOMERS_PER_EXPORT, len(customers)),

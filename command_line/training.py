@@ -4,7 +4,6 @@ import json
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
@@ -26,10 +25,6 @@ from command_line.terminal import (
     require_writable,
     terms_option,
 )
-
-if TYPE_CHECKING:
-    from training.invoice_eligibility import TrainingResult
-    from training.order_risk import OrderRiskResult
 
 
 @click.command()
@@ -79,43 +74,28 @@ def train(
     """
     from features.decisions import NoDecisionsError
     from training.errors import TrainingError
+    from training.tasks import TASKS
+    from training.train import train as train_model
+    from training.training_task import TrainingRequest
 
     settings = read_settings()
     if as_of is not None and as_of.date() > today():
         raise CommandFailed(f"--as-of {as_of:%Y-%m-%d} lies in the future: nothing was recorded by then")
-    as_of_ms = None if as_of is None else midnight_ms(as_of)
     policy = asked_policy(policy_path)
-    result: TrainingResult | OrderRiskResult
+    request = TrainingRequest(
+        directory=directory,
+        tracking_uri=settings.mlflow_uri,
+        artifact_root=settings.artifact_root,
+        seed=seed,
+        as_of_ms=None if as_of is None else midnight_ms(as_of),
+        tuning_trials=tuning_trials,
+        terms=policy.settlement_terms,
+        linked_customers_maximum=policy.order_risk.linked_customers_maximum,
+        orders_per_day=orders_per_day,
+    )
     try:
         with progress_bars() as progress:
-            if model == "order-risk":
-                from training import order_risk
-
-                result = order_risk.train(
-                    directory,
-                    tracking_uri=settings.mlflow_uri,
-                    artifact_root=settings.artifact_root,
-                    seed=seed,
-                    as_of_ms=as_of_ms,
-                    tuning_trials=tuning_trials,
-                    orders_per_day=orders_per_day,
-                    linked_customers_maximum=policy.order_risk.linked_customers_maximum,
-                    terms=policy.settlement_terms,
-                    progress=progress,
-                )
-            else:
-                from training import invoice_eligibility
-
-                result = invoice_eligibility.train(
-                    directory,
-                    tracking_uri=settings.mlflow_uri,
-                    artifact_root=settings.artifact_root,
-                    seed=seed,
-                    as_of_ms=as_of_ms,
-                    tuning_trials=tuning_trials,
-                    terms=policy.settlement_terms,
-                    progress=progress,
-                )
+            result = train_model(TASKS[model], request, progress=progress)
     except (TrainingError, NoDecisionsError) as problem:
         raise CommandFailed(str(problem)) from problem
     figures = result.to_json()
@@ -177,14 +157,12 @@ def compare(model: str, directory: Path | None, version: str | None, as_json: bo
     Later means: labelled, and made when both models had been trained. Differences come with paired
     bootstrap intervals. Without DIR it is the book that `bonitas run` made.
     """
-    from training.promotion import promotion
+    from training.promotion import comparison as models
 
     directory = later_decisions_folder(directory)
 
     with model_registry() as registry, progress_bars() as progress:
-        comparison = promotion.compare(
-            model, directory, registry=registry, version=version, progress=progress
-        )
+        comparison = models.compare(model, directory, registry=registry, version=version, progress=progress)
     print_result(comparison.to_json(), as_json, lambda: click.echo(comparison.to_text()))
 
 

@@ -188,9 +188,11 @@ def _prepare_champions(settings: Settings, book: Path) -> bool:
     Returns whether there is one for order risk: a small book has too little fraud to learn from.
     """
     from features.feature_sets import INVOICE_ELIGIBILITY, ORDER_RISK
-    from training import invoice_eligibility, order_risk
     from training.errors import TrainingError
     from training.registry.registry import ModelRegistry, VersionChangedError
+    from training.tasks import TASKS
+    from training.train import train
+    from training.training_task import TrainingRequest
 
     registry = ModelRegistry(settings.mlflow_uri, settings.artifact_root)
     is_served = {}
@@ -205,16 +207,17 @@ def _prepare_champions(settings: Settings, book: Path) -> bool:
         if not_served is not None:
             click.echo(f"the champion of {model} is of an earlier release: it is trained anew", err=True)
     policy = policy_in_force()[0]
-    where: dict[str, Any] = {
-        "tracking_uri": settings.mlflow_uri,
-        "artifact_root": settings.artifact_root,
-        "terms": policy.settlement_terms,
-    }
-    linked_customers_maximum = policy.order_risk.linked_customers_maximum
+    request = TrainingRequest(
+        directory=book,
+        tracking_uri=settings.mlflow_uri,
+        artifact_root=settings.artifact_root,
+        terms=policy.settlement_terms,
+        linked_customers_maximum=policy.order_risk.linked_customers_maximum,
+    )
     if not is_served[INVOICE_ELIGIBILITY.name]:
         try:
             with progress_bars() as progress:
-                eligibility = invoice_eligibility.train(book, **where, progress=progress)
+                eligibility = train(TASKS[INVOICE_ELIGIBILITY.name], request, progress=progress)
         except TrainingError as problem:
             raise CommandFailed(str(problem)) from problem
         click.echo(eligibility.to_text(), err=True)
@@ -226,9 +229,7 @@ def _prepare_champions(settings: Settings, book: Path) -> bool:
     if not tried.exists():
         try:
             with progress_bars() as progress:
-                risk = order_risk.train(
-                    book, linked_customers_maximum=linked_customers_maximum, **where, progress=progress
-                )
+                risk = train(TASKS[ORDER_RISK.name], request, progress=progress)
         except TrainingError as problem:
             tried.write_text(str(problem))
         else:

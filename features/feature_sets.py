@@ -94,6 +94,12 @@ class FeatureSet:
         )
 
     @cached_property
+    def crosses_customers(self) -> bool:
+        """Whether a feature reads orders of other customers, by what they share."""
+        kinds = {measure.fact for feature in self.features for measure in feature.measures()}
+        return not kinds.isdisjoint(ORDER_FACT_OF.values())
+
+    @cached_property
     def names(self) -> tuple[str, ...]:
         """The features' names, in column order."""
         return tuple(feature.name for feature in self.features)
@@ -126,7 +132,7 @@ class FeatureSet:
         kinds = {measure.fact for feature in self.features for measure in feature.measures()}
         columns = repr(sorted((kind.value, FACT_COLUMNS[kind]) for kind in kinds))
         revision = str(ENGINE_REVISION)
-        if not kinds.isdisjoint(ORDER_FACT_OF.values()):
+        if self.crosses_customers:
             revision += f" links {LINK_REVISION}"
         return hashlib.sha256(f"{revision}\n{columns}\n{text}".encode()).hexdigest()[:12]
 

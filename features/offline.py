@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from data_contracts.private_files import private_file
 from data_contracts.progress import Progress, no_progress
 from features.decisions import Decisions
-from features.declarations import EntityKind, Purpose
+from features.declarations import EntityKind
 from features.fact_tables import LedgerByCustomer
 from features.feature_sets import FeatureSet
 from features.instants import Float64Array
@@ -91,7 +91,7 @@ def iterate_features(
     """Yield (places, values) block by block: the features of `decisions[places]`, all of some customers."""
     if len(decisions) == 0:
         return
-    if feature_set.purpose is Purpose.FRAUD:
+    if feature_set.crosses_customers:
         places = np.arange(len(decisions), dtype=np.intp)
         yield places, build_order_risk_features(directory, decisions, feature_set, progress)
         return

@@ -36,7 +36,8 @@ from serving.process.settings import Settings
 from tests.serving.http.conftest import a_model_document, write_model
 from tests.serving.shadow_desk import KnownModels
 from training.errors import TrainingError
-from training.promotion.promotion import compare, roll_back
+from training.promotion.comparison import compare
+from training.promotion.promotion import roll_back
 from training.registry.alias_history import HistoryDamagedError
 from training.registry.champion_history import ChampionChange, ChangeKind
 from training.registry.registry import ModelRegistry as TrainingRegistry

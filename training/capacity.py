@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 from features.instants import DAY_MS, Float64Array, Int64Array
 from training.evaluation import BOOTSTRAP_ROUNDS, Interval
 
+DEFAULT_ORDERS_PER_DAY = 5
+
 
 @dataclass(frozen=True, kw_only=True)
 class CapacityFigures:

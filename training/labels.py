@@ -41,6 +41,8 @@ from features.supersession import (
     whole_numbers,
 )
 
+UNLABELLED = -1
+"""The label of a decision of which nothing is known yet: not yet known is not good."""
 LABEL_HORIZON_DAYS = 60
 SETTLED_FOR_CUSTOMER = "dispute_decided_for_customer"
 

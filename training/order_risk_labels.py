@@ -27,7 +27,7 @@ from features.order_risk_offline import approval_decisions
 from features.settlement_terms import USUAL_TERMS, SettlementTerms
 from features.supersession import milliseconds
 from training.errors import TrainingError
-from training.labels import seen_until_ms, standing_table, states_by_order
+from training.labels import UNLABELLED, Labels, seen_until_ms, standing_table, states_by_order
 
 LABEL_DELAY_DAYS = 90
 CLEARED_OUTCOMES = (
@@ -36,7 +36,6 @@ CLEARED_OUTCOMES = (
     "identity_misuse_rejected",
     "dispute_decided_for_merchant",
 )
-UNLABELLED = -1
 TEST_SHARE = 0.3
 CALIBRATION_SHARE = 0.25
 MINIMUM_FRAUDS = 20
@@ -104,6 +103,21 @@ def order_risk_labels(directory: Path, cut_off_ms: int, terms: SettlementTerms =
             if invoices and all(state.paid_at is not None for state in invoices):
                 label[place] = 0
     return OrderLabels(decisions=decisions, label=label)
+
+
+def known_order_risk_labels(directory: Path, cut_off_ms: int, terms: SettlementTerms = USUAL_TERMS) -> Labels:
+    """The orders that have a label at the cut-off.
+
+    Known since the end of the label delay: a finding counts only once the order is old enough for findings of
+    either kind.
+    """
+    found = order_risk_labels(directory, cut_off_ms, terms)
+    found = found.where(found.is_known)
+    return Labels(
+        decisions=found.decisions,
+        label=found.label,
+        known_at_ms=found.decisions.as_of_ms + LABEL_DELAY_DAYS * DAY_MS,
+    )
 
 
 def fraud_known_at_ms(directory: Path, cut_off_ms: int) -> dict[str, int]:

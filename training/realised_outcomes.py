@@ -9,9 +9,7 @@ from numpy.typing import NDArray
 from data_contracts.order_outcomes import FRAUD_OUTCOMES, ORDER_OUTCOMES
 from features.instants import Int64Array
 from features.settlement_terms import USUAL_TERMS, SettlementTerms
-from training.labels import invoices_by_order, order_labels, standing_table
-
-UNLABELLED = -1
+from training.labels import UNLABELLED, invoices_by_order, order_labels, standing_table
 
 
 @dataclass(frozen=True, kw_only=True)

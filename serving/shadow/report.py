@@ -4,11 +4,13 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
 from data_contracts.currencies import amount_figure
+from features import feature_sets
 from features.instants import Float64Array
 from serving.domain.decision import Outcome
 from serving.figures.customer_bootstrap import CustomerBootstrap, wilson_interval
@@ -53,6 +55,10 @@ ELIGIBILITY = Question(
 ORDER_RISK = Question(
     subject=Subject.SCREENING, yes="flagged", no="clear", bad="confirmed fraud", judged_when_no=True
 )
+QUESTIONS: Mapping[str, Question] = MappingProxyType(
+    {feature_sets.INVOICE_ELIGIBILITY.name: ELIGIBILITY, feature_sets.ORDER_RISK.name: ORDER_RISK}
+)
+"""What the shadow of each model answers, by the model's name."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,7 +9,9 @@ import pytest
 from data_contracts.progress import no_progress
 from data_contracts.simulation.portfolio import simulate_portfolio
 from tests.empty_registry import with_empty_registry
-from training.invoice_eligibility import TrainingResult, train
+from training.invoice_eligibility import INVOICE_ELIGIBILITY_TASK, EligibilityResult
+from training.train import train
+from training.training_task import TrainingRequest
 
 
 @dataclass(frozen=True)
@@ -19,7 +21,7 @@ class TrainedBook:
     book: Path
     tracking_uri: str
     artifact_root: Path
-    result: TrainingResult
+    result: EligibilityResult
 
 
 @pytest.fixture(scope="session")
@@ -35,5 +37,9 @@ def small_book(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def trained(small_book: Path, tmp_path_factory: pytest.TempPathFactory) -> TrainedBook:
     home = with_empty_registry(tmp_path_factory.mktemp("mlflow"))
     uri = f"sqlite:///{home / 'mlflow.db'}"
-    result = train(small_book, tracking_uri=uri, artifact_root=home / "artifacts", seed=1)
+    request = TrainingRequest(
+        directory=small_book, tracking_uri=uri, artifact_root=home / "artifacts", seed=1
+    )
+    result = train(INVOICE_ELIGIBILITY_TASK, request)
+    assert isinstance(result, EligibilityResult)
     return TrainedBook(small_book, uri, home / "artifacts", result)

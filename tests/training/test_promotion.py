@@ -44,20 +44,18 @@ from training.gates.gates import (
     stability_gate,
 )
 from training.gates.leaks import rows_known_too_early, single_feature_auc
-from training.invoice_eligibility import train
+from training.invoice_eligibility import INVOICE_ELIGIBILITY_TASK
 from training.labels import ledger_end_ms, order_labels
 from training.order_risk_labels import order_risk_labels
-from training.promotion.promotion import (
-    Promotion,
-    changed_decisions,
-    compare,
-    promote,
-    single_row_time_ratio,
-)
+from training.promotion.comparison import changed_decisions, compare
+from training.promotion.promotion import Promotion, promote
+from training.promotion.single_row_speed import single_row_time_ratio
 from training.registry.champion_history import ChampionChange, ChangeKind
 from training.registry.registry import ChampionHasChangedError, ModelRegistry, iso_instant
 from training.splits import OutOfTimeSplit, out_of_time_split
 from training.stability import chance_stability_index, population_stability_index
+from training.train import train
+from training.training_task import TrainingRequest
 
 MODEL = "invoice-eligibility"
 NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
@@ -388,11 +386,12 @@ def test_the_label_with_noise_planted_in_the_data_is_caught(
 def test_a_leak_keeps_the_first_version_from_becoming_champion(
     tmp_path: Path, book_with_the_label_in_it: Path
 ) -> None:
-    result = train(
-        book_with_the_label_in_it,
+    request = TrainingRequest(
+        directory=book_with_the_label_in_it,
         tracking_uri=f"sqlite:///{with_empty_registry(tmp_path) / 'mlflow.db'}",
         artifact_root=tmp_path / "artifacts",
     )
+    result = train(INVOICE_ELIGIBILITY_TASK, request)
     assert {gate.name for gate in result.gates if not gate.passed} == {"leak_single_feature"}
     assert not result.became_champion
 

@@ -17,10 +17,12 @@ from serving.in_force.scorer import load_model
 from tests.builders import write_ledger
 from training.candidates.model_artifact import CalibratedModel, write_model
 from training.errors import TrainingError
-from training.invoice_eligibility import train
+from training.invoice_eligibility import INVOICE_ELIGIBILITY_TASK
 from training.labels import FRAUD_OUTCOMES, ledger_end_ms, order_labels
 from training.registry.registry import ModelRegistry, data_fingerprint
 from training.splits import out_of_time_split
+from training.train import train
+from training.training_task import TrainingRequest
 
 
 def test_the_first_good_version_becomes_champion_and_the_second_stays_a_challenger(trained) -> None:
@@ -28,7 +30,13 @@ def test_the_first_good_version_becomes_champion_and_the_second_stays_a_challeng
     assert trained.result.version == "1"
     registry = ModelRegistry(trained.tracking_uri, trained.artifact_root)
     again = train(
-        trained.book, tracking_uri=trained.tracking_uri, artifact_root=trained.artifact_root, seed=1
+        INVOICE_ELIGIBILITY_TASK,
+        TrainingRequest(
+            directory=trained.book,
+            tracking_uri=trained.tracking_uri,
+            artifact_root=trained.artifact_root,
+            seed=1,
+        ),
     )
     assert (again.version, again.became_champion) == ("2", False)
     assert registry.champion_version("invoice-eligibility") == "1"
@@ -110,7 +118,12 @@ def test_too_little_data_is_refused_with_the_numbers(tmp_path: Path) -> None:
         tmp_path / "tiny", customers=30, months=6, seed=0, ends_on=date(2026, 1, 1), progress=no_progress
     )
     with pytest.raises(TrainingError, match=r"bad among|has matured"):
-        train(tmp_path / "tiny", tracking_uri=f"sqlite:///{tmp_path}/m.db", artifact_root=tmp_path)
+        train(
+            INVOICE_ELIGIBILITY_TASK,
+            TrainingRequest(
+                directory=tmp_path / "tiny", tracking_uri=f"sqlite:///{tmp_path}/m.db", artifact_root=tmp_path
+            ),
+        )
 
 
 def test_a_folder_without_orders_is_refused(tmp_path: Path) -> None:
@@ -119,7 +132,12 @@ def test_a_folder_without_orders_is_refused(tmp_path: Path) -> None:
 
     write_ledger(tmp_path / "book", {"merchants": [a_merchant()]})
     with pytest.raises(NoDecisionsError, match="holds no orders"):
-        train(tmp_path / "book", tracking_uri=f"sqlite:///{tmp_path}/m.db", artifact_root=tmp_path)
+        train(
+            INVOICE_ELIGIBILITY_TASK,
+            TrainingRequest(
+                directory=tmp_path / "book", tracking_uri=f"sqlite:///{tmp_path}/m.db", artifact_root=tmp_path
+            ),
+        )
 
 
 def test_the_fingerprint_changes_with_the_data(trained, tmp_path: Path) -> None:

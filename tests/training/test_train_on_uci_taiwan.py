@@ -5,7 +5,9 @@ from pathlib import Path
 import pytest
 
 from data_contracts.public.uci_taiwan import import_ledger
-from training.invoice_eligibility import train
+from training.invoice_eligibility import INVOICE_ELIGIBILITY_TASK, EligibilityResult
+from training.train import train
+from training.training_task import TrainingRequest
 
 
 @pytest.mark.real_data
@@ -18,9 +20,13 @@ def test_from_events_without_protected_columns_and_with_directions_on_whole_rows
     """
     book = tmp_path / "book"
     import_ledger(uci_taiwan_file, book)
-    result = train(
-        book, tracking_uri=f"sqlite:///{tmp_path / 'mlflow.db'}", artifact_root=tmp_path / "artifacts"
+    request = TrainingRequest(
+        directory=book,
+        tracking_uri=f"sqlite:///{tmp_path / 'mlflow.db'}",
+        artifact_root=tmp_path / "artifacts",
     )
+    result = train(INVOICE_ELIGIBILITY_TASK, request)
+    assert isinstance(result, EligibilityResult)
     folds = result.fold_auc["lightgbm"]
     assert len(folds) == 5
     assert sum(folds) / 5 >= 0.777

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-import training.order_risk
+import training.fitting
 from data_contracts.progress import no_progress
 from data_contracts.simulation.portfolio import simulate_portfolio
 from features.decisions import Decisions
@@ -26,9 +26,11 @@ from training.candidates.model_artifact import CalibratedModel, write_model
 from training.capacity import at_daily_capacity
 from training.errors import TrainingError
 from training.evaluation import evaluate
-from training.order_risk import LOWEST_LIFT, OrderRiskResult, train
+from training.order_risk import LOWEST_LIFT, ORDER_RISK_TASK, OrderRiskResult
 from training.order_risk_labels import RiskSplit, delayed_split
 from training.registry.registry import ModelRegistry, data_fingerprint
+from training.train import train
+from training.training_task import TrainingRequest
 
 SEED = 1
 CAPACITY = 4
@@ -57,13 +59,16 @@ class RiskBook:
 
 
 def run(book: Path, home: Path) -> OrderRiskResult:
-    return train(
-        book,
+    request = TrainingRequest(
+        directory=book,
         tracking_uri=f"sqlite:///{with_empty_registry(home) / 'mlflow.db'}",
         artifact_root=home / "artifacts",
         seed=SEED,
         orders_per_day=CAPACITY,
     )
+    result = train(ORDER_RISK_TASK, request)
+    assert isinstance(result, OrderRiskResult)
+    return result
 
 
 @pytest.fixture(scope="session")
@@ -84,10 +89,10 @@ def risk_book(tmp_path_factory: pytest.TempPathFactory) -> RiskBook:
         built.append(decisions)
         return build_features(directory, decisions, *more)
 
-    fit = training.order_risk.fit_candidates
+    fit = training.fitting.fit_candidates
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training.order_risk, "fit_candidates", fitted)
-        patch.setattr(training.order_risk, "build_features", remembered)
+        patch.setattr(training.fitting, "fit_candidates", fitted)
+        patch.setattr(training.fitting, "build_features", remembered)
         result = run(book, home)
     return RiskBook(
         book=book,

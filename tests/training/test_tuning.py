@@ -23,7 +23,7 @@ from training.candidates.model_artifact import read_model
 from training.candidates.scorecard import ScorecardShape
 from training.candidates.tuning import Tuned, TuningFold, tune
 from training.errors import TrainingError
-from training.invoice_eligibility import TrainingResult, train
+from training.invoice_eligibility import INVOICE_ELIGIBILITY_TASK, EligibilityResult
 from training.labels import ledger_end_ms
 from training.registry.registry import ModelRegistry, iso_instant
 from training.splits import (
@@ -32,6 +32,8 @@ from training.splits import (
     stratified_fold_places,
     time_ordered_folds,
 )
+from training.train import train
+from training.training_task import TrainingRequest
 
 FEW = FeatureSet(name="few", purpose=Purpose.CREDIT, features=INVOICE_ELIGIBILITY.features[:5])
 
@@ -171,7 +173,7 @@ def test_without_time_every_row_is_judged_once() -> None:
         assert len(fold.calibration) == len(fold.training)
 
 
-def registered(result: TrainingResult, home: Path) -> tuple[dict[str, Any], bytes]:
+def registered(result: EligibilityResult, home: Path) -> tuple[dict[str, Any], bytes]:
     """The model's document without what differs by the hour, and its booster's text."""
     registry = ModelRegistry(f"sqlite:///{home / 'mlflow.db'}", home / "artifacts")
     files = registry.verified_files(result.model_name, result.version)
@@ -181,11 +183,17 @@ def registered(result: TrainingResult, home: Path) -> tuple[dict[str, Any], byte
     return document, files.contents.get("booster.txt", b"")
 
 
-def trained_in(book: Path, home: Path, **asked: Any) -> TrainingResult:
+def trained_in(book: Path, home: Path, **asked: Any) -> EligibilityResult:
     with_empty_registry(home)
-    return train(
-        book, tracking_uri=f"sqlite:///{home / 'mlflow.db'}", artifact_root=home / "artifacts", **asked
+    request = TrainingRequest(
+        directory=book,
+        tracking_uri=f"sqlite:///{home / 'mlflow.db'}",
+        artifact_root=home / "artifacts",
+        **asked,
     )
+    result = train(INVOICE_ELIGIBILITY_TASK, request)
+    assert isinstance(result, EligibilityResult)
+    return result
 
 
 @pytest.mark.slow

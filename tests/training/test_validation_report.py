@@ -21,9 +21,11 @@ from features.instants import DAY_MS
 from tests.empty_registry import with_empty_registry
 from tests.training.planted_models import planted_evidence
 from training.gates.gates import Gate
-from training.invoice_eligibility import train
+from training.invoice_eligibility import INVOICE_ELIGIBILITY_TASK
 from training.labels import ledger_end_ms, order_labels
 from training.registry.registry import ModelRegistry
+from training.train import train
+from training.training_task import TrainingRequest
 from training.validation.evidence import ValidationEvidence
 from training.validation.figures import ValidationFigures, validation_figures
 from training.validation.label_maturity import LabelledDecisions, label_maturity, labelled_decisions
@@ -285,7 +287,10 @@ def test_a_folder_with_labels_of_its_own_has_a_report_too_with_the_sexes_that_it
     sexes = np.where(np.arange(len(customers)) % 2 == 0, "female", "male")
     pq.write_table(pa.table({"customer_id": customers, "sex": sexes}), book / PROTECTED_ATTRIBUTES_FILE)
     uri = f"sqlite:///{with_empty_registry(tmp_path) / 'mlflow.db'}"
-    train(book, tracking_uri=uri, artifact_root=tmp_path / "artifacts", seed=1)
+    train(
+        INVOICE_ELIGIBILITY_TASK,
+        TrainingRequest(directory=book, tracking_uri=uri, artifact_root=tmp_path / "artifacts", seed=1),
+    )
     file = next((tmp_path / "artifacts").rglob(REPORT_JSON))
     figures = json.loads(file.read_text())
     assert figures["shift_absent"]

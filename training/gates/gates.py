@@ -39,8 +39,8 @@ class Gate:
     finding: str
 
 
-def gates(evaluation: Evaluation, directions: Gate) -> tuple[Gate, ...]:
-    """Judge a candidate by its figures; directions: what its probes found."""
+def figure_gates(evaluation: Evaluation) -> tuple[Gate, ...]:
+    """Judge a candidate by its figures alone."""
     factor = evaluation.mean_probability / evaluation.bad_rate
     return (
         Gate(
@@ -53,7 +53,6 @@ def gates(evaluation: Evaluation, directions: Gate) -> tuple[Gate, ...]:
             passed=1 / MEAN_PROBABILITY_FACTOR <= factor <= MEAN_PROBABILITY_FACTOR,
             finding=f"mean probability is {factor:.2f} times the bad rate",
         ),
-        directions,
     )
 
 
@@ -83,7 +82,7 @@ def discrimination_gate(figure: str, difference: Interval | None, evaluation: Ev
     """Not worse than the champion: the paired difference's interval begins at LOWEST_DIFFERENCE or above.
 
     figure: what the difference is in. difference: challenger minus champion, None where there is no
-    champion; then the challenger needs the AUC that `gates` asks of every version.
+    champion; then the challenger needs the AUC that `figure_gates` asks of every version.
     """
     if difference is None:
         return Gate(

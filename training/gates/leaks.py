@@ -19,15 +19,14 @@ from data_contracts.contract import MAXIMUM_CLOCK_TOLERANCE_MS
 from data_contracts.ledger_contracts import ALL_CONTRACTS
 from data_contracts.parquet_ledger import has_table, read_table, write_table
 from features.decisions import Decisions
-from features.declarations import Purpose
 from features.feature_sets import FeatureSet
 from features.instants import Float64Array
 from features.offline import build_features
 from features.supersession import milliseconds
 from training.gates.gates import Gate, clocks_gate, future_rows_gate, protected_gate, single_feature_gate
 
-RECOMPUTED_CREDIT_DECISIONS = 200
-RECOMPUTED_FRAUD_DECISIONS = 6
+RECOMPUTED_OWN_DECISIONS = 200
+RECOMPUTED_CROSSING_DECISIONS = 6
 
 FeatureBuilder = Callable[[Path, Decisions, FeatureSet], Float64Array]
 """Features of decisions from a ledger folder, shape (n_decisions, n_features)."""
@@ -107,12 +106,12 @@ def features_that_see_the_future(
 ) -> tuple[tuple[str, ...], int]:
     """Features that change when rows recorded at or after the decision are gone, and decisions tried."""
     order = np.random.default_rng(seed).permutation(len(evidence.label))
-    if feature_set.purpose is Purpose.FRAUD:
-        # Risk features cross customers, so each decision needs a folder that ends just before it.
-        groups = [order[place : place + 1] for place in range(RECOMPUTED_FRAUD_DECISIONS)]
+    if feature_set.crosses_customers:
+        # Each decision needs a folder that ends just before it.
+        groups = [order[place : place + 1] for place in range(RECOMPUTED_CROSSING_DECISIONS)]
     else:
         _, first = np.unique(evidence.decisions.customer_id[order].astype(str), return_index=True)
-        groups = [order[np.sort(first)[:RECOMPUTED_CREDIT_DECISIONS]]]
+        groups = [order[np.sort(first)[:RECOMPUTED_OWN_DECISIONS]]]
     changed = np.zeros(len(feature_set.features), dtype=bool)
     with tempfile.TemporaryDirectory() as scratch:
         for number, places in enumerate(groups):
@@ -124,7 +123,7 @@ def features_that_see_the_future(
                 evidence.directory,
                 past,
                 decisions,
-                of_these_customers=feature_set.purpose is not Purpose.FRAUD,
+                of_these_customers=not feature_set.crosses_customers,
             )
             again, at_first = build(past, decisions, feature_set), evidence.values[mask]
             changed |= np.any((again != at_first) & ~(np.isnan(again) & np.isnan(at_first)), axis=0)

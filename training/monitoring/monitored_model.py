@@ -14,19 +14,16 @@ from data_contracts.orders import ORDERS
 from data_contracts.parquet_ledger import read_table
 from data_contracts.progress import Progress
 from features.contact_keys import email_domain
-from features.decisions import Decisions, order_decisions
+from features.decisions import Decisions
 from features.declarations import FACT_ENTITY, EntityKind, Feature
-from features.feature_sets import FEATURE_SETS, INVOICE_ELIGIBILITY, FeatureSet
+from features.feature_sets import FeatureSet
 from features.instants import DAY_MS, Float64Array, Int64Array
 from features.offline import build_features
 from features.order_links import ip_prefix
-from features.order_risk_offline import approval_decisions
-from features.settlement_terms import terms_of_model
 from training.candidates.model_artifact import CalibratedModel, read_model
 from training.drift import LEAST_DECISIONS, Drift, binned_numbers, drift
 from training.evaluation import Interval
-from training.gates.gates import MEAN_PROBABILITY_FACTOR
-from training.labels import order_labels
+from training.labels import UNLABELLED
 from training.monitoring.checks import (
     LEAST_EXPECTED_BADS,
     Candidate,
@@ -48,9 +45,9 @@ from training.monitoring.estimated_performance import (
 from training.monitoring.monitored_folder import numbers_of, were_recorded_before
 from training.monitoring.period import Period
 from training.monitoring.realised_performance import RealisedPerformance, realised_performance
-from training.order_risk import MEAN_PROBABILITY_FACTOR as ORDER_RISK_PROBABILITY_FACTOR
-from training.order_risk_labels import LABEL_DELAY_DAYS, UNLABELLED, order_risk_labels
 from training.registry.registry import ModelRegistry, iso_instant
+from training.tasks import TASKS
+from training.training_task import TrainingTask
 
 TREND_DAYS = 365
 
@@ -172,7 +169,7 @@ def watch_model(
             watch=ModelWatch(model=model, version=None, note=note),
             candidates=[unwatched_candidate(model, f"{note}; is BONITAS_HOME right?", Level.NOTICE)],
         )
-    feature_set = FEATURE_SETS[model]
+    task = TASKS[model]
     not_served = registry.why_champion_is_not_served(model)
     if not_served is not None:
         note = f"champion {version} decides about nobody: {not_served}"
@@ -188,15 +185,14 @@ def watch_model(
     trained_until_ms = registry.trained_until_ms(model, version)
     files = registry.verified_files(model, version)
     champion = read_model(files)
-    feature_set = feature_set.under(terms_of_model(files.document()))
-    scored = _scored(directory, feature_set, period, champion, progress)
-    is_eligibility = model == INVOICE_ELIGIBILITY.name
+    feature_set = task.feature_set_of(files.document())
+    scored = _scored(directory, task, feature_set, period, champion, progress)
     found = watch_scored(
         scored,
         period,
         model=model,
         features=feature_set.features,
-        bad_rate_factor=MEAN_PROBABILITY_FACTOR if is_eligibility else ORDER_RISK_PROBABILITY_FACTOR,
+        bad_rate_factor=task.mean_probability_factor,
         trained_until_ms=trained_until_ms,
         seed=seed,
     )
@@ -214,11 +210,15 @@ def watch_model(
 
 
 def _scored(
-    directory: Path, feature_set: FeatureSet, period: Period, champion: CalibratedModel, progress: Progress
+    directory: Path,
+    task: TrainingTask,
+    feature_set: FeatureSet,
+    period: Period,
+    champion: CalibratedModel,
+    progress: Progress,
 ) -> ScoredDecisions:
     """The decisions of a year, or since the reference began, with all that is known at the window's end."""
-    is_eligibility = feature_set.name == INVOICE_ELIGIBILITY.name
-    decisions = order_decisions(directory) if is_eligibility else approval_decisions(directory)
+    decisions = task.decisions(directory)
     starts_ms = min(period.reference_from_ms, period.window_until_ms - TREND_DAYS * DAY_MS)
     decisions = decisions.where(
         (decisions.as_of_ms >= starts_ms) & (decisions.as_of_ms < period.window_until_ms)
@@ -226,22 +226,16 @@ def _scored(
     known_then = were_recorded_before(directory, decisions.decision_id, period.window_until_ms)
     decisions = decisions.where(known_then)
     values = build_features(directory, decisions, feature_set, progress).values
-    label_of: dict[str, tuple[int, int]] = {}
-    if is_eligibility:
-        labels = order_labels(directory, period.window_until_ms, feature_set.terms)
-        known = zip(
+    labels = task.labels(directory, period.window_until_ms, feature_set.terms)
+    label_of = {
+        decision: (label, known_at)
+        for decision, label, known_at in zip(
             labels.decisions.decision_id.tolist(),
             labels.label.tolist(),
             labels.known_at_ms.tolist(),
             strict=True,
         )
-    else:
-        found = order_risk_labels(directory, period.window_until_ms, feature_set.terms)
-        found = found.where(found.is_known)
-        # A finding counts only once the order is old enough for findings of either kind.
-        matured = found.decisions.as_of_ms + LABEL_DELAY_DAYS * DAY_MS
-        known = zip(found.decisions.decision_id.tolist(), found.label.tolist(), matured.tolist(), strict=True)
-    label_of = {decision: (label, known_at) for decision, label, known_at in known}
+    }
     unknown = (UNLABELLED, -1)
     both = [label_of.get(decision, unknown) for decision in decisions.decision_id.tolist()]
     return ScoredDecisions(
@@ -251,7 +245,7 @@ def _scored(
         probability=champion.probability(values) if len(values) else np.empty(0),
         label=np.array([label for label, _ in both], dtype=np.int8),
         matured_at_ms=np.array([known_at for _, known_at in both], dtype=np.int64),
-        shared={} if is_eligibility else _shared(directory, decisions),
+        shared=_shared(directory, decisions) if feature_set.crosses_customers else {},
     )
 
 

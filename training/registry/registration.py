@@ -2,8 +2,7 @@
 
 import json
 import tempfile
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,47 +11,12 @@ from numpy.typing import NDArray
 
 from data_contracts.progress import Progress, no_progress
 from features.instants import Float64Array
-from features.settlement_terms import USUAL_TERMS, SettlementTerms
 from training.candidates.candidates import HyperParameters
 from training.candidates.model_artifact import write_model
-from training.registry.registry import (
-    ModelRegistry,
-    RegisteredVersion,
-    data_fingerprint,
-    flat_metrics,
-    iso_instant,
-)
+from training.registry.registry import ModelRegistry, RegisteredVersion, flat_metrics
+from training.training_task import TrainingRequest
 from training.validation.evidence import ValidationEvidence
 from training.validation.report import write_validation_report
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrainingRequest:
-    """What a person asks of a training run.
-
-    seed: of everything that is drawn. as_of_ms: only rows recorded before it are seen, None for all.
-    tuning_trials: for each candidate, 0 for the usual hyper-parameters. terms: when an invoice counts as paid
-    and as late, for features and labels.
-    """
-
-    directory: Path
-    tracking_uri: str
-    artifact_root: Path
-    seed: int
-    as_of_ms: int | None
-    tuning_trials: int
-    terms: SettlementTerms = USUAL_TERMS
-
-    def facts(self) -> dict[str, Any]:
-        """What the model says of its making."""
-        return {
-            "as_of": None if self.as_of_ms is None else iso_instant(self.as_of_ms),
-            "tuning_trials": self.tuning_trials,
-            "settlement_terms": self.terms.to_json(),
-            "data_fingerprint": data_fingerprint(self.directory),
-            "trained_at": datetime.now(UTC).isoformat(timespec="seconds"),
-            "seed": self.seed,
-        }
 
 
 def register_winner(

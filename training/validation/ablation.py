@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,11 +21,22 @@ MOST_TRAINING_ROWS = 12_000
 Fit = Callable[[Float64Array, NDArray[np.int8], NDArray[np.bool_], FeatureSet], CalibratedModel]
 """Fits the kind of model that won: values, label, calibration rows, features."""
 
-Difference = Callable[
-    [NDArray[np.int8], Float64Array, Float64Array, NDArray[np.object_]],
-    Interval,
-]
-"""One figure of two models, paired: label, probability, rival's probability, customer of each row."""
+
+class Difference(Protocol):
+    """One figure of two models, paired."""
+
+    def __call__(
+        self,
+        label: NDArray[np.int8],
+        probability: Float64Array,
+        rival: Float64Array,
+        customer_id: NDArray[np.object_],
+        /,
+        *,
+        seed: int = 0,
+    ) -> Interval:
+        """The figure of `probability` minus the figure of `rival`; all arrays of shape (n,)."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True)
