@@ -45,7 +45,7 @@ test-long: $(SETUP) ## the large proofs, whole and with fixed seeds (at most 90 
 test-browser: $(SETUP) ## the console and the merchant's form in a real Chromium (apt-get install chromium)
 	$(BIN)/python -m pytest -m browser $(ARGS)
 
-screenshots: $(SETUP) ## the README's pictures, taken anew
+screenshots: $(SETUP) ## the pictures in docs/, taken anew
 	mkdir -p docs
 	BONITAS_SCREENSHOTS=$(CURDIR)/docs $(BIN)/python -m pytest -m browser tests/browser/test_reviewers_day.py $(ARGS)
 

@@ -16,7 +16,7 @@ SIZE = "proof_size"
 HEADER = """# Measured
 
 Written by `make test-long`, which runs the large proofs whole and with fixed seeds. `make test` runs a
-fiftieth of each.
+fiftieth of each. What is measured by hand is in [figures.md](figures.md).
 
 Commit {commit}, {day}, Python {python}, {cores} cores: {count} proofs in {minutes:.0f} minutes.
 """

@@ -32,7 +32,7 @@ from serving.domain.errors import (
 )
 from serving.domain.merchant_keys import MerchantKeyPolicy, QuestionKind
 from serving.domain.policy import Policy
-from serving.domain.reasons import FALLBACK_LANGUAGE
+from serving.domain.text_files import FALLBACK_LANGUAGE
 from serving.in_force.model_watch import ModelInForce
 from serving.in_force.policy_watch import NoPolicyInForce
 from serving.requests.idempotent_requests import earlier_answer, fingerprint, remember_answer

@@ -23,7 +23,8 @@ from serving.console.page_request import ConsoleRoute, PageRequest
 from serving.domain.console_user import ConsoleRole
 from serving.domain.decision import Outcome
 from serving.domain.errors import UnknownDecision
-from serving.domain.reasons import FALLBACK_LANGUAGE, LANGUAGES
+from serving.domain.reasons import LANGUAGES
+from serving.domain.text_files import FALLBACK_LANGUAGE
 from serving.figures.flow_overview import start_of
 from serving.in_force.model_watch import ModelRegistry, RegistryUnreachableError
 from serving.in_force.scorer import ModelNotUsableError, ReplayModel

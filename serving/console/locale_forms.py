@@ -12,7 +12,8 @@ from jinja2.runtime import Context
 from markupsafe import Markup
 
 from data_contracts.text_form import primary_language
-from serving.domain.merchant_texts import FALLBACK_LANGUAGE, LANGUAGES, local_amount, local_date
+from serving.domain.merchant_texts import local_amount, local_date
+from serving.domain.text_files import FALLBACK_LANGUAGE, LANGUAGES
 
 ACCEPT_LANGUAGE_MAXIMUM = 500
 """Characters of the header that are looked at."""

@@ -2,6 +2,7 @@
 
 RiskError
 ├── PolicyInvalid             a policy file breaks rules; every mistake is named
+├── TextsInvalid              the texts of a language break rules; every mistake is named
 ├── OrderAlreadyConfirmed     a confirmed order cannot be scored again
 ├── OrderAlreadyClosed        an invoiced or cancelled order cannot be confirmed, cancelled or scored
 ├── OrderOfAnotherCustomer    the same order id came with another customer or merchant
@@ -19,6 +20,14 @@ class RiskError(Exception):
 
 class PolicyInvalid(RiskError):
     """A policy breaks rules. `mistakes` names each as "field: rule"."""
+
+    def __init__(self, mistakes: list[str]) -> None:
+        super().__init__("; ".join(mistakes))
+        self.mistakes = mistakes
+
+
+class TextsInvalid(RiskError):
+    """Files of texts break rules. `mistakes` names each as "file: key: rule"."""
 
     def __init__(self, mistakes: list[str]) -> None:
         super().__init__("; ".join(mistakes))

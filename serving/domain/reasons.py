@@ -10,9 +10,9 @@ from types import MappingProxyType
 
 from data_contracts.currencies import amount_figure
 from serving.domain.decision import AccountStanding, CreditAssessment, Reason, Recourse
+from serving.domain.text_files import FALLBACK_LANGUAGE, texts_by_code
 
 MAXIMUM_REASONS = 4
-FALLBACK_LANGUAGE = "en"
 
 Values = Mapping[str, float]
 
@@ -67,233 +67,14 @@ def adverse_reasons(assessment: CreditAssessment, standing: AccountStanding) -> 
     return reasons[:MAXIMUM_REASONS]
 
 
-_TEXTS: Mapping[str, Mapping[str, str]] = MappingProxyType(
-    {
-        "under_age": {
-            "en": "Invoice is open to customers aged {minimum_age_years} and over.",
-            "de": "Der Kauf auf Rechnung ist ab {minimum_age_years} Jahren möglich.",
-        },
-        "customer_unknown": {
-            "en": "There is no verified account for this customer yet.",
-            "de": "Für diese Kundin oder diesen Kunden gibt es noch kein geprüftes Konto.",
-        },
-        "no_residence": {
-            "en": "No fixed residence is on record.",
-            "de": "Es ist kein fester Wohnsitz hinterlegt.",
-        },
-        "country_not_offered": {
-            "en": "Invoice is not offered in the country of residence.",
-            "de": "Im Land des Wohnsitzes wird der Kauf auf Rechnung nicht angeboten.",
-        },
-        "open_arrears": {
-            "en": "Invoice {invoice_id} over {outstanding_cents} is overdue and unpaid.",
-            "de": "Die Rechnung {invoice_id} über {outstanding_cents} ist überfällig und nicht bezahlt.",
-        },
-        "identity_not_verified": {
-            "en": "The identity check has not been finished.",
-            "de": "Die Identitätsprüfung ist noch nicht abgeschlossen.",
-        },
-        "identity_document_expired": {
-            "en": "The identity document expired on {expired_on}.",
-            "de": "Das Ausweisdokument ist am {expired_on} abgelaufen.",
-        },
-        "email_not_confirmed": {
-            "en": "The e-mail address has not been confirmed.",
-            "de": "Die E-Mail-Adresse ist nicht bestätigt.",
-        },
-        "phone_not_confirmed": {
-            "en": "The telephone number has not been confirmed.",
-            "de": "Die Telefonnummer ist nicht bestätigt.",
-        },
-        "personal_data_not_current": {
-            "en": "The personal data have not been confirmed recently.",
-            "de": "Die persönlichen Daten sind nicht aktuell bestätigt.",
-        },
-        "implausible_detail": {
-            "en": "This detail of the order is missing or cannot be right: {field}.",
-            "de": "Diese Angabe der Bestellung fehlt oder kann nicht stimmen: {field}.",
-        },
-        "order_country_not_offered": {
-            "en": "Invoice is not offered for addresses in {country}: {field}.",
-            "de": "Für Adressen im Land {country} wird der Kauf auf Rechnung nicht angeboten: {field}.",
-        },
-        "other_currency": {
-            "en": "Invoice is offered in {currency} only.",
-            "de": "Der Kauf auf Rechnung ist nur in {currency} möglich.",
-        },
-        "amount_too_small": {
-            "en": "Invoice is offered from {minimum_order_cents} on.",
-            "de": "Der Kauf auf Rechnung ist ab {minimum_order_cents} möglich.",
-        },
-        "amount_too_large": {
-            "en": "Invoice is offered up to {maximum_order_cents}.",
-            "de": "Der Kauf auf Rechnung ist bis {maximum_order_cents} möglich.",
-        },
-        "credit_limit": {
-            "en": "The order is above the available limit of {available_cents}.",
-            "de": "Die Bestellung übersteigt den verfügbaren Rahmen von {available_cents}.",
-        },
-        "limit_grows_with_repayment": {
-            "en": "The limit grows with what was repaid: {available_cents} is available now. "
-            "An invoice counts {counts_after_days} days after it was paid.",
-            "de": "Der Rahmen wächst mit dem, was zurückgezahlt wurde: "
-            "Verfügbar sind jetzt {available_cents}. "
-            "Eine Rechnung zählt {counts_after_days} Tage nach ihrer Bezahlung.",
-        },
-        "merchant_order_amount": {
-            "en": "An order that the shop places itself is possible up to {available_cents} at the moment.",
-            "de": "Eine Bestellung, die der Händler selbst aufgibt, ist zurzeit bis {available_cents} "
-            "möglich.",
-        },
-        "merchant_orders_open": {
-            "en": "Other orders that were begun at this shop are not finished yet.",
-            "de": "Andere bei diesem Händler begonnene Bestellungen sind noch nicht abgeschlossen.",
-        },
-        "late_payments": {
-            "en": "Invoices were paid late in the past.",
-            "de": "Rechnungen wurden in der Vergangenheit verspätet bezahlt.",
-        },
-        "open_overdue": {"en": "Invoices are overdue now.", "de": "Es sind Rechnungen überfällig."},
-        "unpaid_balances": {
-            "en": "A large part of recent invoices is still unpaid.",
-            "de": "Ein großer Teil der letzten Rechnungen ist noch offen.",
-        },
-        "short_payment_history": {
-            "en": "There is little payment history with us yet.",
-            "de": "Es liegt noch wenig Zahlungserfahrung mit uns vor.",
-        },
-        "many_credit_inquiries": {
-            "en": "There were frequent credit inquiries lately.",
-            "de": "Es gab zuletzt häufige Kreditanfragen.",
-        },
-        "high_utilisation": {
-            "en": "The limits of credit accounts are used to a high or changing degree.",
-            "de": "Die Rahmen der Kreditkonten sind stark oder schwankend ausgeschöpft.",
-        },
-        "low_repayment": {
-            "en": "Little of the balances of credit accounts is paid back each month.",
-            "de": "Von den Salden der Kreditkonten wird monatlich wenig zurückgezahlt.",
-        },
-        "arrears_elsewhere": {
-            "en": "Credit accounts elsewhere are or were in arrears.",
-            "de": "Kreditkonten bei anderen Anbietern sind oder waren im Rückstand.",
-        },
-        "frequent_instalments": {
-            "en": "Instalment credits were taken up frequently.",
-            "de": "Es wurden häufig Ratenkredite aufgenommen.",
-        },
-        "young_accounts": {
-            "en": "The accounts have existed for a short time only.",
-            "de": "Die Konten bestehen erst seit kurzer Zeit.",
-        },
-        "few_accounts": {
-            "en": "Few credit accounts are known.",
-            "de": "Es sind wenige Kreditkonten bekannt.",
-        },
-        "no_model": {
-            "en": "Invoice cannot be offered right now for technical reasons. This says nothing about you.",
-            "de": "Der Kauf auf Rechnung ist gerade aus technischen Gründen nicht möglich. "
-            "Das sagt nichts über Sie aus.",
-        },
-        "no_policy": {
-            "en": "Invoice cannot be offered right now for technical reasons. This says nothing about you.",
-            "de": "Der Kauf auf Rechnung ist gerade aus technischen Gründen nicht möglich. "
-            "Das sagt nichts über Sie aus.",
-        },
-        "no_store": {
-            "en": "Invoice cannot be offered right now for technical reasons. This says nothing about you.",
-            "de": "Der Kauf auf Rechnung ist gerade aus technischen Gründen nicht möglich. "
-            "Das sagt nichts über Sie aus.",
-        },
-        "service_incomplete": {
-            "en": "Invoice cannot be offered right now for technical reasons. This says nothing about you.",
-            "de": "Der Kauf auf Rechnung ist gerade aus technischen Gründen nicht möglich. "
-            "Das sagt nichts über Sie aus.",
-        },
-    }
-)
-
-_RECOURSE_TEXTS: Mapping[str, Mapping[str, str]] = MappingProxyType(
-    {
-        "settle_invoice": {
-            "en": "Settle invoice {invoice_id} ({outstanding_cents}).",
-            "de": "Rechnung {invoice_id} ({outstanding_cents}) begleichen.",
-        },
-        "verify_identity": {"en": "Finish the identity check.", "de": "Die Identitätsprüfung abschließen."},
-        "confirm_email": {"en": "Confirm the e-mail address.", "de": "Die E-Mail-Adresse bestätigen."},
-        "confirm_phone": {"en": "Confirm the telephone number.", "de": "Die Telefonnummer bestätigen."},
-        "confirm_personal_data": {
-            "en": "Confirm that the personal data are current.",
-            "de": "Bestätigen, dass die persönlichen Daten aktuell sind.",
-        },
-        "order_in_currency": {"en": "Order in {currency}.", "de": "In {currency} bestellen."},
-        "stay_under_amount": {
-            "en": "Stay at or below {amount_cents}.",
-            "de": "Bei höchstens {amount_cents} bleiben.",
-        },
-        "reach_amount": {
-            "en": "Order for at least {amount_cents}.",
-            "de": "Für mindestens {amount_cents} bestellen.",
-        },
-        "finish_open_orders": {
-            "en": "Finish or cancel the orders that were begun at this shop, or wait {unconfirmed_minutes} "
-            "minutes.",
-            "de": "Die bei diesem Händler begonnenen Bestellungen abschließen oder stornieren, oder "
-            "{unconfirmed_minutes} Minuten warten.",
-        },
-        "wait_for_age": {
-            "en": "Invoice is possible from {from_date} on.",
-            "de": "Der Kauf auf Rechnung ist ab dem {from_date} möglich.",
-        },
-        "correct_field": {
-            "en": "Check and correct: {field}.",
-            "de": "Bitte prüfen und berichtigen: {field}.",
-        },
-        "order_to_offered_country": {
-            "en": "Choose an address in a country where invoice is offered: {field}.",
-            "de": "Eine Adresse in einem Land wählen, in dem der Kauf auf Rechnung angeboten wird: {field}.",
-        },
-        "open_account": {
-            "en": "Open an account and finish its verification.",
-            "de": "Ein Konto eröffnen und die Prüfung abschließen.",
-        },
-    }
-)
-
-_FIELD_WORDS: Mapping[str, Mapping[str, str]] = MappingProxyType(
-    {
-        "en": {
-            "delivery": "delivery",
-            "billing": "billing",
-            "contact": "contact",
-            "name": "full name",
-            "street": "street",
-            "house_number": "house number",
-            "postal_code": "postal code",
-            "city": "city",
-            "country": "country",
-            "email": "e-mail",
-            "phone": "telephone",
-        },
-        "de": {
-            "delivery": "Lieferung",
-            "billing": "Rechnung",
-            "contact": "Kontakt",
-            "name": "Vor- und Nachname",
-            "street": "Straße",
-            "house_number": "Hausnummer",
-            "postal_code": "Postleitzahl",
-            "city": "Ort",
-            "country": "Land",
-            "email": "E-Mail",
-            "phone": "Telefon",
-        },
-    }
-)
+_TEXTS = texts_by_code("customer.reason")
+_RECOURSE_TEXTS = texts_by_code("customer.recourse")
+_DETAIL_WORDS = texts_by_code("customer.detail")
 
 REASON_CODES = frozenset(_TEXTS)
 RECOURSE_CODES = frozenset(_RECOURSE_TEXTS)
-LANGUAGES = ("de", "en")
+LANGUAGES = tuple(sorted(_TEXTS["no_model"]))
+"""Those that have words for customers."""
 
 
 def reason_text(reason: Reason, language: str) -> str:
@@ -325,8 +106,11 @@ def _worded(texts: Mapping[str, str], field: str | None, data: dict[str, str | i
 
 
 def _field_words(field: str | None, language: str) -> str:
-    names = _FIELD_WORDS[language]
-    return ", ".join(names.get(part, part) for part in (field or "").split("/") if part)
+    return ", ".join(
+        _DETAIL_WORDS[part][language] if part in _DETAIL_WORDS else part
+        for part in (field or "").split("/")
+        if part
+    )
 
 
 def amount_text(cents: int, currency: str, language: str) -> str:

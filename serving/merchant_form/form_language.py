@@ -3,7 +3,7 @@
 import re
 
 from data_contracts.text_form import primary_language
-from serving.domain.merchant_texts import FALLBACK_LANGUAGE, LANGUAGES
+from serving.domain.text_files import FALLBACK_LANGUAGE, LANGUAGES
 
 _QUALITY = re.compile(r"0(\.\d{0,3})?|1(\.0{0,3})?")
 

@@ -14,7 +14,6 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from serving.domain.merchant_texts import (
-    LANGUAGE_NAMES,
     answer_label,
     consequence_text,
     field_label,
@@ -23,6 +22,7 @@ from serving.domain.merchant_texts import (
     merchant_text,
 )
 from serving.domain.stop_request import AnswerKind, FieldMistake, MistakeCode, StopRequestState
+from serving.domain.text_files import LANGUAGE_NAMES
 from serving.merchant_form.form_body import EnteredAnswer
 from serving.merchant_form.form_view import FormView
 

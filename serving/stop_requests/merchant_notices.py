@@ -18,15 +18,10 @@ import msgspec
 
 from data_contracts.merchants import MERCHANTS
 from data_contracts.row_check import rfc3339
-from serving.domain.merchant_texts import (
-    FALLBACK_LANGUAGE,
-    local_amount,
-    local_deadline,
-    merchant_text,
-    text_language,
-)
+from serving.domain.merchant_texts import local_amount, local_deadline, merchant_text, text_language
 from serving.domain.policy import Policy
 from serving.domain.stop_request import StopRequest, StopRequestState
+from serving.domain.text_files import FALLBACK_LANGUAGE
 from serving.requests.case_scope import CaseScope
 from serving.store.case_queue import CaseStakes
 from serving.store.contact_changes import ContactChange, contact_change, contact_changes

@@ -17,8 +17,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from serving.domain.merchant_texts import (
-    LANGUAGE_NAMES,
-    LANGUAGES,
     answer_label,
     consequence_text,
     field_label,
@@ -35,6 +33,7 @@ from serving.domain.stop_request import (
     StopRequestState,
     parse_answer,
 )
+from serving.domain.text_files import LANGUAGE_NAMES, LANGUAGES
 from serving.in_force.model_watch import ModelWatch
 from serving.in_force.policy_activation import POLICY_FILE, PolicyFile
 from serving.in_force.policy_watch import PolicyInForce

@@ -9,9 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from serving.domain.merchant_texts import (
-    FALLBACK_LANGUAGE,
-    LANGUAGE_NAMES,
-    LANGUAGES,
     TEXTS,
     answer_label,
     consequence_text,
@@ -22,6 +19,7 @@ from serving.domain.merchant_texts import (
     text_language,
 )
 from serving.domain.stop_request import AnswerKind, ConsequenceCode, MistakeCode
+from serving.domain.text_files import FALLBACK_LANGUAGE, LANGUAGE_NAMES, LANGUAGES
 
 REASONS_AND_ACCUSATIONS = re.compile(
     r"fraud|betrug|betrüg|svindel|svindl|bedrägeri|bedrageri|bedrieg|bedrog|oplicht|scam|stolen|gestohlen"
