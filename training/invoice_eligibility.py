@@ -14,6 +14,7 @@ from sklearn.metrics import roc_auc_score
 from data_contracts.edited_text import read_edited_text
 from data_contracts.ledger_folder import LABELS_FILE, PROTOCOL_FILE
 from data_contracts.progress import Progress, no_progress
+from evidence.intervals import Interval
 from features.decisions import Decisions, order_decisions
 from features.feature_sets import INVOICE_ELIGIBILITY, FeatureSet
 from features.instants import Float64Array
@@ -29,7 +30,7 @@ from training.candidates.candidates import (
 from training.candidates.model_artifact import CalibratedModel
 from training.candidates.tuning import Tuned, tune, tuned_lines, tuning_folds
 from training.errors import TrainingError
-from training.evaluation import CUT_OFF_SHARE, Evaluation, Interval, auc_difference, evaluate
+from training.evaluation import CUT_OFF_SHARE, Evaluation, auc_difference, evaluate
 from training.gates.direction_probes import direction_probes
 from training.gates.gates import Gate, directions_gate, gates
 from training.gates.leaks import LabelledFeatures, gates_without_rival

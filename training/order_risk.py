@@ -19,6 +19,7 @@ from data_contracts.currencies import major_units
 from data_contracts.orders import ORDERS
 from data_contracts.parquet_ledger import read_table
 from data_contracts.progress import Progress, no_progress
+from evidence.intervals import Interval
 from features.decisions import Decisions
 from features.feature_sets import LINKED_CUSTOMERS_MAXIMUM, ORDER_RISK
 from features.instants import Float64Array, Int64Array
@@ -30,7 +31,7 @@ from training.candidates.model_artifact import CalibratedModel
 from training.candidates.tuning import Tuned, tune, tuned_lines, tuning_folds
 from training.capacity import CapacityFigures, at_daily_capacity
 from training.errors import TrainingError
-from training.evaluation import Evaluation, Interval, average_precision_difference, evaluate
+from training.evaluation import Evaluation, average_precision_difference, evaluate
 from training.gates.gates import Gate, feature_directions_gate
 from training.gates.leaks import LabelledFeatures, gates_without_rival
 from training.labels import seen_until_ms

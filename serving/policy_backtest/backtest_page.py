@@ -7,7 +7,7 @@ from functools import partial
 from markupsafe import Markup
 
 from data_contracts.currencies import amount_figure, major_units
-from serving.figures.customer_bootstrap import Amount, Rate
+from evidence.intervals import AmountInterval, Interval
 from serving.policy_backtest.backtest import Backtest, Change, Money, PolicyFigures, SegmentChange
 from serving.policy_backtest.backtest_text import amount_text, rate_text, span_text, verdict
 from serving.policy_backtest.cut_off_curve import CurvePoint, CutOffCurve
@@ -302,13 +302,13 @@ def _curve_charts(curve: CutOffCurve, result: Backtest) -> list[tuple[str, Marku
         (cut_off for group, cut_off in result.cut_offs_before if group == curve.group), curve.cut_off
     )
 
-    def of_rate(rate: Rate | None) -> Ends | None:
+    def of_rate(rate: Interval | None) -> Ends | None:
         return None if rate is None else (rate.value * 100, rate.low * 100, rate.high * 100)
 
     def units(cents: int) -> float:
         return major_units(cents, result.currency)
 
-    def of_amount(net: Amount | None) -> Ends | None:
+    def of_amount(net: AmountInterval | None) -> Ends | None:
         if net is None:
             return None
         if net.low_cents is None or net.high_cents is None:

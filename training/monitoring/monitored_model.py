@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from data_contracts.orders import ORDERS
 from data_contracts.parquet_ledger import read_table
 from data_contracts.progress import Progress
+from evidence.drift import LEAST_DECISIONS, Drift, binned_numbers, drift
+from evidence.intervals import Interval
 from features.contact_keys import email_domain
 from features.decisions import Decisions, order_decisions
 from features.declarations import FACT_ENTITY, EntityKind, Feature
@@ -23,8 +25,6 @@ from features.order_links import ip_prefix
 from features.order_risk_offline import approval_decisions
 from features.settlement_terms import terms_of_model
 from training.candidates.model_artifact import CalibratedModel, read_model
-from training.drift import LEAST_DECISIONS, Drift, binned_numbers, drift
-from training.evaluation import Interval
 from training.gates.gates import MEAN_PROBABILITY_FACTOR
 from training.labels import order_labels
 from training.monitoring.checks import (

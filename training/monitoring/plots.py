@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from training.drift import Drift
+from evidence.drift import Drift
 from training.monitoring.checks import ALARM_INDEX, NOTICE_INDEX, Level
 from training.monitoring.monitored_model import VintageFigures
 from training.monitoring.monitored_service import WeekOfDecisions

@@ -11,7 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from data_contracts.private_files import private_folder, write_private_text
-from training.drift import Drift
+from evidence.drift import Drift
 from training.monitoring.checks import FAMILY_WISE_CHANCE, Check, Level, Section
 from training.monitoring.monitored_model import ModelWatch
 from training.monitoring.plots import distribution, stability_bars, vintage_trend, weekly_answers

@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 
 from data_contracts.ledger_folder import LABELS_FILE
 from data_contracts.progress import Progress, no_progress
+from evidence.intervals import Interval
+from evidence.stability import STABILITY_BINS, population_stability_index
 from features.decisions import Decisions
 from features.declarations import Purpose
 from features.feature_sets import FEATURE_SETS, LINKED_CUSTOMERS_MAXIMUM, FeatureSet
@@ -31,7 +33,6 @@ from training.errors import TrainingError
 from training.evaluation import (
     CUT_OFF_SHARE,
     Evaluation,
-    Interval,
     auc_difference,
     average_precision_difference,
     evaluate,
@@ -54,7 +55,6 @@ from training.registry.alias_history import version_now
 from training.registry.champion_history import ChampionChange, ChangeKind, version_before
 from training.registry.registry import ModelRegistry, VersionChangedError, data_fingerprint, iso_instant
 from training.splits import MINIMUM_BADS
-from training.stability import STABILITY_BINS, population_stability_index
 
 SHOWN_FIGURES = (
     "auc",

@@ -13,13 +13,13 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from data_contracts.progress import Progress, no_progress
-from training.evaluation import Interval
+from evidence.intervals import Interval
+from evidence.percentages import per_cent, points, share
 from training.validation.curves import Curve, ScoreDistribution
 from training.validation.evidence import ValidationEvidence
 from training.validation.feature_behaviour import FeatureBehaviour, Trend
 from training.validation.figures import ValidationFigures, validation_figures
 from training.validation.model_card import ModelCard
-from training.validation.percentages import per_cent, points, share
 from training.validation.segment_results import ProbabilityFinding, SegmentResult
 from training.validation.svg_charts import (
     Axis,
