@@ -220,7 +220,6 @@ def report_shadow(
     from features.feature_sets import FEATURE_SETS
     from serving.shadow.report import shadow_report
     from serving.store.shadow_decisions import answered_feature_set, made_since, progress_of
-    from training.stability import population_stability_index
 
     now = datetime.now(UTC)
     if version is None:
@@ -266,7 +265,6 @@ def report_shadow(
             made=made,
             made_since_start=made_since_start,
             labels=_known_labels(store, model, answers, now, progress),
-            stability_index=population_stability_index,
             differences=differences,
         )
     print_result(report.to_json(), as_json, lambda: click.echo(report.to_text()))

@@ -71,7 +71,7 @@ def test_every_make_target_on_a_page_exists() -> None:
 
 def test_the_readmes_table_of_folders_is_the_tree_of_the_code() -> None:
     told = re.findall(r"^\| `([a-z_][a-z_/]*)/`", README, re.MULTILINE)
-    packages = {"data_contracts", "features", "training", "serving", "command_line"}
+    packages = {"data_contracts", "evidence", "features", "training", "serving", "command_line"}
     holds_code = {
         file.parent.relative_to(ROOT)
         for package in packages

@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from evidence.intervals import Interval, interval_around
 from features.instants import DAY_MS, Float64Array, Int64Array
-from training.evaluation import BOOTSTRAP_ROUNDS, Interval
+from training.evaluation import BOOTSTRAP_ROUNDS
 
 DEFAULT_ORDERS_PER_DAY = 5
 
@@ -74,10 +75,7 @@ def at_daily_capacity(
             for _ in range(BOOTSTRAP_ROUNDS)
         ]
     )
-    low, high = np.quantile(rounds, [0.025, 0.975], axis=0)
-    precision, recall, saved, share = (
-        Interval(value=point[index], low=float(low[index]), high=float(high[index])) for index in range(4)
-    )
+    precision, recall, saved, share = (interval_around(point[index], rounds[:, index]) for index in range(4))
     return CapacityFigures(
         orders_per_day=orders_per_day,
         days=len(days),

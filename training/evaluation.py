@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from evidence.customer_bootstrap import customer_bootstrap
+from evidence.intervals import Interval, interval_around
 from features.instants import Float64Array
 
 BOOTSTRAP_ROUNDS = 200
@@ -14,18 +16,6 @@ CALIBRATION_BINS = 10
 APPROVAL_RATES = (0.5, 0.7, 0.8, 0.9, 0.95, 0.98)
 CUT_OFF_SHARE = 0.05
 """The policy-free cut-off: each model refuses the riskiest twentieth by its own order."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Interval:
-    """A figure and its 95 % bootstrap interval."""
-
-    value: float
-    low: float
-    high: float
-
-    def __str__(self) -> str:
-        return f"{self.value:.4f} [{self.low:.4f}, {self.high:.4f}]"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,12 +102,6 @@ def _calibration_error(ranked: _Ranked, weight: Float64Array) -> float:
     return float(np.sum(np.abs(gap)) / mass.sum())
 
 
-def _customer_weights(customer: NDArray[np.intp], generator: np.random.Generator) -> Float64Array:
-    """Bootstrap by customers: all orders of a customer are drawn together."""
-    drawn = generator.poisson(1.0, int(customer.max()) + 1).astype(np.float64)
-    return np.asarray(drawn[customer], dtype=np.float64)
-
-
 def evaluate(
     label: NDArray[np.int8],
     probability: Float64Array,
@@ -135,20 +119,14 @@ def evaluate(
         raise ValueError("good and bad decisions are both needed")
     ranked = _ranked(label, probability)
     point = _figures(ranked, np.ones(len(label)))
-    _, customer = np.unique(customer_id.astype(str), return_inverse=True)
-    generator = np.random.default_rng(seed)
+    bootstrap = customer_bootstrap(customer_id, seed=seed, rounds=rounds)
     drawn: list[dict[str, float]] = []
-    for _ in range(rounds):
-        weight = _customer_weights(customer, generator)[ranked.order]
+    for drawn_weight in bootstrap.round_weights():
+        weight = drawn_weight[ranked.order]
         if 0 < np.sum(weight * ranked.label) < np.sum(weight):
             drawn.append(_figures(ranked, weight))
     intervals = {
-        name: Interval(
-            value=value,
-            low=float(np.quantile([figures[name] for figures in drawn], 0.025)),
-            high=float(np.quantile([figures[name] for figures in drawn], 0.975)),
-        )
-        for name, value in point.items()
+        name: interval_around(value, [figures[name] for figures in drawn]) for name, value in point.items()
     }
     return Evaluation(
         decisions=len(label),
@@ -209,19 +187,13 @@ def _difference(
     rounds: int,
 ) -> Interval:
     one, other = _ranked(label, probability), _ranked(label, rival)
-    _, customer = np.unique(customer_id.astype(str), return_inverse=True)
-    generator = np.random.default_rng(seed)
     ones = np.ones(len(label))
-    differences = []
-    for _ in range(rounds):
-        weight = _customer_weights(customer, generator)
-        if 0 < np.sum(weight * label) < np.sum(weight):
-            differences.append(figure(one, weight[one.order]) - figure(other, weight[other.order]))
-    return Interval(
-        value=figure(one, ones) - figure(other, ones),
-        low=float(np.quantile(differences, 0.025)),
-        high=float(np.quantile(differences, 0.975)),
-    )
+    differences = [
+        figure(one, weight[one.order]) - figure(other, weight[other.order])
+        for weight in customer_bootstrap(customer_id, seed=seed, rounds=rounds).round_weights()
+        if 0 < np.sum(weight * label) < np.sum(weight)
+    ]
+    return interval_around(figure(one, ones) - figure(other, ones), differences)
 
 
 def _average_precision(ranked: _Ranked, weight: Float64Array) -> float:

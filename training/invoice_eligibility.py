@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 from sklearn.metrics import roc_auc_score
 
+from evidence.intervals import Interval
 from features.decisions import Decisions, order_decisions
 from features.feature_sets import INVOICE_ELIGIBILITY
 from training.candidates.tuning import tuned_lines
-from training.evaluation import CUT_OFF_SHARE, Interval, auc_difference
+from training.evaluation import CUT_OFF_SHARE, auc_difference
 from training.gates.direction_probes import direction_probes
 from training.gates.gates import MEAN_PROBABILITY_FACTOR, Gate, directions_gate, figure_gates
 from training.labels import LABEL_HORIZON_DAYS, order_labels

@@ -19,6 +19,7 @@ from sklearn.metrics import average_precision_score
 from data_contracts.currencies import major_units
 from data_contracts.orders import ORDERS
 from data_contracts.parquet_ledger import read_table
+from evidence.intervals import Interval
 from features.decisions import Decisions
 from features.feature_sets import ORDER_RISK, FeatureSet
 from features.instants import Int64Array
@@ -26,7 +27,7 @@ from features.order_risk_offline import approval_decisions, change_decisions
 from training.candidates.tuning import tuned_lines
 from training.capacity import CapacityFigures, at_daily_capacity
 from training.errors import TrainingError
-from training.evaluation import Evaluation, Interval, average_precision_difference
+from training.evaluation import Evaluation, average_precision_difference
 from training.gates.gates import Gate, feature_directions_gate
 from training.labels import seen_until_ms
 from training.order_risk_labels import (

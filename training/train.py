@@ -3,8 +3,9 @@
 from datetime import UTC, datetime
 
 from data_contracts.progress import Progress, no_progress
+from evidence.intervals import Interval
 from training.candidates.candidates import fit_candidate
-from training.evaluation import Interval, evaluate
+from training.evaluation import evaluate
 from training.fitting import fit
 from training.gates.leaks import LabelledFeatures, gates_without_rival
 from training.registry.registration import register_winner

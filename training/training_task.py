@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from evidence.intervals import Interval
 from features.decisions import Decisions
 from features.feature_sets import FEATURE_SETS, LINKED_CUSTOMERS_MAXIMUM, FeatureSet
 from features.instants import Float64Array
@@ -20,7 +21,7 @@ from features.settlement_terms import USUAL_TERMS, SettlementTerms, terms_of_mod
 from training.candidates.candidates import HyperParameters
 from training.candidates.model_artifact import CalibratedModel
 from training.capacity import DEFAULT_ORDERS_PER_DAY, CapacityFigures
-from training.evaluation import Evaluation, Interval
+from training.evaluation import Evaluation
 from training.gates.gates import Gate
 from training.labels import UNLABELLED, Labels
 from training.registry.registry import data_fingerprint, iso_instant

@@ -4,10 +4,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date
 
+from markupsafe import Markup
 from starlette.responses import Response
 
 from data_contracts.currencies import major_units
-from serving.console.charts import Chart, ChartPoint, column_chart, row_chart
+from evidence.charts import ChartPoint, bar_chart, column_chart
 from serving.console.locale_forms import Locale
 from serving.console.page_request import ConsoleRoute, PageRequest
 from serving.domain.console_user import ConsoleRole
@@ -38,6 +39,18 @@ class Tile:
     value: str
     over_window: str
     meaning: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chart:
+    """A chart and what stands in the table beside it. name: unique in its page, for ids."""
+
+    name: str
+    title: str
+    label_heading: str
+    value_heading: str
+    points: tuple[ChartPoint, ...]
+    svg: Markup
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -214,14 +227,13 @@ def _day_chart(
     axis_text: Callable[[float], str],
     maximum: float | None,
 ) -> Chart:
-    return column_chart(
-        name,
-        f"{title} by day",
-        points,
-        axis_text=axis_text,
+    return Chart(
+        name=name,
+        title=f"{title} by day",
         label_heading="Day",
         value_heading=title,
-        maximum=maximum,
+        points=tuple(points),
+        svg=column_chart(f"{title} by day", points, axis_text=axis_text, maximum=maximum, name=name),
     )
 
 
@@ -230,8 +242,15 @@ def _merchant_chart(shown: Overview, locale: Locale) -> Chart:
         ChartPoint(label=merchant_id, value=figures.orders, text=locale.number(figures.orders))
         for merchant_id, figures in shown.merchants
     ]
-    title = "Orders by merchant"
-    return row_chart("merchants", title, points, label_heading="Merchant", value_heading="Orders")
+    title, name = "Orders by merchant", "merchants"
+    return Chart(
+        name=name,
+        title=title,
+        label_heading="Merchant",
+        value_heading="Orders",
+        points=tuple(points),
+        svg=bar_chart(title, points, name=name),
+    )
 
 
 ROUTES: tuple[ConsoleRoute, ...] = (

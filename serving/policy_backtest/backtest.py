@@ -14,10 +14,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from evidence.customer_bootstrap import BOOTSTRAP_ROUNDS, Totals, customer_bootstrap
+from evidence.intervals import AmountInterval, Interval
 from features.instants import Float64Array
 from serving.checkout.checkout_judgement import moment
 from serving.domain.policy import CostPolicy, Policy
-from serving.figures.customer_bootstrap import BOOTSTRAP_ROUNDS, Amount, CustomerBootstrap, Rate, Totals
 from serving.policy_backtest.cut_off_curve import GROUPS, CutOffCurve, cut_off_curves, cut_off_of
 from serving.policy_backtest.order_evidence import (
     EVIDENCE,
@@ -44,20 +45,22 @@ Columns = dict[str, Float64Array]
 
 @dataclass(frozen=True, kw_only=True)
 class Span:
-    """A range of what cannot be known, and beyond its ends what chance adds. low, high: Amount or Rate."""
+    """A range of what cannot be known, and beyond its ends what chance adds. low, high: of
+    an amount or of a share.
+    """
 
-    low: Amount | Rate | None
-    high: Amount | Rate | None
+    low: AmountInterval | Interval | None
+    high: AmountInterval | Interval | None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Money:
     """Amounts of some orders: the fee, what was or will be lost, handling, and what is left of it."""
 
-    margin: Amount
-    loss: Amount
-    handling: Amount
-    net: Amount
+    margin: AmountInterval
+    loss: AmountInterval
+    handling: AmountInterval
+    net: AmountInterval
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,9 +85,9 @@ class PolicyFigures:
     policy_version: str
     approved: int
     approved_amount_cents: int
-    approval_rate: Rate
+    approval_rate: Interval
     evidence: dict[str, EvidenceCount]
-    bad_rate: Rate | None
+    bad_rate: Interval | None
     bad_rate_bounds: Span
     bad_rate_inferred: Span
     realised: Money | None
@@ -97,12 +100,12 @@ class PolicyFigures:
 class Difference:
     """The new policy minus the old one on the same orders, paired."""
 
-    approval_rate: Rate
-    bad_rate: Rate | None
-    realised_margin: Amount | None
-    realised_loss: Amount | None
-    realised_net: Amount | None
-    expected_net: Amount | None
+    approval_rate: Interval
+    bad_rate: Interval | None
+    realised_margin: AmountInterval | None
+    realised_loss: AmountInterval | None
+    realised_net: AmountInterval | None
+    expected_net: AmountInterval | None
     net_bounds: Span | None
     net_inferred: Span | None
 
@@ -122,10 +125,10 @@ class LimitGrowthEffect:
     declined_cents: int
     approved: int
     approved_cents: int
-    lost: Rate | None
-    approval_rate: Rate
-    realised_net: Amount | None
-    expected_net: Amount | None
+    lost: Interval | None
+    approval_rate: Interval
+    realised_net: AmountInterval | None
+    expected_net: AmountInterval | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -157,9 +160,9 @@ class Change:
     amount_cents: int
     known: int
     bads: int
-    bad_rate: Rate | None
-    realised_net: Amount | None
-    expected_net: Amount | None
+    bad_rate: Interval | None
+    realised_net: AmountInterval | None
+    expected_net: AmountInterval | None
     unknown: int
     unknown_amount_cents: int
     fraud: int
@@ -243,7 +246,7 @@ def backtest(
     costs_policy = after.policy if after.policy.costs is not None else before.policy
     costs = costs_policy.costs
     worth = None if costs is None else order_worth(orders, evidence, costs, reject_factors=reject_factors)
-    bootstrap = CustomerBootstrap(orders.customer_id, seed=seed, rounds=rounds)
+    bootstrap = customer_bootstrap(orders.customer_id, seed=seed, rounds=rounds)
     only_before = before.approved & ~after.approved
     only_after = after.approved & ~before.approved
     columns: Columns = {"orders": np.ones(len(orders))}
@@ -401,7 +404,7 @@ def _difference(totals: Totals, *, has_costs: bool) -> Difference:
     if approval is None:
         raise ValueError("there are no orders")
 
-    def amount(name: str) -> Amount | None:
+    def amount(name: str) -> AmountInterval | None:
         return totals.amount(f"after_{name}", f"before_{name}") if has_costs else None
 
     def span(name: str) -> Span | None:
@@ -435,7 +438,7 @@ def _limit_growth(
     declined = growing.approved_without_growth & ~growing.approved
     approved = growing.approved & ~growing.approved_without_growth
 
-    def amount(name: str) -> Amount | None:
+    def amount(name: str) -> AmountInterval | None:
         return totals.amount(f"grown_{name}", f"ungrown_{name}") if has_costs else None
 
     return LimitGrowthEffect(

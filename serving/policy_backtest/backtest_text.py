@@ -1,7 +1,7 @@
 """A backtest and a proposal in lines for a person at a terminal."""
 
 from data_contracts.currencies import amount_figure, major_units
-from serving.figures.customer_bootstrap import Amount, Rate
+from evidence.intervals import AmountInterval, Interval
 from serving.policy_backtest.backtest import Backtest, Change, LimitGrowthEffect, PolicyFigures, Span
 from serving.policy_backtest.cut_off_proposal import CutOffProposal
 from serving.policy_backtest.review_capacity import FlagProposal
@@ -11,10 +11,10 @@ LISTED_EXAMPLES = 5
 LISTED_SEGMENTS = 8
 
 
-def amount_text(amount: Amount | None, currency: str, *, signed: bool = False) -> str:
+def amount_text(amount: AmountInterval | None, currency: str, *, signed: bool = False) -> str:
     """An amount in whole units with its interval; differences with their sign.
 
-    >>> amount_text(Amount(cents=123_456, low_cents=100_000, high_cents=150_000), "EUR")
+    >>> amount_text(AmountInterval(cents=123_456, low_cents=100_000, high_cents=150_000), "EUR")
     '1,235 [1,000, 1,500]'
     """
     if amount is None:
@@ -30,10 +30,10 @@ def amount_text(amount: Amount | None, currency: str, *, signed: bool = False) -
     return f"{value} [{whole(amount.low_cents)}, {whole(amount.high_cents)}]"
 
 
-def rate_text(rate: Rate | None, *, signed: bool = False) -> str:
+def rate_text(rate: Interval | None, *, signed: bool = False) -> str:
     """A share in per cent with its interval; differences in percentage points, with their sign.
 
-    >>> rate_text(Rate(value=0.031, low=0.02, high=0.045))
+    >>> rate_text(Interval(value=0.031, low=0.02, high=0.045))
     '3.10 % [2.00, 4.50]'
     """
     if rate is None:
@@ -54,9 +54,9 @@ def span_text(span: Span | None, currency: str, *, signed: bool = False) -> str:
     return " to ".join(ends)
 
 
-def end_text(end: Amount | Rate, currency: str, *, signed: bool, alone: bool = False) -> str:
+def end_text(end: AmountInterval | Interval, currency: str, *, signed: bool, alone: bool = False) -> str:
     """One end of a range. alone: without its interval."""
-    if isinstance(end, Amount):
+    if isinstance(end, AmountInterval):
         text = amount_text(end, currency, signed=signed)
     else:
         text = rate_text(end, signed=signed)

@@ -9,11 +9,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from evidence.customer_bootstrap import CustomerBootstrap, Totals
+from evidence.intervals import AmountInterval, Interval
 from features.instants import Float64Array, Int64Array
 from serving.domain.credit_limit import Familiarity
 from serving.domain.policy import Policy
 from serving.domain.recourse import SCORE_TOO_LOW
-from serving.figures.customer_bootstrap import Amount, CustomerBootstrap, Rate, Totals
 from serving.policy_backtest.order_evidence import KNOWN, REALISED, Evidence, OrderEvidence, OrderWorth
 from serving.policy_backtest.policy_replay import PolicyDecisions, ReplayedOrders
 
@@ -35,9 +36,9 @@ class CurvePoint:
     """What one cut-off gives in its group. approval_rate: of all its orders. net: None without costs."""
 
     cut_off: int
-    approval_rate: Rate
-    bad_rate: Rate | None
-    net: Amount | None
+    approval_rate: Interval
+    bad_rate: Interval | None
+    net: AmountInterval | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -163,7 +164,7 @@ def sums_by_cut_off(
     }
     left_out: dict[str, list[Float64Array]] = {name: [] for name in GROUPS}
     all_orders: dict[str, list[float]] = {name: [] for name in GROUPS}
-    for weight in bootstrap.weights():
+    for weight in bootstrap.round_weights():
         for name in GROUPS:
             at = places[name]
             own = weight[at]

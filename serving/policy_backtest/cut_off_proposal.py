@@ -12,16 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from evidence.customer_bootstrap import BOOTSTRAP_ROUNDS, Totals, customer_bootstrap
+from evidence.intervals import HIGH, LOW, AmountInterval, Interval, amount_interval
 from features.instants import Float64Array
-from serving.figures.customer_bootstrap import (
-    BOOTSTRAP_ROUNDS,
-    HIGH,
-    LOW,
-    Amount,
-    CustomerBootstrap,
-    Rate,
-    Totals,
-)
 from serving.policy_backtest.cut_off_curve import (
     GROUPS,
     LOWEST_SCORE,
@@ -96,14 +89,14 @@ class CutOffProposal:
     cut_offs: tuple[ProposedCutOff, ...]
     orders: int
     currency: str
-    net_present: Amount
-    net_proposed: Amount
-    gain: Amount
-    gain_on_others: Amount
-    approval_rate_present: Rate
-    approval_rate_proposed: Rate
-    bad_rate_present: Rate | None
-    bad_rate_proposed: Rate | None
+    net_present: AmountInterval
+    net_proposed: AmountInterval
+    gain: AmountInterval
+    gain_on_others: AmountInterval
+    approval_rate_present: Interval
+    approval_rate_proposed: Interval
+    bad_rate_present: Interval | None
+    bad_rate_proposed: Interval | None
     present_is_feasible: bool
     warnings: tuple[str, ...]
 
@@ -157,7 +150,7 @@ def propose_cut_offs(
     if factor is not None:
         unknown = evidence.is_one_of(Evidence.NEVER_INVOICED)
         net += (worth.fee_cents - worth.loss_low_cents - worth.handling_cents) * unknown
-    bootstrap = CustomerBootstrap(orders.customer_id, seed=seed, rounds=rounds)
+    bootstrap = customer_bootstrap(orders.customer_id, seed=seed, rounds=rounds)
     sums = sums_by_cut_off(orders, decided, evidence, net, bootstrap)
     eligible = {name: mask & eligible_but_for_score(decided) for name, mask in group_of(decided).items()}
     known_from = {name: evidence_from(orders.score[mask], counts[mask]) for name, mask in eligible.items()}
@@ -345,7 +338,7 @@ def _proposed_cut_off(
     )
 
 
-def _gain_on_others(search: _Search, of_rounds: Sequence[Pair | None]) -> Amount:
+def _gain_on_others(search: _Search, of_rounds: Sequence[Pair | None]) -> AmountInterval:
     """What the pair chosen in each round gains on the customers that it did not draw."""
     gains = []
     for place, pair in enumerate(of_rounds):
@@ -357,10 +350,7 @@ def _gain_on_others(search: _Search, of_rounds: Sequence[Pair | None]) -> Amount
         )
         # A round draws a customer with Poisson weight 1, so it leaves out a share of exp(-1).
         gains.append(float(gain) * np.e)
-    if not np.any(gains):
-        return Amount(cents=0, low_cents=None, high_cents=None)
-    low, high = np.quantile(gains, [LOW, HIGH])
-    return Amount(cents=round(float(np.mean(gains))), low_cents=round(low), high_cents=round(high))
+    return amount_interval(float(np.mean(gains)) if gains else 0.0, gains)
 
 
 def _mostly_expected(evidence: OrderEvidence) -> list[str]:

@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from evidence.customer_bootstrap import BOOTSTRAP_ROUNDS
+from evidence.intervals import HIGH, LOW
 from features.instants import DAY_MS, Float64Array, Int64Array
-from serving.figures.customer_bootstrap import BOOTSTRAP_ROUNDS, HIGH, LOW
 
 PER_MILLE = 1_000
 

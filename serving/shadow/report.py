@@ -1,7 +1,7 @@
 """What a challenger would have changed: its answers beside the champion's, for the same live traffic."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from types import MappingProxyType
@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 
 from data_contracts.currencies import amount_figure
+from evidence.customer_bootstrap import customer_bootstrap
+from evidence.intervals import CountedShare, counted_share, wilson_interval
+from evidence.sign_flip import sign_flip_p_value
+from evidence.stability import population_stability_index
 from features import feature_sets
-from features.instants import Float64Array
 from serving.domain.decision import Outcome
-from serving.figures.customer_bootstrap import CustomerBootstrap, wilson_interval
-from serving.shadow.sign_flip import sign_flip_p_value
 from serving.store.shadow_decisions import MadeInWindow, ShadowDecision, Subject
 
 MINIMUM_CUSTOMERS = 100
@@ -25,9 +26,6 @@ MINIMUM_DIFFERING = 6
 """With fewer customers, the sign-flip test cannot come below 5 %, whatever they are."""
 SIGNIFICANCE = 0.05
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
-
-StabilityIndex = Callable[[Float64Array, Float64Array], float]
-"""How far the second scores have moved from the first."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,20 +60,6 @@ QUESTIONS: Mapping[str, Question] = MappingProxyType(
 
 
 @dataclass(frozen=True, kw_only=True)
-class Share:
-    """A share and its 95 % interval."""
-
-    count: int
-    of: int
-    value: float
-    low: float
-    high: float
-
-    def __str__(self) -> str:
-        return f"{self.value:.1%} [{self.low:.1%}, {self.high:.1%}]"
-
-
-@dataclass(frozen=True, kw_only=True)
 class OutcomeCell:
     """How often this outcome of the champion met that one of the challenger."""
 
@@ -92,11 +76,11 @@ class RateComparison:
     only_champion, only_challenger: decisions where just one of them said yes.
     customers: who were decided; differing_customers: those of them with a decision that came out otherwise.
     sign_flip_p_value: two-sided, that neither says yes more often than the other. The unit is the customer:
-        tries of one customer are no independent evidence; see serving/shadow/sign_flip.py.
+        tries of one customer are no independent evidence; see evidence/sign_flip.py.
     """
 
-    champion: Share
-    challenger: Share
+    champion: CountedShare
+    challenger: CountedShare
     difference: float
     difference_low: float
     difference_high: float
@@ -149,7 +133,7 @@ class Realised:
     champion: str
     challenger: str
     orders: int
-    bad: Share | None
+    bad: CountedShare | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -324,7 +308,6 @@ def shadow_report(
     made: MadeInWindow,
     made_since_start: MadeInWindow,
     labels: Mapping[str, int],
-    stability_index: StabilityIndex,
     differences: int = 0,
     seed: int = 0,
 ) -> ShadowReport:
@@ -358,7 +341,7 @@ def shadow_report(
         conclusion=_conclusion(rates, len(compared), len(answers) - len(compared), question),
         outcomes=_outcomes(answers),
         rates=rates,
-        scores=_scores(compared, stability_index),
+        scores=_scores(compared),
         grounds=_grounds(compared),
         amounts=_amounts(compared, question),
         realised=_realised(compared, labels, question),
@@ -370,18 +353,12 @@ def _as_number(version: str) -> tuple[int, str]:
     return (int(version) if version.isdecimal() else 0, version)
 
 
-def share(count: int, of: int) -> Share:
-    """A share with Wilson's interval. Raises ValueError where `of` is 0."""
-    low, high = wilson_interval(count, of)
-    return Share(count=count, of=of, value=count / of, low=low, high=high)
-
-
 def _rates(compared: Sequence[ShadowDecision], question: Question, seed: int) -> RateComparison | None:
     if not compared:
         return None
     champion = np.array([answer.champion.outcome == question.yes for answer in compared])
     challenger = np.array([answer.challenger.outcome == question.yes for answer in compared])
-    bootstrap = CustomerBootstrap(
+    bootstrap = customer_bootstrap(
         np.array([answer.customer_id for answer in compared], dtype=np.object_), seed=seed
     )
     totals = bootstrap.totals(
@@ -399,8 +376,8 @@ def _rates(compared: Sequence[ShadowDecision], question: Question, seed: int) ->
     for answer, one in zip(compared, won.tolist(), strict=True):
         net_by_customer[answer.customer_id] += one
     return RateComparison(
-        champion=share(int(champion.sum()), len(compared)),
-        challenger=share(int(challenger.sum()), len(compared)),
+        champion=counted_share(int(champion.sum()), len(compared)),
+        challenger=counted_share(int(challenger.sum()), len(compared)),
         difference=difference.value,
         difference_low=difference.low,
         difference_high=difference.high,
@@ -426,7 +403,7 @@ def _conclusion(rates: RateComparison | None, compared: int, failed: int, questi
             f"({MINIMUM_CUSTOMERS} wanted), {differing:,} with different outcomes."
         )
     if rates.differing_customers < MINIMUM_DIFFERING:
-        most = wilson_interval(rates.differing_customers, rates.customers)[1]
+        most = wilson_interval(rates.differing_customers, rates.customers).high
         return (
             f"Hardly any difference: {differing:,} of {compared:,} decisions came out otherwise, for "
             f"{rates.differing_customers:,} of {rates.customers:,} customers, in the long run for at most "
@@ -452,7 +429,7 @@ def _outcomes(answers: Sequence[ShadowDecision]) -> tuple[OutcomeCell, ...]:
     )
 
 
-def _scores(compared: Sequence[ShadowDecision], stability_index: StabilityIndex) -> ScoreComparison | None:
+def _scores(compared: Sequence[ShadowDecision]) -> ScoreComparison | None:
     pairs = [
         (answer.champion.probability, answer.challenger.probability)
         for answer in compared
@@ -471,7 +448,7 @@ def _scores(compared: Sequence[ShadowDecision], stability_index: StabilityIndex)
     return ScoreComparison(
         unit="points" if points else "percentage points",
         quantiles=tuple(float(value) for value in np.quantile(moved, QUANTILES)),
-        stability_index=stability_index(probabilities[:, 0], probabilities[:, 1]) if is_enough else None,
+        stability_index=population_stability_index(*probabilities.T) if is_enough else None,
     )
 
 
@@ -539,7 +516,7 @@ def _realised(
             champion=champion,
             challenger=challenger,
             orders=count,
-            bad=share(bad[champion, challenger], known[champion, challenger])
+            bad=counted_share(bad[champion, challenger], known[champion, challenger])
             if known[champion, challenger]
             else None,
         )

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from evidence.intervals import Interval
 from features.decisions import Decisions
 from features.feature_sets import INVOICE_ELIGIBILITY, FeatureSet
 from features.instants import DAY_MS, Float64Array
@@ -13,7 +14,7 @@ from training.candidates.boosted_trees import CONSTRAINT_OF
 from training.candidates.calibration import Calibration
 from training.candidates.model_artifact import CalibratedModel
 from training.candidates.scorecard import Scorecard
-from training.evaluation import Interval, auc_difference, evaluate
+from training.evaluation import auc_difference, evaluate
 from training.gates.gates import Gate
 from training.validation.ablation import AblationData
 from training.validation.evidence import ValidationEvidence, Wording

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
+from evidence.customer_bootstrap import customer_bootstrap
 from features.feature_sets import INVOICE_ELIGIBILITY, FeatureSet
 from tests.training.planted_models import planted_evidence
-from training.customer_bootstrap import customer_bootstrap
 from training.errors import TrainingError
 from training.validation import ablation
 from training.validation.ablation import ablate

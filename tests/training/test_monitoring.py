@@ -17,11 +17,12 @@ from data_contracts import quarantine
 from data_contracts.contract import Contract
 from data_contracts.orders import ORDERS
 from data_contracts.parquet_ledger import read_table, write_table
+from evidence.drift import binned_categories, drift
+from evidence.multiple_tests import holm
 from features.feature_sets import INVOICE_ELIGIBILITY
 from features.instants import DAY_MS
 from features.supersession import milliseconds
 from tests.training.conftest import TrainedBook
-from training.drift import binned_categories, drift
 from training.labels import ledger_end_ms, order_labels
 from training.monitoring.checks import (
     FAMILY_WISE_CHANCE,
@@ -30,7 +31,6 @@ from training.monitoring.checks import (
     Level,
     Section,
     drift_candidate,
-    holm,
     judged,
     realised_candidates,
 )

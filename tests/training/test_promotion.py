@@ -19,6 +19,8 @@ from data_contracts.contract import MAXIMUM_CLOCK_TOLERANCE_MS
 from data_contracts.credit_inquiries import CREDIT_INQUIRIES
 from data_contracts.invoice_payments import INVOICE_PAYMENTS
 from data_contracts.parquet_ledger import read_table, write_table
+from evidence.intervals import Interval
+from evidence.stability import chance_stability_index, population_stability_index
 from features.decisions import Decisions
 from features.declarations import Direction
 from features.feature_sets import INVOICE_ELIGIBILITY, ORDER_RISK, FeatureSet
@@ -31,7 +33,6 @@ from training.candidates.calibration import fit_calibration
 from training.candidates.model_artifact import CalibratedModel, write_model
 from training.candidates.scorecard import Scorecard, fit_scorecard
 from training.errors import TrainingError
-from training.evaluation import Interval
 from training.gates.gates import (
     HIGHEST_STABILITY_INDEX,
     Gate,
@@ -53,7 +54,6 @@ from training.promotion.single_row_speed import single_row_time_ratio
 from training.registry.champion_history import ChampionChange, ChangeKind
 from training.registry.registry import ChampionHasChangedError, ModelRegistry, iso_instant
 from training.splits import OutOfTimeSplit, out_of_time_split
-from training.stability import chance_stability_index, population_stability_index
 from training.train import train
 from training.training_task import TrainingRequest
 

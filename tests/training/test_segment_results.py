@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy.stats import binomtest
 from sklearn.metrics import roc_auc_score
 
-from training.customer_bootstrap import CustomerBootstrap, customer_bootstrap
+from evidence.customer_bootstrap import CustomerBootstrap, customer_bootstrap
 from training.validation.figures import probability_bands
 from training.validation.segment_results import (
     FEWEST_TO_JUDGE,
@@ -88,7 +88,7 @@ def test_a_table_agrees_with_a_slow_twin() -> None:
 def test_a_total_of_a_draw_is_the_sum_over_the_customers_drawn() -> None:
     bootstrap = few_draws(10)
     column, group = np.arange(10.0), np.array([0, 1] * 5)
-    totals = bootstrap.totals(column, group, 2)
+    totals = bootstrap.totals_by_group(column, group, 2)
     for draw, weight in enumerate(bootstrap.weights()):
         for place in (0, 1):
             twin = sum(weight[row] * column[row] for row in range(10) if group[row] == place)

@@ -6,7 +6,7 @@ from scipy.special import logit
 from sklearn.calibration import calibration_curve
 from sklearn.metrics import precision_recall_curve, roc_curve
 
-from training.customer_bootstrap import customer_bootstrap
+from evidence.customer_bootstrap import customer_bootstrap
 from training.evaluation import evaluate
 from training.validation.curves import log_odds, ranking_curves, score_distribution
 from training.validation.segment_results import partition_by_rank, segment_results

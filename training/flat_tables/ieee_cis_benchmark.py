@@ -30,6 +30,7 @@ from data_contracts.public.ieee_cis import (
     CardOrderTable,
     read_orders,
 )
+from evidence.intervals import Interval
 from features.card_history import (
     HISTORY_GROUPS,
     CardOrders,
@@ -40,7 +41,7 @@ from features.card_history import (
     previous_order_of_client,
 )
 from features.instants import Float64Array, Int64Array
-from training.evaluation import Evaluation, Interval, auc_difference, average_precision_difference, evaluate
+from training.evaluation import Evaluation, auc_difference, average_precision_difference, evaluate
 
 STEP = "benchmark ieee-cis"
 TEST_SHARE = 0.2

@@ -9,13 +9,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from evidence.intervals import Interval
+from evidence.stability import chance_stability_index
 from features.declarations import Direction
 from features.feature_sets import FeatureSet, NotAllowedFeatureError
 from features.instants import Float64Array
 from training.candidates.model_artifact import CalibratedModel
-from training.evaluation import Evaluation, Interval
+from training.evaluation import Evaluation
 from training.gates.direction_probes import DirectionProbes
-from training.stability import chance_stability_index
 
 LOWEST_AUC = 0.55
 MEAN_PROBABILITY_FACTOR = 1.5

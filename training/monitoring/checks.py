@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.stats import binomtest, fisher_exact, norm
 
-from training.drift import LEAST_DECISIONS, Drift, Homogeneity
+from evidence.drift import LEAST_DECISIONS, Drift, Homogeneity
+from evidence.multiple_tests import holm
 from training.monitoring.estimated_performance import Change
 from training.monitoring.realised_performance import RealisedPerformance
 from training.registry.champion_history import ChampionChange
@@ -179,21 +179,6 @@ def judged(candidates: Sequence[Candidate]) -> tuple[Check, ...]:
             )
         )
     return tuple(sorted(checks, key=lambda check: -check.level.rank))
-
-
-def holm(p_values: Sequence[float]) -> NDArray[np.float64]:
-    """Holm's adjusted p-values: whoever rejects those up to a level keeps it for the whole family.
-
-    The k-th smallest of m is multiplied by m - k + 1, and never falls below the one before it.
-
-    >>> holm([0.01, 0.04, 0.03]).round(2).tolist()
-    [0.03, 0.06, 0.06]
-    """
-    order = np.argsort(p_values)
-    factors = np.arange(len(p_values), 0, -1)
-    adjusted = np.empty(len(p_values))
-    adjusted[order] = np.minimum(np.maximum.accumulate(np.asarray(p_values)[order] * factors), 1.0)
-    return adjusted
 
 
 def drift_candidate(section: Section, model: str | None, found: Drift) -> Candidate:

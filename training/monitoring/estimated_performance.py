@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import norm, rankdata
 
+from evidence.intervals import Interval, interval_around
 from features.instants import Float64Array, Int64Array
-from training.evaluation import Interval
 
 DRAWS = 200
 _NUMBERS_PER_BLOCK = 4_000_000
@@ -88,10 +88,10 @@ def estimated_performance(
     bad_rate, auc, average_precision, brier = _drawn(probability, np.random.default_rng(seed), draws)
     return EstimatedPerformance(
         decisions=len(probability),
-        bad_rate=_interval(float(probability.mean()), bad_rate),
-        auc=_interval(expected_auc(probability), auc),
-        average_precision=_interval(expected_average_precision(probability), average_precision),
-        brier=_interval(float(np.mean(probability * (1 - probability))), brier),
+        bad_rate=interval_around(float(probability.mean()), bad_rate),
+        auc=interval_around(expected_auc(probability), auc),
+        average_precision=interval_around(expected_average_precision(probability), average_precision),
+        brier=interval_around(float(np.mean(probability * (1 - probability))), brier),
     )
 
 
@@ -170,10 +170,6 @@ def _pair_counts(probability: Float64Array) -> PairCounts:
     return PairCounts(
         goods_below=goods[first] + tied_goods / 2, bads_above=bads[-1] - bads[last] + tied_bads / 2
     )
-
-
-def _interval(value: float, drawn: Float64Array) -> Interval:
-    return Interval(value=value, low=float(np.quantile(drawn, 0.025)), high=float(np.quantile(drawn, 0.975)))
 
 
 def _drawn(

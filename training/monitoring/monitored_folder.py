@@ -16,9 +16,9 @@ from data_contracts.ledger_contracts import ALL_CONTRACTS
 from data_contracts.ledger_folder_error import LedgerFolderError
 from data_contracts.orders import ORDERS
 from data_contracts.parquet_ledger import has_table, read_table
+from evidence.drift import Drift, binned_categories, binned_numbers, drift
 from features.instants import HOUR_MS, Float64Array, Int64Array
 from features.supersession import milliseconds
-from training.drift import Drift, binned_categories, binned_numbers, drift
 from training.errors import TrainingError
 from training.monitoring.period import Period
 

@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from data_contracts.orders import ORDERS
 from data_contracts.parquet_ledger import read_table
 from data_contracts.progress import Progress
+from evidence.drift import LEAST_DECISIONS, Drift, binned_numbers, drift
+from evidence.intervals import Interval
 from features.contact_keys import email_domain
 from features.decisions import Decisions
 from features.declarations import FACT_ENTITY, EntityKind, Feature
@@ -21,8 +23,6 @@ from features.instants import DAY_MS, Float64Array, Int64Array
 from features.offline import build_features
 from features.order_links import ip_prefix
 from training.candidates.model_artifact import CalibratedModel, read_model
-from training.drift import LEAST_DECISIONS, Drift, binned_numbers, drift
-from training.evaluation import Interval
 from training.labels import UNLABELLED
 from training.monitoring.checks import (
     LEAST_EXPECTED_BADS,

@@ -10,8 +10,8 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 from numpy.typing import NDArray
 
+from evidence.drift import LEAST_DECISIONS, Binned, Drift, binned_categories, drift, homogeneity
 from features.instants import DAY_MS, Int64Array
-from training.drift import LEAST_DECISIONS, Binned, Drift, binned_categories, drift, homogeneity
 from training.monitoring.checks import (
     Candidate,
     Section,

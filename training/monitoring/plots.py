@@ -1,129 +1,105 @@
-"""The pictures of a monitoring report, as SVG that goes into the page."""
+"""The pictures of a monitoring report."""
 
-import io
-import re
 from collections.abc import Sequence
 
-import matplotlib as mpl
-import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from markupsafe import Markup
 
-from training.drift import Drift
+from evidence.axes import name_axis, number_axis, percent_axis
+from evidence.charts import WIDE, ChartRow, Series, line_chart, row_chart
+from evidence.drift import Drift
 from training.monitoring.checks import ALARM_INDEX, NOTICE_INDEX, Level
 from training.monitoring.monitored_model import VintageFigures
 from training.monitoring.monitored_service import WeekOfDecisions
 
-mpl.use("Agg")
-BLUE, ORANGE, GREY, RED = "#3b7dd8", "#d9822b", "#888888", "#d64545"
 MOST_BARS = 15
-_INK = "#123456"
-"""Stands for the colour of the page's text until the page has one."""
 
 
-def stability_bars(found: Sequence[Drift], levels: dict[str, Level], chance: float) -> str:
+def stability_bars(found: Sequence[Drift], levels: dict[str, Level], chance: float) -> Markup:
     """The quantities that moved most: their index, what chance explains, and the reference's own months.
 
-    levels: by name, of what is no longer quiet. chance: of a single test, for the line of chance.
+    levels: by name, of what is no longer quiet. chance: of a single test, for the stroke of chance.
     """
-    shown = sorted(found, key=lambda one: one.stability_index)[-MOST_BARS:]
-    figure, axes = _figure(0.7 + 0.3 * len(shown))
-    colours = [
-        {Level.ALARM: RED, Level.NOTICE: ORANGE}.get(levels.get(one.name, Level.QUIET), BLUE) for one in shown
+    shown = sorted(found, key=lambda one: -one.stability_index)[:MOST_BARS]
+    rows = [
+        ChartRow(
+            name=one.name,
+            value=one.stability_index,
+            compared=one.usual_index or 0.0,
+            limit=0.0 if one.test is None else one.test.chance_stability_index(chance),
+            place=1 if levels.get(one.name) is Level.NOTICE else 0,
+            is_flagged=levels.get(one.name) is Level.ALARM,
+        )
+        for one in shown
     ]
-    places = np.arange(len(shown))
-    axes.barh(places, [one.stability_index for one in shown], color=colours, height=0.6)
-    limits = [0.0 if one.test is None else one.test.chance_stability_index(chance) for one in shown]
-    axes.plot(limits, places, "|", color=_INK, markersize=13, markeredgewidth=2, label="chance")
-    usual = [one.usual_index or 0.0 for one in shown]
-    axes.plot(usual, places, "D", color=GREY, markersize=5, label="months before")
-    for threshold in (NOTICE_INDEX, ALARM_INDEX):
-        axes.axvline(threshold, color=GREY, linewidth=0.8, linestyle=":")
-    axes.set_yticks(places, [one.name for one in shown])
-    axes.set_xlim(0, max(1.1 * ALARM_INDEX, min(1.5, 1.05 * max(one.stability_index for one in shown))))
-    axes.set_xlabel("population stability index")
-    _legend_above(axes)
-    return _svg(figure, "Stability index by quantity, with the limit of chance and of the months before")
+    end = max(1.1 * ALARM_INDEX, min(1.5, 1.05 * shown[0].stability_index))
+    return row_chart(
+        "Stability index by quantity, with the limit of chance and of the months before",
+        rows,
+        number_axis("population stability index", 0.0, end),
+        said=f"The farthest is {shown[0].name}: {shown[0].stability_index:.3f}.",
+        with_bars=True,
+        uprights=(NOTICE_INDEX, ALARM_INDEX),
+        legend=[("fill", "index"), ("stroke", "chance"), ("ring", "months before")],
+        width=WIDE,
+    )
 
 
-def distribution(found: Drift, title: str) -> str:
+def distribution(found: Drift, title: str) -> Markup:
     """The shares of the bins, reference against window."""
-    figure, axes = _figure(3.0)
-    places = np.arange(len(found.bins))
-    axes.bar(places - 0.2, np.multiply(found.reference_share, 100), width=0.4, color=GREY, label="reference")
-    axes.bar(places + 0.2, np.multiply(found.window_share, 100), width=0.4, color=BLUE, label="window")
-    axes.set_xticks(places, list(found.bins), rotation=35, ha="right")
-    axes.set_ylabel("share, %")
-    _legend_above(axes)
-    return _svg(figure, f"{title}: share of each bin in the reference and in the window")
+    rows = [
+        ChartRow(name=name, value=now, compared=before)
+        for name, before, now in zip(found.bins, found.reference_share, found.window_share, strict=True)
+    ]
+    return row_chart(
+        title,
+        rows,
+        percent_axis("share", max(*found.reference_share, *found.window_share)),
+        said=f"Share of each bin in the reference and in the window. Most changed: {found.largest_change}.",
+        with_bars=True,
+        legend=[("fill", "window"), ("ring", "reference")],
+        width=WIDE,
+    )
 
 
-def vintage_trend(vintages: Sequence[VintageFigures]) -> str:
+def vintage_trend(vintages: Sequence[VintageFigures]) -> Markup:
     """Expected and realised bad rate by month of the decision."""
-    figure, axes = _figure(3.0)
-    places = np.arange(len(vintages))
-    axes.plot(places, [100 * one.mean_probability for one in vintages], color=GREY, label="expected, all")
+    expected = [one.mean_probability for one in vintages]
     known = [
         (place, one.bad_rate, one.expected_bad_rate)
         for place, one in enumerate(vintages)
         if one.bad_rate is not None and one.expected_bad_rate is not None
     ]
+    series = [Series(name="expected, all", x=range(len(vintages)), y=expected, place=2)]
     if known:
         at = [place for place, _, _ in known]
-        low = [100 * expected.low for _, _, expected in known]
-        high = [100 * expected.high for _, _, expected in known]
-        axes.fill_between(at, low, high, color=GREY, alpha=0.25, label="95 % of what was expected")
-        axes.plot(at, [100 * rate for _, rate, _ in known], "o-", color=BLUE, label="realised")
-    axes.set_xticks(places, [one.month for one in vintages], rotation=35, ha="right")
-    axes.set_ylabel("bad rate, %")
-    axes.set_ylim(bottom=0)
-    _legend_above(axes)
-    return _svg(figure, "Expected and realised bad rate by month of the decision")
+        low, high = [ends.low for _, _, ends in known], [ends.high for _, _, ends in known]
+        series += [
+            Series(name="95 % of what was expected", x=at, low=low, high=high, place=2),
+            Series(name="realised", x=at, y=[rate for _, rate, _ in known], with_markers=True),
+        ]
+    highest = max([*expected, *(max(rate, ends.high) for _, rate, ends in known)])
+    newest = f" The newest that is known: {known[-1][1]:.2%}." if known else ""
+    return line_chart(
+        "Expected and realised bad rate by month of the decision",
+        series,
+        name_axis("month of the decision", [one.month for one in vintages]),
+        percent_axis("bad rate", highest),
+        said=f"{len(known)} of {len(vintages)} months have labels.{newest}",
+        width=WIDE,
+    )
 
 
-def weekly_answers(weeks: Sequence[WeekOfDecisions]) -> str:
+def weekly_answers(weeks: Sequence[WeekOfDecisions]) -> Markup:
     """Approval rate by week; unavailable answers are left out of it."""
-    figure, axes = _figure(2.4)
     answered = [(week.week, week.approved, week.approved + week.declined) for week in weeks]
-    shown = [(name, 100 * approved / total) for name, approved, total in answered if total]
-    axes.plot(np.arange(len(shown)), [rate for _, rate in shown], "o-", color=BLUE)
-    axes.set_xticks(np.arange(len(shown)), [name for name, _ in shown], rotation=35, ha="right")
-    axes.set_ylim(0, 105)
-    axes.set_ylabel("approved, %")
-    return _svg(figure, "Approval rate by week")
-
-
-def _figure(height: float) -> tuple[Figure, Axes]:
-    figure = Figure(figsize=(8, height), layout="constrained")
-    figure.patch.set_alpha(0)
-    axes = figure.subplots()
-    axes.patch.set_alpha(0)
-    axes.tick_params(colors=_INK, labelsize=8)
-    axes.xaxis.label.set_color(_INK)
-    axes.yaxis.label.set_color(_INK)
-    for side, spine in axes.spines.items():
-        spine.set_color(GREY)
-        spine.set_visible(side in {"left", "bottom"})
-    return figure, axes
-
-
-def _legend_above(axes: Axes) -> None:
-    axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3, frameon=False, labelcolor=_INK, fontsize=8)
-
-
-def _svg(figure: Figure, described: str) -> str:
-    """The figure as an SVG element with text as text, in the page's own colour.
-
-    The ids that matplotlib draws from chance are made from the description: the same report, the same
-    bytes, and no two pictures of a page with the same id.
-    """
-    buffer = io.StringIO()
-    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": described}):
-        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
-    drawn = buffer.getvalue()
-    drawn = drawn[drawn.index("<svg") :].replace(_INK, "currentColor")
-    drawn = re.sub(r"<metadata>.*?</metadata>", "", drawn, flags=re.DOTALL)
-    slug = re.sub(r"\W+", "-", described.lower())
-    drawn = re.sub(r'(id="|url\(#|href="#)', rf"\g<1>{slug}-", drawn)
-    drawn = re.sub(r' (width|height)="[\d.]+pt"', "", drawn, count=2)
-    return drawn.replace("<svg ", f'<svg role="img" aria-label="{described}" ', 1)
+    shown = [(name, approved / total) for name, approved, total in answered if total]
+    rates = [rate for _, rate in shown]
+    said = f"From {min(rates):.0%} to {max(rates):.0%}." if rates else "Nothing was answered."
+    return line_chart(
+        "Approval rate by week",
+        [Series(name="approved", x=range(len(shown)), y=rates, with_markers=True)],
+        name_axis("week", [name for name, _ in shown]),
+        percent_axis("approved"),
+        said=said,
+        width=WIDE,
+    )

@@ -11,7 +11,7 @@ from typing import Any
 
 from data_contracts.json_values import json_values
 from data_contracts.progress import Progress, no_progress
-from training.drift import Drift
+from evidence.drift import Drift
 from training.monitoring.checks import (
     FAMILY_WISE_CHANCE,
     Candidate,

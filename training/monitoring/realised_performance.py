@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from scipy.special import gammainc, gammaincc
 from scipy.stats import norm, rankdata
 
+from evidence.intervals import Interval
 from features.instants import Float64Array, Int64Array
-from training.evaluation import Interval
 
 BANDS = 5
 _MOST_EXACT = 20_000

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from data_contracts.private_files import private_folder, write_private_text
-from training.drift import Drift
+from evidence.drift import Drift
+from evidence.report_page import report_template
 from training.monitoring.checks import FAMILY_WISE_CHANCE, Check, Level, Section
 from training.monitoring.monitored_model import ModelWatch
 from training.monitoring.plots import distribution, stability_bars, vintage_trend, weekly_answers
@@ -52,18 +52,12 @@ class _Pictured:
 
 def page(report: MonitoringReport) -> str:
     """The report as one HTML page without any outside resource: the verdict, then why."""
-    environment = Environment(
-        loader=PackageLoader("training.monitoring"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-    )
-    environment.filters["day"] = lambda instant_ms: (
-        f"{datetime.fromtimestamp(instant_ms / 1000, UTC):%d %b %Y}"
-    )
-    environment.filters["pct"] = lambda share: f"{share:.2%}"
+    filters = {
+        "day": lambda instant_ms: f"{datetime.fromtimestamp(instant_ms / 1000, UTC):%d %b %Y}",
+        "pct": lambda share: f"{share:.2%}",
+    }
     tested = sum(check.adjusted_p_value is not None for check in report.checks)
-    return environment.get_template("monitoring.html").render(
+    return report_template("training.monitoring", "monitoring.html", filters).render(
         report=report,
         alarms=report.checks_at(Level.ALARM),
         notices=report.checks_at(Level.NOTICE),
@@ -75,10 +69,8 @@ def page(report: MonitoringReport) -> str:
         consistency=_of(report, Section.CONSISTENCY),
         champions=_of(report, Section.CHAMPION),
         inputs=_bars(report, Section.INPUTS, None, report.inputs),
-        reasons=None
-        if report.reasons is None
-        else Markup(distribution(report.reasons, "Main reason of refusals")),  # noqa: S704 - drawn by us
-        weeks=Markup(weekly_answers(report.weeks)) if len(report.weeks) > 1 else None,  # noqa: S704 - drawn by us
+        reasons=None if report.reasons is None else distribution(report.reasons, "Main reason of refusals"),
+        weeks=weekly_answers(report.weeks) if len(report.weeks) > 1 else None,
         models=[_pictured(report, watch) for watch in report.models],
         chance=FAMILY_WISE_CHANCE,
     )
@@ -92,10 +84,8 @@ def _pictured(report: MonitoringReport, watch: ModelWatch) -> _Pictured:
     return _Pictured(
         watch=watch,
         features=_bars(report, Section.FEATURES, watch.model, watch.features),
-        score=None
-        if watch.score is None
-        else Markup(distribution(watch.score, f"Probability of {watch.model}")),  # noqa: S704 - drawn by us
-        vintages=Markup(vintage_trend(watch.vintages)) if watch.vintages else None,  # noqa: S704 - drawn by us
+        score=None if watch.score is None else distribution(watch.score, f"Probability of {watch.model}"),
+        vintages=vintage_trend(watch.vintages) if watch.vintages else None,
     )
 
 
@@ -106,7 +96,7 @@ def _bars(
         return None
     levels = {check.name: check.level for check in _of(report, section) if check.model == model}
     alone = FAMILY_WISE_CHANCE / 2 / max(sum(one.test is not None for one in found), 1)
-    return Markup(stability_bars(found, levels, alone))  # noqa: S704 - drawn by us
+    return stability_bars(found, levels, alone)
 
 
 def metrics(report: MonitoringReport) -> str:

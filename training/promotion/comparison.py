@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 from data_contracts.ledger_folder import LABELS_FILE
 from data_contracts.progress import Progress, no_progress
+from evidence.intervals import Interval
+from evidence.stability import population_stability_index
 from features.decisions import Decisions
 from features.feature_sets import FeatureSet
 from features.instants import Float64Array
@@ -22,7 +24,6 @@ from training.errors import TrainingError
 from training.evaluation import (
     CUT_OFF_SHARE,
     Evaluation,
-    Interval,
     auc_difference,
     average_precision_difference,
     evaluate,
@@ -31,7 +32,6 @@ from training.gates.leaks import FeatureBuilder
 from training.labels import file_labels, ledger_end_ms
 from training.registry.registry import ModelRegistry, VersionChangedError, data_fingerprint, iso_instant
 from training.splits import MINIMUM_BADS
-from training.stability import population_stability_index
 from training.tasks import TASKS
 from training.training_task import TrainingTask
 

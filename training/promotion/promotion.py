@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from data_contracts.progress import Progress, no_progress
+from evidence.stability import STABILITY_BINS
 from training.errors import TrainingError
 from training.gates.gates import (
     Gate,
@@ -34,7 +35,6 @@ from training.promotion.single_row_speed import TIMED_ROWS, ScorerLoader, single
 from training.registry.alias_history import version_now
 from training.registry.champion_history import ChampionChange, ChangeKind, version_before
 from training.registry.registry import ModelRegistry
-from training.stability import STABILITY_BINS
 from training.tasks import TASKS
 from training.training_task import DirectionEvidence
 

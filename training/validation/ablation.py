@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data_contracts.progress import Progress, no_progress
+from evidence.intervals import Interval
 from features.feature_sets import FeatureSet
 from features.instants import Float64Array
 from training.candidates.model_artifact import CalibratedModel
 from training.errors import TrainingError
-from training.evaluation import Interval
 
 MOST_TRAINING_ROWS = 12_000
 """More would double the time of a training run; all models of a comparison see the same rows."""

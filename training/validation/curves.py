@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from evidence.customer_bootstrap import CustomerBootstrap
+from evidence.intervals import HIGH, LOW, Interval, interval_of
 from features.instants import Float64Array
-from training.customer_bootstrap import CustomerBootstrap, interval_of
-from training.evaluation import Interval
 
 GRID_POINTS = 61
 # Squares: what matters to a risk team happens among the first few per cent.
@@ -112,7 +112,7 @@ def _at_grid(bad: Float64Array, flagged: Float64Array) -> tuple[Float64Array, ..
 
 
 def _curve(draws: Float64Array) -> Curve:
-    low, high = np.quantile(draws[1:], [0.025, 0.975], axis=0)
+    low, high = np.quantile(draws[1:], [LOW, HIGH], axis=0)
     return Curve(
         x=tuple(GRID.tolist()),
         y=tuple(draws[0].tolist()),

@@ -10,10 +10,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from evidence.customer_bootstrap import CustomerBootstrap
+from evidence.intervals import Interval, interval_of, share_interval
+from evidence.multiple_tests import family_wise_z
+from evidence.percentages import per_cent, points, share
 from features.instants import Float64Array
-from training.customer_bootstrap import CustomerBootstrap, family_wise_z, interval_of, share_interval
-from training.evaluation import Interval
-from training.validation.percentages import per_cent, points, share
 from training.validation.segment_attributes import UNKNOWN, SegmentAttributes
 from training.validation.segment_results import (
     FEWEST_TO_JUDGE,
@@ -108,11 +109,11 @@ def fairness_table(
     results = {r.name: r for r in segment_results(partition, label, probability, bootstrap)}
     z = family_wise_z(len(results))
     count, approvals, goods, good_approvals = (
-        drawn.totals(column, place, groups)
+        drawn.totals_by_group(column, place, groups)
         for column in (np.ones(len(place)), approved, good, approved * good)
     )
     customers, good_customers = (
-        drawn.customers(column, place, groups) for column in (np.ones(len(place)), good)
+        drawn.customers_by_group(column, place, groups) for column in (np.ones(len(place)), good)
     )
     treatments = []
     for group, name in enumerate(partition.names):

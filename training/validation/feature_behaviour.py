@@ -7,12 +7,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
+from evidence.customer_bootstrap import CustomerBootstrap
+from evidence.intervals import Interval, interval_of
 from features.declarations import Direction
 from features.feature_sets import FeatureSet
 from features.instants import Float64Array
 from training.candidates.model_artifact import CalibratedModel
-from training.customer_bootstrap import CustomerBootstrap, interval_of
-from training.evaluation import Interval
 from training.gates.gates import PROBED_ROWS, violations_by_feature
 
 EXPLAINED_ROWS = 4000

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from data_contracts.progress import Progress, no_progress
+from evidence.customer_bootstrap import CustomerBootstrap, customer_bootstrap
 from features.decisions import Decisions
 from features.instants import Float64Array
-from training.customer_bootstrap import CustomerBootstrap, customer_bootstrap
-from training.evaluation import Evaluation
+from training.evaluation import BOOTSTRAP_ROUNDS, Evaluation
 from training.gates.gates import Gate
 from training.validation.ablation import Ablation, ablate
 from training.validation.curves import (
@@ -100,7 +100,7 @@ def _plain(value: Any) -> Any:
 def validation_figures(evidence: ValidationEvidence, progress: Progress = no_progress) -> ValidationFigures:
     """Compute everything; takes some seconds, most of them for the ablation."""
     label, probability = evidence.test_label, evidence.probability
-    bootstrap = customer_bootstrap(evidence.test.customer_id, seed=evidence.seed)
+    bootstrap = customer_bootstrap(evidence.test.customer_id, seed=evidence.seed, rounds=BOOTSTRAP_ROUNDS)
     progress(STEP, done=0, total=STEPS)
     ranking = ranking_curves(label, probability, bootstrap)
     distribution = score_distribution(

@@ -5,10 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from evidence.intervals import Interval, wilson_interval
 from features.decisions import Decisions
 from features.instants import DAY_MS, Int64Array
-from training.customer_bootstrap import wilson_interval
-from training.evaluation import Interval
 from training.validation.segment_results import partition_by_month
 
 DELAY_SHARES = (0.1, 0.5, 0.9, 0.99)

@@ -7,9 +7,10 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
+from evidence.intervals import Interval
 from features.feature_sets import FeatureSet
 from training.capacity import CapacityFigures
-from training.evaluation import Evaluation, Interval
+from training.evaluation import Evaluation
 from training.gates.gates import Gate
 
 SHOWN_FIGURES = (

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from evidence.drift import Drift, binned_numbers, drift
+from evidence.stability import CHANCE_OF_FALSE_ALARM
 from features.decisions import Decisions
 from features.instants import Float64Array, Int64Array
 from training.candidates.model_artifact import CalibratedModel
-from training.drift import Drift, binned_numbers, drift
-from training.stability import CHANCE_OF_FALSE_ALARM
 from training.validation.curves import log_odds
 
 MOVED_FROM = 0.1

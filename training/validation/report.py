@@ -2,34 +2,28 @@
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined, Template
+from jinja2 import Template
 from markupsafe import Markup
 
 from data_contracts.progress import Progress, no_progress
-from training.evaluation import Interval
+from evidence.axes import Axis, name_axis, number_axis, percent_axis
+from evidence.charts import ChartRow, Series, line_chart, row_chart
+from evidence.intervals import Interval
+from evidence.percentages import per_cent, points, share
+from evidence.report_page import report_template
 from training.validation.curves import Curve, ScoreDistribution
 from training.validation.evidence import ValidationEvidence
 from training.validation.feature_behaviour import FeatureBehaviour, Trend
 from training.validation.figures import ValidationFigures, validation_figures
 from training.validation.model_card import ModelCard
-from training.validation.percentages import per_cent, points, share
 from training.validation.segment_results import ProbabilityFinding, SegmentResult
-from training.validation.svg_charts import (
-    Axis,
-    ChartRow,
-    Series,
-    line_chart,
-    number_axis,
-    percent_axis,
-    row_chart,
-)
 from training.validation.verdict import Verdict, verdict
 
 REPORT_HTML = "validation_report.html"
@@ -77,15 +71,13 @@ def render(figures: ValidationFigures, judged: Verdict, card: ModelCard) -> str:
 
 @cache
 def _template() -> Template:
-    environment = Environment(
-        loader=PackageLoader("training.validation"),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=StrictUndefined,
-    )
-    environment.filters |= {"share": share, "per_cent": per_cent, "points": points, "figure": _figure}
-    return environment.get_template("validation_report.html")
+    filters: dict[str, Callable[..., str]] = {
+        "share": share,
+        "per_cent": per_cent,
+        "points": points,
+        "figure": _figure,
+    }
+    return report_template("training.validation", "validation_report.html", filters)
 
 
 def _figure(interval: Interval) -> str:
@@ -119,10 +111,7 @@ def _charts(figures: ValidationFigures) -> dict[str, Markup]:
         ),
         "lift": row_chart(
             "Lift",
-            [
-                ChartRow(name=f"riskiest {share(capture.riskiest_share)}", interval=capture.lift)
-                for capture in ranking.captures
-            ],
+            [_row(f"riskiest {share(capture.riskiest_share)}", capture.lift) for capture in ranking.captures],
             number_axis(
                 f"times as many {words.bad} as in all orders",
                 0.0,
@@ -138,11 +127,7 @@ def _charts(figures: ValidationFigures) -> dict[str, Markup]:
         "contributions": row_chart(
             "Mean contribution of the strongest features",
             [
-                ChartRow(
-                    name=feature.name,
-                    interval=feature.mean_contribution,
-                    is_flagged=feature.contradicts_direction,
-                )
+                _row(feature.name, feature.mean_contribution, is_flagged=feature.contradicts_direction)
                 for feature in figures.features[:SHOWN_CONTRIBUTIONS]
             ],
             number_axis(
@@ -164,7 +149,7 @@ def _charts(figures: ValidationFigures) -> dict[str, Markup]:
                     with_markers=True,
                 )
             ],
-            _month_axis([month.month for month in figures.maturity.months]),
+            name_axis("month of the order (UTC)", [month.month for month in figures.maturity.months]),
             percent_axis("share of the month's orders that has a label"),
             said=f"{share(figures.maturity.labelled_share)} of all orders are labelled.",
         ),
@@ -174,6 +159,19 @@ def _charts(figures: ValidationFigures) -> dict[str, Markup]:
             if table.rows
         },
     }
+
+
+def _row(
+    name: str, interval: Interval, *, compared: float | None = None, is_flagged: bool = False
+) -> ChartRow:
+    return ChartRow(
+        name=name,
+        value=interval.value,
+        low=interval.low,
+        high=interval.high,
+        compared=compared,
+        is_flagged=is_flagged,
+    )
 
 
 def _line(name: str, curve: Curve, place: int = 0) -> Series:
@@ -230,9 +228,9 @@ def _rate_chart(title: str, rows: Sequence[SegmentResult]) -> Markup:
     return row_chart(
         title,
         [
-            ChartRow(
-                name=row.name,
-                interval=row.bad_rate,
+            _row(
+                row.name,
+                row.bad_rate,
                 compared=row.mean_probability,
                 is_flagged=_is_wrong(row) or row.ranks_worse,
             )
@@ -248,7 +246,7 @@ def _approval_chart(figures: ValidationFigures) -> Markup:
     highest = max(interval.high for interval in rates.values())
     return row_chart(
         "Bad rate by approval rate",
-        [ChartRow(name=f"best {rate} of orders", interval=interval) for rate, interval in rates.items()],
+        [_row(f"best {rate} of orders", interval) for rate, interval in rates.items()],
         percent_axis(f"share {figures.wording.bad} among them", highest),
         said="The fewer are approved, the fewer of them are bad.",
     )
@@ -260,7 +258,7 @@ def _ablation_chart(figures: ValidationFigures) -> Markup:
     high = max([0.001, *(cost.high for _, cost in fitted)])
     return row_chart(
         "Cost of leaving a group out",
-        [ChartRow(name=f"without {name}", interval=cost) for name, cost in fitted],
+        [_row(f"without {name}", cost) for name, cost in fitted],
         number_axis(f"loss of {figures.ablation.figure.replace('_', ' ')}", low, high),
         said="Right of zero, the model is worse without the group.",
     )
@@ -286,12 +284,6 @@ def _dependence_chart(feature: FeatureBehaviour) -> Markup:
         percent_axis("mean probability if all orders had this value", highest),
         said=f"The estimate {verb} with it.",
     )
-
-
-def _month_axis(months: Sequence[str]) -> Axis:
-    every = max(1, len(months) // 6)
-    ticks = tuple((float(place), month) for place, month in enumerate(months) if place % every == 0)
-    return Axis(label="month of the order (UTC)", low=0.0, high=float(max(len(months) - 1, 1)), ticks=ticks)
 
 
 def _is_wrong(row: SegmentResult) -> bool:

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from evidence.customer_bootstrap import CustomerBootstrap
+from evidence.intervals import Interval, interval_of, share_interval
+from evidence.multiple_tests import family_wise_z
 from features.instants import Float64Array, Int64Array
-from training.customer_bootstrap import CustomerBootstrap, family_wise_z, interval_of, share_interval
-from training.evaluation import Interval
+from training.evaluation import auc_under_weights
 
 FEWEST_TO_JUDGE = 10
 """Bad decisions, expected or seen, below which a part is shown and not judged."""
@@ -102,17 +104,19 @@ def segment_results(
     drawn = bootstrap.where(inside)
     label, probability = label[inside], probability[inside]
     decisions, bads, expected = (
-        drawn.totals(column, place, groups)
+        drawn.totals_by_group(column, place, groups)
         for column in (np.ones(len(place)), label.astype(np.float64), probability)
     )
-    customers = drawn.customers(np.ones(len(place)), place, groups)
+    customers = drawn.customers_by_group(np.ones(len(place)), place, groups)
     variance = np.bincount(place, probability * (1 - probability), groups)
     size = np.maximum(decisions, 1e-9)
     rate = np.where(decisions > 0, bads / size, np.nan)
     gap = np.where(decisions > 0, (expected - bads) / size, np.nan)
     judged = [g for g in range(groups) if max(bads[0, g], expected[0, g]) >= FEWEST_TO_JUDGE]
     z = family_wise_z(len(judged))
-    overall_auc = float(bootstrap.auc(label, probability)[0]) if with_auc and inside.all() else np.nan
+    overall_auc = np.nan
+    if with_auc and inside.all():
+        overall_auc = float(auc_under_weights(label, probability, [np.ones(len(label))])[0])
     results = []
     for group in range(groups):
         count, bad = round(decisions[0, group]), round(bads[0, group])
@@ -125,7 +129,7 @@ def segment_results(
         auc, ranks_worse = None, False
         if with_auc and FEWEST_TO_JUDGE <= bad <= count - FEWEST_TO_JUDGE:
             mine = place == group
-            draws = drawn.where(mine).auc(label[mine], probability[mine])
+            draws = auc_under_weights(label[mine], probability[mine], drawn.where(mine).weights())
             auc = interval_of(draws)
             ranks_worse = bool(overall_auc - draws[0] > z * np.nanstd(draws[1:]))
         results.append(

@@ -4,8 +4,8 @@ import enum
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from evidence.percentages import per_cent, share
 from training.validation.figures import ValidationFigures
-from training.validation.percentages import per_cent, share
 from training.validation.population_shift import SCORE, ShiftLevel
 from training.validation.segment_results import FEWEST_TO_JUDGE, ProbabilityFinding, SegmentResult
 

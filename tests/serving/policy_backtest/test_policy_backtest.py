@@ -10,14 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binomtest
 
+from evidence.intervals import AmountInterval, Interval
 from serving.domain.policy import Policy
-from serving.figures.customer_bootstrap import (
-    Amount,
-    CustomerBootstrap,
-    Rate,
-    newcombe_interval,
-    wilson_interval,
-)
 from serving.policy_backtest.backtest import Backtest, Span, backtest
 from serving.policy_backtest.backtest_page import backtest_page
 from serving.policy_backtest.backtest_text import backtest_text, verdict
@@ -58,8 +52,8 @@ def a_backtest(
 
 def cents(span: Span | None) -> tuple[int, int]:
     assert span is not None
-    assert isinstance(span.low, Amount)
-    assert isinstance(span.high, Amount)
+    assert isinstance(span.low, AmountInterval)
+    assert isinstance(span.high, AmountInterval)
     return span.low.cents, span.high.cents
 
 
@@ -90,8 +84,8 @@ def test_every_figure_of_the_book_made_by_hand() -> None:
     seen = -15_560 + 750 - 1_800 - 10
     assert cents(before.net_bounds) == (seen + 250 - 10 - 5_000, seen + 250 - 10)
     assert cents(before.net_inferred) == (seen + 240 - round(0.3 * 0.6 * 5_000), seen + 240 - 300)
-    assert isinstance(before.bad_rate_bounds.low, Rate)
-    assert isinstance(before.bad_rate_bounds.high, Rate)
+    assert isinstance(before.bad_rate_bounds.low, Interval)
+    assert isinstance(before.bad_rate_bounds.high, Interval)
     assert (before.bad_rate_bounds.low.value, before.bad_rate_bounds.high.value) == (2 / 6, 3 / 6)
 
 
@@ -126,9 +120,9 @@ def test_the_difference_is_that_of_the_orders_that_change() -> None:
 
 def test_the_same_policy_changes_nothing() -> None:
     result = a_backtest(BOOK, new=replace(POLICY, version="same"))
-    nothing = Amount(cents=0, low_cents=None, high_cents=None)
+    nothing = AmountInterval(cents=0, low_cents=None, high_cents=None)
     assert (result.newly_declined.orders, result.newly_approved.orders) == (0, 0)
-    assert result.difference.approval_rate == Rate(value=0, low=0, high=0)
+    assert result.difference.approval_rate == Interval(value=0, low=0, high=0)
     assert result.difference.realised_net == result.difference.expected_net == nothing
     assert result.difference.net_bounds == result.difference.net_inferred == Span(low=nothing, high=nothing)
 
@@ -280,36 +274,6 @@ def test_each_point_of_the_curve_is_the_policy_with_that_cut_off() -> None:
         assert other.approved == known + round(point.approval_rate.value * len(strangers))
 
 
-def test_the_interval_of_a_mean_is_that_of_theory() -> None:
-    random = np.random.default_rng(5)
-    good = (random.random(4_000) < 0.3).astype(np.float64)
-    bootstrap = CustomerBootstrap(np.arange(4_000).astype(object), seed=1)
-    rate = bootstrap.totals({"part": good, "whole": np.ones(4_000)}).rate("part", "whole")
-    assert rate is not None
-    half = 1.96 * np.sqrt(rate.value * (1 - rate.value) / 4_000)
-    assert rate.low == pytest.approx(rate.value - half, abs=0.003)
-    assert rate.high == pytest.approx(rate.value + half, abs=0.003)
-
-
-def test_orders_of_one_customer_are_drawn_together() -> None:
-    random = np.random.default_rng(5)
-    by_customer = (random.random(200) < 0.3).astype(np.float64)
-    orders = np.repeat(by_customer, 20)
-    customers = np.repeat(np.arange(200), 20).astype(object)
-    whole = np.ones(len(orders))
-    drawn = CustomerBootstrap(customers, seed=1).totals({"part": orders, "whole": whole})
-    few = CustomerBootstrap(np.arange(200).astype(object), seed=1).totals(
-        {"part": by_customer, "whole": np.ones(200)}
-    )
-    assert drawn.rounds["part"].tolist() == (20 * few.rounds["part"]).tolist()
-    all_orders, customers_only = drawn.rate("part", "whole"), few.rate("part", "whole")
-    assert all_orders is not None
-    assert customers_only is not None
-    assert all_orders.value == customers_only.value
-    assert all_orders.low == pytest.approx(customers_only.low, abs=0.005)
-    assert all_orders.high == pytest.approx(customers_only.high, abs=0.005)
-
-
 def test_a_bad_rate_of_none_still_has_an_interval() -> None:
     result = a_backtest([PlantedOrder(score=700) for _ in range(40)])
     assert result.after.bad_rate is not None
@@ -333,31 +297,6 @@ def wilson_by_scipy(successes: int, trials: int) -> tuple[float, float]:
     return float(ends.low), float(ends.high)
 
 
-@given(st.integers(1, 100_000), st.floats(0, 1))
-def test_wilsons_interval_is_that_of_scipy(trials: int, share: float) -> None:
-    successes = round(share * trials)
-    assert wilson_interval(successes, trials) == pytest.approx(wilson_by_scipy(successes, trials), abs=1e-12)
-    low, high = wilson_interval(share * trials, trials)
-    assert 0 <= low <= share * trials / trials <= high <= 1
-
-
-def test_a_share_needs_trials_and_no_more_successes_than_these() -> None:
-    for successes, trials in ((0, 0), (2, 1), (-1, 3)):
-        with pytest.raises(ValueError, match="have no share"):
-            wilson_interval(successes, trials)
-
-
-def test_one_bad_customer_among_few_leaves_room_on_both_sides() -> None:
-    one_bad = np.array([1.0] + [0.0] * 39)
-    totals = CustomerBootstrap(np.array(["one"] * 40, dtype=object), seed=1).totals(
-        {"part": one_bad, "whole": np.ones(40)}
-    )
-    rate = totals.rate("part", "whole")
-    assert rate is not None
-    # Every round draws the same share of the only customer's orders.
-    assert (rate.low, rate.high) == pytest.approx(wilson_by_scipy(1, 40))
-
-
 def test_no_bads_on_either_side_are_no_proof_of_no_difference() -> None:
     orders = [PlantedOrder(score=700) for _ in range(30)] + [PlantedOrder(score=520) for _ in range(10)]
     difference = a_backtest(orders).difference.bad_rate
@@ -367,24 +306,10 @@ def test_no_bads_on_either_side_are_no_proof_of_no_difference() -> None:
     assert (difference.value, difference.low, difference.high) == pytest.approx((0.0, -before, after))
 
 
-def test_the_interval_of_a_difference_is_newcombes() -> None:
-    # The examples of Newcombe's table II, method 10: 56/70 less 48/80, and 9/10 less 3/10.
-    for one, other, ends in (
-        ((56, 70), (48, 80), (0.0524, 0.3339)),
-        ((9, 10), (3, 10), (0.1705, 0.8090)),
-        ((10, 10), (0, 20), (0.6791, 1.0)),
-        ((10, 10), (0, 10), (0.6075, 1.0)),
-    ):
-        found = newcombe_interval(
-            (one[0] / one[1], *wilson_interval(*one)), (other[0] / other[1], *wilson_interval(*other))
-        )
-        assert found == pytest.approx(ends, abs=5e-5)
-
-
 def test_an_amount_that_nobody_adds_to_has_no_interval() -> None:
     result = a_backtest([PlantedOrder(score=700) for _ in range(40)])
     assert result.after.realised is not None
-    assert result.after.realised.loss == Amount(cents=0, low_cents=None, high_cents=None)
+    assert result.after.realised.loss == AmountInterval(cents=0, low_cents=None, high_cents=None)
     assert result.after.realised.margin.low_cents is not None
     assert "realised loss       0 [no interval]" in backtest_text(result)
     assert "no amount differs" in verdict(result)

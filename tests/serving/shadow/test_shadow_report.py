@@ -9,6 +9,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy.stats import binomtest
 
+from evidence.intervals import counted_share
+from evidence.stability import population_stability_index
 from serving.shadow.report import (
     ELIGIBILITY,
     MINIMUM_DECISIONS,
@@ -16,12 +18,10 @@ from serving.shadow.report import (
     Question,
     ShadowReport,
     shadow_report,
-    share,
 )
 from serving.store.decision_search import first_id_at
 from serving.store.shadow_decisions import MadeInWindow, ModelAnswer, ShadowDecision
 from tests.builders import DAY, ms
-from training.stability import population_stability_index
 
 T0 = ms("2026-01-01")
 
@@ -97,7 +97,6 @@ def report_of(
         made=made,
         made_since_start=made_since_start or made,
         labels=labels or {},
-        stability_index=population_stability_index,
         differences=differences,
     )
 
@@ -140,7 +139,7 @@ def test_outcomes_rates_and_their_difference_come_out_as_counted_by_hand() -> No
 def test_shares_agree_with_scipy(successes: int, others: int) -> None:
     of = successes + others
     assume(of)
-    found = share(successes, of)
+    found = counted_share(successes, of)
     interval = binomtest(successes, of).proportion_ci(method="wilson")
     assert (found.low, found.high) == (pytest.approx(interval.low), pytest.approx(interval.high))
 

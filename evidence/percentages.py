@@ -1,6 +1,6 @@
 """Shares as a report writes them: in per cent, with one more digit below one per cent."""
 
-from training.evaluation import Interval
+from evidence.intervals import Interval
 
 
 def share(value: float) -> str:

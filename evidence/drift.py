@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import f as f_distribution
 
+from evidence.stability import STABILITY_BINS, stability_index_of_counts
 from features.instants import Float64Array, Int64Array
-from training.stability import STABILITY_BINS, stability_index_of_counts
 
 MISSING = "missing"
 OTHER = "other"

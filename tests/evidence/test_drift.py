@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import chi2_contingency, hypergeom
 
-from training.drift import Binned, binned_categories, binned_numbers, drift, homogeneity
+from evidence.drift import Binned, binned_categories, binned_numbers, drift, homogeneity
 
 
 def of_customers(

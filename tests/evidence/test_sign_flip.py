@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binomtest, norm, permutation_test
 
-from serving.shadow.sign_flip import sign_flip_p_value
+from evidence.sign_flip import sign_flip_p_value
 
 
 def by_enumeration(nets: list[int]) -> float:

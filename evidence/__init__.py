@@ -1,0 +1,1 @@
+"""How sure a figure is, and how it is shown; the ground that training and serving share."""
