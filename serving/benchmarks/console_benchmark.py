@@ -17,6 +17,7 @@ from data_contracts.progress import Progress
 from serving.console.all_routes import ALL_ROUTES
 from serving.console.console_app import console_app
 from serving.console.sign_in import add_user
+from serving.domain.case_stakes import CaseStakes
 from serving.domain.console_user import ConsoleRole
 from serving.domain.review_case import CaseOrigin, open_case
 from serving.in_force.model_watch import ModelRegistry, ModelWatch
@@ -25,7 +26,7 @@ from serving.in_force.policy_watch import PolicyInForce
 from serving.requests.request_scope import RequestScope, StoreDoor
 from serving.requests.store_access import StoreAccess
 from serving.screening.order_screening import priority_of
-from serving.store.case_queue import CaseStakes, StoredCase, insert_case
+from serving.store.case_queue import StoredCase, insert_case
 from serving.store.migrate import migrate
 from serving.store.store import now_ms
 

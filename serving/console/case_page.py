@@ -7,7 +7,8 @@ from starlette.responses import Response
 
 from serving.cases import case_review, investigating
 from serving.cases.case_dossier import CaseDossier, case_dossier
-from serving.cases.case_review import Step, StepInvalid, UnknownCase
+from serving.cases.case_review import UnknownCase
+from serving.cases.possible_steps import NOTE_MAXIMUM, TEXT_FIELD, Step, StepInvalid
 from serving.console import case_words
 from serving.console.link_picture import link_picture
 from serving.console.page_request import DECIDING, ConsoleRoute, PageRequest
@@ -24,7 +25,6 @@ from serving.stop_requests import stop_requesting
 from serving.store.investigations import InvestigationMovedError
 from serving.store.stop_requests import RecallResult
 
-TEXT_FIELD = {Step.NOTE: "note", Step.CONTACT_OUTCOME: "outcome", Step.REOPEN: "reason"}
 _DONE = {
     Step.CLAIM: "The case is yours.",
     Step.GIVE_BACK: "The case is back in the queue.",
@@ -74,7 +74,7 @@ def _rendered(
         "contact_outcomes": tuple(ContactOutcome),
         "recall_results": tuple(RecallResult),
         "findings": tuple(Finding),
-        "note_maximum": case_review.NOTE_MAXIMUM,
+        "note_maximum": NOTE_MAXIMUM,
         "question_maximum": MAXIMUM_QUESTION_CHARACTERS,
         "undo_seconds": page.scope.policy.review.undo_seconds,
         "problem": problem,

@@ -19,7 +19,6 @@ UTC; a deadline has passed at its very instant. No sentence here says anything a
 
 import enum
 import zoneinfo
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, time, timedelta
 
@@ -133,10 +132,6 @@ class ContactAlreadyUnderWay(RiskError):
     """The customer is being contacted already."""
 
 
-class NoVerifiedContact(RiskError):
-    """Nothing by which the customer could be contacted was verified before the order."""
-
-
 class NoStopToTakeBack(RiskError):
     """The case has no verdict `stop` that could be undone or withdrawn."""
 
@@ -230,18 +225,6 @@ class ReviewCase:
 
 
 @dataclass(frozen=True, kw_only=True)
-class CustomerContact:
-    """One way to reach a customer.
-
-    channel: such as "email" or "phone". verified_at_ms: when its present value was verified, None where
-    it never was; a value that was changed starts unverified.
-    """
-
-    channel: str
-    verified_at_ms: int | None
-
-
-@dataclass(frozen=True, kw_only=True)
 class CaseLabel:
     """What a case adds to the ledger, and what it means for the labels.
 
@@ -325,25 +308,6 @@ def give_back(case: ReviewCase, reviewer: str) -> ReviewCase:
     """
     _require_holder(case, reviewer)
     return _moved(case, CaseState.OPEN)
-
-
-def verified_contacts(
-    contacts: Iterable[CustomerContact], *, ordered_at_ms: int
-) -> tuple[CustomerContact, ...]:
-    """The ways to reach the customer that were verified before the order, and so before any take-over by it.
-
-    Raises NoVerifiedContact where there is none; the case is then decided without the customer.
-    """
-    usable = tuple(
-        contact
-        for contact in contacts
-        if contact.verified_at_ms is not None and contact.verified_at_ms < ordered_at_ms
-    )
-    if not usable:
-        raise NoVerifiedContact(
-            "No contact detail was verified before this order, so the customer cannot be asked safely."
-        )
-    return usable
 
 
 def start_contact(case: ReviewCase, reviewer: str, now_ms: int, policy: ReviewPolicy) -> ReviewCase:

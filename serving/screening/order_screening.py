@@ -20,6 +20,7 @@ from features.instants import DAY_MS
 from features.online import visible_rows
 from features.order_links import Keys
 from features.order_risk_online import keys_at, order_risk_features
+from serving.domain.case_stakes import CaseStakes
 from serving.domain.policy import Policy
 from serving.domain.review_case import (
     Action,
@@ -35,7 +36,6 @@ from serving.domain.review_case import (
 from serving.in_force.scorer import ChampionModel
 from serving.store.case_queue import (
     SYSTEM,
-    CaseStakes,
     Screening,
     StoredCase,
     append_history,

@@ -18,6 +18,7 @@ import msgspec
 
 from data_contracts.merchants import MERCHANTS
 from data_contracts.row_check import rfc3339
+from serving.domain.case_stakes import CaseStakes
 from serving.domain.merchant_texts import (
     FALLBACK_LANGUAGE,
     local_amount,
@@ -28,7 +29,6 @@ from serving.domain.merchant_texts import (
 from serving.domain.policy import Policy
 from serving.domain.stop_request import StopRequest, StopRequestState
 from serving.requests.case_scope import CaseScope
-from serving.store.case_queue import CaseStakes
 from serving.store.contact_changes import ContactChange, contact_change, contact_changes
 from serving.store.deliveries import EMAIL, STOP_REQUEST_CREATED, WEBHOOK, enqueue
 from serving.store.merchant_orders import number_of_order

@@ -17,8 +17,9 @@ from data_contracts.orders import ORDERS
 from features.declarations import EntityKind
 from features.online import visible_rows
 from features.supersession import standing_rows
+from serving.domain.case_stakes import CaseStakes
 from serving.domain.review_case import CaseOrigin, CaseState, ReviewCase
-from serving.store.case_queue import CaseStakes, StoredCase
+from serving.store.case_queue import StoredCase
 from serving.store.merchant_orders import orders_numbered
 from serving.store.store import Transaction
 

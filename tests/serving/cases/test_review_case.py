@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from data_contracts.order_outcomes import ORDER_OUTCOMES
+from serving.domain.case_stakes import CaseStakes
 from serving.domain.errors import RiskError
 from serving.domain.review_case import (
     Action,
@@ -24,11 +25,9 @@ from serving.domain.review_case import (
     CaseState,
     ContactAlreadyUnderWay,
     ContactOutcome,
-    CustomerContact,
     EstablishedBy,
     NoContactUnderWay,
     NoStopToTakeBack,
-    NoVerifiedContact,
     OrderOutcomeKind,
     ReasonMissing,
     ReviewCase,
@@ -55,9 +54,9 @@ from serving.domain.review_case import (
     start_contact,
     stop_chance,
     undo_stop,
-    verified_contacts,
     withdraw_stop,
 )
+from serving.domain.verified_contacts import CustomerContact, NoVerifiedContact, verified_contacts
 
 SECOND_MS, MINUTE_MS, HOUR_MS = 1_000, 60_000, 3_600_000
 NOW_MS = 1_780_000_000_000
@@ -73,6 +72,17 @@ POLICY = ReviewPolicy(
     withdraw_roles=frozenset({"fraud_lead"}),
     sample_share=0.01,
     sample_worth_cents=1_000,
+)
+ORDERED_AT_MS = NOW_MS - 7 * MINUTE_MS
+STAKES = CaseStakes(
+    probability=0.8,
+    amount_cents=100_000,
+    currency="EUR",
+    ordered_at_ms=ORDERED_AT_MS,
+    handover_at_ms=NOW_MS + HOUR_MS,
+    left=False,
+    recallable=True,
+    is_service=False,
 )
 OPEN = open_case(
     case_id="r1",
@@ -243,12 +253,12 @@ def test_a_customer_is_contacted_once_at_a_time_and_again_after_an_outcome() -> 
 
 
 def test_a_customer_is_contacted_only_by_what_was_verified_before_the_order() -> None:
-    before = CustomerContact(channel="email", verified_at_ms=NOW_MS - 1)
-    with_the_order = CustomerContact(channel="phone", verified_at_ms=NOW_MS)
+    before = CustomerContact(channel="email", verified_at_ms=ORDERED_AT_MS - 1)
+    with_the_order = CustomerContact(channel="phone", verified_at_ms=ORDERED_AT_MS)
     never = CustomerContact(channel="phone", verified_at_ms=None)
-    assert verified_contacts([never, before, with_the_order], ordered_at_ms=NOW_MS) == (before,)
+    assert verified_contacts([never, before, with_the_order], STAKES) == (before,)
     with pytest.raises(NoVerifiedContact):
-        verified_contacts([never, with_the_order], ordered_at_ms=NOW_MS)
+        verified_contacts([never, with_the_order], STAKES)
 
 
 def test_a_release_closes_the_case_at_once() -> None:
