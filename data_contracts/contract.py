@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from data_contracts.currencies import CURRENCIES
+from data_contracts.instants import HOUR_MS
 
 
 class ColumnType(enum.Enum):
@@ -128,10 +129,10 @@ class RequiredWhen:
 RowRule = Passed | PassedDate | NotBefore | After | NotAbove | RequiredWhen
 
 DEFAULT_CLOCK_TOLERANCE_MS = 300_000
-MAXIMUM_CLOCK_TOLERANCE_MS = 3_600_000
+MAXIMUM_CLOCK_TOLERANCE_MS = HOUR_MS
 """How far two machines' clocks may be apart, by default and at most; the policy in force says how far."""
 
-FARTHEST_ZONE_AHEAD_MS = 14 * 3_600_000
+FARTHEST_ZONE_AHEAD_MS = 14 * HOUR_MS
 """Of the zones on earth, UTC+14 is the first to begin a day."""
 
 IDENTIFIER_PATTERN = r"[A-Za-z0-9][A-Za-z0-9._:-]*"

@@ -30,6 +30,7 @@ from data_contracts.contract import (
     PassedDate,
     RequiredWhen,
 )
+from data_contracts.instants import DAY_MS
 from data_contracts.row_check import (
     CONTROL_CHARACTER_CLASS,
     EARLIEST_DATE,
@@ -57,8 +58,6 @@ MALFORMED = "malformed"
 LATEST_INSTANT = "recorded_at + tolerance between clocks"
 LATEST_DAY = "day of recorded_at in the zone farthest ahead"
 """Columns that a frame gets for the rules about what has passed: expectations compare columns, not sums."""
-
-_DAY_MS = 86_400_000
 
 
 def _earliest(column: str) -> str:
@@ -352,7 +351,7 @@ def judge_frame(
         if wrong:
             typed[name] = typed[name].mask(np.isin(np.arange(len(typed)), wrong))
     typed[LATEST_INSTANT] = typed["recorded_at"] + clock_tolerance_ms
-    typed[LATEST_DAY] = (typed["recorded_at"] + FARTHEST_ZONE_AHEAD_MS) // _DAY_MS
+    typed[LATEST_DAY] = (typed["recorded_at"] + FARTHEST_ZONE_AHEAD_MS) // DAY_MS
     for name in contract.past_columns:
         typed[_earliest(name)] = typed[name] - may_lie_ahead_by_ms(typed[name])
     for name, _ in contract.never_before:

@@ -13,12 +13,12 @@ from data_contracts.contract import (
     PassedDate,
     RequiredWhen,
 )
+from data_contracts.instants import RFC3339_PATTERN
 from data_contracts.row_check import (
     CONTROL_CHARACTER_CLASS,
     DATE_PATTERN,
     INT64_MAXIMUM,
     INT64_MINIMUM,
-    RFC3339_PATTERN,
     portable_pattern,
 )
 

@@ -26,6 +26,7 @@ from data_contracts.contract import (
     RequiredWhen,
     RowRule,
 )
+from data_contracts.instants import DAY_MS, EPOCH, timestamp_ms
 from data_contracts.sent_instants import may_lie_ahead_by_ms, may_stand_for_up_to_ms
 
 
@@ -118,11 +119,10 @@ UNKNOWN_COLUMNS_LISTED = 20
 LISTED_VALUES_MAXIMUM = 30
 """A message lists so many allowed values; `bonitas data contracts` has them all."""
 
-EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 EARLIEST_DATE = dt.date(1900, 1, 1)
 LATEST_DATE = dt.date(9999, 12, 31)
-EARLIEST_TIMESTAMP_MS = (EARLIEST_DATE - EPOCH.date()).days * 86_400_000
-LATEST_TIMESTAMP_MS = ((LATEST_DATE - EPOCH.date()).days + 1) * 86_400_000 - 1
+EARLIEST_TIMESTAMP_MS = (EARLIEST_DATE - EPOCH.date()).days * DAY_MS
+LATEST_TIMESTAMP_MS = ((LATEST_DATE - EPOCH.date()).days + 1) * DAY_MS - 1
 """Dates and timestamps lie in the years 1900 to 9999; beyond them, a date is a mistake."""
 
 INT64_MINIMUM = -(2**63)
@@ -131,14 +131,10 @@ INT64_MAXIMUM = 2**63 - 1
 CONTROL_CHARACTER_CLASS = "[\x00-\x1f\x7f-\x9f\u2028\u2029]"
 """C0 and C1 controls and the two Unicode line separators, as literal characters: every engine reads it."""
 
-RFC3339_PATTERN = (
-    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?([Zz]|[+-][0-9]{2}:[0-9]{2})"
-)
 DATE_PATTERN = r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
 
 _SPACE_CLASS = "\x00- \x7f-\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000\ufeff"
 _has_control_character = re.compile(CONTROL_CHARACTER_CLASS).search
-_matches_rfc3339 = re.compile(RFC3339_PATTERN).fullmatch
 _matches_date = re.compile(DATE_PATTERN).fullmatch
 
 
@@ -178,33 +174,6 @@ def is_int64(value: object) -> bool:
     (True, False, False, False)
     """
     return type(value) is int and INT64_MINIMUM <= value <= INT64_MAXIMUM
-
-
-def timestamp_ms(text: str) -> int | None:
-    """The instant of an RFC 3339 string in milliseconds since 1970 UTC; None if it is none.
-
-    >>> timestamp_ms("2026-01-01T01:00:00.1239+01:00")
-    1767225600123
-    >>> timestamp_ms("2026-02-30T00:00:00Z"), timestamp_ms("2026-01-01T00:00:00")
-    (None, None)
-    """
-    if _matches_rfc3339(text) is None:
-        return None
-    try:
-        elapsed = dt.datetime.fromisoformat(text.upper()) - EPOCH
-    except ValueError:
-        return None
-    return elapsed.days * 86_400_000 + elapsed.seconds * 1000 + elapsed.microseconds // 1000
-
-
-def rfc3339(milliseconds: int) -> str:
-    """The RFC 3339 string of an instant between the years 1900 and 9999.
-
-    >>> rfc3339(1767225600123)
-    '2026-01-01T00:00:00.123Z'
-    """
-    moment = EPOCH + dt.timedelta(milliseconds=milliseconds)
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 _ColumnCheck = Callable[[object], object]
@@ -354,7 +323,7 @@ def latest_date(recorded_at_ms: int) -> str:
     >>> latest_date(1767225600000 - 1), latest_date(1767225600000 - 14 * 3_600_000 - 1)
     ('2026-01-01', '2025-12-31')
     """
-    days = (recorded_at_ms + FARTHEST_ZONE_AHEAD_MS) // 86_400_000
+    days = (recorded_at_ms + FARTHEST_ZONE_AHEAD_MS) // DAY_MS
     return dt.date.fromordinal(min(EPOCH.toordinal() + days, LATEST_DATE.toordinal())).isoformat()
 
 

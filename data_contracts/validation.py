@@ -32,6 +32,7 @@ from data_contracts.cross_table_rules import (
     needed_columns,
     no_rows,
 )
+from data_contracts.instants import instant_ms, rfc3339
 from data_contracts.invoices import INVOICES
 from data_contracts.ledger_contracts import ALL_CONTRACTS
 from data_contracts.ledger_folder import (
@@ -55,13 +56,7 @@ from data_contracts.parquet_ledger import (
 from data_contracts.private_files import private_file, private_folder, write_private_text
 from data_contracts.progress import Progress, no_progress
 from data_contracts.quarantine import QuarantinedRow
-from data_contracts.row_check import (
-    EARLIEST_TIMESTAMP_MS,
-    LATEST_TIMESTAMP_MS,
-    Rule,
-    rfc3339,
-    violation,
-)
+from data_contracts.row_check import EARLIEST_TIMESTAMP_MS, LATEST_TIMESTAMP_MS, Rule, violation
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -247,7 +242,7 @@ def validate_folder(
     refuse_left_out_rows(directory, not_read)
     started_at = dt.datetime.now(dt.UTC)
     moment = started_at if now is None else now
-    now_ms = int(moment.timestamp() * 1000)
+    now_ms = instant_ms(moment)
     total = _count_rows(directory)
     done = 0
     judged: dict[str, _JudgedTable] = {}

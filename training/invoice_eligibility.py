@@ -3,7 +3,6 @@
 import tomllib
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 
 from data_contracts.edited_text import read_edited_text
+from data_contracts.instants import iso_instant, moment
 from data_contracts.ledger_folder import LABELS_FILE, PROTOCOL_FILE
 from data_contracts.progress import Progress, no_progress
 from features.decisions import Decisions, order_decisions
@@ -35,7 +35,6 @@ from training.gates.gates import Gate, directions_gate, gates
 from training.gates.leaks import LabelledFeatures, gates_without_rival
 from training.labels import LABEL_HORIZON_DAYS, Labels, file_labels, order_labels
 from training.registry.registration import TrainingRequest, register_winner
-from training.registry.registry import iso_instant
 from training.splits import (
     FoldPlaces,
     out_of_time_split,
@@ -306,7 +305,7 @@ def _by_time(request: TrainingRequest, feature_set: FeatureSet, progress: Progre
         facts={
             "label": f"not paid in full more than {LABEL_HORIZON_DAYS} days past due, paused days excluded",
             "split": "out of time; training sees only what was recorded before the test period",
-            "test_starts": datetime.fromtimestamp(split.test_starts_ms / 1000, UTC).date().isoformat(),
+            "test_starts": moment(split.test_starts_ms).date().isoformat(),
             "trained_until": iso_instant(split.test_starts_ms),
             "training_decisions": len(split.training),
             "training_bads": int(label.sum()),

@@ -6,7 +6,6 @@ capacity stand beside it; AUC alone would not tell.
 """
 
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 from sklearn.metrics import average_precision_score
 
 from data_contracts.currencies import major_units
+from data_contracts.instants import iso_instant, moment
 from data_contracts.orders import ORDERS
 from data_contracts.parquet_ledger import read_table
 from data_contracts.progress import Progress, no_progress
@@ -43,7 +43,6 @@ from training.order_risk_labels import (
     order_risk_labels,
 )
 from training.registry.registration import TrainingRequest, register_winner
-from training.registry.registry import iso_instant
 from training.splits import time_ordered_folds
 from training.validation.ablation import AblationData
 from training.validation.evidence import ValidationEvidence, Wording
@@ -217,7 +216,7 @@ def train(
     facts: dict[str, Any] = {
         "label": "confirmed fraud; orders cleared or paid in full are not, all others have no label",
         "split": f"out of time, with a gap of {LABEL_DELAY_DAYS} days in which labels arrive",
-        "test_starts": datetime.fromtimestamp(split.test_starts_ms / 1000, UTC).date().isoformat(),
+        "test_starts": moment(split.test_starts_ms).date().isoformat(),
         "trained_until": iso_instant(split.test_starts_ms),
         "training_screenings": len(training),
         "training_frauds": int((training.label == 1).sum()),

@@ -3,7 +3,7 @@
 from starlette.requests import Request
 from starlette.responses import Response
 
-from data_contracts.row_check import rfc3339
+from data_contracts.instants import rfc3339
 from serving.cases import case_review, investigating
 from serving.cases.possible_steps import TEXT_FIELD, Step
 from serving.domain.review_case import CaseState

@@ -13,6 +13,7 @@ import httpx
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
+from data_contracts.instants import HOUR_MS, MINUTE_MS, SECOND_MS
 from data_contracts.progress import Progress
 from serving.console.all_routes import ALL_ROUTES
 from serving.console.console_app import console_app
@@ -33,7 +34,6 @@ from serving.store.store import now_ms
 FEW_CASES = 10
 _NAME = "benchmark"
 _PASSWORD = "only for the length of a benchmark"  # noqa: S105 - of a store that is thrown away
-_HOUR_MS = 3_600_000
 _STEP = "fill the queue"
 
 
@@ -132,15 +132,15 @@ def _fill(scope: RequestScope, cases: int, progress: Progress) -> None:
                     customer_id=f"customer-{number % 997}",
                     merchant_id=f"merchant-{number % 50}",
                     origin=CaseOrigin.FLAGGED,
-                    now_ms=at_ms - number * 1_000,
+                    now_ms=at_ms - number * SECOND_MS,
                     policy=scope.policy.review,
                 )
                 stakes = CaseStakes(
                     probability=0.05 + number % 90 / 100,
                     amount_cents=5_000 + number * 37 % 90_000,
                     currency="EUR",
-                    ordered_at_ms=at_ms - number * 1_000,
-                    handover_at_ms=at_ms + (number % 40 - 5) * _HOUR_MS,
+                    ordered_at_ms=at_ms - number * SECOND_MS - MINUTE_MS,
+                    handover_at_ms=at_ms + (number % 40 - 5) * HOUR_MS,
                     left=number % 11 == 0,
                     recallable=number % 3 > 0,
                     is_service=False,

@@ -10,11 +10,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from data_contracts.customers import CUSTOMERS
+from data_contracts.instants import timestamp_ms
 from data_contracts.merchants import MERCHANTS
 from data_contracts.order_events import ORDER_EVENTS
 from data_contracts.order_outcomes import ORDER_OUTCOMES
 from data_contracts.orders import ORDERS
-from data_contracts.row_check import timestamp_ms
 from data_contracts.text_form import plain_letters
 from features.contact_keys import mailbox_key, phone_key
 from features.declarations import EntityKind

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from data_contracts.customers import CUSTOMERS
-from data_contracts.row_check import rfc3339
+from data_contracts.instants import rfc3339
 from serving.cases.case_settlement import liability_document
 from serving.cases.investigating import investigation_document
 from serving.cases.possible_steps import Step, after_step, contacts_of

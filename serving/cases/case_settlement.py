@@ -9,13 +9,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from data_contracts.instants import DAY_MS, rfc3339
 from data_contracts.invoice_pauses import INVOICE_PAUSES
 from data_contracts.invoices import INVOICES
 from data_contracts.order_events import ORDER_EVENTS
 from data_contracts.order_outcomes import FRAUD_OUTCOMES, ORDER_OUTCOMES
 from data_contracts.orders import ORDERS
-from data_contracts.row_check import rfc3339
-from features.instants import DAY_MS
 from features.invoice_state import InvoiceState
 from features.online import invoice_states, visible_rows
 from features.settlement_terms import SettlementTerms

@@ -9,9 +9,9 @@ from typing import Any
 
 import msgspec
 
+from data_contracts.instants import DAY_MS, rfc3339
 from data_contracts.order_outcomes import ORDER_OUTCOMES
-from data_contracts.row_check import rfc3339
-from features.instants import DAY_MS, NEVER
+from features.instants import NEVER
 from serving.cases.case_settlement import OrderRecord, known_case, order_record, outcome_prefix, settle
 from serving.domain.errors import RiskError, UnknownOrder
 from serving.domain.investigation import (

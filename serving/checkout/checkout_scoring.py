@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from data_contracts.customers import CUSTOMERS
+from data_contracts.instants import HOUR_MS, MINUTE_MS
 from data_contracts.orders import ORDERS
 from data_contracts.row_check import Rule
 from data_contracts.text_form import primary_language
@@ -64,8 +65,6 @@ from serving.store.standing_rows import standing_row
 from serving.store.store import Transaction
 
 LOG = logging.getLogger("bonitas.checkout")
-HOUR_MS = 3_600_000
-MINUTE_MS = 60_000
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,9 +2,9 @@
 
 from typing import Any
 
+from data_contracts.instants import HOUR_MS
 from data_contracts.order_events import ORDER_EVENTS
 from data_contracts.orders import ORDERS
-from serving.checkout.checkout_scoring import HOUR_MS
 from serving.domain.decision import Outcome
 from serving.domain.errors import OrderAlreadyClosed, OrderNotApproved, UnknownDecision, UnknownOrder
 from serving.domain.order_numbers import OrderAddress

@@ -20,8 +20,9 @@ UTC; a deadline has passed at its very instant. No sentence here says anything a
 import enum
 import zoneinfo
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, time, timedelta
+from datetime import datetime, time, timedelta
 
+from data_contracts.instants import HOUR_MS, MINUTE_MS, SECOND_MS, moment
 from serving.domain.errors import RiskError
 
 LINKED_ORDER_CONFIRMED = "An order that is linked to this one was confirmed as a fraud."
@@ -30,10 +31,6 @@ LINKED_ORDER_CONFIRMED = "An order that is linked to this one was confirmed as a
 # costs no chance. Small against the fall in the last hours before the hand-over, so it never decides
 # there; far from it, and after it, it orders by what is at stake.
 REMAINING_SHARE_PER_HOUR = 0.01
-
-_MS_PER_SECOND = 1_000
-_MS_PER_MINUTE = 60_000
-_MS_PER_HOUR = 3_600_000
 
 
 class CaseState(enum.Enum):
@@ -267,7 +264,7 @@ def open_case(
         reviewer=None,
         verdict=None,
         opened_at_ms=now_ms,
-        due_at_ms=now_ms + policy.case_hours * _MS_PER_HOUR,
+        due_at_ms=now_ms + policy.case_hours * HOUR_MS,
         claim_due_at_ms=None,
         contact_due_at_ms=None,
         contact_outcome=None,
@@ -320,7 +317,7 @@ def start_contact(case: ReviewCase, reviewer: str, now_ms: int, policy: ReviewPo
         raise ContactAlreadyUnderWay(
             "The customer is being contacted already; record what came of it before you try again."
         )
-    due_at_ms = now_ms + policy.contact_hours * _MS_PER_HOUR
+    due_at_ms = now_ms + policy.contact_hours * HOUR_MS
     return _moved(case, CaseState.CONTACTING_CUSTOMER, reviewer=reviewer, contact_due_at_ms=due_at_ms)
 
 
@@ -367,7 +364,7 @@ def decide(
     Raises CaseClosed, CaseNotHeld, CaseHeldByAnother.
     """
     _require_holder(case, reviewer)
-    held_until_ms = now_ms + policy.undo_seconds * _MS_PER_SECOND
+    held_until_ms = now_ms + policy.undo_seconds * SECOND_MS
     return _moved(
         case,
         CaseState.CLOSED,
@@ -420,7 +417,7 @@ def reopen(case: ReviewCase, reason: str, now_ms: int, policy: ReviewPolicy) -> 
     if case.stop_takes_effect_at_ms is not None and not case.is_stop_in_effect(now_ms):
         raise StopStillHeld("The stop of this order can still be undone; undo it instead of re-opening.")
     reopened = _moved(case, CaseState.OPEN)
-    due_at_ms = now_ms + policy.case_hours * _MS_PER_HOUR
+    due_at_ms = now_ms + policy.case_hours * HOUR_MS
     return replace(reopened, due_at_ms=due_at_ms, reopened_count=case.reopened_count + 1)
 
 
@@ -455,7 +452,7 @@ def stop_chance(
     recallable: whether it can be called back, or cut, after that; False once the parcel was received.
     """
     afterwards = (policy.service_stop_chance if is_service else policy.recall_chance) if recallable else 0.0
-    hours = (handover_at_ms - now_ms) / _MS_PER_HOUR + policy.handover_delay_hours
+    hours = (handover_at_ms - now_ms) / HOUR_MS + policy.handover_delay_hours
     if left or hours <= 0:
         return afterwards
     half_squared = policy.half_chance_hours * policy.half_chance_hours
@@ -497,7 +494,7 @@ def priority(
             policy=policy,
             is_service=is_service,
         )
-        for instant in (now_ms, now_ms + _MS_PER_HOUR)
+        for instant in (now_ms, now_ms + HOUR_MS)
     )
     lost_share = chance - chance_in_an_hour + REMAINING_SHARE_PER_HOUR * chance
     return round(probability * lost_share * amount_cents)
@@ -533,11 +530,11 @@ def next_handover_ms(now_ms: int, cutoff_local_time: str, time_zone: str, first_
     zone = zoneinfo.ZoneInfo(time_zone)
     cutoff = time.fromisoformat(cutoff_local_time)
     from_ms = max(now_ms, first_possible_ms)
-    today = datetime.fromtimestamp(from_ms // _MS_PER_SECOND, UTC).astimezone(zone).date()
+    today = moment(from_ms).astimezone(zone).date()
     # The hand-over of the day before may have moved over midnight, and of two equal local times the
     # first may be over, so a day on each side is looked at too.
     days = (today + timedelta(days=shift) for shift in range(-1, 3))
-    handovers = (int(datetime.combine(day, cutoff, zone).timestamp()) * _MS_PER_SECOND for day in days)
+    handovers = (int(datetime.combine(day, cutoff, zone).timestamp()) * SECOND_MS for day in days)
     return next(handover for handover in handovers if handover >= from_ms)
 
 
@@ -635,7 +632,7 @@ def _require_stop(case: ReviewCase) -> None:
 
 
 def _claimed(case: ReviewCase, reviewer: str, now_ms: int, policy: ReviewPolicy) -> ReviewCase:
-    due_at_ms = now_ms + policy.claim_minutes * _MS_PER_MINUTE
+    due_at_ms = now_ms + policy.claim_minutes * MINUTE_MS
     return _moved(case, CaseState.CLAIMED, reviewer=reviewer, claim_due_at_ms=due_at_ms)
 
 

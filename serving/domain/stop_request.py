@@ -10,13 +10,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import assert_never
 
+from data_contracts.instants import HOUR_MS
 from serving.domain.errors import RiskError
 
 MAXIMUM_CARRIER_CHARACTERS = 100
 MAXIMUM_TRACKING_NUMBER_CHARACTERS = 100
 MAXIMUM_NOTE_CHARACTERS = 2_000
-
-_MS_PER_HOUR = 3_600_000
 
 
 class StopRequestState(enum.Enum):
@@ -278,7 +277,7 @@ def record_delivery(request: StopRequest, delivered_at_ms: int, policy: StopRequ
     return replace(
         request,
         first_delivered_at_ms=delivered_at_ms,
-        answer_due_at_ms=delivered_at_ms + policy.answer_hours * _MS_PER_HOUR,
+        answer_due_at_ms=delivered_at_ms + policy.answer_hours * HOUR_MS,
     )
 
 

@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from features.instants import DAY_MS, Float64Array, Int64Array
+from data_contracts.instants import DAY_MS
+from features.instants import Float64Array, Int64Array
 from serving.figures.customer_bootstrap import BOOTSTRAP_ROUNDS, HIGH, LOW
 
 PER_MILLE = 1_000

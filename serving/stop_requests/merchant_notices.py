@@ -10,14 +10,13 @@ import re
 import zoneinfo
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any
 
 import msgspec
 
+from data_contracts.instants import HOUR_MS, moment, rfc3339
 from data_contracts.merchants import MERCHANTS
-from data_contracts.row_check import rfc3339
 from serving.domain.case_stakes import CaseStakes
 from serving.domain.merchant_texts import (
     FALLBACK_LANGUAGE,
@@ -43,7 +42,6 @@ WITHDRAWN = "stop_request.withdrawn"
 EXPIRED = "stop_request.expired"
 INFORMATION_REQUESTED = "stop_request.information_requested"
 CONTACT_CHANGED = "merchant.contact_changed"
-HOUR_MS = 3_600_000
 LINK_PLACEHOLDER = "https://…/stop/…"
 
 _EMAIL_OF: Mapping[str, str] = MappingProxyType(
@@ -197,7 +195,7 @@ def tell_contact_before(tx: Transaction, policy: Policy, change: ContactChange, 
         "provider_name": policy.provider.name,
         "customer_service": policy.provider.customer_service,
         "merchant_name": change.before.name,
-        "time": local_deadline(datetime.fromtimestamp(change.at_ms / 1_000, UTC).astimezone(zone), language),
+        "time": local_deadline(moment(change.at_ms).astimezone(zone), language),
         "hours": str(policy.stop_requests.contact_change_hours),
         "contact": "\n".join(lines),
     }
@@ -309,7 +307,7 @@ def _email(
 ) -> EmailMessageText:
     # Before it arrives no deadline is known, and none is named then.
     due_at_ms = request.answer_due_at_ms or now_ms
-    deadline = datetime.fromtimestamp(due_at_ms / 1_000, UTC).astimezone(words.zone)
+    deadline = moment(due_at_ms).astimezone(words.zone)
     values = {
         "provider_name": policy.provider.name,
         "customer_service": policy.provider.customer_service,

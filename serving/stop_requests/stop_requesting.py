@@ -16,7 +16,7 @@ from typing import Any
 
 import msgspec
 
-from data_contracts.row_check import rfc3339
+from data_contracts.instants import DAY_MS, rfc3339
 from serving.domain.errors import RiskError
 from serving.domain.review_case import CaseOrigin, Verdict
 from serving.domain.stop_request import (
@@ -96,7 +96,6 @@ MERCHANT = "merchant"
 LINK_KEY = "stop_request_link"
 EXPIRIES_PER_READ = 100
 
-_MS_PER_DAY = 86_400_000
 _TOKEN = re.compile(r"([A-Za-z0-9_-]{1,200})\.([A-Za-z0-9_-]{43})")
 
 
@@ -419,9 +418,7 @@ def link_token(tx: Transaction, scope: CaseScope, stop_request_id: str) -> str:
     tx: a writing transaction, since the first token makes the key.
     """
     now_ms = scope.now_ms()
-    payload = _base64(
-        f"{stop_request_id}.{now_ms + scope.policy.stop_requests.link_days * _MS_PER_DAY}".encode()
-    )
+    payload = _base64(f"{stop_request_id}.{now_ms + scope.policy.stop_requests.link_days * DAY_MS}".encode())
     return f"{payload}.{_signature(signing_key(tx, LINK_KEY, now_ms), payload)}"
 
 

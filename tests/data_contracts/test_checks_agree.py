@@ -7,9 +7,10 @@ import pytest
 
 from data_contracts.contract import ColumnType, NotAbove, NotBefore, Passed, PassedDate, RequiredWhen
 from data_contracts.great_expectations_suite import frame_of_rows, judge_frame, kind_suite, value_suite
+from data_contracts.instants import rfc3339
 from data_contracts.json_schema import inexpressible_rules, json_schema
 from data_contracts.ledger_contracts import ALL_CONTRACTS, CONTRACTS
-from data_contracts.row_check import Rule, check_ledger_row, check_row, rfc3339
+from data_contracts.row_check import Rule, check_ledger_row, check_row
 from data_contracts.rules_between_rows import RULES
 
 ODD_CHARACTERS = [

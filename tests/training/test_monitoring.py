@@ -15,10 +15,10 @@ from scipy.stats import norm
 
 from data_contracts import quarantine
 from data_contracts.contract import Contract
+from data_contracts.instants import DAY_MS
 from data_contracts.orders import ORDERS
 from data_contracts.parquet_ledger import read_table, write_table
 from features.feature_sets import INVOICE_ELIGIBILITY
-from features.instants import DAY_MS
 from features.supersession import milliseconds
 from tests.training.conftest import TrainedBook
 from training.drift import binned_categories, drift

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from data_contracts.instants import DAY_MS, instant_ms, iso_instant
 from data_contracts.orders import ORDERS
 from data_contracts.parquet_ledger import read_table
 from data_contracts.progress import Progress
@@ -17,7 +18,7 @@ from features.contact_keys import email_domain
 from features.decisions import Decisions, order_decisions
 from features.declarations import FACT_ENTITY, EntityKind, Feature
 from features.feature_sets import FEATURE_SETS, INVOICE_ELIGIBILITY, FeatureSet
-from features.instants import DAY_MS, Float64Array, Int64Array
+from features.instants import Float64Array, Int64Array
 from features.offline import build_features
 from features.order_links import ip_prefix
 from features.order_risk_offline import approval_decisions
@@ -50,7 +51,7 @@ from training.monitoring.period import Period
 from training.monitoring.realised_performance import RealisedPerformance, realised_performance
 from training.order_risk import MEAN_PROBABILITY_FACTOR as ORDER_RISK_PROBABILITY_FACTOR
 from training.order_risk_labels import LABEL_DELAY_DAYS, UNLABELLED, order_risk_labels
-from training.registry.registry import ModelRegistry, iso_instant
+from training.registry.registry import ModelRegistry
 
 TREND_DAYS = 365
 
@@ -183,7 +184,7 @@ def watch_model(
     changes = [
         champion_candidate(model, change)
         for change in registry.champion_changes(model, now=now)
-        if period.window_from_ms <= round(change.at.timestamp() * 1000) < period.window_until_ms
+        if period.window_from_ms <= instant_ms(change.at) < period.window_until_ms
     ]
     trained_until_ms = registry.trained_until_ms(model, version)
     files = registry.verified_files(model, version)

@@ -10,7 +10,8 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 from numpy.typing import NDArray
 
-from features.instants import DAY_MS, Int64Array
+from data_contracts.instants import DAY_MS
+from features.instants import Int64Array
 from training.drift import LEAST_DECISIONS, Binned, Drift, binned_categories, drift, homogeneity
 from training.monitoring.checks import (
     Candidate,

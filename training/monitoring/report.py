@@ -4,12 +4,12 @@ import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from data_contracts.instants import moment
 from data_contracts.private_files import private_folder, write_private_text
 from training.drift import Drift
 from training.monitoring.checks import FAMILY_WISE_CHANCE, Check, Level, Section
@@ -58,9 +58,7 @@ def page(report: MonitoringReport) -> str:
         undefined=StrictUndefined,
         trim_blocks=True,
     )
-    environment.filters["day"] = lambda instant_ms: (
-        f"{datetime.fromtimestamp(instant_ms / 1000, UTC):%d %b %Y}"
-    )
+    environment.filters["day"] = lambda instant_ms: f"{moment(instant_ms):%d %b %Y}"
     environment.filters["pct"] = lambda share: f"{share:.2%}"
     tested = sum(check.adjusted_p_value is not None for check in report.checks)
     return environment.get_template("monitoring.html").render(

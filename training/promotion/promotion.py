@@ -15,6 +15,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from data_contracts.instants import instant_ms, iso_instant
 from data_contracts.ledger_folder import LABELS_FILE
 from data_contracts.progress import Progress, no_progress
 from features.decisions import Decisions
@@ -52,7 +53,7 @@ from training.labels import file_labels, ledger_end_ms, order_labels
 from training.order_risk_labels import order_risk_labels
 from training.registry.alias_history import version_now
 from training.registry.champion_history import ChampionChange, ChangeKind, version_before
-from training.registry.registry import ModelRegistry, VersionChangedError, data_fingerprint, iso_instant
+from training.registry.registry import ModelRegistry, VersionChangedError, data_fingerprint
 from training.splits import MINIMUM_BADS
 from training.stability import STABILITY_BINS, population_stability_index
 
@@ -417,7 +418,7 @@ def _trained_until_ms(document: dict[str, Any], model_name: str, version: str) -
         raise TrainingError(
             f"version {version} of {model_name} does not say until when it was trained: train a new one"
         )
-    return round(instant.timestamp() * 1000)
+    return instant_ms(instant)
 
 
 def _build(progress: Progress) -> FeatureBuilder:

@@ -10,18 +10,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from data_contracts.instants import instant_ms, iso_instant
 from data_contracts.progress import Progress, no_progress
 from features.instants import Float64Array
 from features.settlement_terms import USUAL_TERMS, SettlementTerms
 from training.candidates.candidates import HyperParameters
 from training.candidates.model_artifact import write_model
-from training.registry.registry import (
-    ModelRegistry,
-    RegisteredVersion,
-    data_fingerprint,
-    flat_metrics,
-    iso_instant,
-)
+from training.registry.registry import ModelRegistry, RegisteredVersion, data_fingerprint, flat_metrics
 from training.validation.evidence import ValidationEvidence
 from training.validation.report import write_validation_report
 
@@ -96,6 +91,6 @@ def register_winner(
                 "trained_until": facts["trained_until"],
                 "gates": "passed" if passed else "failed",
             },
-            now_ms=round(datetime.fromisoformat(facts["trained_at"]).timestamp() * 1000),
+            now_ms=instant_ms(datetime.fromisoformat(facts["trained_at"])),
             may_become_champion=passed,
         )

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from data_contracts.instants import DAY_MS
 from features.decisions import Decisions
-from features.instants import DAY_MS, Int64Array
+from features.instants import Int64Array
 from training.customer_bootstrap import wilson_interval
 from training.evaluation import Interval
 from training.validation.segment_results import partition_by_month

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
+from data_contracts.instants import rfc3339
 from data_contracts.order_outcomes import ORDER_OUTCOMES
-from data_contracts.row_check import check_row, rfc3339
+from data_contracts.row_check import check_row
 from serving.cases.investigating import (
     WATCH_DAYS,
     OutcomeRefused,

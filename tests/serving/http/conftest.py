@@ -133,7 +133,7 @@ def free_port() -> int:
 
 
 def rfc3339(ms: int) -> str:
-    from data_contracts.row_check import rfc3339 as as_text
+    from data_contracts.instants import rfc3339 as as_text
 
     return as_text(ms)
 
