@@ -16,9 +16,9 @@ from serving.domain.stop_request import (
     MAXIMUM_TRACKING_NUMBER_CHARACTERS,
     AnswerKind,
     ConsequenceCode,
+    RecallResult,
     StopRequestState,
 )
-from serving.store.stop_requests import RecallResult
 
 _TEXT = {"type": "string"}
 _INSTANT = {"type": "string", "format": "date-time"}

@@ -21,8 +21,7 @@ from features.declarations import EntityKind
 from features.online import visible_rows
 from features.order_links import Keys, delivery_key
 from features.order_risk_online import keys_at
-from features.supersession import latest_of
-from serving.cases.case_review import UnknownCase
+from features.supersession import latest_of, seeing_all
 from serving.cases.case_settlement import liability_document
 from serving.cases.investigating import investigation_document
 from serving.cases.possible_steps import Step, contacts_of, possible_steps
@@ -33,7 +32,14 @@ from serving.domain.verified_contacts import CustomerContact, NoVerifiedContact,
 from serving.requests.case_scope import CaseScope
 from serving.stop_requests.merchant_notices import stop_request_preview, words_for
 from serving.stop_requests.stop_requesting import is_overtaken
-from serving.store.case_queue import HistoryEntry, Screening, StoredCase, case_of, history_of, screenings_of
+from serving.store.case_queue import (
+    HistoryEntry,
+    Screening,
+    StoredCase,
+    history_of,
+    known_case,
+    screenings_of,
+)
 from serving.store.case_search import (
     SharingOrder,
     case_ids_about,
@@ -273,13 +279,11 @@ def case_dossier(scope: CaseScope, case_id: str, *, reviewer: str, role: str) ->
     """Everything about a case, for one reviewer, in one reading transaction. Raises UnknownCase."""
     now_ms = scope.now_ms()
     with scope.store.reading() as tx:
-        stored = case_of(tx, case_id)
-        if stored is None:
-            raise UnknownCase(f"there is no case {case_id}")
+        stored = known_case(tx, case_id)
         case = stored.case
         rows = settlement_rows(tx, case.customer_id)
         versions = order_rows(tx, case.order_id)
-        as_of_ms = max([now_ms, *(row["recorded_at"] for kept in rows.values() for row in kept)]) + 1
+        as_of_ms = seeing_all(now_ms, *rows.values())
         events = _of_order(visible_rows(ORDER_EVENTS, rows, as_of_ms), case.order_id)
         outcomes = _of_order(visible_rows(ORDER_OUTCOMES, rows, as_of_ms), case.order_id)
         customer_row = standing_row(tx, CUSTOMERS, case.customer_id)

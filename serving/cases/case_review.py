@@ -36,6 +36,7 @@ from serving.store.case_queue import (
     cases_in_order_of_work,
     count_by_state,
     history_of,
+    known_case,
     renew_priority,
     screenings_of,
     update_case,
@@ -46,10 +47,6 @@ from serving.store.store import Transaction
 
 CLAIM_ATTEMPTS = 20
 RENEWED_PER_TRANSACTION = 500
-
-
-class UnknownCase(RiskError):
-    """There is no such case."""
 
 
 class CaseMoved(RiskError):
@@ -68,7 +65,7 @@ def case_view(scope: CaseScope, case_id: str) -> dict[str, Any]:
     """Everything about a case, what followed from its verdict too. Raises UnknownCase, UnknownOrder."""
     with scope.store.reading() as tx:
         return {
-            **_view(tx, _known(tx, case_id), scope.now_ms()),
+            **_view(tx, known_case(tx, case_id), scope.now_ms()),
             "stop_requests": requests_of_case(tx, scope, case_id),
             "investigation": investigation_document(tx, case_id),
             "liability": liability_document(tx, scope, case_id),
@@ -116,7 +113,7 @@ def take_step(
             earlier = earlier_answer(tx, caller=caller, key=idempotency_key, request=request)
             if earlier is not None:
                 return earlier
-        stored = _known(tx, case_id)
+        stored = known_case(tx, case_id)
         now_ms = scope.now_ms()
         after, action, detail = after_step(
             stored,
@@ -131,7 +128,7 @@ def take_step(
         _keep(tx, scope, stored, after, now_ms)
         append_history(tx, case_id, at_ms=now_ms, actor=reviewer, action=action, detail=detail)
         _carry_out(tx, scope, after, step)
-        document = _view(tx, _known(tx, case_id), now_ms)
+        document = _view(tx, known_case(tx, case_id), now_ms)
         if caller is not None:
             remember_answer(tx, document, caller=caller, key=idempotency_key, request=request, now_ms=now_ms)
         return document
@@ -145,13 +142,6 @@ def _carry_out(tx: Transaction, scope: CaseScope, case: ReviewCase, step: Step) 
         withdraw(tx, scope, case.case_id)
         ask_for_case_check(tx, case.order_id, VERDICT, scope.now_ms())
         watch_invoice(tx, case.order_id, scope.now_ms())
-
-
-def _known(tx: Transaction, case_id: str) -> StoredCase:
-    stored = case_of(tx, case_id)
-    if stored is None:
-        raise UnknownCase(f"there is no case {case_id}")
-    return stored
 
 
 def _keep(tx: Transaction, scope: CaseScope, before: StoredCase, after: ReviewCase, now_ms: int) -> None:

@@ -34,6 +34,7 @@ from serving.domain.errors import (
 from serving.domain.merchant_keys import MerchantKeyPolicy, QuestionKind
 from serving.domain.policy import Policy
 from serving.domain.reasons import FALLBACK_LANGUAGE
+from serving.domain.reservation import ReservationState
 from serving.in_force.model_watch import ModelInForce
 from serving.in_force.policy_watch import NoPolicyInForce
 from serving.requests.idempotent_requests import earlier_answer, fingerprint, remember_answer
@@ -54,7 +55,6 @@ from serving.store.outbox import LINK_ORDER, append_message
 from serving.store.person_accounts import candidate_accounts
 from serving.store.reservations import (
     Reservation,
-    ReservationState,
     held_by_merchants_keys,
     release,
     reservation_of,

@@ -41,8 +41,19 @@ class Finding(enum.Enum):
     NOT_FRAUD = "not_fraud"
 
 
+class InvestigationAction(enum.Enum):
+    """What the history of a case can tell about its investigation, and what was posted and recorded."""
+
+    OPENED = "investigation_opened"
+    TRIGGER_NOTED = "investigation_trigger_noted"
+    MERCHANT_ASKED = "merchant_asked"
+    CONCLUDED = "investigation_concluded"
+    OUTCOME_RECORDED = "outcome_recorded"
+    SETTLED = "settled"
+
+
 class UnknownInvestigation(RiskError):
-    """There is no such case, or it was never investigated."""
+    """The case was never investigated."""
 
 
 class InvestigationClosed(RiskError):

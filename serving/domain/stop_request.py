@@ -149,6 +149,25 @@ class StopRequestPolicy:
     contact_change_hours: int = DEFAULT_CONTACT_CHANGE_HOURS
 
 
+class StopAction(enum.Enum):
+    """What the history of a case can tell about its stop requests."""
+
+    REQUESTED = "stop_requested"
+    ANSWERED = "stop_answered"
+    CONTRADICTED = "stop_answer_contradicted"
+    EXPIRED = "stop_expired"
+    WITHDRAWN = "stop_request_withdrawn"
+    SENT_AGAIN = "notice_sent_again"
+    RECALL_FINISHED = "recall_finished"
+
+
+class RecallResult(enum.Enum):
+    """What came of recalling a parcel."""
+
+    RECALLED = "recalled"
+    FAILED = "failed"
+
+
 @dataclass(frozen=True, kw_only=True)
 class MerchantAnswer:
     """One answer of the merchant.

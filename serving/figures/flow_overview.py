@@ -17,6 +17,7 @@ from data_contracts.instants import moment
 from serving.domain.decision import Outcome
 from serving.domain.policy import Policy
 from serving.requests.case_scope import CaseScope
+from serving.store.decision_log import SETTLED_AFTER_MS
 from serving.store.flow_figures import (
     Answered,
     Flagged,
@@ -35,8 +36,6 @@ from serving.store.store import Store
 
 WINDOW_DAYS = 30
 MERCHANTS_MAXIMUM = 20
-SETTLED_AFTER_MS = 60_000
-"""A decision this old is committed, or never will be: nothing can still appear before it."""
 CHANGES_PER_WRITE = 1_000
 WRITES_PER_ROUND = 20
 UNCOUNTED_MAXIMUM = 5_000

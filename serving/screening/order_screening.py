@@ -20,6 +20,7 @@ from features.declarations import EntityKind
 from features.online import visible_rows
 from features.order_links import Keys
 from features.order_risk_online import keys_at, order_risk_features
+from features.supersession import seeing_all
 from serving.domain.case_stakes import CaseStakes
 from serving.domain.policy import Policy
 from serving.domain.review_case import (
@@ -173,7 +174,7 @@ def _look(
     versions = order_rows(tx, order_id)
     if not versions:
         return None
-    as_of_ms = max(as_of_ms, *(row["recorded_at"] + 1 for row in versions))
+    as_of_ms = seeing_all(as_of_ms - 1, versions)
     first = versions[0]
     keys = keys_at(order_id, {ORDERS.name: versions}, as_of_ms)
     if keys is None:
@@ -385,7 +386,7 @@ def _spread(scope: ScreeningScope, message: WaitingMessage) -> None:
         for row in versions:
             known = keys_at(order_id, {ORDERS.name: versions}, row["recorded_at"] + 1)
             keys |= known or {}
-        as_of_ms = max([scope.now_ms(), *(row["recorded_at"] for row in versions)]) + 1
+        as_of_ms = seeing_all(scope.now_ms(), versions)
         crowded = crowded_entities(tx, keys, customers_maximum, as_of_ms)
     keys = {entity: key for entity, key in keys.items() if entity not in crowded}
     with scope.store.writing(f"order-{order_id}") as tx:

@@ -20,21 +20,21 @@ from serving.cases.case_dossier import (
     TimelineSource,
     case_dossier,
 )
-from serving.cases.case_review import UnknownCase, take_step
+from serving.cases.case_review import take_step
 from serving.cases.investigating import ask_merchant, open_by_hand
 from serving.cases.possible_steps import Step, possible_steps
 from serving.console.case_words import REASON, TITLE, detail_of, title_of
 from serving.console.link_picture import ROW_HEIGHT, link_picture
 from serving.console.locale_forms import Locale
-from serving.domain.errors import RiskError
+from serving.domain.errors import RiskError, UnknownCase
+from serving.domain.investigation import InvestigationAction
 from serving.domain.review_case import Action, CaseOrigin, CaseState
+from serving.domain.stop_request import StopAction
 from serving.domain.verified_contacts import CustomerContact
 from serving.screening.order_screening import LINKED_FRAUD
 from serving.stop_requests.stop_requesting import UnknownStopRequest, answer, finish_recall, request_due
 from serving.store.case_queue import Screening, append_screening, case_of, update_case
 from serving.store.deliveries import deliveries_of
-from serving.store.investigations import InvestigationAction
-from serving.store.stop_requests import StopAction
 from serving.store.store import Store, Transaction
 from tests.builders import DAY, a_customer
 from tests.serving.case_desk import MINUTE, CaseDesk, a_desk

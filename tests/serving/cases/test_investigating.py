@@ -23,6 +23,7 @@ from serving.cases.investigating import (
     open_investigations,
     record_outcome,
 )
+from serving.domain.errors import UnknownCase
 from serving.domain.investigation import (
     CaseUndecided,
     FindingInvalid,
@@ -404,7 +405,7 @@ def test_a_question_to_the_merchant_is_kept_and_sent_with_the_link_to_the_form(d
 
 
 def test_what_cannot_be_done_is_refused_by_name(desk: CaseDesk) -> None:
-    with pytest.raises(UnknownInvestigation):
+    with pytest.raises(UnknownCase):
         open_by_hand(desk.scope, "case_nothing", reason="odd", by="ann")
     with pytest.raises(ReasonMissing):
         open_by_hand(desk.scope, "case1", reason="  ", by="ann")

@@ -25,7 +25,7 @@ from serving.domain.review_case import (
     reopen,
     withdraw_stop,
 )
-from serving.domain.stop_request import AnswerKind, MerchantAnswer, StopRequest, StopRequestState
+from serving.domain.stop_request import AnswerKind, MerchantAnswer, StopAction, StopRequest, StopRequestState
 from serving.figures import flow_overview
 from serving.figures.flow_overview import FlowFigures, Overview, overview, sum_up_orders
 from serving.in_force.policy_activation import POLICY_FILE
@@ -33,11 +33,7 @@ from serving.requests.case_scope import CaseScope
 from serving.store.case_queue import StoredCase, append_history, insert_case
 from serving.store.decision_log import LoggedDecision, append_decision
 from serving.store.decision_search import first_id_at
-from serving.store.stop_requests import (
-    StopAction,
-    StoredStopRequest,
-    insert_stop_request,
-)
+from serving.store.stop_requests import StoredStopRequest, insert_stop_request
 from serving.store.store import Store
 from tests.builders import DAY, ms
 
