@@ -20,13 +20,13 @@ from serving.console.console_app import console_app
 from serving.console.sign_in import add_user
 from serving.domain.case_stakes import CaseStakes
 from serving.domain.console_user import ConsoleRole
+from serving.domain.order_of_work import priority_of
 from serving.domain.review_case import CaseOrigin, open_case
 from serving.in_force.model_watch import ModelRegistry, ModelWatch
 from serving.in_force.policy_activation import PolicyFile
 from serving.in_force.policy_watch import PolicyInForce
 from serving.requests.request_scope import RequestScope, StoreDoor
 from serving.requests.store_access import StoreAccess
-from serving.screening.order_screening import priority_of
 from serving.store.case_queue import StoredCase, insert_case
 from serving.store.migrate import migrate
 from serving.store.store import now_ms
@@ -145,6 +145,6 @@ def _fill(scope: RequestScope, cases: int, progress: Progress) -> None:
                     recallable=number % 3 > 0,
                     is_service=False,
                 )
-                priority = priority_of(case, stakes, scope.policy, at_ms)
+                priority = priority_of(case, stakes, at_ms, scope.policy.review)
                 insert_case(tx, StoredCase(case=case, stakes=stakes, priority=priority, reasons=()))
         progress(_STEP, done=min(start + 1_000, cases), total=cases)

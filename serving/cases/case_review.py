@@ -13,6 +13,7 @@ from serving.cases.case_settlement import liability_document
 from serving.cases.investigating import investigation_document
 from serving.cases.possible_steps import Step, after_step, contacts_of
 from serving.domain.errors import RiskError
+from serving.domain.order_of_work import priority_of
 from serving.domain.review_case import (
     Action,
     CaseClosed,
@@ -24,7 +25,6 @@ from serving.domain.review_case import (
 )
 from serving.requests.case_scope import CaseScope
 from serving.requests.idempotent_requests import earlier_answer, fingerprint, remember_answer
-from serving.screening.order_screening import priority_of
 from serving.stop_requests.stop_requesting import requests_of_case, withdraw
 from serving.store.api_keys import Caller
 from serving.store.case_queue import (
@@ -145,7 +145,9 @@ def _carry_out(tx: Transaction, scope: CaseScope, case: ReviewCase, step: Step) 
 
 
 def _keep(tx: Transaction, scope: CaseScope, before: StoredCase, after: ReviewCase, now_ms: int) -> None:
-    renewed = replace(before, case=after, priority=priority_of(after, before.stakes, scope.policy, now_ms))
+    renewed = replace(
+        before, case=after, priority=priority_of(after, before.stakes, now_ms, scope.policy.review)
+    )
     try:
         update_case(tx, renewed, version_before=before.case.version)
     except CaseMovedError as problem:
@@ -168,7 +170,8 @@ def renew_queue(scope: CaseScope) -> int:
     renewed = [
         (stored.case.case_id, stored.case.version, priority)
         for stored in waiting
-        if (priority := priority_of(stored.case, stored.stakes, scope.policy, now_ms)) != stored.priority
+        if (priority := priority_of(stored.case, stored.stakes, now_ms, scope.policy.review))
+        != stored.priority
     ]
     for start in range(0, len(renewed), RENEWED_PER_TRANSACTION):
         with scope.store.writing("queue-priorities") as tx:

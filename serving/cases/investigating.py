@@ -13,6 +13,7 @@ from data_contracts.instants import DAY_MS, rfc3339
 from data_contracts.order_outcomes import ORDER_OUTCOMES
 from features.instants import NEVER
 from serving.cases.case_settlement import OrderRecord, order_record, outcome_prefix, settle
+from serving.domain.case_label import OrderOutcomeKind, label_of
 from serving.domain.errors import RiskError, UnknownOrder
 from serving.domain.investigation import (
     CaseUndecided,
@@ -28,14 +29,7 @@ from serving.domain.investigation import (
 from serving.domain.investigation import ask_merchant as ask_in
 from serving.domain.investigation import conclude as conclude_in
 from serving.domain.liability import FactsInvalid
-from serving.domain.review_case import (
-    CaseOrigin,
-    OrderOutcomeKind,
-    ReasonMissing,
-    ReviewCase,
-    Verdict,
-    label_of,
-)
+from serving.domain.review_case import CaseOrigin, ReasonMissing, ReviewCase, Verdict
 from serving.domain.stop_request import MerchantAnswer
 from serving.requests.case_scope import CaseScope
 from serving.stop_requests.stop_requesting import ask_question

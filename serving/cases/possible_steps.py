@@ -14,7 +14,6 @@ from serving.domain.review_case import (
     CaseState,
     ContactOutcome,
     ReviewCase,
-    ReviewPolicy,
     Verdict,
     claim,
     decide,
@@ -26,6 +25,7 @@ from serving.domain.review_case import (
     undo_stop,
     withdraw_stop,
 )
+from serving.domain.review_policy import ReviewPolicy
 from serving.domain.verified_contacts import CustomerContact, verified_contacts
 from serving.store.case_queue import StoredCase
 

@@ -12,8 +12,8 @@ on an investigation that has moved meanwhile. All instants are milliseconds sinc
 import enum
 from dataclasses import dataclass, replace
 
+from serving.domain.case_label import OrderOutcomeKind
 from serving.domain.errors import RiskError
-from serving.domain.review_case import OrderOutcomeKind
 from serving.domain.stop_request import MerchantAnswer
 
 MAXIMUM_QUESTION_CHARACTERS = 2_000

@@ -17,7 +17,7 @@ from features.settlement_terms import USUAL_TERMS, SettlementTerms
 from serving.domain.errors import PolicyInvalid
 from serving.domain.investigation import InvestigationPolicy
 from serving.domain.merchant_keys import LARGEST_STEP_CENTS, MerchantKeyPolicy
-from serving.domain.review_case import ReviewPolicy
+from serving.domain.review_policy import ReviewPolicy
 from serving.domain.stop_request import DEFAULT_CONTACT_CHANGE_HOURS, StopRequestPolicy
 
 ALTERNATIVE_NAMES = frozenset(

@@ -22,18 +22,9 @@ from features.order_links import Keys
 from features.order_risk_online import keys_at, order_risk_features
 from features.supersession import seeing_all
 from serving.domain.case_stakes import CaseStakes
+from serving.domain.order_of_work import is_sampled, next_handover_ms, priority_of
 from serving.domain.policy import Policy
-from serving.domain.review_case import (
-    Action,
-    CaseOrigin,
-    ReviewCase,
-    is_sampled,
-    next_handover_ms,
-    open_case,
-    priority,
-    reopen_linked,
-    sample_priority,
-)
+from serving.domain.review_case import Action, CaseOrigin, open_case, reopen_linked
 from serving.in_force.scorer import ChampionModel
 from serving.store.case_queue import (
     SYSTEM,
@@ -276,21 +267,6 @@ def fraud_reasons(model: ChampionModel, values: Sequence[float]) -> list[dict[st
     return list(reasons.values())
 
 
-def priority_of(case: ReviewCase, stakes: CaseStakes, policy: Policy, now_ms: int) -> int:
-    """The saving that an hour of waiting loses, or what a sampled case is worth to us where that is more."""
-    lost = priority(
-        probability=stakes.probability,
-        amount_cents=stakes.amount_cents,
-        now_ms=now_ms,
-        handover_at_ms=stakes.handover_at_ms,
-        left=stakes.left,
-        recallable=stakes.recallable,
-        policy=policy.review,
-        is_service=stakes.is_service,
-    )
-    return max(lost, sample_priority(case, now_ms, policy.review))
-
-
 def _keep(tx: Transaction, scope: ScreeningScope, model: ChampionModel, look: _Look, trigger: str) -> None:
     order_id = look.row["order_id"]
     append_screening(
@@ -336,7 +312,7 @@ def _open(tx: Transaction, scope: ScreeningScope, look: _Look, origin: CaseOrigi
     stored = StoredCase(
         case=case,
         stakes=look.stakes,
-        priority=priority_of(case, look.stakes, scope.policy, look.as_of_ms),
+        priority=priority_of(case, look.stakes, look.as_of_ms, scope.policy.review),
         reasons=tuple(look.record["reasons"]),
     )
     if insert_case(tx, stored):
@@ -361,7 +337,7 @@ def _renew(tx: Transaction, scope: ScreeningScope, look: _Look, stored: StoredCa
     renewed = StoredCase(
         case=case if case is not before else replace(before, version=before.version + 1),
         stakes=stakes,
-        priority=priority_of(case, stakes, scope.policy, look.as_of_ms),
+        priority=priority_of(case, stakes, look.as_of_ms, scope.policy.review),
         reasons=tuple(look.record["reasons"]) or stored.reasons,
     )
     update_case(tx, renewed, version_before=before.version)

@@ -23,6 +23,7 @@ from serving.cases.investigating import (
     open_investigations,
     record_outcome,
 )
+from serving.domain.case_label import OrderOutcomeKind
 from serving.domain.errors import UnknownCase
 from serving.domain.investigation import (
     CaseUndecided,
@@ -34,7 +35,6 @@ from serving.domain.liability import FactsInvalid
 from serving.domain.review_case import (
     CaseOrigin,
     ContactOutcome,
-    OrderOutcomeKind,
     ReasonMissing,
     Verdict,
     claim,
