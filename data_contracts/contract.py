@@ -1,6 +1,7 @@
 """How a kind of ledger row is declared: columns, units, keys, two clocks, personal data."""
 
 import enum
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -350,3 +351,18 @@ class Contract:
         for column in self.columns:
             if column.reference is not None:
                 yield column, column.reference
+
+
+_SPACE_CLASS = "\x00- \x7f-\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000\ufeff"
+
+
+def portable_pattern(pattern: str) -> str:
+    r"""A contract's pattern in a form that Python, RE2 and ECMAScript read alike.
+
+    `\s`, which must stand inside a character class, becomes the literal white space and control
+    characters of Unicode, because the engines disagree about it; a group captures nothing.
+
+    >>> portable_pattern("(a|b)[A-Z]{2}")
+    '(?:a|b)[A-Z]{2}'
+    """
+    return re.sub(r"(?<!\\)\((?!\?)", "(?:", pattern).replace(r"\s", _SPACE_CLASS)

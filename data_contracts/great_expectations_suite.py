@@ -29,20 +29,17 @@ from data_contracts.contract import (
     Passed,
     PassedDate,
     RequiredWhen,
+    portable_pattern,
 )
-from data_contracts.instants import DAY_MS
-from data_contracts.row_check import (
-    CONTROL_CHARACTER_CLASS,
+from data_contracts.instants import (
+    DAY_MS,
     EARLIEST_DATE,
     EARLIEST_TIMESTAMP_MS,
     LATEST_DATE,
     LATEST_TIMESTAMP_MS,
-    Rule,
-    is_int64,
-    is_text,
-    portable_pattern,
-    row_rule_parts,
 )
+from data_contracts.row_check import CONTROL_CHARACTER_CLASS, is_int64, is_text
+from data_contracts.rules import Rule, row_rule_parts
 from data_contracts.sent_instants import may_lie_ahead_by_ms, may_stand_for_up_to_ms
 
 if TYPE_CHECKING:

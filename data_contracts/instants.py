@@ -4,7 +4,7 @@ Inside, instants and spans are such milliseconds; a `datetime` or a text is made
 """
 
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Final
 
 SECOND_MS: Final = 1_000
@@ -14,6 +14,12 @@ DAY_MS: Final = 86_400_000
 """Milliseconds in a day of 24 hours; windows are counted in such days."""
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+EARLIEST_DATE = date(1900, 1, 1)
+LATEST_DATE = date(9999, 12, 31)
+EARLIEST_TIMESTAMP_MS = (EARLIEST_DATE - EPOCH.date()).days * DAY_MS
+LATEST_TIMESTAMP_MS = ((LATEST_DATE - EPOCH.date()).days + 1) * DAY_MS - 1
+"""Dates and timestamps lie in the years 1900 to 9999; beyond them, a date is a mistake."""
 
 RFC3339_PATTERN = (
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?([Zz]|[+-][0-9]{2}:[0-9]{2})"

@@ -9,7 +9,7 @@ from typing import Any
 from data_contracts.customers import CUSTOMERS
 from data_contracts.instants import HOUR_MS, MINUTE_MS
 from data_contracts.orders import ORDERS
-from data_contracts.row_check import Rule
+from data_contracts.rules import Rule
 from data_contracts.text_form import primary_language
 from features.online import LedgerRows
 from features.supersession import latest_of

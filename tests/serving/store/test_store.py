@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from data_contracts.ledger_contracts import CONTRACTS
-from data_contracts.row_check import Rule
+from data_contracts.rules import Rule
 from serving.domain.reservation import ReservationState
 from serving.requests.lock_line import LONGEST_PAUSE_S
 from serving.store import loading

@@ -1,0 +1,106 @@
+"""Columns as they lie in a Parquet file, as the batch check reads them and as quarantine writes them."""
+
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from data_contracts.contract import Column, ColumnType, Contract
+from data_contracts.instants import EARLIEST_TIMESTAMP_MS, LATEST_TIMESTAMP_MS, rfc3339
+from data_contracts.parquet_ledger import ARROW_TYPES, conforming, fits, is_valid_text
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class _ForeignValue:
+    """A value from a column whose Arrow type is not the contract's, so that none passes by accident.
+
+    An integer column is no column of instants: nobody says whether it counts seconds or milliseconds.
+    """
+
+    __slots__ = ()
+
+
+_FOREIGN = _ForeignValue()
+
+
+def frame_of_table(contract: Contract, table: pa.Table) -> "pd.DataFrame":
+    """The frame that the batch check takes, from rows as they lie in a Parquet file.
+
+    Columns of the contract's kind become typed; any other becomes a column of objects that the type
+    rule refuses value by value. Columns that the contract does not know come along.
+    """
+    import pandas as pd  # noqa: PLC0415 the serving worker has none
+
+    series: dict[str, Any] = {}
+    for column in contract.columns:
+        if column.name not in table.column_names:
+            continue
+        array = table.column(column.name)
+        if not fits(column, array.type):
+            series[column.name] = pd.Series(_objects(column, array), dtype=object)
+        elif column.type is ColumnType.STRING and not is_valid_text(array):
+            series[column.name] = pd.Series(_raw_values(array), dtype=object)
+        else:
+            series[column.name] = _typed_series(column, table)
+    known = {column.name for column in contract.columns}
+    for name in table.column_names:
+        if name not in known:
+            present = pc.is_valid(table.column(name)).to_numpy()
+            series[name] = pd.Series(["present" if there else None for there in present], dtype=object)
+    return pd.DataFrame(series, index=pd.RangeIndex(table.num_rows))
+
+
+def _typed_series(column: Column, table: pa.Table) -> Any:
+    import pandas as pd  # noqa: PLC0415 the serving worker has none
+
+    array = conforming(column, table)
+    if column.type is ColumnType.TIMESTAMP:
+        array = array.cast(pa.int64())
+    elif column.type is ColumnType.DATE:
+        array = array.cast(pa.int32()).cast(pa.int64())
+    # Without this, pandas would turn integers with nulls into floats, which hold 53 bits.
+    nullable = {pa.int64(): pd.Int64Dtype(), pa.bool_(): pd.BooleanDtype()} if array.null_count else {}
+    # A table keeps strings in Arrow's memory, a lone array would become objects.
+    frame = pa.table({column.name: array}).to_pandas(types_mapper=nullable.get)
+    return frame[column.name]
+
+
+def _objects(column: Column, array: pa.ChunkedArray) -> list[object]:
+    values = _raw_values(array)
+    if column.type in {ColumnType.TIMESTAMP, ColumnType.DATE}:
+        return [None if value is None else _FOREIGN for value in values]
+    return values
+
+
+def _raw_values(array: pa.ChunkedArray) -> list[object]:
+    """The values as Python objects; instants and dates that Python cannot hold as the integers they are."""
+    if pa.types.is_string(array.type) or pa.types.is_large_string(array.type):
+        binary = array.cast(pa.large_binary())
+        return [
+            None if value is None else value.decode("utf-8", errors="surrogateescape")
+            for value in binary.to_pylist()
+        ]
+    if pa.types.is_timestamp(array.type) and array.type.tz is not None:
+        instants = array.cast(ARROW_TYPES[ColumnType.TIMESTAMP], safe=False).cast(pa.int64()).to_pylist()
+        return [
+            rfc3339(value)
+            if value is not None and EARLIEST_TIMESTAMP_MS <= value <= LATEST_TIMESTAMP_MS
+            else value
+            for value in instants
+        ]
+    if pa.types.is_temporal(array.type):
+        try:
+            return [None if value is None else str(value) for value in array.to_pylist()]
+        except (ValueError, OverflowError):
+            return list(array.cast(pa.int32() if pa.types.is_date32(array.type) else pa.int64()).to_pylist())
+    return list(array.to_pylist())
+
+
+def raw_rows(contract: Contract, table: pa.Table) -> list[dict[str, Any]]:
+    """Rows as they are quarantined: instants in RFC 3339, everything else as it was, no value changed."""
+    known = [column.name for column in contract.columns if column.name in table.column_names]
+    names = known + [name for name in table.column_names if name not in known]
+    columns = [_raw_values(table.column(name)) for name in names]
+    return [dict(zip(names, values, strict=True)) for values in zip(*columns, strict=True)]
