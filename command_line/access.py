@@ -10,13 +10,12 @@ import click
 from command_line.clock import now_ms
 from command_line.state import migrated, opened_store, read_settings
 from command_line.terminal import CommandFailed, json_option, print_result
+from data_contracts.instants import DAY_MS, HOUR_MS, instant_ms
 
 if TYPE_CHECKING:
     from serving.store.store import Store
 
 
-MS_PER_HOUR = 3_600_000
-MS_PER_DAY = 24 * MS_PER_HOUR
 DAY_DIGITS = 5
 """What is longer is no number of days."""
 WIDE = 120
@@ -39,12 +38,12 @@ class _Expiry(click.ParamType[int]):
         if isinstance(value, int):
             return value
         if value.isascii() and value.isdigit() and 1 <= len(value) <= DAY_DIGITS:
-            return now_ms() + int(value) * MS_PER_DAY
+            return now_ms() + int(value) * DAY_MS
         try:
             next_day = dt.date.fromisoformat(value) + dt.timedelta(days=1)
         except (ValueError, OverflowError):
             self.fail(f"{value} is neither a date such as 2027-03-31 nor a number of days", param, ctx)
-        return int(dt.datetime.combine(next_day, dt.time(), dt.UTC).timestamp() * 1_000)
+        return instant_ms(dt.datetime.combine(next_day, dt.time(), dt.UTC))
 
 
 expires_option = click.option(
@@ -177,7 +176,7 @@ def rotate_key(name: str, overlap_hours: int, expires_at_ms: int | None, as_json
             store,
             name=name,
             now_ms=now_ms(),
-            overlap_ms=overlap_hours * MS_PER_HOUR,
+            overlap_ms=overlap_hours * HOUR_MS,
             expires_at_ms=expires_at_ms,
         )
     print_result(
@@ -186,7 +185,7 @@ def rotate_key(name: str, overlap_hours: int, expires_at_ms: int | None, as_json
 
 
 def _instant_text(at_ms: int | None) -> str | None:
-    from data_contracts.row_check import rfc3339
+    from data_contracts.instants import rfc3339
 
     return None if at_ms is None else rfc3339(at_ms)
 
@@ -318,7 +317,7 @@ def merchant_secret(merchant_id: str, rotate: bool, overlap_hours: int) -> None:
         if standing_row(tx, MERCHANTS, merchant_id) is None:
             raise CommandFailed(f"there is no merchant {merchant_id}")
         if rotate:
-            click.echo(rotate_secret(tx, merchant_id, now_ms(), overlap_hours * MS_PER_HOUR))
+            click.echo(rotate_secret(tx, merchant_id, now_ms(), overlap_hours * HOUR_MS))
         else:
             click.echo(current_secrets(tx, merchant_id, now_ms())[0])
 

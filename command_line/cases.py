@@ -96,11 +96,10 @@ def claim_next_case(reviewer: str) -> None:
 def case_step(case_id: str, step: str, reviewer: str, role: str, text: str | None) -> None:
     """Take a step on a case and show it afterwards."""
     from serving.cases import case_review
+    from serving.cases.possible_steps import Step
 
     with case_scope() as scope:
-        case = case_review.take_step(
-            scope, case_id, case_review.Step(step), reviewer=reviewer, role=role, text=text
-        )
+        case = case_review.take_step(scope, case_id, Step(step), reviewer=reviewer, role=role, text=text)
     click.echo(json.dumps(case, indent=1))
 
 

@@ -2,10 +2,12 @@
 
 from datetime import UTC, date, datetime
 
+from data_contracts.instants import instant_ms
+
 
 def now_ms() -> int:
     """The present instant, in milliseconds since 1970 UTC."""
-    return int(datetime.now(UTC).timestamp() * 1000)
+    return instant_ms(datetime.now(UTC))
 
 
 def today() -> date:
@@ -15,4 +17,4 @@ def today() -> date:
 
 def midnight_ms(day: datetime) -> int:
     """When a day begins in UTC, in milliseconds since 1970; the time zone of `day` is not looked at."""
-    return int(day.replace(tzinfo=UTC).timestamp() * 1000)
+    return instant_ms(day.replace(tzinfo=UTC))

@@ -24,7 +24,7 @@ from command_line.terminal import (
 from data_contracts.contract import DEFAULT_CLOCK_TOLERANCE_MS, MAXIMUM_CLOCK_TOLERANCE_MS
 
 if TYPE_CHECKING:
-    from data_contracts.validation import BrokenRule, ValidationResult
+    from data_contracts.validation_result import BrokenRule, ValidationResult
 
 
 @click.group()

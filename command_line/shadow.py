@@ -17,6 +17,7 @@ from command_line.state import (
     served_models,
 )
 from command_line.terminal import MODELS, CommandFailed, json_option, print_result, progress_bars
+from data_contracts.instants import DAY_MS, instant_ms
 
 if TYPE_CHECKING:
     from data_contracts.progress import Progress
@@ -75,7 +76,7 @@ def start_shadow(model: str, version: str, by: str, reason: str, backfill_days: 
                     model_name=model,
                     model_version=version,
                     subject=question_of(model).subject,
-                    answers_from_ms=int(answers_from.timestamp() * 1000),
+                    answers_from_ms=instant_ms(answers_from),
                 )
 
         change = shadowing.start_shadow(
@@ -95,7 +96,7 @@ def start_shadow(model: str, version: str, by: str, reason: str, backfill_days: 
                 model_name=model,
                 model_version=version,
                 feature_set_version=reads,
-                after=question_of(model).subject.first_id_at(int(answers_from.timestamp() * 1000)),
+                after=question_of(model).subject.first_id_at(instant_ms(answers_from)),
             ).other_features
 
     def render() -> None:
@@ -292,13 +293,12 @@ def _known_labels(
     """What is known by now of the orders that are old enough: 1 bad, 0 not, by order id."""
     from tempfile import TemporaryDirectory
 
-    from features.instants import DAY_MS
     from serving.store.loading import export_customers
     from training.labels import LABEL_HORIZON_DAYS
     from training.tasks import TASKS
 
     terms = policy_in_force()[0].settlement_terms
-    now_ms = int(now.timestamp() * 1000)
+    now_ms = instant_ms(now)
     # No younger order has an outcome, so nothing is read while a shadow is young.
     old_ms = now_ms - LABEL_HORIZON_DAYS * DAY_MS
     customers = sorted({answer.customer_id for answer in answers if answer.as_of_ms < old_ms})

@@ -13,7 +13,7 @@ from typing import Protocol
 
 from data_contracts.contract import Contract
 from data_contracts.invoice_adjustments import INVOICE_ADJUSTMENTS
-from data_contracts.row_check import Rule
+from data_contracts.rules import Rule
 from data_contracts.rules_between_rows import (
     FREED_VALUES,
     MADE_TO_FIT_BY_OTHERS,

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from data_contracts.contract import Contract
-from data_contracts.row_check import Rule
+from data_contracts.rules import Rule
 
 LACKED: Mapping[Rule, tuple[str, ...]] = {
     Rule.REFUNDED_ABOVE_PAID: ("invoice_payments",),

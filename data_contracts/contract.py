@@ -1,11 +1,13 @@
 """How a kind of ledger row is declared: columns, units, keys, two clocks, personal data."""
 
 import enum
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from data_contracts.currencies import CURRENCIES
+from data_contracts.instants import HOUR_MS
 
 
 class ColumnType(enum.Enum):
@@ -128,10 +130,10 @@ class RequiredWhen:
 RowRule = Passed | PassedDate | NotBefore | After | NotAbove | RequiredWhen
 
 DEFAULT_CLOCK_TOLERANCE_MS = 300_000
-MAXIMUM_CLOCK_TOLERANCE_MS = 3_600_000
+MAXIMUM_CLOCK_TOLERANCE_MS = HOUR_MS
 """How far two machines' clocks may be apart, by default and at most; the policy in force says how far."""
 
-FARTHEST_ZONE_AHEAD_MS = 14 * 3_600_000
+FARTHEST_ZONE_AHEAD_MS = 14 * HOUR_MS
 """Of the zones on earth, UTC+14 is the first to begin a day."""
 
 IDENTIFIER_PATTERN = r"[A-Za-z0-9][A-Za-z0-9._:-]*"
@@ -349,3 +351,18 @@ class Contract:
         for column in self.columns:
             if column.reference is not None:
                 yield column, column.reference
+
+
+_SPACE_CLASS = "\x00- \x7f-\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000\ufeff"
+
+
+def portable_pattern(pattern: str) -> str:
+    r"""A contract's pattern in a form that Python, RE2 and ECMAScript read alike.
+
+    `\s`, which must stand inside a character class, becomes the literal white space and control
+    characters of Unicode, because the engines disagree about it; a group captures nothing.
+
+    >>> portable_pattern("(a|b)[A-Z]{2}")
+    '(?:a|b)[A-Z]{2}'
+    """
+    return re.sub(r"(?<!\\)\((?!\?)", "(?:", pattern).replace(r"\s", _SPACE_CLASS)

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from data_contracts.arrivals import AppendResult, AppendStatus, Arrival, BookInMemory, take
 from data_contracts.contract import DEFAULT_CLOCK_TOLERANCE_MS, Column, ColumnType, Contract, Reference
 from data_contracts.ledger_contracts import ALL_CONTRACTS, CONTRACTS
-from data_contracts.row_check import Rule
+from data_contracts.rules import Rule
 from data_contracts.rules_between_rows import (
     CURRENCY_REFERENCES,
     DISPUTE_DECISIONS,

@@ -27,19 +27,17 @@ from data_contracts.contract import (
     Passed,
     PassedDate,
     RequiredWhen,
+    portable_pattern,
 )
-from data_contracts.row_check import (
-    CONTROL_CHARACTER_CLASS,
+from data_contracts.instants import (
+    DAY_MS,
     EARLIEST_DATE,
     EARLIEST_TIMESTAMP_MS,
     LATEST_DATE,
     LATEST_TIMESTAMP_MS,
-    Rule,
-    is_int64,
-    is_text,
-    portable_pattern,
-    row_rule_parts,
 )
+from data_contracts.row_check import CONTROL_CHARACTER_CLASS, is_int64, is_text
+from data_contracts.rules import Rule, row_rule_parts
 from data_contracts.sent_instants import may_lie_ahead_by_ms, may_stand_for_up_to_ms
 
 if TYPE_CHECKING:
@@ -55,8 +53,6 @@ MALFORMED = "malformed"
 LATEST_INSTANT = "recorded_at + tolerance between clocks"
 LATEST_DAY = "day of recorded_at in the zone farthest ahead"
 """Columns that a frame gets for the rules about what has passed: expectations compare columns, not sums."""
-
-_DAY_MS = 86_400_000
 
 
 def _earliest(column: str) -> str:
@@ -350,7 +346,7 @@ def judge_frame(
         if wrong:
             typed[name] = typed[name].mask(np.isin(np.arange(len(typed)), wrong))
     typed[LATEST_INSTANT] = typed["recorded_at"] + clock_tolerance_ms
-    typed[LATEST_DAY] = (typed["recorded_at"] + FARTHEST_ZONE_AHEAD_MS) // _DAY_MS
+    typed[LATEST_DAY] = (typed["recorded_at"] + FARTHEST_ZONE_AHEAD_MS) // DAY_MS
     for name in contract.past_columns:
         typed[_earliest(name)] = typed[name] - may_lie_ahead_by_ms(typed[name])
     for name, _ in contract.never_before:

@@ -12,15 +12,10 @@ from data_contracts.contract import (
     Passed,
     PassedDate,
     RequiredWhen,
-)
-from data_contracts.row_check import (
-    CONTROL_CHARACTER_CLASS,
-    DATE_PATTERN,
-    INT64_MAXIMUM,
-    INT64_MINIMUM,
-    RFC3339_PATTERN,
     portable_pattern,
 )
+from data_contracts.instants import RFC3339_PATTERN
+from data_contracts.row_check import CONTROL_CHARACTER_CLASS, DATE_PATTERN, INT64_MAXIMUM, INT64_MINIMUM
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 

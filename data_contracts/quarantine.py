@@ -16,7 +16,7 @@ from typing import Any
 
 from data_contracts.ledger_contracts import ALL_CONTRACTS
 from data_contracts.private_files import private_file, private_folder
-from data_contracts.row_check import Violation
+from data_contracts.rules import Violation
 
 QUARANTINE_FOLDER = "quarantine"
 MASK = "•••"

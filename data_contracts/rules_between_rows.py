@@ -21,7 +21,7 @@ from data_contracts.ledger_contracts import CONTRACTS
 from data_contracts.order_events import ORDER_EVENTS
 from data_contracts.order_outcomes import ORDER_OUTCOMES
 from data_contracts.orders import ORDERS
-from data_contracts.row_check import Rule
+from data_contracts.rules import Rule
 from data_contracts.sent_instants import may_stand_for_up_to_ms
 
 LedgerRow = Mapping[str, Any]

@@ -13,12 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data_contracts.contract import FARTHEST_ZONE_AHEAD_MS, MAXIMUM_CLOCK_TOLERANCE_MS, Contract
+from data_contracts.instants import DAY_MS, MINUTE_MS
 
 HAPPENED_AT = "happened_at"
 """A row whose instants were changed for counting carries under this name when it happened, as it was sent."""
 
-QUARTER_OF_AN_HOUR_MS = 900_000
-DATE_ALONE_MS = 24 * 3_600_000 + FARTHEST_ZONE_AHEAD_MS
+QUARTER_OF_AN_HOUR_MS = 15 * MINUTE_MS
+DATE_ALONE_MS = DAY_MS + FARTHEST_ZONE_AHEAD_MS
 """A date without a time is written as a midnight: of its day in the writer's zone, which may begin 14 hours
 before the day in UTC does. What truly happened on that day lies up to 24 + 14 hours after the midnight."""
 

@@ -13,12 +13,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from data_contracts.contract import Contract
+from data_contracts.instants import DAY_MS, MINUTE_MS
 from data_contracts.ledger_contracts import ALL_CONTRACTS, CONTRACTS
 from data_contracts.parquet_ledger import has_table, read_table, write_table
 from data_contracts.progress import Progress, no_progress
 from data_contracts.validation import validate_folder
 
-_DAY_MS = 86_400_000
 _START_MS = 1_700_000_000_000
 
 
@@ -75,7 +75,7 @@ def write_good_rows(directory: Path, rows: int) -> int:
     merchants = min(200, max(1, rows // 1000))
     order = np.arange(orders)
     buyer = order % customers
-    ordered_at = _START_MS + (order % 365) * _DAY_MS
+    ordered_at = _START_MS + (order % 365) * DAY_MS
     holder = np.arange(accounts) % customers
     balance = np.arange(orders)
     of_account = balance % accounts
@@ -95,7 +95,7 @@ def write_good_rows(directory: Path, rows: int) -> int:
         },
         "customers": {
             "customer_id": _ids("c", np.arange(customers)),
-            "registered_at": np.full(customers, _START_MS - 400 * _DAY_MS),
+            "registered_at": np.full(customers, _START_MS - 400 * DAY_MS),
             "given_name": "Zoë", "family_name": "Maß", "birth_date": dt.date(1990, 2, 28),
             "email": _ids("zoe.mass", np.arange(customers), "@mail.example"), "phone": "+49 30 1234567",
             **{f"residence_{part}": value for part, value in address.items()},
@@ -103,7 +103,7 @@ def write_good_rows(directory: Path, rows: int) -> int:
         },
         "credit_accounts": {
             "account_id": _ids("a", np.arange(accounts)), "customer_id": _ids("c", holder),
-            "kind": "credit_card", "opened_at": np.full(accounts, _START_MS - 300 * _DAY_MS),
+            "kind": "credit_card", "opened_at": np.full(accounts, _START_MS - 300 * DAY_MS),
             "currency": "EUR",
         },
         "account_balances": {
@@ -127,7 +127,7 @@ def write_good_rows(directory: Path, rows: int) -> int:
         },
         "invoices": {
             "invoice_id": _ids("i", order), "order_id": _ids("o", order), "customer_id": _ids("c", buyer),
-            "amount_cents": 1000 + order % 90_000, "currency": "EUR", "due_at": ordered_at + 16 * _DAY_MS,
+            "amount_cents": 1000 + order % 90_000, "currency": "EUR", "due_at": ordered_at + 16 * DAY_MS,
         },
         "invoice_payments": {
             "invoice_id": _ids("i", order), "customer_id": _ids("c", buyer),
@@ -136,16 +136,16 @@ def write_good_rows(directory: Path, rows: int) -> int:
     }  # fmt: skip
     occurred_at = {
         "orders": ordered_at,
-        "invoices": ordered_at + 2 * _DAY_MS,
-        "invoice_payments": ordered_at + 9 * _DAY_MS,
+        "invoices": ordered_at + 2 * DAY_MS,
+        "invoice_payments": ordered_at + 9 * DAY_MS,
         # A statement of each account every month.
-        "account_balances": _START_MS - 200 * _DAY_MS + balance // accounts * 30 * _DAY_MS,
+        "account_balances": _START_MS - 200 * DAY_MS + balance // accounts * 30 * DAY_MS,
     }
     written = 0
     for name, columns in tables.items():
         contract = CONTRACTS[name]
         length = max(len(value) for value in columns.values() if isinstance(value, (np.ndarray, pa.Array)))
-        moments = occurred_at.get(name, np.full(length, _START_MS - 200 * _DAY_MS))
+        moments = occurred_at.get(name, np.full(length, _START_MS - 200 * DAY_MS))
         written += write_table(directory, contract, _whole(contract, columns, length, moments))
     return written
 
@@ -154,7 +154,7 @@ def _whole(contract: Contract, columns: dict[str, Any], length: int, occurred_at
     return {
         "event_id": _ids(contract.name.replace("_", "-"), np.arange(length)),
         "occurred_at": occurred_at,
-        "recorded_at": occurred_at + 60_000,
+        "recorded_at": occurred_at + MINUTE_MS,
         **{
             name: value if isinstance(value, (np.ndarray, pa.Array)) else pa.repeat(pa.scalar(value), length)
             for name, value in columns.items()

@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 
+from data_contracts.instants import DAY_MS
 from features.declarations import Direction, FactKind, Feature, FeatureGroup, Measure, in_window
-from features.instants import DAY_MS, NEVER
+from features.instants import NEVER
 
 AccountRow = tuple[int, int, str | int, str, int, int]
 """seen_from, seen_until, account_id or its code, kind, opened_at, closed_at (NEVER while it is open)"""

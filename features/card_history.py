@@ -17,7 +17,8 @@ from enum import StrEnum
 import numpy as np
 from numpy.typing import NDArray
 
-from features.instants import DAY_MS, HOUR_MS, NEVER, Float64Array, Int64Array
+from data_contracts.instants import DAY_MS, HOUR_MS
+from features.instants import NEVER, Float64Array, Int64Array
 from features.intervals import DecisionAxis, covering_sums
 
 BoolArray = NDArray[np.bool_]

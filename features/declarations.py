@@ -11,7 +11,7 @@ import enum
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from features.instants import DAY_MS, HOUR_MS
+from data_contracts.instants import DAY_MS, HOUR_MS
 
 
 class FeatureGroup(enum.Enum):

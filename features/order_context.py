@@ -1,5 +1,6 @@
 """Features of the order itself, of the customer's own past, and of what happened since approval."""
 
+from data_contracts.instants import DAY_MS
 from features.declarations import (
     Direction,
     FactKind,
@@ -9,7 +10,6 @@ from features.declarations import (
     Purpose,
     in_window,
 )
-from features.instants import DAY_MS
 
 NO_DIRECTION = Direction.NONE
 

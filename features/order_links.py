@@ -11,11 +11,11 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
+from data_contracts.instants import DAY_MS, HOUR_MS
 from data_contracts.network_address import first_public_address
 from data_contracts.text_form import in_one_form, plain_letters, says_nothing
 from features.contact_keys import email_domain, mailbox_key, phone_key
 from features.declarations import EntityKind
-from features.instants import DAY_MS, HOUR_MS
 from features.place_key import is_parcel_station, place_key
 
 Keys = dict[EntityKind, str]

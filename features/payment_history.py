@@ -18,9 +18,10 @@ against anybody. Lateness begins there, with nothing, and grows with the days.
 
 from collections.abc import Iterable, Sequence
 
+from data_contracts.instants import DAY_MS
 from data_contracts.invoice_adjustments import REASON_RETURNED_DEBIT, REASONS_OWED_ANEW
 from features.declarations import Direction, FactKind, Feature, FeatureGroup, Measure, in_window
-from features.instants import DAY_MS, NEVER
+from features.instants import NEVER
 from features.invoice_state import InvoiceState, Movement, MovementKind, invoice_state
 from features.settlement_terms import SettlementTerms
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from features.instants import DAY_MS
+from data_contracts.instants import DAY_MS
 
 
 @dataclass(frozen=True, kw_only=True)

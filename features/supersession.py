@@ -125,6 +125,18 @@ def latest_of(contract: Contract, rows: Sequence[LedgerRow]) -> LedgerRow | None
     return max(standing_rows(contract, rows), key=lambda row: rank_of(contract, row), default=None)
 
 
+def seeing_all(now_ms: int, *rows_of_kinds: Sequence[LedgerRow]) -> int:
+    """The first instant after now at which each of these rows is seen.
+
+    A row may be recorded a few milliseconds ahead of the clock, and is news all the same.
+
+    >>> seeing_all(1_000, [{"recorded_at": 990}], [{"recorded_at": 1_004}]), seeing_all(1_000)
+    (1005, 1001)
+    """
+    recorded: list[int] = [row["recorded_at"] for rows in rows_of_kinds for row in rows]
+    return max([now_ms, *recorded]) + 1
+
+
 class Version(NamedTuple):
     """One row of a thing. rank: the highest one stands. place: of the row among the caller's."""
 

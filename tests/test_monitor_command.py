@@ -9,10 +9,10 @@ import pytest
 from click.testing import CliRunner, Result
 
 import bonitas
+from data_contracts.instants import DAY_MS
 from data_contracts.orders import ORDERS
 from data_contracts.parquet_ledger import read_table, write_table
 from data_contracts.simulation.portfolio import simulate_portfolio
-from features.instants import DAY_MS
 from features.supersession import milliseconds
 from serving.store.migrate import migrate
 from tests.test_changed_models import a_workshop

@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from data_contracts.instants import DAY_MS
 from evidence.intervals import Interval, interval_around
-from features.instants import DAY_MS, Float64Array, Int64Array
+from features.instants import Float64Array, Int64Array
 from training.evaluation import BOOTSTRAP_ROUNDS
 
 DEFAULT_ORDERS_PER_DAY = 5

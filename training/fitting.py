@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data_contracts.edited_text import read_edited_text
+from data_contracts.instants import iso_instant
 from data_contracts.ledger_folder import LABELS_FILE, PROTOCOL_FILE
 from data_contracts.progress import Progress
 from features.feature_sets import FeatureSet
@@ -24,7 +25,6 @@ from training.candidates.tuning import Tuned, tune, tuning_folds
 from training.errors import TrainingError
 from training.evaluation import evaluate
 from training.labels import file_labels
-from training.registry.registry import iso_instant
 from training.splits import (
     FoldPlaces,
     random_calibration_slice,

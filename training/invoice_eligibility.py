@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
 from sklearn.metrics import roc_auc_score
 
+from data_contracts.instants import iso_instant, moment
 from evidence.intervals import Interval
 from features.decisions import Decisions, order_decisions
 from features.feature_sets import INVOICE_ELIGIBILITY
@@ -16,7 +16,6 @@ from training.evaluation import CUT_OFF_SHARE, auc_difference
 from training.gates.direction_probes import direction_probes
 from training.gates.gates import MEAN_PROBABILITY_FACTOR, Gate, directions_gate, figure_gates
 from training.labels import LABEL_HORIZON_DAYS, order_labels
-from training.registry.registry import iso_instant
 from training.splits import out_of_time_split
 from training.training_task import (
     DirectionEvidence,
@@ -82,7 +81,7 @@ def _split(request: TrainingRequest) -> TimeSplit:
         facts={
             "label": f"not paid in full more than {LABEL_HORIZON_DAYS} days past due, paused days excluded",
             "split": "out of time; training sees only what was recorded before the test period",
-            "test_starts": datetime.fromtimestamp(split.test_starts_ms / 1000, UTC).date().isoformat(),
+            "test_starts": moment(split.test_starts_ms).date().isoformat(),
             "trained_until": iso_instant(split.test_starts_ms),
             "training_decisions": len(split.training),
             "training_bads": int(label.sum()),

@@ -20,6 +20,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from data_contracts.contract import Contract
+from data_contracts.instants import DAY_MS
 from data_contracts.invoice_adjustments import INVOICE_ADJUSTMENTS
 from data_contracts.invoice_pauses import INVOICE_PAUSES
 from data_contracts.invoice_payments import INVOICE_PAYMENTS
@@ -29,7 +30,7 @@ from data_contracts.ledger_folder import LABELS_FILE
 from data_contracts.order_outcomes import FRAUD_OUTCOMES, ORDER_OUTCOMES
 from data_contracts.parquet_ledger import empty_table, has_table, read_parquet_file, read_table
 from features.decisions import Decisions, order_decisions
-from features.instants import DAY_MS, NEVER, Int64Array
+from features.instants import NEVER, Int64Array
 from features.invoice_state import InvoiceState, Movement, MovementKind, invoice_state
 from features.payment_history import adjustment_kind
 from features.settlement_terms import USUAL_TERMS, SettlementTerms

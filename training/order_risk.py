@@ -7,7 +7,6 @@ capacity stand beside it; AUC alone would not tell.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 from sklearn.metrics import average_precision_score
 
 from data_contracts.currencies import major_units
+from data_contracts.instants import iso_instant, moment
 from data_contracts.orders import ORDERS
 from data_contracts.parquet_ledger import read_table
 from evidence.intervals import Interval
@@ -39,7 +39,6 @@ from training.order_risk_labels import (
     known_order_risk_labels,
     order_risk_labels,
 )
-from training.registry.registry import iso_instant
 from training.training_task import (
     DirectionEvidence,
     FittedCandidates,
@@ -116,7 +115,7 @@ def _split(request: TrainingRequest) -> TimeSplit:
         facts={
             "label": "confirmed fraud; orders cleared or paid in full are not, all others have no label",
             "split": f"out of time, with a gap of {LABEL_DELAY_DAYS} days in which labels arrive",
-            "test_starts": datetime.fromtimestamp(split.test_starts_ms / 1000, UTC).date().isoformat(),
+            "test_starts": moment(split.test_starts_ms).date().isoformat(),
             "trained_until": iso_instant(split.test_starts_ms),
             "training_screenings": len(training),
             "training_frauds": int((training.label == 1).sum()),

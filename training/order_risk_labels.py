@@ -20,9 +20,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from data_contracts.instants import DAY_MS
 from data_contracts.order_outcomes import FRAUD_OUTCOMES, ORDER_OUTCOMES
 from features.decisions import Decisions
-from features.instants import DAY_MS
 from features.order_risk_offline import approval_decisions
 from features.settlement_terms import USUAL_TERMS, SettlementTerms
 from features.supersession import milliseconds

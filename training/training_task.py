@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from data_contracts.instants import iso_instant
 from evidence.intervals import Interval
 from features.decisions import Decisions
 from features.feature_sets import FEATURE_SETS, LINKED_CUSTOMERS_MAXIMUM, FeatureSet
@@ -24,7 +25,7 @@ from training.capacity import DEFAULT_ORDERS_PER_DAY, CapacityFigures
 from training.evaluation import Evaluation
 from training.gates.gates import Gate
 from training.labels import UNLABELLED, Labels
-from training.registry.registry import data_fingerprint, iso_instant
+from training.registry.registry import data_fingerprint
 from training.validation.ablation import AblationData, Difference
 from training.validation.evidence import Wording
 from training.validation.label_maturity import LabelledDecisions

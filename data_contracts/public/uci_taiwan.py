@@ -35,6 +35,7 @@ from data_contracts.account_balances import ACCOUNT_BALANCES
 from data_contracts.contract import Contract
 from data_contracts.credit_accounts import CREDIT_ACCOUNTS
 from data_contracts.customers import CUSTOMERS
+from data_contracts.instants import instant_ms
 from data_contracts.invoice_payments import INVOICE_PAYMENTS
 from data_contracts.invoices import INVOICES
 from data_contracts.ledger_folder import LABELS_FILE, PROTECTED_ATTRIBUTES_FILE, PROTOCOL_FILE
@@ -239,14 +240,10 @@ def write_ledger(holders: CardHolders, out: Path, progress: Progress = no_progre
     )
 
 
-def _milliseconds(moment: dt.datetime) -> int:
-    return round(moment.timestamp() * 1000)
-
-
 def _day(month: dt.date, day: int, *, months_later: int = 0, hour: int = 0) -> int:
     """An hour of a day of a month in Taipei, in ms since 1970 UTC."""
     years, index = divmod(month.month - 1 + months_later, 12)
-    return _milliseconds(dt.datetime(month.year + years, index + 1, day, hour, tzinfo=TAIPEI))
+    return instant_ms(dt.datetime(month.year + years, index + 1, day, hour, tzinfo=TAIPEI))
 
 
 STATEMENT_AT = np.array([_day(month, STATEMENT_DAY, hour=12) for month in MONTHS])
@@ -275,7 +272,7 @@ def _envelope(event_ids: StringArray, occurred_at: Int64Array) -> dict[str, Any]
 
 def _merchant_columns() -> dict[str, Any]:
     """The lender as a merchant, because an order names one; all of it invented."""
-    opened_at = _milliseconds(OPENED_AT)
+    opened_at = instant_ms(OPENED_AT)
     return {
         "event_id": ["uci-merchant"],
         "occurred_at": [opened_at],
@@ -294,7 +291,7 @@ def _merchant_columns() -> dict[str, Any]:
 def _customer_columns(holders: CardHolders) -> dict[str, Any]:
     customers = _customer_ids(holders)
     rows = len(holders)
-    opened_at = np.full(rows, _milliseconds(OPENED_AT))
+    opened_at = np.full(rows, instant_ms(OPENED_AT))
     return {
         **_envelope(np.char.add("customer-", customers), opened_at),
         "customer_id": customers,
@@ -320,7 +317,7 @@ def _customer_columns(holders: CardHolders) -> dict[str, Any]:
 
 def _account_columns(holders: CardHolders) -> dict[str, Any]:
     customers = _customer_ids(holders)
-    opened_at = np.full(len(holders), _milliseconds(OPENED_AT))
+    opened_at = np.full(len(holders), instant_ms(OPENED_AT))
     return {
         **_envelope(np.char.add("account-", customers), opened_at),
         "account_id": np.char.add("card-", customers),
@@ -417,9 +414,9 @@ def _write_labels(holders: CardHolders, out: Path) -> None:
         {
             "decision_id": pa.array(np.char.add("decision-", customers), pa.string()),
             "customer_id": pa.array(customers, pa.string()),
-            "as_of": pa.array(np.full(len(holders), _milliseconds(AS_OF))).cast(instant),
+            "as_of": pa.array(np.full(len(holders), instant_ms(AS_OF))).cast(instant),
             "label": pa.array(holders.defaulted, pa.int8()),
-            "known_at": pa.array(np.full(len(holders), _milliseconds(KNOWN_AT))).cast(instant),
+            "known_at": pa.array(np.full(len(holders), instant_ms(KNOWN_AT))).cast(instant),
         }
     )
     pq.write_table(labels, out / LABELS_FILE, compression="zstd")

@@ -7,12 +7,11 @@ from zoneinfo import ZoneInfo
 import numpy as np
 from numpy.typing import NDArray
 
+from data_contracts.instants import DAY_MS
+
 Instants = NDArray[np.int64]
 """Milliseconds since 1970 UTC."""
 
-MINUTE_MS = 60_000
-HOUR_MS = 3_600_000
-DAY_MS = 86_400_000
 MONTH_MS = int(30.4375 * DAY_MS)
 MONTHS_OF_HISTORY = 12
 """How far the customers' credit history reaches back before the first order of the book."""

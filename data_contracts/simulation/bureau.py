@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from data_contracts.simulation.book_calendar import DAY_MS, HOUR_MS, MONTH_MS, BookCalendar, Instants
+from data_contracts.instants import DAY_MS, HOUR_MS
+from data_contracts.simulation.book_calendar import MONTH_MS, BookCalendar, Instants
 from data_contracts.simulation.people import HONEST, People, customer_ids
 from data_contracts.simulation.recording_delay import within_days, within_hours
 from data_contracts.simulation.temperament import Temperament

@@ -3,7 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from data_contracts.simulation.book_calendar import DAY_MS, HOUR_MS, BookCalendar, Instants
+from data_contracts.instants import DAY_MS, HOUR_MS, MINUTE_MS
+from data_contracts.simulation.book_calendar import BookCalendar, Instants
 from data_contracts.simulation.merchants_book import ITEMS_OF_CATEGORY, RESELLABLE, Merchants
 from data_contracts.simulation.orders_book import Orders, amounts_cents, device_of, times_of_day
 from data_contracts.simulation.people import HONEST, MISUSE, RING, People
@@ -46,7 +47,7 @@ def _orders_of_dishonest_accounts(
     wait = random.exponential(2.5, size) + np.where(random.random(size) < 0.3, 12.0, 0.0)
     occurred = people.verified[customer] + HOUR_MS + (wait * DAY_MS).astype(np.int64)
     night = _at_night(random, calendar, people.country[customer], occurred)
-    occurred = np.where(night > people.verified[customer] + 10 * 60_000, night, occurred)
+    occurred = np.where(night > people.verified[customer] + 10 * MINUTE_MS, night, occurred)
     merchant = _merchant_choice(random, merchants, size)
     # A ring has one to three places where parcels are taken in, and a few devices.
     drop = 3 * len(people) + (np.maximum(ring, 0) * 3 + random.integers(0, 3, size)) % len(people)

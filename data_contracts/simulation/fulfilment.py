@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from data_contracts.simulation.book_calendar import DAY_MS, HOUR_MS, MINUTE_MS, Instants
+from data_contracts.instants import DAY_MS, HOUR_MS, MINUTE_MS
+from data_contracts.simulation.book_calendar import Instants
 from data_contracts.simulation.merchants_book import Merchants
 from data_contracts.simulation.orders_book import Orders, is_service, order_ids
 from data_contracts.simulation.people import People, customer_ids

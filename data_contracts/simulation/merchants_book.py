@@ -7,7 +7,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from data_contracts.simulation.book_calendar import DAY_MS, BookCalendar
+from data_contracts.instants import DAY_MS
+from data_contracts.simulation.book_calendar import BookCalendar
 from data_contracts.simulation.recording_delay import within_minutes
 from data_contracts.simulation.text_columns import chosen, joined, numbered, text_where
 

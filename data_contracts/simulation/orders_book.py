@@ -7,7 +7,8 @@ import numpy as np
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from data_contracts.simulation.book_calendar import DAY_MS, HOUR_MS, MONTH_MS, BookCalendar, Instants
+from data_contracts.instants import DAY_MS, HOUR_MS
+from data_contracts.simulation.book_calendar import MONTH_MS, BookCalendar, Instants
 from data_contracts.simulation.merchants_book import (
     ITEM_CATEGORIES,
     ITEMS_OF_CATEGORY,

@@ -8,15 +8,8 @@ import numpy as np
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from data_contracts.simulation.book_calendar import (
-    COUNTRIES,
-    COUNTRY_WEIGHTS,
-    DAY_MS,
-    HOUR_MS,
-    MINUTE_MS,
-    BookCalendar,
-    Instants,
-)
+from data_contracts.instants import DAY_MS, HOUR_MS, MINUTE_MS
+from data_contracts.simulation.book_calendar import COUNTRIES, COUNTRY_WEIGHTS, BookCalendar, Instants
 from data_contracts.simulation.recording_delay import within_minutes
 from data_contracts.simulation.text_columns import chosen, dates, joined, numbered, where_present
 

@@ -15,6 +15,7 @@ from data_contracts.contract import Contract
 from data_contracts.credit_accounts import CREDIT_ACCOUNTS
 from data_contracts.credit_inquiries import CREDIT_INQUIRIES
 from data_contracts.customers import CUSTOMERS
+from data_contracts.instants import DAY_MS, HOUR_MS
 from data_contracts.invoice_adjustments import INVOICE_ADJUSTMENTS
 from data_contracts.invoice_charges import INVOICE_CHARGES
 from data_contracts.invoice_pauses import INVOICE_PAUSES
@@ -26,7 +27,7 @@ from data_contracts.order_outcomes import ORDER_OUTCOMES
 from data_contracts.orders import ORDERS
 from data_contracts.parquet_ledger import empty_table, write_table
 from data_contracts.progress import Progress, no_progress
-from data_contracts.simulation.book_calendar import DAY_MS, HOUR_MS, BookCalendar, book_calendar
+from data_contracts.simulation.book_calendar import BookCalendar, book_calendar
 from data_contracts.simulation.bureau import account_rows, balance_rows, draw_accounts, inquiry_rows
 from data_contracts.simulation.fraud_rings import draw_fraud
 from data_contracts.simulation.fulfilment import Fulfilment, draw_fulfilment, order_event_rows

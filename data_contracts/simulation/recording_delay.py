@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from data_contracts.simulation.book_calendar import DAY_MS, HOUR_MS, MINUTE_MS, Instants
+from data_contracts.instants import DAY_MS, HOUR_MS, MINUTE_MS
+from data_contracts.simulation.book_calendar import Instants
 
 
 def within_minutes(random: np.random.Generator, occurred: Instants) -> Instants:

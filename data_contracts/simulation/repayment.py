@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from data_contracts.simulation.book_calendar import DAY_MS, HOUR_MS, MINUTE_MS, BookCalendar, Instants
+from data_contracts.instants import DAY_MS, HOUR_MS, MINUTE_MS
+from data_contracts.simulation.book_calendar import BookCalendar, Instants
 from data_contracts.simulation.fraud_rings import TAKEN_OVER
 from data_contracts.simulation.fulfilment import CARRIERS, Fulfilment
 from data_contracts.simulation.merchants_book import Merchants

@@ -3,8 +3,9 @@
 from starlette.requests import Request
 from starlette.responses import Response
 
-from data_contracts.row_check import rfc3339
+from data_contracts.instants import rfc3339
 from serving.cases import case_review, investigating
+from serving.cases.possible_steps import TEXT_FIELD, Step
 from serving.domain.review_case import CaseState
 from serving.requests.authentication import forbidden
 from serving.requests.http_requests import authenticated, idempotency_key, json_answer, json_body
@@ -64,7 +65,7 @@ class CaseApi:
     async def _case_step(self, request: Request) -> Response:
         scope, caller = authenticated(request)
         try:
-            step = case_review.Step(request.path_params["step"])
+            step = Step(request.path_params["step"])
         except ValueError as problem:
             raise not_found(f"there is no step {request.path_params['step']}") from problem
         body = json_body(request, optional=True)
@@ -224,14 +225,7 @@ def _queue_parameters(request: Request) -> tuple[CaseState, int]:
     return CaseState(state), int(limit)
 
 
-TEXT_FIELD = {
-    case_review.Step.NOTE: "note",
-    case_review.Step.CONTACT_OUTCOME: "outcome",
-    case_review.Step.REOPEN: "reason",
-}
-
-
-def _step_text(step: case_review.Step, body: object) -> str | None:
+def _step_text(step: Step, body: object) -> str | None:
     """The one text that some steps take. Raises ProblemError (422) for anything else in the body."""
     field = TEXT_FIELD.get(step)
     if body is None:

@@ -5,7 +5,7 @@ from typing import Any
 from data_contracts.json_schema import json_schema
 from data_contracts.ledger_contracts import ALL_CONTRACTS
 from data_contracts.rules_between_rows import WaitKind
-from serving.cases.case_review import Step
+from serving.cases.possible_steps import Step
 from serving.checkout.order_body import order_body_schema
 from serving.domain.decision import LimitBasis, Outcome
 from serving.domain.investigation import Finding, InvestigationState, Trigger
@@ -16,9 +16,9 @@ from serving.domain.stop_request import (
     MAXIMUM_TRACKING_NUMBER_CHARACTERS,
     AnswerKind,
     ConsequenceCode,
+    RecallResult,
     StopRequestState,
 )
-from serving.store.stop_requests import RecallResult
 
 _TEXT = {"type": "string"}
 _INSTANT = {"type": "string", "format": "date-time"}

@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from serving.api.openapi import openapi_document
-from serving.cases import case_review
+from serving.cases.possible_steps import StepInvalid
 from serving.checkout import order_confirmation, order_views
 from serving.checkout.checkout_scoring import (
     CheckoutAnswer,
@@ -30,6 +30,7 @@ from serving.domain.errors import (
     OrderNumberTaken,
     OrderOfAnotherCustomer,
     RiskError,
+    UnknownCase,
     UnknownDecision,
     UnknownOrder,
 )
@@ -82,8 +83,8 @@ STATUS_OF: Mapping[type[RiskError], tuple[int, str, str | None]] = {
     held_events.UnknownHeldEvent: (404, "Not found", None),
     held_events.EndInvalid: (422, "The row cannot be ended so", "invalid-body"),
     held_events.NoSuchPage: (422, "There is no such page", "invalid-body"),
-    case_review.UnknownCase: (404, "Not found", None),
-    case_review.StepInvalid: (422, "The step cannot be taken so", "invalid-body"),
+    UnknownCase: (404, "Not found", None),
+    StepInvalid: (422, "The step cannot be taken so", "invalid-body"),
     stop_requesting.UnknownStopRequest: (404, "Not found", None),
     stop_requesting.UnknownDelivery: (404, "Not found", None),
     stop_requesting.NoticeOvertaken: (409, "The notice is not true any more", None),
@@ -101,7 +102,7 @@ STATUS_OF: Mapping[type[RiskError], tuple[int, str, str | None]] = {
 
 NAMES_A_FIELD = frozenset(
     {
-        case_review.StepInvalid,
+        StepInvalid,
         held_events.EndInvalid,
         held_events.NoSuchPage,
         investigation.FindingInvalid,

@@ -13,26 +13,27 @@ import httpx
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
+from data_contracts.instants import HOUR_MS, MINUTE_MS, SECOND_MS
 from data_contracts.progress import Progress
 from serving.console.all_routes import ALL_ROUTES
 from serving.console.console_app import console_app
 from serving.console.sign_in import add_user
+from serving.domain.case_stakes import CaseStakes
 from serving.domain.console_user import ConsoleRole
+from serving.domain.order_of_work import priority_of
 from serving.domain.review_case import CaseOrigin, open_case
 from serving.in_force.model_watch import ModelRegistry, ModelWatch
 from serving.in_force.policy_activation import PolicyFile
 from serving.in_force.policy_watch import PolicyInForce
 from serving.requests.request_scope import RequestScope, StoreDoor
 from serving.requests.store_access import StoreAccess
-from serving.screening.order_screening import priority_of
-from serving.store.case_queue import CaseStakes, StoredCase, insert_case
+from serving.store.case_queue import StoredCase, insert_case
 from serving.store.migrate import migrate
 from serving.store.store import now_ms
 
 FEW_CASES = 10
 _NAME = "benchmark"
 _PASSWORD = "only for the length of a benchmark"  # noqa: S105 - of a store that is thrown away
-_HOUR_MS = 3_600_000
 _STEP = "fill the queue"
 
 
@@ -131,19 +132,19 @@ def _fill(scope: RequestScope, cases: int, progress: Progress) -> None:
                     customer_id=f"customer-{number % 997}",
                     merchant_id=f"merchant-{number % 50}",
                     origin=CaseOrigin.FLAGGED,
-                    now_ms=at_ms - number * 1_000,
+                    now_ms=at_ms - number * SECOND_MS,
                     policy=scope.policy.review,
                 )
                 stakes = CaseStakes(
                     probability=0.05 + number % 90 / 100,
                     amount_cents=5_000 + number * 37 % 90_000,
                     currency="EUR",
-                    ordered_at_ms=at_ms - number * 1_000,
-                    handover_at_ms=at_ms + (number % 40 - 5) * _HOUR_MS,
+                    ordered_at_ms=at_ms - number * SECOND_MS - MINUTE_MS,
+                    handover_at_ms=at_ms + (number % 40 - 5) * HOUR_MS,
                     left=number % 11 == 0,
                     recallable=number % 3 > 0,
                     is_service=False,
                 )
-                priority = priority_of(case, stakes, scope.policy, at_ms)
+                priority = priority_of(case, stakes, at_ms, scope.policy.review)
                 insert_case(tx, StoredCase(case=case, stakes=stakes, priority=priority, reasons=()))
         progress(_STEP, done=min(start + 1_000, cases), total=cases)

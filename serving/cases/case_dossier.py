@@ -5,52 +5,41 @@ that were verified before the order; of any other detail only whether it is the 
 """
 
 import enum
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from data_contracts.customers import CUSTOMERS
+from data_contracts.instants import timestamp_ms
 from data_contracts.merchants import MERCHANTS
 from data_contracts.order_events import ORDER_EVENTS
 from data_contracts.order_outcomes import ORDER_OUTCOMES
 from data_contracts.orders import ORDERS
-from data_contracts.row_check import timestamp_ms
 from data_contracts.text_form import plain_letters
 from features.contact_keys import mailbox_key, phone_key
 from features.declarations import EntityKind
 from features.online import visible_rows
 from features.order_links import Keys, delivery_key
 from features.order_risk_online import keys_at
-from features.supersession import latest_of
-from serving.cases.case_review import Step, UnknownCase
+from features.supersession import latest_of, seeing_all
 from serving.cases.case_settlement import liability_document
 from serving.cases.investigating import investigation_document
-from serving.domain.errors import RiskError, UnknownOrder
-from serving.domain.review_case import (
-    CaseOrigin,
-    CaseState,
-    ContactOutcome,
-    CustomerContact,
-    NoVerifiedContact,
-    ReviewCase,
-    ReviewPolicy,
-    Verdict,
-    claim,
-    decide,
-    give_back,
-    record_contact,
-    renew_claim,
-    reopen,
-    start_contact,
-    undo_stop,
-    verified_contacts,
-    withdraw_stop,
-)
+from serving.cases.possible_steps import Step, contacts_of, possible_steps
+from serving.domain.errors import UnknownOrder
+from serving.domain.review_case import CaseOrigin, ReviewCase
 from serving.domain.stop_request import Consequence, StopRequest, StopRequestState, consequences
+from serving.domain.verified_contacts import CustomerContact, NoVerifiedContact, verified_contacts
 from serving.requests.case_scope import CaseScope
 from serving.stop_requests.merchant_notices import stop_request_preview, words_for
 from serving.stop_requests.stop_requesting import is_overtaken
-from serving.store.case_queue import HistoryEntry, Screening, StoredCase, case_of, history_of, screenings_of
+from serving.store.case_queue import (
+    HistoryEntry,
+    Screening,
+    StoredCase,
+    history_of,
+    known_case,
+    screenings_of,
+)
 from serving.store.case_search import (
     SharingOrder,
     case_ids_about,
@@ -75,7 +64,6 @@ from serving.webhooks.mailbox import EmailMessageText
 
 LINKED_MAXIMUM = 20
 
-_CHANNELS = ("email", "phone")
 _ADDRESS_PARTS = ("street", "house_number", "postal_code", "city", "country")
 
 Row = Mapping[str, Any]
@@ -291,18 +279,16 @@ def case_dossier(scope: CaseScope, case_id: str, *, reviewer: str, role: str) ->
     """Everything about a case, for one reviewer, in one reading transaction. Raises UnknownCase."""
     now_ms = scope.now_ms()
     with scope.store.reading() as tx:
-        stored = case_of(tx, case_id)
-        if stored is None:
-            raise UnknownCase(f"there is no case {case_id}")
+        stored = known_case(tx, case_id)
         case = stored.case
         rows = settlement_rows(tx, case.customer_id)
         versions = order_rows(tx, case.order_id)
-        as_of_ms = max([now_ms, *(row["recorded_at"] for kept in rows.values() for row in kept)]) + 1
+        as_of_ms = seeing_all(now_ms, *rows.values())
         events = _of_order(visible_rows(ORDER_EVENTS, rows, as_of_ms), case.order_id)
         outcomes = _of_order(visible_rows(ORDER_OUTCOMES, rows, as_of_ms), case.order_id)
         customer_row = standing_row(tx, CUSTOMERS, case.customer_id)
         merchant_row = standing_row(tx, MERCHANTS, case.merchant_id)
-        contacts = _contacts(customer_row)
+        contacts = contacts_of(customer_row)
         history = history_of(tx, case_id)
         screenings = screenings_of(tx, case.order_id)
         stop_requests = tuple(_stop_request_files(tx, scope, case_id))
@@ -329,56 +315,10 @@ def case_dossier(scope: CaseScope, case_id: str, *, reviewer: str, role: str) ->
             liability=_liability(tx, scope, case_id),
             investigation=_investigation(tx, case_id),
             steps=possible_steps(
-                case, contacts, reviewer=reviewer, role=role, now_ms=now_ms, policy=scope.policy.review
+                stored, contacts, reviewer=reviewer, role=role, now_ms=now_ms, policy=scope.policy.review
             ),
             preview=_preview(tx, scope, stored, now_ms),
         )
-
-
-def possible_steps(
-    case: ReviewCase,
-    contacts: Iterable[CustomerContact],
-    *,
-    reviewer: str,
-    role: str,
-    now_ms: int,
-    policy: ReviewPolicy,
-) -> frozenset[Step]:
-    """What a reviewer can do with a case now: each step is tried on the case itself, which is never changed.
-
-    A claim that would only renew an own one is left out.
-    """
-
-    def contact() -> None:
-        verified_contacts(contacts, ordered_at_ms=case.opened_at_ms)
-        start_contact(case, reviewer, now_ms, policy)
-
-    attempts: dict[Step, Callable[[], object]] = {
-        Step.CLAIM: lambda: claim(case, reviewer, now_ms, policy),
-        Step.GIVE_BACK: lambda: give_back(case, reviewer),
-        Step.NOTE: lambda: renew_claim(case, reviewer, now_ms, policy),
-        Step.CONTACT: contact,
-        Step.CONTACT_OUTCOME: lambda: record_contact(
-            case, reviewer, ContactOutcome.UNREACHABLE, now_ms, policy
-        ),
-        Step.RELEASE: lambda: decide(case, reviewer, Verdict.RELEASED, now_ms, policy),
-        Step.STOP: lambda: decide(case, reviewer, Verdict.STOP, now_ms, policy),
-        Step.UNDO: lambda: undo_stop(case, reviewer, now_ms, policy),
-        Step.WITHDRAW: lambda: withdraw_stop(case, reviewer, now_ms, policy, role=role),
-        Step.REOPEN: lambda: reopen(case, "a reason", now_ms, policy),
-    }
-    possible = {step for step, attempt in attempts.items() if _is_possible(attempt)}
-    if case.state is not CaseState.OPEN:
-        possible.discard(Step.CLAIM)
-    return frozenset(possible)
-
-
-def _is_possible(attempt: Callable[[], object]) -> bool:
-    try:
-        attempt()
-    except RiskError:
-        return False
-    return True
 
 
 def _of_order(rows: Sequence[Row], order_id: str) -> list[Row]:
@@ -425,15 +365,6 @@ def _order_facts(versions: Sequence[Row], events: Sequence[Row]) -> OrderFacts |
     )
 
 
-def _contacts(customer: Row | None) -> list[CustomerContact]:
-    if customer is None:
-        return []
-    return [
-        CustomerContact(channel=channel, verified_at_ms=customer.get(f"{channel}_confirmed_at"))
-        for channel in _CHANNELS
-    ]
-
-
 def _customer_facts(
     tx: Transaction,
     stored: StoredCase,
@@ -442,7 +373,7 @@ def _customer_facts(
     contacts: Sequence[CustomerContact],
 ) -> CustomerFacts:
     try:
-        usable = verified_contacts(contacts, ordered_at_ms=stored.stakes.ordered_at_ms)
+        usable = verified_contacts(contacts, stored.stakes)
     except NoVerifiedContact:
         usable = ()
     order = latest_of(ORDERS, versions) or {}

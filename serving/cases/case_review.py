@@ -4,40 +4,27 @@ Two reviewers may act on one case at the same instant: each step reads the case 
 kept only if nobody else was faster.
 """
 
-import enum
 from dataclasses import replace
 from typing import Any
 
 from data_contracts.customers import CUSTOMERS
-from data_contracts.row_check import rfc3339
+from data_contracts.instants import rfc3339
 from serving.cases.case_settlement import liability_document
 from serving.cases.investigating import investigation_document
+from serving.cases.possible_steps import Step, after_step, contacts_of
 from serving.domain.errors import RiskError
+from serving.domain.order_of_work import priority_of
 from serving.domain.review_case import (
     Action,
     CaseClosed,
     CaseHeldByAnother,
     CaseState,
-    ContactOutcome,
-    CustomerContact,
     ReviewCase,
-    Verdict,
-    claim,
-    decide,
     expire_claim,
     expire_contact,
-    give_back,
-    record_contact,
-    renew_claim,
-    reopen,
-    start_contact,
-    undo_stop,
-    verified_contacts,
-    withdraw_stop,
 )
 from serving.requests.case_scope import CaseScope
 from serving.requests.idempotent_requests import earlier_answer, fingerprint, remember_answer
-from serving.screening.order_screening import priority_of
 from serving.stop_requests.stop_requesting import requests_of_case, withdraw
 from serving.store.api_keys import Caller
 from serving.store.case_queue import (
@@ -49,6 +36,7 @@ from serving.store.case_queue import (
     cases_in_order_of_work,
     count_by_state,
     history_of,
+    known_case,
     renew_priority,
     screenings_of,
     update_case,
@@ -58,35 +46,11 @@ from serving.store.standing_rows import standing_row
 from serving.store.store import Transaction
 
 CLAIM_ATTEMPTS = 20
-NOTE_MAXIMUM = 4000
 RENEWED_PER_TRANSACTION = 500
-
-
-class UnknownCase(RiskError):
-    """There is no such case."""
 
 
 class CaseMoved(RiskError):
     """Somebody else changed the case at the same moment; look again."""
-
-
-class StepInvalid(RiskError):
-    """What was sent with the step cannot be used; the message names the field and the rule."""
-
-
-class Step(enum.StrEnum):
-    """What a reviewer can do with a case."""
-
-    CLAIM = "claim"
-    GIVE_BACK = "give-back"
-    NOTE = "note"
-    CONTACT = "contact"
-    CONTACT_OUTCOME = "contact-outcome"
-    RELEASE = "release"
-    STOP = "stop"
-    UNDO = "undo"
-    WITHDRAW = "withdraw"
-    REOPEN = "reopen"
 
 
 def queue(scope: CaseScope, *, state: CaseState, limit: int) -> dict[str, Any]:
@@ -101,7 +65,7 @@ def case_view(scope: CaseScope, case_id: str) -> dict[str, Any]:
     """Everything about a case, what followed from its verdict too. Raises UnknownCase, UnknownOrder."""
     with scope.store.reading() as tx:
         return {
-            **_view(tx, _known(tx, case_id), scope.now_ms()),
+            **_view(tx, known_case(tx, case_id), scope.now_ms()),
             "stop_requests": requests_of_case(tx, scope, case_id),
             "investigation": investigation_document(tx, case_id),
             "liability": liability_document(tx, scope, case_id),
@@ -149,13 +113,22 @@ def take_step(
             earlier = earlier_answer(tx, caller=caller, key=idempotency_key, request=request)
             if earlier is not None:
                 return earlier
-        stored = _known(tx, case_id)
+        stored = known_case(tx, case_id)
         now_ms = scope.now_ms()
-        after, action, detail = _stepped(tx, scope, stored, step, reviewer, role, text, now_ms)
+        after, action, detail = after_step(
+            stored,
+            step,
+            contacts=contacts_of(standing_row(tx, CUSTOMERS, stored.case.customer_id)),
+            reviewer=reviewer,
+            role=role,
+            text=text,
+            now_ms=now_ms,
+            policy=scope.policy.review,
+        )
         _keep(tx, scope, stored, after, now_ms)
         append_history(tx, case_id, at_ms=now_ms, actor=reviewer, action=action, detail=detail)
         _carry_out(tx, scope, after, step)
-        document = _view(tx, _known(tx, case_id), now_ms)
+        document = _view(tx, known_case(tx, case_id), now_ms)
         if caller is not None:
             remember_answer(tx, document, caller=caller, key=idempotency_key, request=request, now_ms=now_ms)
         return document
@@ -171,83 +144,10 @@ def _carry_out(tx: Transaction, scope: CaseScope, case: ReviewCase, step: Step) 
         watch_invoice(tx, case.order_id, scope.now_ms())
 
 
-def _stepped(
-    tx: Transaction,
-    scope: CaseScope,
-    stored: StoredCase,
-    step: Step,
-    reviewer: str,
-    role: str,
-    text: str | None,
-    now_ms: int,
-) -> tuple[ReviewCase, Action, dict[str, Any]]:
-    policy, case, stakes = scope.policy.review, stored.case, stored.stakes
-    match step:
-        case Step.CLAIM:
-            return claim(case, reviewer, now_ms, policy), Action.CLAIMED, {}
-        case Step.GIVE_BACK:
-            return give_back(case, reviewer), Action.GIVEN_BACK, {}
-        case Step.NOTE:
-            note = _text(text, "note")
-            return renew_claim(case, reviewer, now_ms, policy), Action.NOTE_ADDED, {"note": note}
-        case Step.CONTACT:
-            contacts = verified_contacts(_contacts(tx, case), ordered_at_ms=stakes.ordered_at_ms)
-            channels = [contact.channel for contact in contacts]
-            started = start_contact(case, reviewer, now_ms, policy)
-            return started, Action.CONTACT_STARTED, {"verified_channels": channels}
-        case Step.CONTACT_OUTCOME:
-            outcome = _outcome(text)
-            recorded = record_contact(case, reviewer, outcome, now_ms, policy)
-            return recorded, Action.CONTACT_RECORDED, {"outcome": outcome.value}
-        case Step.RELEASE:
-            return decide(case, reviewer, Verdict.RELEASED, now_ms, policy), Action.RELEASED, {}
-        case Step.STOP:
-            stopped = decide(case, reviewer, Verdict.STOP, now_ms, policy)
-            return stopped, Action.STOP_DECIDED, {"takes_effect_at_ms": stopped.stop_takes_effect_at_ms}
-        case Step.UNDO:
-            return undo_stop(case, reviewer, now_ms, policy), Action.STOP_UNDONE, {}
-        case Step.WITHDRAW:
-            return withdraw_stop(case, reviewer, now_ms, policy, role=role), Action.STOP_WITHDRAWN, {}
-        case Step.REOPEN:
-            reason = _text(text, "reason")
-            return reopen(case, reason, now_ms, policy), Action.REOPENED, {"reason": reason}
-
-
-def _text(text: str | None, name: str) -> str:
-    if text is None or not text.strip():
-        raise StepInvalid(f"{name}: is required")
-    if len(text) > NOTE_MAXIMUM:
-        raise StepInvalid(f"{name}: at most {NOTE_MAXIMUM} characters")
-    return text.strip()
-
-
-def _outcome(text: str | None) -> ContactOutcome:
-    try:
-        return ContactOutcome(text)
-    except ValueError as problem:
-        allowed = ", ".join(outcome.value for outcome in ContactOutcome)
-        raise StepInvalid(f"outcome: must be one of {allowed}") from problem
-
-
-def _contacts(tx: Transaction, case: ReviewCase) -> list[CustomerContact]:
-    customer = standing_row(tx, CUSTOMERS, case.customer_id)
-    if customer is None:
-        return []
-    return [
-        CustomerContact(channel=channel, verified_at_ms=customer.get(f"{channel}_confirmed_at"))
-        for channel in ("email", "phone")
-    ]
-
-
-def _known(tx: Transaction, case_id: str) -> StoredCase:
-    stored = case_of(tx, case_id)
-    if stored is None:
-        raise UnknownCase(f"there is no case {case_id}")
-    return stored
-
-
 def _keep(tx: Transaction, scope: CaseScope, before: StoredCase, after: ReviewCase, now_ms: int) -> None:
-    renewed = replace(before, case=after, priority=priority_of(after, before.stakes, scope.policy, now_ms))
+    renewed = replace(
+        before, case=after, priority=priority_of(after, before.stakes, now_ms, scope.policy.review)
+    )
     try:
         update_case(tx, renewed, version_before=before.case.version)
     except CaseMovedError as problem:
@@ -270,7 +170,8 @@ def renew_queue(scope: CaseScope) -> int:
     renewed = [
         (stored.case.case_id, stored.case.version, priority)
         for stored in waiting
-        if (priority := priority_of(stored.case, stored.stakes, scope.policy, now_ms)) != stored.priority
+        if (priority := priority_of(stored.case, stored.stakes, now_ms, scope.policy.review))
+        != stored.priority
     ]
     for start in range(0, len(renewed), RENEWED_PER_TRANSACTION):
         with scope.store.writing("queue-priorities") as tx:

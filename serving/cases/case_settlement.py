@@ -9,18 +9,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from data_contracts.instants import DAY_MS, rfc3339
 from data_contracts.invoice_pauses import INVOICE_PAUSES
 from data_contracts.invoices import INVOICES
 from data_contracts.order_events import ORDER_EVENTS
 from data_contracts.order_outcomes import FRAUD_OUTCOMES, ORDER_OUTCOMES
 from data_contracts.orders import ORDERS
-from data_contracts.row_check import rfc3339
-from features.instants import DAY_MS
 from features.invoice_state import InvoiceState
 from features.online import invoice_states, visible_rows
 from features.settlement_terms import SettlementTerms
-from features.supersession import rank_of
+from features.supersession import latest_of, seeing_all
 from serving.domain.errors import UnknownOrder
+from serving.domain.investigation import InvestigationAction
 from serving.domain.liability import (
     Account,
     FactsInvalid,
@@ -35,14 +35,8 @@ from serving.domain.liability import (
 )
 from serving.domain.policy import Policy
 from serving.requests.case_scope import CaseScope
-from serving.store.case_queue import SYSTEM, StoredCase, append_history, case_of
-from serving.store.investigations import (
-    InvestigationAction,
-    StoredPosting,
-    append_postings,
-    postings_of_case,
-    settlement_rows,
-)
+from serving.store.case_queue import SYSTEM, StoredCase, append_history, known_case
+from serving.store.investigations import StoredPosting, append_postings, postings_of_case, settlement_rows
 from serving.store.stop_requests import stop_requests_of_case
 from serving.store.store import Transaction
 
@@ -121,8 +115,7 @@ def order_record(tx: Transaction, stored: StoredCase, now_ms: int, terms: Settle
     """What the ledger says about the order of a case. Raises UnknownOrder where it does not hold it."""
     order_id = stored.case.order_id
     rows = settlement_rows(tx, stored.case.customer_id)
-    # A row may be recorded a few milliseconds ahead of the clock, and is news all the same.
-    as_of_ms = max([now_ms, *(row["recorded_at"] for kept in rows.values() for row in kept)]) + 1
+    as_of_ms = seeing_all(now_ms, *rows.values())
     mine = _rows_of_order(rows, order_id, as_of_ms)
     orders = visible_rows(ORDERS, mine, as_of_ms)
     if not orders:
@@ -173,10 +166,8 @@ def _shipment(events: Sequence[Row]) -> Shipment:
 def _taken_back(events: Sequence[Row]) -> TakenBack | None:
     """The newest event that says where the goods are, if it says that they came back or never left."""
     moves = [event for event in events if event["kind"] in _LEFT | _TAKEN_BACK]
-    if not moves:
-        return None
-    newest = max(moves, key=lambda event: rank_of(ORDER_EVENTS, event))
-    return TakenBack(newest["kind"]) if newest["kind"] in _TAKEN_BACK else None
+    newest = latest_of(ORDER_EVENTS, moves)
+    return TakenBack(newest["kind"]) if newest is not None and newest["kind"] in _TAKEN_BACK else None
 
 
 def risk_facts(tx: Transaction, policy: Policy, stored: StoredCase, now_ms: int) -> RiskFacts:
@@ -366,11 +357,3 @@ def _line_document(line: _PostedLine) -> dict[str, Any]:
             {"account": account.value, "amount_cents": amount_cents} for account, amount_cents in line.amounts
         ],
     }
-
-
-def known_case(tx: Transaction, case_id: str) -> StoredCase:
-    """A case by its id. Raises UnknownOrder where there is none."""
-    stored = case_of(tx, case_id)
-    if stored is None:
-        raise UnknownOrder(f"there is no case {case_id}")
-    return stored

@@ -9,16 +9,18 @@ from typing import Any
 
 import msgspec
 
+from data_contracts.instants import DAY_MS, rfc3339
 from data_contracts.order_outcomes import ORDER_OUTCOMES
-from data_contracts.row_check import rfc3339
-from features.instants import DAY_MS, NEVER
-from serving.cases.case_settlement import OrderRecord, known_case, order_record, outcome_prefix, settle
+from features.instants import NEVER
+from serving.cases.case_settlement import OrderRecord, order_record, outcome_prefix, settle
+from serving.domain.case_label import OrderOutcomeKind, label_of
 from serving.domain.errors import RiskError, UnknownOrder
 from serving.domain.investigation import (
     CaseUndecided,
     Finding,
     FindingInvalid,
     Investigation,
+    InvestigationAction,
     MerchantQuestion,
     Trigger,
     UnknownInvestigation,
@@ -27,24 +29,13 @@ from serving.domain.investigation import (
 from serving.domain.investigation import ask_merchant as ask_in
 from serving.domain.investigation import conclude as conclude_in
 from serving.domain.liability import FactsInvalid
-from serving.domain.review_case import (
-    CaseOrigin,
-    OrderOutcomeKind,
-    ReasonMissing,
-    ReviewCase,
-    Verdict,
-    label_of,
-)
+from serving.domain.review_case import CaseOrigin, ReasonMissing, ReviewCase, Verdict
 from serving.domain.stop_request import MerchantAnswer
 from serving.requests.case_scope import CaseScope
 from serving.stop_requests.stop_requesting import ask_question
 from serving.store import investigations
-from serving.store.case_queue import SYSTEM, StoredCase, append_history, case_about, case_of
-from serving.store.investigations import (
-    InvestigationAction,
-    investigation_of,
-    keep_investigation,
-)
+from serving.store.case_queue import SYSTEM, StoredCase, append_history, case_about, known_case
+from serving.store.investigations import investigation_of, keep_investigation
 from serving.store.ledger import AppendStatus, append
 from serving.store.outbox import (
     CHECK_CASE,
@@ -72,12 +63,12 @@ class OutcomeRefused(RiskError):
 def open_by_hand(scope: CaseScope, case_id: str, *, reason: str, by: str) -> dict[str, Any]:
     """Investigate a case because a person says why; one that is open already stays as it is.
 
-    Returns the investigation as a document. Raises UnknownInvestigation, ReasonMissing.
+    Returns the investigation as a document. Raises UnknownCase, ReasonMissing.
     """
     if not reason.strip():
         raise ReasonMissing("Say why the case is investigated.")
     with scope.store.writing(f"case-{case_id}") as tx:
-        _known_case(tx, case_id)
+        known_case(tx, case_id)
         _trigger(tx, scope, case_id, Trigger.BY_HAND, by=by, detail={"reason": reason.strip()})
         return _document(_known(tx, case_id))
 
@@ -113,7 +104,7 @@ def conclude(scope: CaseScope, case_id: str, finding: str, by: str) -> dict[str,
         raise FindingInvalid(f"finding: must be one of {allowed}")
     with scope.store.writing(f"case-{case_id}") as tx:
         before = _known(tx, case_id)
-        case = _known_case(tx, case_id).case
+        case = known_case(tx, case_id).case
         now_ms = scope.now_ms()
         if before.is_open:
             _require_verdict(case, now_ms)
@@ -374,13 +365,6 @@ def _keep(
         return
     keep_investigation(tx, after, version_before=None if before is None else before.version)
     append_history(tx, after.case_id, at_ms=scope.now_ms(), actor=by, action=action, detail=detail)
-
-
-def _known_case(tx: Transaction, case_id: str) -> StoredCase:
-    stored = case_of(tx, case_id)
-    if stored is None:
-        raise UnknownInvestigation(f"there is no case {case_id}")
-    return stored
 
 
 def _known(tx: Transaction, case_id: str) -> Investigation:

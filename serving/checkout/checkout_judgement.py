@@ -2,19 +2,18 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import date
 from types import MappingProxyType
 from typing import Any
 
 import msgspec
 
 from data_contracts.customers import CUSTOMERS
+from data_contracts.instants import DAY_MS, moment, rfc3339
 from data_contracts.invoices import INVOICES
 from data_contracts.order_outcomes import FRAUD_OUTCOMES, ORDER_OUTCOMES
-from data_contracts.row_check import rfc3339
 from features import feature_sets
 from features.feature_sets import FeatureSet
-from features.instants import DAY_MS
 from features.invoice_state import InvoiceState
 from features.online import LedgerRows, features_at, invoice_states, visible_rows
 from features.settlement_terms import SettlementTerms
@@ -49,16 +48,6 @@ from serving.in_force.scorer import ReplayModel
 
 SCORE_GROUP = "score"
 NO_OTHER_ACCOUNTS: Mapping[str, LedgerRows] = MappingProxyType({})
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-
-
-def moment(milliseconds: int) -> datetime:
-    """An instant in ms since 1970 UTC as an aware datetime, exactly.
-
-    >>> moment(1767225600123).isoformat()
-    '2026-01-01T00:00:00.123000+00:00'
-    """
-    return EPOCH + timedelta(milliseconds=milliseconds)
 
 
 @dataclass(frozen=True, kw_only=True)

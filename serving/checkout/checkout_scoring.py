@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from data_contracts.customers import CUSTOMERS
+from data_contracts.instants import HOUR_MS, MINUTE_MS
 from data_contracts.orders import ORDERS
-from data_contracts.row_check import Rule
+from data_contracts.rules import Rule
 from data_contracts.text_form import primary_language
 from features.online import LedgerRows
 from features.supersession import latest_of
@@ -32,6 +33,7 @@ from serving.domain.errors import (
 )
 from serving.domain.merchant_keys import MerchantKeyPolicy, QuestionKind
 from serving.domain.policy import Policy
+from serving.domain.reservation import ReservationState
 from serving.domain.text_files import FALLBACK_LANGUAGE
 from serving.in_force.model_watch import ModelInForce
 from serving.in_force.policy_watch import NoPolicyInForce
@@ -41,19 +43,13 @@ from serving.requests.request_scope import RequestScope
 from serving.store.api_keys import Caller, Role
 from serving.store.decision_log import LoggedDecision, append_decision, decisions_about
 from serving.store.errors import StoreUnavailable
-from serving.store.ledger import (
-    AppendStatus,
-    append_decided_order,
-    credit_rows,
-    next_common_as_of_ms,
-)
+from serving.store.ledger import AppendStatus, append_decided_order, credit_rows, next_common_as_of_ms
 from serving.store.merchant_orders import keep_number, lock_of_number, order_under
 from serving.store.merchant_questions import count_question, lock_of_questions
 from serving.store.outbox import LINK_ORDER, append_message
 from serving.store.person_accounts import candidate_accounts
 from serving.store.reservations import (
     Reservation,
-    ReservationState,
     held_by_merchants_keys,
     release,
     reservation_of,
@@ -64,8 +60,6 @@ from serving.store.standing_rows import standing_row
 from serving.store.store import Transaction
 
 LOG = logging.getLogger("bonitas.checkout")
-HOUR_MS = 3_600_000
-MINUTE_MS = 60_000
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,12 +2,13 @@
 
 from typing import Any
 
+from data_contracts.instants import HOUR_MS
 from data_contracts.order_events import ORDER_EVENTS
 from data_contracts.orders import ORDERS
-from serving.checkout.checkout_scoring import HOUR_MS
 from serving.domain.decision import Outcome
 from serving.domain.errors import OrderAlreadyClosed, OrderNotApproved, UnknownDecision, UnknownOrder
 from serving.domain.order_numbers import OrderAddress
+from serving.domain.reservation import ReservationState
 from serving.requests.authentication import may_see_order_of, view_for
 from serving.requests.idempotent_requests import earlier_answer, fingerprint, remember_answer
 from serving.requests.request_scope import RequestScope
@@ -16,8 +17,8 @@ from serving.store.decision_log import LoggedDecision, decision_of, decisions_ab
 from serving.store.decision_log import request_review as keep_review_request
 from serving.store.ledger import append
 from serving.store.merchant_orders import order_id_at
-from serving.store.reservations import ReservationState, reservation_of
 from serving.store.reservations import confirm as confirm_reservation
+from serving.store.reservations import reservation_of
 from serving.store.standing_rows import standing_row
 from serving.store.store import Transaction
 

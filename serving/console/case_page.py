@@ -7,11 +7,11 @@ from starlette.responses import Response
 
 from serving.cases import case_review, investigating
 from serving.cases.case_dossier import CaseDossier, case_dossier
-from serving.cases.case_review import Step, StepInvalid, UnknownCase
+from serving.cases.possible_steps import NOTE_MAXIMUM, TEXT_FIELD, Step, StepInvalid
 from serving.console import case_words
 from serving.console.link_picture import link_picture
 from serving.console.page_request import DECIDING, ConsoleRoute, PageRequest
-from serving.domain.errors import RiskError
+from serving.domain.errors import RiskError, UnknownCase
 from serving.domain.investigation import (
     MAXIMUM_QUESTION_CHARACTERS,
     Finding,
@@ -19,12 +19,11 @@ from serving.domain.investigation import (
     QuestionInvalid,
 )
 from serving.domain.review_case import ContactOutcome, ReasonMissing
+from serving.domain.stop_request import RecallResult
 from serving.requests.case_scope import CaseScope
 from serving.stop_requests import stop_requesting
 from serving.store.investigations import InvestigationMovedError
-from serving.store.stop_requests import RecallResult
 
-TEXT_FIELD = {Step.NOTE: "note", Step.CONTACT_OUTCOME: "outcome", Step.REOPEN: "reason"}
 _DONE = {
     Step.CLAIM: "The case is yours.",
     Step.GIVE_BACK: "The case is back in the queue.",
@@ -74,7 +73,7 @@ def _rendered(
         "contact_outcomes": tuple(ContactOutcome),
         "recall_results": tuple(RecallResult),
         "findings": tuple(Finding),
-        "note_maximum": case_review.NOTE_MAXIMUM,
+        "note_maximum": NOTE_MAXIMUM,
         "question_maximum": MAXIMUM_QUESTION_CHARACTERS,
         "undo_seconds": page.scope.policy.review.undo_seconds,
         "problem": problem,

@@ -6,12 +6,12 @@ from typing import Any
 
 from serving.cases.case_dossier import SharedBy, TimelineEntry, TimelineSource
 from serving.console.locale_forms import Locale
+from serving.domain.case_label import OrderOutcomeKind
 from serving.domain.investigation import Finding, Trigger
 from serving.domain.liability import Account, Bearer, SettlementText
 from serving.domain.merchant_texts import answer_label
-from serving.domain.review_case import CaseOrigin, CaseState, ContactOutcome, OrderOutcomeKind, Verdict
-from serving.domain.stop_request import AnswerKind, StopRequestState
-from serving.store.stop_requests import RecallResult
+from serving.domain.review_case import CaseOrigin, CaseState, ContactOutcome, Verdict
+from serving.domain.stop_request import AnswerKind, RecallResult, StopRequestState
 
 Words = Mapping[str, str]
 

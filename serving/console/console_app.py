@@ -23,6 +23,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Match, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from data_contracts.instants import MINUTE_MS
 from serving.api.score_app import problem_of
 from serving.console import sign_in
 from serving.console.form_body import form_fields
@@ -315,7 +316,7 @@ class _Console:
                 lambda: sign_in.begin_try(scope.store, name=name, try_id=secrets.token_hex(8), now_ms=now_ms)
             )
         except SignInLocked as locked:
-            minutes = -(-(locked.until_ms - now_ms) // 60_000)
+            minutes = -(-(locked.until_ms - now_ms) // MINUTE_MS)
             response = _sign_in_page(
                 request,
                 scope,

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from types import MappingProxyType
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -11,6 +11,7 @@ from jinja2 import pass_context
 from jinja2.runtime import Context
 from markupsafe import Markup
 
+from data_contracts.instants import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS, moment, rfc3339
 from data_contracts.text_form import primary_language
 from serving.domain.merchant_texts import local_amount, local_date
 from serving.domain.text_files import FALLBACK_LANGUAGE, LANGUAGES
@@ -23,7 +24,6 @@ _GROUP_AND_DECIMAL: Mapping[str, tuple[str, str]] = MappingProxyType(
 )
 _PERCENT_WITHOUT_SPACE = frozenset({"en", "nl"})
 _TIME_FORM: Mapping[str, str] = MappingProxyType({"da": "%H.%M"})
-_SECOND_MS, _MINUTE_MS, _HOUR_MS, _DAY_MS = 1_000, 60_000, 3_600_000, 86_400_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +51,7 @@ class Locale:
         >>> Locale(language="nl", zone=ZoneInfo("Europe/Amsterdam"), now_ms=0).date(1772319600000)
         Markup('<time datetime="2026-03-01">01-03-2026</time>')
         """
-        day = self._moment(ms).date()
+        day = self._local_moment(ms).date()
         return Markup('<time datetime="{}">{}</time>').format(day.isoformat(), local_date(day, self.language))
 
     def instant(self, ms: int) -> Markup:
@@ -60,14 +60,14 @@ class Locale:
         >>> Locale(language="en", zone=ZoneInfo("Europe/Berlin"), now_ms=0).instant(1772371800000)
         Markup('<time datetime="2026-03-01T13:30:00Z">1 March 2026, 14:30 CET</time>')
         """
-        moment = self._moment(ms)
-        time = moment.strftime(_TIME_FORM.get(self.language, "%H:%M"))
-        text = f"{local_date(moment.date(), self.language)}, {time} {moment.tzname()}"
+        local = self._local_moment(ms)
+        time = local.strftime(_TIME_FORM.get(self.language, "%H:%M"))
+        text = f"{local_date(local.date(), self.language)}, {time} {local.tzname()}"
         return Markup('<time datetime="{}">{}</time>').format(self.iso(ms), text)
 
     def iso(self, ms: int) -> str:
         """An instant for a `datetime` attribute."""
-        return datetime.fromtimestamp(ms // 1_000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        return rfc3339(ms)[:19] + "Z"
 
     def duration(self, ms: int) -> str:
         """A span from now: into the future where it is positive, into the past where it is negative.
@@ -79,7 +79,7 @@ class Locale:
         '20 s ago'
         """
         span = self.span(abs(ms))
-        if abs(ms) < _SECOND_MS:
+        if abs(ms) < SECOND_MS:
             return "now"
         return f"in {span}" if ms > 0 else f"{span} ago"
 
@@ -90,13 +90,13 @@ class Locale:
         >>> locale.span(45_000), locale.span(86_400_000), locale.span(60 * 3_600_000)
         ('45 s', '24 h 00 min', '2 days')
         """
-        if ms < _MINUTE_MS:
-            return f"{ms // _SECOND_MS} s"
-        if ms < _HOUR_MS:
-            return f"{ms // _MINUTE_MS} min"
-        if ms < 2 * _DAY_MS:
-            return f"{ms // _HOUR_MS} h {ms % _HOUR_MS // _MINUTE_MS:02d} min"
-        return f"{ms // _DAY_MS} days"
+        if ms < MINUTE_MS:
+            return f"{ms // SECOND_MS} s"
+        if ms < HOUR_MS:
+            return f"{ms // MINUTE_MS} min"
+        if ms < 2 * DAY_MS:
+            return f"{ms // HOUR_MS} h {ms % HOUR_MS // MINUTE_MS:02d} min"
+        return f"{ms // DAY_MS} days"
 
     def from_now(self, ms: int) -> str:
         """How far an instant lies from the moment of the request, as `duration`."""
@@ -130,8 +130,8 @@ class Locale:
             text = f"{value:.3g}"
         return self._local(text)
 
-    def _moment(self, ms: int) -> datetime:
-        return datetime.fromtimestamp(ms / 1_000, self.zone)
+    def _local_moment(self, ms: int) -> datetime:
+        return moment(ms).astimezone(self.zone)
 
     def _local(self, text: str) -> str:
         group, decimal = _GROUP_AND_DECIMAL[self.language]

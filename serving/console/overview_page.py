@@ -8,6 +8,7 @@ from markupsafe import Markup
 from starlette.responses import Response
 
 from data_contracts.currencies import major_units
+from data_contracts.instants import HOUR_MS
 from evidence.charts import ChartPoint, bar_chart, column_chart
 from serving.console.locale_forms import Locale
 from serving.console.page_request import ConsoleRoute, PageRequest
@@ -17,7 +18,6 @@ from serving.figures.flow_overview import MEANINGS, WINDOW_DAYS, Figure, FlowFig
 
 ROLES = frozenset({ConsoleRole.FRAUD, ConsoleRole.ANALYST, ConsoleRole.ADMIN})
 NOTHING = "\N{EN DASH}"
-HOUR_MS = 3_600_000
 
 TITLES = {
     Figure.ORDERS: "Orders",

@@ -13,6 +13,7 @@ from functools import lru_cache
 from argon2 import PasswordHasher
 from argon2.exceptions import VerifyMismatchError
 
+from data_contracts.instants import MINUTE_MS
 from serving.domain.console_user import (
     ConsoleRole,
     SignedInUser,
@@ -28,7 +29,7 @@ from serving.store.console_users import StoredUser
 from serving.store.store import Store
 
 FIRST_USER_NAME = "fraud-team"
-TOUCH_INTERVAL_MS = 60_000
+TOUCH_INTERVAL_MS = MINUTE_MS
 """The use of a session is noted this often at most, so that reading a page rarely writes."""
 
 _HASHER = PasswordHasher(time_cost=2, memory_cost=32 * 1024, parallelism=1)

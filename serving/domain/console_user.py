@@ -5,15 +5,16 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from data_contracts.instants import HOUR_MS, MINUTE_MS
 from serving.domain.errors import RiskError
 
-IDLE_MS = 30 * 60_000
+IDLE_MS = 30 * MINUTE_MS
 """A session ends when nothing was asked for so long."""
-ABSOLUTE_MS = 12 * 3_600_000
+ABSOLUTE_MS = 12 * HOUR_MS
 """A session ends so long after the sign-in, whatever was asked."""
 FAILURES_ALLOWED = 5
-FAILURE_WINDOW_MS = 15 * 60_000
-LOCK_MS = 15 * 60_000
+FAILURE_WINDOW_MS = 15 * MINUTE_MS
+LOCK_MS = 15 * MINUTE_MS
 PASSWORD_MINIMUM = 12
 PASSWORD_MAXIMUM = 1_000
 """Longer ones would only cost work."""

@@ -10,6 +10,7 @@ RiskError
 ├── OrderNotApproved          only an approved order can be confirmed
 ├── IdempotencyConflict       the same Idempotency-Key came with another body
 ├── UnknownOrder              no decision was made about this order
+├── UnknownCase               there is no such review case
 └── UnknownDecision           there is no such decision
 """
 
@@ -60,6 +61,10 @@ class IdempotencyConflict(RiskError):
 
 class UnknownOrder(RiskError):
     """No decision was made about this order."""
+
+
+class UnknownCase(RiskError):
+    """There is no such review case."""
 
 
 class UnknownDecision(RiskError):

@@ -12,8 +12,8 @@ on an investigation that has moved meanwhile. All instants are milliseconds sinc
 import enum
 from dataclasses import dataclass, replace
 
+from serving.domain.case_label import OrderOutcomeKind
 from serving.domain.errors import RiskError
-from serving.domain.review_case import OrderOutcomeKind
 from serving.domain.stop_request import MerchantAnswer
 
 MAXIMUM_QUESTION_CHARACTERS = 2_000
@@ -41,8 +41,19 @@ class Finding(enum.Enum):
     NOT_FRAUD = "not_fraud"
 
 
+class InvestigationAction(enum.Enum):
+    """What the history of a case can tell about its investigation, and what was posted and recorded."""
+
+    OPENED = "investigation_opened"
+    TRIGGER_NOTED = "investigation_trigger_noted"
+    MERCHANT_ASKED = "merchant_asked"
+    CONCLUDED = "investigation_concluded"
+    OUTCOME_RECORDED = "outcome_recorded"
+    SETTLED = "settled"
+
+
 class UnknownInvestigation(RiskError):
-    """There is no such case, or it was never investigated."""
+    """The case was never investigated."""
 
 
 class InvestigationClosed(RiskError):

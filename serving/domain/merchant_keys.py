@@ -10,8 +10,8 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-HOUR_MS = 3_600_000
-DAY_MS = 24 * HOUR_MS
+from data_contracts.instants import DAY_MS, HOUR_MS
+
 LARGEST_STEP_CENTS = 10**9
 
 

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from data_contracts.row_check import rfc3339
+from data_contracts.instants import rfc3339
 from serving.domain.errors import RiskError
 
 NO_LINE = "0" * 64

@@ -18,23 +18,13 @@ UTC; a deadline has passed at its very instant. No sentence here says anything a
 """
 
 import enum
-import zoneinfo
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, time, timedelta
 
+from data_contracts.instants import HOUR_MS, MINUTE_MS, SECOND_MS
 from serving.domain.errors import RiskError
+from serving.domain.review_policy import ReviewPolicy
 
 LINKED_ORDER_CONFIRMED = "An order that is linked to this one was confirmed as a fraud."
-
-# Of what a stop could still save, this much counts for each hour of waiting even where the next hour
-# costs no chance. Small against the fall in the last hours before the hand-over, so it never decides
-# there; far from it, and after it, it orders by what is at stake.
-REMAINING_SHARE_PER_HOUR = 0.01
-
-_MS_PER_SECOND = 1_000
-_MS_PER_MINUTE = 60_000
-_MS_PER_HOUR = 3_600_000
 
 
 class CaseState(enum.Enum):
@@ -91,24 +81,6 @@ class Action(enum.Enum):
     REOPENED = "reopened"
 
 
-class OrderOutcomeKind(enum.Enum):
-    """The kinds of the ledger's order outcomes that a review case can lead to."""
-
-    REVIEW_RELEASED = "review_released"
-    STOP_REQUEST_UPHELD = "stop_request_upheld"
-    STOP_REQUEST_REJECTED = "stop_request_rejected"
-    IDENTITY_MISUSE_UPHELD = "identity_misuse_upheld"
-    FINDING_WITHDRAWN = "finding_withdrawn"
-
-
-class EstablishedBy(enum.Enum):
-    """On whose word an outcome rests."""
-
-    REVIEWER = "reviewer"
-    CUSTOMER = "customer"
-    MERCHANT = "merchant"
-
-
 class CaseHeldByAnother(RiskError):
     """Another reviewer holds the case, or gave the verdict that is to be undone."""
 
@@ -133,10 +105,6 @@ class ContactAlreadyUnderWay(RiskError):
     """The customer is being contacted already."""
 
 
-class NoVerifiedContact(RiskError):
-    """Nothing by which the customer could be contacted was verified before the order."""
-
-
 class NoStopToTakeBack(RiskError):
     """The case has no verdict `stop` that could be undone or withdrawn."""
 
@@ -155,37 +123,6 @@ class WithdrawalNotAllowed(RiskError):
 
 class ReasonMissing(RiskError):
     """A case is re-opened with a reason only."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class ReviewPolicy:
-    """What the policy says about review cases.
-
-    claim_minutes: after which a claim that nobody worked on ends.
-    contact_hours: how long a customer has to answer.
-    undo_seconds: how long a stop is held before it takes effect.
-    case_hours: until when a case should have its verdict.
-    half_chance_hours: a stop sent this long before the last moment works in half of the cases; above 0.
-    handover_delay_hours: how long after the planned hand-over an order may still be there while nobody
-        recorded that it left; at least 0. The planned hand-over and this together are the last moment.
-    recall_chance, service_stop_chance: that goods which left are called back, or that access to a service
-        which began is cut; from 0 to below 1.
-    withdraw_roles: who may withdraw a stop once it cannot be undone any more.
-    sample_share: of the orders that were not flagged, how many are reviewed; from 0 to 1.
-    sample_worth_cents: what an hour's delay of a sampled case counts when it is due.
-    """
-
-    claim_minutes: int
-    contact_hours: int
-    undo_seconds: int
-    case_hours: int
-    half_chance_hours: float
-    handover_delay_hours: float
-    recall_chance: float
-    service_stop_chance: float
-    withdraw_roles: frozenset[str]
-    sample_share: float
-    sample_worth_cents: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -229,40 +166,6 @@ class ReviewCase:
         return self.stop_takes_effect_at_ms is not None and now_ms >= self.stop_takes_effect_at_ms
 
 
-@dataclass(frozen=True, kw_only=True)
-class CustomerContact:
-    """One way to reach a customer.
-
-    channel: such as "email" or "phone". verified_at_ms: when its present value was verified, None where
-    it never was; a value that was changed starts unverified.
-    """
-
-    channel: str
-    verified_at_ms: int | None
-
-
-@dataclass(frozen=True, kw_only=True)
-class CaseLabel:
-    """What a case adds to the ledger, and what it means for the labels.
-
-    represented_orders: for how many orders like this one it stands when recall is estimated.
-    """
-
-    kind: OrderOutcomeKind
-    is_high_risk: bool
-    established_by: EstablishedBy
-    represented_orders: float
-
-
-def is_sampled(draw: float, policy: ReviewPolicy) -> bool:
-    """Whether an order that was not flagged is reviewed; draw: uniform in [0, 1), one for each order.
-
-    Little is at stake in most of these, so their priority alone would leave them unseen, and recall would
-    be estimated from the suspicious ones. Their deadline has to bring them to a reviewer.
-    """
-    return draw < policy.sample_share
-
-
 def open_case(
     *,
     case_id: str,
@@ -284,7 +187,7 @@ def open_case(
         reviewer=None,
         verdict=None,
         opened_at_ms=now_ms,
-        due_at_ms=now_ms + policy.case_hours * _MS_PER_HOUR,
+        due_at_ms=now_ms + policy.case_hours * HOUR_MS,
         claim_due_at_ms=None,
         contact_due_at_ms=None,
         contact_outcome=None,
@@ -327,25 +230,6 @@ def give_back(case: ReviewCase, reviewer: str) -> ReviewCase:
     return _moved(case, CaseState.OPEN)
 
 
-def verified_contacts(
-    contacts: Iterable[CustomerContact], *, ordered_at_ms: int
-) -> tuple[CustomerContact, ...]:
-    """The ways to reach the customer that were verified before the order, and so before any take-over by it.
-
-    Raises NoVerifiedContact where there is none; the case is then decided without the customer.
-    """
-    usable = tuple(
-        contact
-        for contact in contacts
-        if contact.verified_at_ms is not None and contact.verified_at_ms < ordered_at_ms
-    )
-    if not usable:
-        raise NoVerifiedContact(
-            "No contact detail was verified before this order, so the customer cannot be asked safely."
-        )
-    return usable
-
-
 def start_contact(case: ReviewCase, reviewer: str, now_ms: int, policy: ReviewPolicy) -> ReviewCase:
     """The case while the customer is asked, by one of `verified_contacts` and no other.
 
@@ -356,7 +240,7 @@ def start_contact(case: ReviewCase, reviewer: str, now_ms: int, policy: ReviewPo
         raise ContactAlreadyUnderWay(
             "The customer is being contacted already; record what came of it before you try again."
         )
-    due_at_ms = now_ms + policy.contact_hours * _MS_PER_HOUR
+    due_at_ms = now_ms + policy.contact_hours * HOUR_MS
     return _moved(case, CaseState.CONTACTING_CUSTOMER, reviewer=reviewer, contact_due_at_ms=due_at_ms)
 
 
@@ -403,7 +287,7 @@ def decide(
     Raises CaseClosed, CaseNotHeld, CaseHeldByAnother.
     """
     _require_holder(case, reviewer)
-    held_until_ms = now_ms + policy.undo_seconds * _MS_PER_SECOND
+    held_until_ms = now_ms + policy.undo_seconds * SECOND_MS
     return _moved(
         case,
         CaseState.CLOSED,
@@ -456,7 +340,7 @@ def reopen(case: ReviewCase, reason: str, now_ms: int, policy: ReviewPolicy) -> 
     if case.stop_takes_effect_at_ms is not None and not case.is_stop_in_effect(now_ms):
         raise StopStillHeld("The stop of this order can still be undone; undo it instead of re-opening.")
     reopened = _moved(case, CaseState.OPEN)
-    due_at_ms = now_ms + policy.case_hours * _MS_PER_HOUR
+    due_at_ms = now_ms + policy.case_hours * HOUR_MS
     return replace(reopened, due_at_ms=due_at_ms, reopened_count=case.reopened_count + 1)
 
 
@@ -469,191 +353,6 @@ def reopen_linked(case: ReviewCase, now_ms: int, policy: ReviewPolicy) -> Review
     if case.verdict is not Verdict.RELEASED:
         return case
     return reopen(case, LINKED_ORDER_CONFIRMED, now_ms, policy)
-
-
-def stop_chance(
-    *,
-    now_ms: int,
-    handover_at_ms: int,
-    left: bool,
-    recallable: bool,
-    policy: ReviewPolicy,
-    is_service: bool = False,
-) -> float:
-    """The chance, from 0 to below 1, that a stop sent now still works.
-
-    With u the hours until the last moment (the planned hand-over and `handover_delay_hours`) and h
-    `half_chance_hours`, the chance is r + (1 - r) * u² / (u² + h²), and r from the last moment on. r is
-    what a recall can bring; for a service, what cutting its access can. It never rises with time.
-
-    handover_at_ms: when the order is planned to leave, or the service to begin; also when that is past.
-    left: whether it is recorded to have left or begun.
-    recallable: whether it can be called back, or cut, after that; False once the parcel was received.
-    """
-    afterwards = (policy.service_stop_chance if is_service else policy.recall_chance) if recallable else 0.0
-    hours = (handover_at_ms - now_ms) / _MS_PER_HOUR + policy.handover_delay_hours
-    if left or hours <= 0:
-        return afterwards
-    half_squared = policy.half_chance_hours * policy.half_chance_hours
-    # One minus the complement: each operation is monotone in floating point, so the chance is too.
-    return afterwards + (1 - afterwards) * (1 - half_squared / (half_squared + hours * hours))
-
-
-def priority(
-    *,
-    probability: float,
-    amount_cents: int,
-    now_ms: int,
-    handover_at_ms: int,
-    left: bool,
-    recallable: bool,
-    policy: ReviewPolicy,
-    is_service: bool = False,
-) -> int:
-    """The saving that an hour of waiting loses, in whole cents per hour; the highest is worked on first.
-
-    probability * amount_cents * (chance now - chance in an hour + REMAINING_SHARE_PER_HOUR * chance now),
-    with the chance from `stop_chance`. The last term keeps orders far from their hand-over in the order
-    of what is at stake, and orders that left at what a recall can still bring.
-
-    probability: that the order is a fraud, calibrated, from 0 to 1. amount_cents: at stake, at least 0.
-
-    Raises ValueError where they are not.
-    """
-    if not 0 <= probability <= 1:
-        raise ValueError(f"probability: must be from 0 to 1, is {probability}")
-    if amount_cents < 0:
-        raise ValueError(f"amount_cents: must not be negative, is {amount_cents}")
-    chance, chance_in_an_hour = (
-        stop_chance(
-            now_ms=instant,
-            handover_at_ms=handover_at_ms,
-            left=left,
-            recallable=recallable,
-            policy=policy,
-            is_service=is_service,
-        )
-        for instant in (now_ms, now_ms + _MS_PER_HOUR)
-    )
-    lost_share = chance - chance_in_an_hour + REMAINING_SHARE_PER_HOUR * chance
-    return round(probability * lost_share * amount_cents)
-
-
-def sample_priority(case: ReviewCase, now_ms: int, policy: ReviewPolicy) -> int:
-    """What a sampled case counts in the order of work, in cents per hour; 0 for any other case.
-
-    sample_worth_cents * the part of its time that has passed: it rises past the due time without end, so
-    every sampled case comes to a reviewer, however suspicious the others are.
-    """
-    if case.origin is not CaseOrigin.SAMPLED:
-        return 0
-    waited_ms = max(0, now_ms - case.opened_at_ms)
-    return policy.sample_worth_cents * waited_ms // max(1, case.due_at_ms - case.opened_at_ms)
-
-
-def next_handover_ms(now_ms: int, cutoff_local_time: str, time_zone: str, first_possible_ms: int) -> int:
-    """The merchant's first daily hand-over, neither before now nor before the order could be packed.
-
-    Taken once, when the case is opened: asked again after a hand-over that nobody recorded, it would
-    name the next day's. The local time is that of the day: where clocks are turned forward over it, the
-    hand-over moves forward by as much; where they are turned back over it, the first of the two counts.
-
-    cutoff_local_time: "HH:MM" in time_zone, an IANA name.
-
-    Raises ValueError for what is no time, zoneinfo.ZoneInfoNotFoundError for an unknown zone.
-
-    >>> noon_utc_ms = 1_781_524_800_000  # 2026-06-15 12:00 UTC, 14:00 in Berlin
-    >>> (next_handover_ms(noon_utc_ms, "17:00", "Europe/Berlin", noon_utc_ms) - noon_utc_ms) // 3_600_000
-    3
-    """
-    zone = zoneinfo.ZoneInfo(time_zone)
-    cutoff = time.fromisoformat(cutoff_local_time)
-    from_ms = max(now_ms, first_possible_ms)
-    today = datetime.fromtimestamp(from_ms // _MS_PER_SECOND, UTC).astimezone(zone).date()
-    # The hand-over of the day before may have moved over midnight, and of two equal local times the
-    # first may be over, so a day on each side is looked at too.
-    days = (today + timedelta(days=shift) for shift in range(-1, 3))
-    handovers = (int(datetime.combine(day, cutoff, zone).timestamp()) * _MS_PER_SECOND for day in days)
-    return next(handover for handover in handovers if handover >= from_ms)
-
-
-def label_of(
-    *,
-    origin: CaseOrigin,
-    verdict: Verdict | None,
-    contact: ContactOutcome | None,
-    merchant_answer_upheld: bool | None,
-    policy: ReviewPolicy,
-) -> CaseLabel | None:
-    """What a verdict adds to the ledger's order outcomes; None while, or where, it adds nothing.
-
-    A reviewer's stop alone proves nothing, or the model would learn from its own flags: the customer or
-    the merchant has to uphold it. Where they contradict each other, a later finding decides (an
-    identity-misuse claim, a chargeback), and so it does against any release.
-
-    | verdict  | customer        | merchant's answer | outcome               | high risk | established by |
-    |----------|-----------------|-------------------|-----------------------|-----------|----------------|
-    | none     | any             | any               | none                  |           |                |
-    | released | confirmed       | any               | review_released       | no        | customer       |
-    | released | not asked, unr. | any               | review_released       | no        | reviewer       |
-    | released | denied          | any               | none                  |           |                |
-    | stop     | denied          | upheld or none    | stop_request_upheld   | yes       | customer       |
-    | stop     | denied          | rejected          | none                  |           |                |
-    | stop     | not asked, unr. | upheld            | stop_request_upheld   | yes       | merchant       |
-    | stop     | confirmed       | upheld            | none                  |           |                |
-    | stop     | not denied      | rejected          | stop_request_rejected | no        | merchant       |
-    | stop     | not denied      | none              | none                  |           |                |
-
-    By origin: a flagged order stands for itself. A sampled one was drawn among the orders that were not
-    flagged and stands for 1 / sample_share of them: its `released` says that the model was right to let
-    that many pass, its upheld stop that so many frauds were missed. Recall is then the flagged orders
-    that were upheld, divided by all that were upheld, each counted by what it stands for. A requested
-    review adds nothing: its order was refused, so it could not turn out a fraud.
-
-    contact: the case's `contact_outcome`, None where the customer was not asked; "unr." above is unreachable.
-    merchant_answer_upheld: whether the stop request was upheld in the end, None while that is open.
-    policy: the one under which the case was opened. For a stop: once it has taken effect.
-    """
-    if verdict is None or origin is CaseOrigin.REVIEW_REQUESTED:
-        return None
-    judged = (
-        _label_of_release(contact)
-        if verdict is Verdict.RELEASED
-        else _label_of_stop(contact, merchant_answer_upheld)
-    )
-    if judged is None:
-        return None
-    kind, established_by = judged
-    return CaseLabel(
-        kind=kind,
-        is_high_risk=kind is OrderOutcomeKind.STOP_REQUEST_UPHELD,
-        established_by=established_by,
-        represented_orders=1 / policy.sample_share if origin is CaseOrigin.SAMPLED else 1.0,
-    )
-
-
-def _label_of_release(contact: ContactOutcome | None) -> tuple[OrderOutcomeKind, EstablishedBy] | None:
-    if contact is ContactOutcome.DENIED:
-        return None
-    is_confirmed = contact is ContactOutcome.CONFIRMED
-    return (
-        OrderOutcomeKind.REVIEW_RELEASED,
-        EstablishedBy.CUSTOMER if is_confirmed else EstablishedBy.REVIEWER,
-    )
-
-
-def _label_of_stop(
-    contact: ContactOutcome | None, merchant_answer_upheld: bool | None
-) -> tuple[OrderOutcomeKind, EstablishedBy] | None:
-    if contact is ContactOutcome.DENIED:
-        if merchant_answer_upheld is False:
-            return None
-        return OrderOutcomeKind.STOP_REQUEST_UPHELD, EstablishedBy.CUSTOMER
-    if merchant_answer_upheld is False:
-        return OrderOutcomeKind.STOP_REQUEST_REJECTED, EstablishedBy.MERCHANT
-    if merchant_answer_upheld and contact is not ContactOutcome.CONFIRMED:
-        return OrderOutcomeKind.STOP_REQUEST_UPHELD, EstablishedBy.MERCHANT
-    return None
 
 
 def _require_holder(case: ReviewCase, reviewer: str) -> None:
@@ -671,7 +370,7 @@ def _require_stop(case: ReviewCase) -> None:
 
 
 def _claimed(case: ReviewCase, reviewer: str, now_ms: int, policy: ReviewPolicy) -> ReviewCase:
-    due_at_ms = now_ms + policy.claim_minutes * _MS_PER_MINUTE
+    due_at_ms = now_ms + policy.claim_minutes * MINUTE_MS
     return _moved(case, CaseState.CLAIMED, reviewer=reviewer, claim_due_at_ms=due_at_ms)
 
 

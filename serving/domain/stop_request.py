@@ -10,13 +10,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import assert_never
 
+from data_contracts.instants import HOUR_MS
 from serving.domain.errors import RiskError
 
 MAXIMUM_CARRIER_CHARACTERS = 100
 MAXIMUM_TRACKING_NUMBER_CHARACTERS = 100
 MAXIMUM_NOTE_CHARACTERS = 2_000
-
-_MS_PER_HOUR = 3_600_000
 
 
 class StopRequestState(enum.Enum):
@@ -150,6 +149,25 @@ class StopRequestPolicy:
     contact_change_hours: int = DEFAULT_CONTACT_CHANGE_HOURS
 
 
+class StopAction(enum.Enum):
+    """What the history of a case can tell about its stop requests."""
+
+    REQUESTED = "stop_requested"
+    ANSWERED = "stop_answered"
+    CONTRADICTED = "stop_answer_contradicted"
+    EXPIRED = "stop_expired"
+    WITHDRAWN = "stop_request_withdrawn"
+    SENT_AGAIN = "notice_sent_again"
+    RECALL_FINISHED = "recall_finished"
+
+
+class RecallResult(enum.Enum):
+    """What came of recalling a parcel."""
+
+    RECALLED = "recalled"
+    FAILED = "failed"
+
+
 @dataclass(frozen=True, kw_only=True)
 class MerchantAnswer:
     """One answer of the merchant.
@@ -278,7 +296,7 @@ def record_delivery(request: StopRequest, delivered_at_ms: int, policy: StopRequ
     return replace(
         request,
         first_delivered_at_ms=delivered_at_ms,
-        answer_due_at_ms=delivered_at_ms + policy.answer_hours * _MS_PER_HOUR,
+        answer_due_at_ms=delivered_at_ms + policy.answer_hours * HOUR_MS,
     )
 
 

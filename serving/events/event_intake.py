@@ -14,7 +14,8 @@ from data_contracts.contract import IDENTIFIER_PATTERN, Contract
 from data_contracts.invoices import INVOICES
 from data_contracts.ledger_contracts import CONTRACTS
 from data_contracts.orders import ORDERS
-from data_contracts.row_check import Rule, check_row
+from data_contracts.row_check import check_row
+from data_contracts.rules import Rule
 from serving.domain.order_numbers import is_made_for_another
 from serving.events.event_ids import EventIdScope
 from serving.events.event_permissions import (

@@ -5,8 +5,8 @@ import re
 from typing import Any
 
 from data_contracts.contract import IDENTIFIER_PATTERN
+from data_contracts.instants import rfc3339
 from data_contracts.ledger_contracts import CONTRACTS
-from data_contracts.row_check import rfc3339
 from serving.domain.errors import RiskError
 from serving.store.held_rows import (
     EndedRow,

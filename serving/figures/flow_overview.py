@@ -9,13 +9,15 @@ import zoneinfo
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date, datetime, time, timedelta
 from statistics import median
 from types import MappingProxyType
 
+from data_contracts.instants import moment
 from serving.domain.decision import Outcome
 from serving.domain.policy import Policy
 from serving.requests.case_scope import CaseScope
+from serving.store.decision_log import SETTLED_AFTER_MS
 from serving.store.flow_figures import (
     Answered,
     Flagged,
@@ -34,8 +36,6 @@ from serving.store.store import Store
 
 WINDOW_DAYS = 30
 MERCHANTS_MAXIMUM = 20
-SETTLED_AFTER_MS = 60_000
-"""A decision this old is committed, or never will be: nothing can still appear before it."""
 CHANGES_PER_WRITE = 1_000
 WRITES_PER_ROUND = 20
 UNCOUNTED_MAXIMUM = 5_000
@@ -192,7 +192,7 @@ def day_of(instant_ms: int, zone: zoneinfo.ZoneInfo) -> date:
     >>> day_of(1_767_222_000_000, zoneinfo.ZoneInfo("Europe/Berlin"))
     datetime.date(2026, 1, 1)
     """
-    return datetime.fromtimestamp(instant_ms // 1_000, UTC).astimezone(zone).date()
+    return moment(instant_ms).astimezone(zone).date()
 
 
 def start_of(day: date, zone: zoneinfo.ZoneInfo) -> int:

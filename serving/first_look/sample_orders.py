@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from data_contracts.customers import CUSTOMERS
+from data_contracts.instants import instant_ms
 from data_contracts.merchants import MERCHANTS
 from data_contracts.parquet_ledger import read_table
 from features.decisions import Decisions
@@ -231,9 +232,7 @@ def _current_customers(directory: Path, now: datetime) -> pa.Table:
 
 def _features_now(directory: Path, customers: pa.Table, now: datetime) -> dict[str, Float64Array]:
     ids = customers["customer_id"].to_numpy(zero_copy_only=False)
-    decisions = Decisions(
-        decision_id=ids, customer_id=ids, as_of_ms=np.full(len(ids), int(now.timestamp() * 1000))
-    )
+    decisions = Decisions(decision_id=ids, customer_id=ids, as_of_ms=np.full(len(ids), instant_ms(now)))
     matrix = build_features(directory, decisions, INVOICE_ELIGIBILITY)
     return {name: matrix.values[:, index] for index, name in enumerate(matrix.names)}
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from data_contracts.edited_text import read_edited_text
-from data_contracts.row_check import rfc3339
+from data_contracts.instants import rfc3339
 from serving.domain.errors import PolicyInvalid
 from serving.domain.policy import Policy, parse_policy
 from serving.domain.policy_history import (

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from data_contracts.row_check import rfc3339
+from data_contracts.instants import rfc3339
 from serving.domain.policy import Policy
 from serving.domain.policy_history import PolicyActivation, PolicyHistoryDamaged, PolicyNotUsable
 from serving.in_force.policy_activation import PolicyFile, active_policy, notice_about_file

@@ -13,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from serving.domain.errors import UnknownCase
 from serving.domain.stop_request import AnswerInvalid, FieldMistake, StopRequestWithdrawn
 from serving.merchant_form.form_body import EnteredAnswer, FormUnreadable, parse_form
 from serving.merchant_form.form_language import page_language
@@ -71,6 +72,7 @@ _PROBLEM_OF: Mapping[type[Exception], _Problem] = {
     # A link that is not ours and one about nothing look the same, so that nobody learns from trying.
     LinkInvalid: _NOTHING_HERE,
     UnknownStopRequest: _NOTHING_HERE,
+    UnknownCase: _NOTHING_HERE,
     LinkExpired: _EXPIRED,
     StoreUnavailable: _TRY_AGAIN,
     # The same answer again is harmless where this one was kept.

@@ -4,7 +4,6 @@ import base64
 import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
@@ -13,6 +12,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from data_contracts.instants import moment
 from serving.domain.merchant_texts import (
     answer_label,
     consequence_text,
@@ -151,7 +151,7 @@ def _text(language: str, code: str) -> str:
 
 
 def _local_instant(at_ms: int, view: FormView, language: str) -> str:
-    return local_deadline(datetime.fromtimestamp(at_ms / 1_000, UTC).astimezone(view.zone), language)
+    return local_deadline(moment(at_ms).astimezone(view.zone), language)
 
 
 def _facts(view: FormView, language: str) -> list[str]:

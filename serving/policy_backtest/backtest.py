@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from data_contracts.instants import iso_instant
 from evidence.customer_bootstrap import BOOTSTRAP_ROUNDS, Totals, customer_bootstrap
 from evidence.intervals import AmountInterval, Interval
 from features.instants import Float64Array
-from serving.checkout.checkout_judgement import moment
 from serving.domain.policy import CostPolicy, Policy
 from serving.policy_backtest.cut_off_curve import GROUPS, CutOffCurve, cut_off_curves, cut_off_of
 from serving.policy_backtest.order_evidence import (
@@ -271,9 +271,9 @@ def backtest(
         orders=len(orders),
         customers=bootstrap.customers,
         selected_from=orders.selected_from,
-        first_order_at=_instant(int(orders.as_of_ms.min())),
-        last_order_at=_instant(int(orders.as_of_ms.max())),
-        outcomes_until=_instant(outcomes_until_ms),
+        first_order_at=iso_instant(int(orders.as_of_ms.min()), "seconds"),
+        last_order_at=iso_instant(int(orders.as_of_ms.max()), "seconds"),
+        outcomes_until=iso_instant(outcomes_until_ms, "seconds"),
         currency=orders.currency,
         costs=costs,
         costs_of=None if costs is None else costs_policy.version,
@@ -291,10 +291,6 @@ def backtest(
         curves=cut_off_curves(orders, after, evidence, worth, bootstrap),
         warnings=_warnings(replay, evidence, costs_policy, trained_until_ms),
     )
-
-
-def _instant(instant_ms: int) -> str:
-    return moment(instant_ms).isoformat(timespec="seconds")
 
 
 def _columns(
@@ -489,7 +485,7 @@ def _change(
         examples=tuple(
             Example(
                 order_id=str(orders.order_id[place]),
-                ordered_at=_instant(int(orders.as_of_ms[place])),
+                ordered_at=iso_instant(int(orders.as_of_ms[place]), "seconds"),
                 amount_cents=int(orders.amount_cents[place]),
                 score=int(orders.score[place]),
                 standing=str(standing[place]),

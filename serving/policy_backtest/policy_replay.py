@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from data_contracts.contract import Contract
 from data_contracts.customers import CUSTOMERS
+from data_contracts.instants import DAY_MS, moment
 from data_contracts.invoice_adjustments import INVOICE_ADJUSTMENTS
 from data_contracts.invoice_pauses import INVOICE_PAUSES
 from data_contracts.invoice_payments import INVOICE_PAYMENTS
@@ -28,7 +29,7 @@ from data_contracts.orders import ORDERS
 from data_contracts.parquet_ledger import has_table, ledger_rows, read_table
 from data_contracts.progress import Progress, no_progress
 from features.decisions import Decisions
-from features.instants import DAY_MS, Float64Array, Int64Array
+from features.instants import Float64Array, Int64Array
 from features.offline import build_features
 from features.settlement_terms import SettlementTerms
 from features.supersession import milliseconds
@@ -37,7 +38,6 @@ from serving.checkout.checkout_judgement import (
     decided_without_limit_growth,
     inputs_at,
     judge,
-    moment,
     rows_of_other_accounts,
 )
 from serving.domain.credit_limit import Familiarity, credit_terms

@@ -6,9 +6,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from data_contracts.instants import DAY_MS
 from evidence.customer_bootstrap import BOOTSTRAP_ROUNDS
 from evidence.intervals import HIGH, LOW
-from features.instants import DAY_MS, Float64Array, Int64Array
+from features.instants import Float64Array, Int64Array
 
 PER_MILLE = 1_000
 

@@ -3,9 +3,10 @@
 import json
 import logging
 import sys
-from datetime import UTC, datetime
 
 from prometheus_client import Counter, Gauge, Histogram
+
+from data_contracts.instants import iso_instant
 
 DECISIONS = Counter("bonitas_decisions", "Checkout decisions by outcome", ["outcome"])
 ANSWER_SECONDS = Histogram(
@@ -36,7 +37,7 @@ class JsonLines(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """The line for one record."""
         line: dict[str, object] = {
-            "at": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "at": iso_instant(int(record.created * 1000)),
             "level": record.levelname.lower(),
             "logger": record.name,
             "event": record.getMessage(),

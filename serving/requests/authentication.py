@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, assert_never
 
-from data_contracts.row_check import rfc3339
+from data_contracts.instants import rfc3339
 from serving.requests.problem_details import ProblemError
 from serving.store.api_keys import USE_NOTED_EVERY_MS, Caller, Role
 

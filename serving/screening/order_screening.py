@@ -12,30 +12,22 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from data_contracts.instants import DAY_MS
 from data_contracts.merchants import MERCHANTS
 from data_contracts.order_events import ORDER_EVENTS
 from data_contracts.orders import ORDERS
 from features.declarations import EntityKind
-from features.instants import DAY_MS
 from features.online import visible_rows
 from features.order_links import Keys
 from features.order_risk_online import keys_at, order_risk_features
+from features.supersession import seeing_all
+from serving.domain.case_stakes import CaseStakes
+from serving.domain.order_of_work import is_sampled, next_handover_ms, priority_of
 from serving.domain.policy import Policy
-from serving.domain.review_case import (
-    Action,
-    CaseOrigin,
-    ReviewCase,
-    is_sampled,
-    next_handover_ms,
-    open_case,
-    priority,
-    reopen_linked,
-    sample_priority,
-)
+from serving.domain.review_case import Action, CaseOrigin, open_case, reopen_linked
 from serving.in_force.scorer import ChampionModel
 from serving.store.case_queue import (
     SYSTEM,
-    CaseStakes,
     Screening,
     StoredCase,
     append_history,
@@ -173,7 +165,7 @@ def _look(
     versions = order_rows(tx, order_id)
     if not versions:
         return None
-    as_of_ms = max(as_of_ms, *(row["recorded_at"] + 1 for row in versions))
+    as_of_ms = seeing_all(as_of_ms - 1, versions)
     first = versions[0]
     keys = keys_at(order_id, {ORDERS.name: versions}, as_of_ms)
     if keys is None:
@@ -275,21 +267,6 @@ def fraud_reasons(model: ChampionModel, values: Sequence[float]) -> list[dict[st
     return list(reasons.values())
 
 
-def priority_of(case: ReviewCase, stakes: CaseStakes, policy: Policy, now_ms: int) -> int:
-    """The saving that an hour of waiting loses, or what a sampled case is worth to us where that is more."""
-    lost = priority(
-        probability=stakes.probability,
-        amount_cents=stakes.amount_cents,
-        now_ms=now_ms,
-        handover_at_ms=stakes.handover_at_ms,
-        left=stakes.left,
-        recallable=stakes.recallable,
-        policy=policy.review,
-        is_service=stakes.is_service,
-    )
-    return max(lost, sample_priority(case, now_ms, policy.review))
-
-
 def _keep(tx: Transaction, scope: ScreeningScope, model: ChampionModel, look: _Look, trigger: str) -> None:
     order_id = look.row["order_id"]
     append_screening(
@@ -335,7 +312,7 @@ def _open(tx: Transaction, scope: ScreeningScope, look: _Look, origin: CaseOrigi
     stored = StoredCase(
         case=case,
         stakes=look.stakes,
-        priority=priority_of(case, look.stakes, scope.policy, look.as_of_ms),
+        priority=priority_of(case, look.stakes, look.as_of_ms, scope.policy.review),
         reasons=tuple(look.record["reasons"]),
     )
     if insert_case(tx, stored):
@@ -360,7 +337,7 @@ def _renew(tx: Transaction, scope: ScreeningScope, look: _Look, stored: StoredCa
     renewed = StoredCase(
         case=case if case is not before else replace(before, version=before.version + 1),
         stakes=stakes,
-        priority=priority_of(case, stakes, scope.policy, look.as_of_ms),
+        priority=priority_of(case, stakes, look.as_of_ms, scope.policy.review),
         reasons=tuple(look.record["reasons"]) or stored.reasons,
     )
     update_case(tx, renewed, version_before=before.version)
@@ -385,7 +362,7 @@ def _spread(scope: ScreeningScope, message: WaitingMessage) -> None:
         for row in versions:
             known = keys_at(order_id, {ORDERS.name: versions}, row["recorded_at"] + 1)
             keys |= known or {}
-        as_of_ms = max([scope.now_ms(), *(row["recorded_at"] for row in versions)]) + 1
+        as_of_ms = seeing_all(scope.now_ms(), versions)
         crowded = crowded_entities(tx, keys, customers_maximum, as_of_ms)
     keys = {entity: key for entity, key in keys.items() if entity not in crowded}
     with scope.store.writing(f"order-{order_id}") as tx:

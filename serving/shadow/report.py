@@ -3,13 +3,13 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
 from data_contracts.currencies import amount_figure
+from data_contracts.instants import iso_instant
 from evidence.customer_bootstrap import customer_bootstrap
 from evidence.intervals import CountedShare, counted_share, wilson_interval
 from evidence.sign_flip import sign_flip_p_value
@@ -174,17 +174,17 @@ class ShadowReport:
         """The report as JSON values."""
         document = asdict(self)
         document["question"]["subject"] = self.question.subject.name.lower()
-        document["since"] = _instant(document.pop("since_ms"))
+        document["since"] = iso_instant(document.pop("since_ms"))
         until_ms = document.pop("until_ms")
-        document["until"] = None if until_ms is None else _instant(until_ms)
+        document["until"] = None if until_ms is None else iso_instant(until_ms)
         for decision in document["differing"]:
-            decision["as_of"] = _instant(decision.pop("as_of_ms"))
+            decision["as_of"] = iso_instant(decision.pop("as_of_ms"))
         return document
 
     def to_text(self) -> str:
         """The report in the order in which a person needs it: the conclusion, few figures, then the rest."""
         champions = ", ".join(self.champion_versions) or "none"
-        since = _instant(self.since_ms)[:16]
+        since = iso_instant(self.since_ms)[:16]
         head = f"{self.model_name}: version {self.version} as shadow of champion {champions}, since {since}Z"
         counts = (
             f"{self.made:,} made: {self.compared:,} compared, {self.waiting:,} wait for an answer, "
@@ -280,7 +280,7 @@ class ShadowReport:
         for one in self.differing:
             amount = f"{amount_figure(one.amount_cents, one.currency)} {one.currency}"
             lines.append(
-                f"{one.subject_id}  {_instant(one.as_of_ms)[:19]}Z  {amount:>14}  "
+                f"{one.subject_id}  {iso_instant(one.as_of_ms)[:19]}Z  {amount:>14}  "
                 f"{one.champion.outcome} {_score(one.champion.points, one.champion.probability)} -> "
                 f"{one.challenger.outcome} {_score(one.challenger.points, one.challenger.probability)}"
             )
@@ -291,10 +291,6 @@ def _score(points: int | None, probability: float | None) -> str:
     if points is not None:
         return f"({points})"
     return "" if probability is None else f"({probability:.2%})"
-
-
-def _instant(instant_ms: int) -> str:
-    return datetime.fromtimestamp(instant_ms / 1000, UTC).isoformat(timespec="milliseconds")
 
 
 def shadow_report(

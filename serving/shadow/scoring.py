@@ -15,7 +15,7 @@ from serving.domain.policy import Policy, parse_policy
 from serving.in_force.model_watch import ModelInForce
 from serving.in_force.scorer import ChampionModel
 from serving.screening.order_screening import fraud_reasons, is_flagged
-from serving.store.decision_log import LoggedDecision, decision_of
+from serving.store.decision_log import SETTLED_AFTER_MS, LoggedDecision, decision_of
 from serving.store.order_links import order_rows
 from serving.store.policies import policy_text
 from serving.store.shadow_decisions import (
@@ -39,13 +39,6 @@ LOG = logging.getLogger("bonitas.shadow")
 ANSWERS_PER_WRITE = 50
 """So few that a checkout never waits long for the write, where the store has one writer."""
 WRITES_PER_ROUND = 20
-SETTLED_AFTER_MS = 60_000
-"""A decision this old is committed, or never will be: nothing can still appear before it.
-
-The id of a decision is from the clock of the host that made it, this age from the worker's: the clocks of the
-service's hosts must agree within this span less the seconds that a commit takes. What a clock that is further
-behind dates back to before what is settled gets no answer.
-"""
 
 
 class PolicyNotKeptError(Exception):

@@ -10,20 +10,19 @@ import re
 import zoneinfo
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any
 
 import msgspec
 
+from data_contracts.instants import HOUR_MS, moment, rfc3339
 from data_contracts.merchants import MERCHANTS
-from data_contracts.row_check import rfc3339
+from serving.domain.case_stakes import CaseStakes
 from serving.domain.merchant_texts import local_amount, local_deadline, merchant_text, text_language
 from serving.domain.policy import Policy
 from serving.domain.stop_request import StopRequest, StopRequestState
 from serving.domain.text_files import FALLBACK_LANGUAGE
 from serving.requests.case_scope import CaseScope
-from serving.store.case_queue import CaseStakes
 from serving.store.contact_changes import ContactChange, contact_change, contact_changes
 from serving.store.deliveries import EMAIL, STOP_REQUEST_CREATED, WEBHOOK, enqueue
 from serving.store.merchant_orders import number_of_order
@@ -38,7 +37,6 @@ WITHDRAWN = "stop_request.withdrawn"
 EXPIRED = "stop_request.expired"
 INFORMATION_REQUESTED = "stop_request.information_requested"
 CONTACT_CHANGED = "merchant.contact_changed"
-HOUR_MS = 3_600_000
 LINK_PLACEHOLDER = "https://…/stop/…"
 
 _EMAIL_OF: Mapping[str, str] = MappingProxyType(
@@ -192,7 +190,7 @@ def tell_contact_before(tx: Transaction, policy: Policy, change: ContactChange, 
         "provider_name": policy.provider.name,
         "customer_service": policy.provider.customer_service,
         "merchant_name": change.before.name,
-        "time": local_deadline(datetime.fromtimestamp(change.at_ms / 1_000, UTC).astimezone(zone), language),
+        "time": local_deadline(moment(change.at_ms).astimezone(zone), language),
         "hours": str(policy.stop_requests.contact_change_hours),
         "contact": "\n".join(lines),
     }
@@ -304,7 +302,7 @@ def _email(
 ) -> EmailMessageText:
     # Before it arrives no deadline is known, and none is named then.
     due_at_ms = request.answer_due_at_ms or now_ms
-    deadline = datetime.fromtimestamp(due_at_ms / 1_000, UTC).astimezone(words.zone)
+    deadline = moment(due_at_ms).astimezone(words.zone)
     values = {
         "provider_name": policy.provider.name,
         "customer_service": policy.provider.customer_service,

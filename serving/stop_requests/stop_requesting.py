@@ -16,7 +16,7 @@ from typing import Any
 
 import msgspec
 
-from data_contracts.row_check import rfc3339
+from data_contracts.instants import DAY_MS, rfc3339
 from serving.domain.errors import RiskError
 from serving.domain.review_case import CaseOrigin, Verdict
 from serving.domain.stop_request import (
@@ -29,6 +29,8 @@ from serving.domain.stop_request import (
     FieldMistake,
     MerchantAnswer,
     MistakeCode,
+    RecallResult,
+    StopAction,
     StopRequest,
     StopRequestNotWithdrawable,
     StopRequestState,
@@ -49,7 +51,7 @@ from serving.stop_requests.merchant_notices import (
     tell_merchant,
     words_for,
 )
-from serving.store.case_queue import SYSTEM, StoredCase, append_history, case_of, history_of
+from serving.store.case_queue import SYSTEM, append_history, case_of, history_of, known_case
 from serving.store.deliveries import (
     DROPPED,
     Delivery,
@@ -72,9 +74,7 @@ from serving.store.outbox import (
     work_off_each,
 )
 from serving.store.stop_requests import (
-    RecallResult,
     RecallTask,
-    StopAction,
     StopRequestMovedError,
     StoredStopRequest,
     due_for_expiry,
@@ -96,7 +96,6 @@ MERCHANT = "merchant"
 LINK_KEY = "stop_request_link"
 EXPIRIES_PER_READ = 100
 
-_MS_PER_DAY = 86_400_000
 _TOKEN = re.compile(r"([A-Za-z0-9_-]{1,200})\.([A-Za-z0-9_-]{43})")
 
 
@@ -239,7 +238,7 @@ def answer(
 
 def _require_fit(tx: Transaction, stored: StoredStopRequest, given: MerchantAnswer) -> None:
     """Raises AnswerInvalid for an answer about a service to an order of goods, or the other way round."""
-    is_service = _case_behind(tx, stored).stakes.is_service
+    is_service = known_case(tx, stored.case_id).stakes.is_service
     if given.kind in (GOODS_ANSWERS if is_service else SERVICE_ANSWERS):
         rule = f"must be an answer about {'a service' if is_service else 'goods'}"
         raise AnswerInvalid((FieldMistake(field="kind", code=MistakeCode.ANSWER_REQUIRED, rule=rule),))
@@ -390,7 +389,7 @@ def ask_question(tx: Transaction, scope: CaseScope, case_id: str, question: str,
         scope.policy,
         stored.request,
         INFORMATION_REQUESTED,
-        stakes=_case_behind(tx, stored).stakes,
+        stakes=known_case(tx, stored.case_id).stakes,
         link=link(tx, scope, stored.request.stop_request_id),
         now_ms=scope.now_ms(),
         question=question,
@@ -407,7 +406,7 @@ def fallback_text(tx: Transaction, scope: CaseScope, webhook: Delivery) -> Email
         scope.policy,
         stored.request,
         webhook.body,
-        stakes=_case_behind(tx, stored).stakes,
+        stakes=known_case(tx, stored.case_id).stakes,
         words=words_for(tx, scope.policy, stored.request.merchant_id),
         now_ms=scope.now_ms(),
     )
@@ -419,9 +418,7 @@ def link_token(tx: Transaction, scope: CaseScope, stop_request_id: str) -> str:
     tx: a writing transaction, since the first token makes the key.
     """
     now_ms = scope.now_ms()
-    payload = _base64(
-        f"{stop_request_id}.{now_ms + scope.policy.stop_requests.link_days * _MS_PER_DAY}".encode()
-    )
+    payload = _base64(f"{stop_request_id}.{now_ms + scope.policy.stop_requests.link_days * DAY_MS}".encode())
     return f"{payload}.{_signature(signing_key(tx, LINK_KEY, now_ms), payload)}"
 
 
@@ -450,7 +447,7 @@ def _tell(tx: Transaction, scope: CaseScope, stored: StoredStopRequest, event_ty
         scope.policy,
         stored.request,
         event_type,
-        stakes=_case_behind(tx, stored).stakes,
+        stakes=known_case(tx, stored.case_id).stakes,
         link=link(tx, scope, stored.request.stop_request_id),
         now_ms=scope.now_ms(),
     )
@@ -458,13 +455,6 @@ def _tell(tx: Transaction, scope: CaseScope, stored: StoredStopRequest, event_ty
 
 def _request_behind(tx: Transaction, delivery: Delivery) -> StoredStopRequest | None:
     return None if delivery.stop_request_id is None else stop_request_of(tx, delivery.stop_request_id)
-
-
-def _case_behind(tx: Transaction, stored: StoredStopRequest) -> StoredCase:
-    known = case_of(tx, stored.case_id)
-    if known is None:
-        raise UnknownStopRequest(f"the case of {stored.request.stop_request_id} is gone")
-    return known
 
 
 def _standing(tx: Transaction, case_id: str) -> StoredStopRequest | None:

@@ -8,12 +8,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from data_contracts.instants import MINUTE_MS
 from data_contracts.merchants import MERCHANTS
 from serving.store.errors import ApiKeyError
 from serving.store.standing_rows import standing_row
 from serving.store.store import Store, Transaction
 
-USE_NOTED_EVERY_MS = 60_000
+USE_NOTED_EVERY_MS = MINUTE_MS
 """The last use of a key is kept to the minute: no request waits for it, and few write it."""
 
 
@@ -128,7 +129,7 @@ def rotate_key(
         )
         if not rows:
             raise ApiKeyError(f"name: there is no key in force called {name}")
-        before_sha256, expired_at_ms = rows[0][0], _instant(rows[0][1])
+        before_sha256, expired_at_ms = rows[0][0], _whole(rows[0][1])
         if expires_at_ms is None and expired_at_ms is not None and expired_at_ms <= now_ms:
             raise ApiKeyError(f"expires: {name} has expired; say until when the new secret works")
         ends_at_ms = now_ms + overlap_ms if expired_at_ms is None else min(now_ms + overlap_ms, expired_at_ms)
@@ -168,10 +169,10 @@ def list_keys(store: Store) -> list[ApiKey]:
             role=Role(row[1]),
             merchant_id=row[2],
             created_at_ms=int(row[3]),
-            expires_at_ms=_instant(row[4]),
-            revoked_at_ms=_instant(row[5]),
-            last_used_at_ms=_instant(row[6]),
-            replaced_until_ms=_instant(row[7]),
+            expires_at_ms=_whole(row[4]),
+            revoked_at_ms=_whole(row[5]),
+            last_used_at_ms=_whole(row[6]),
+            replaced_until_ms=_whole(row[7]),
         )
         for row in rows
     ]
@@ -204,13 +205,13 @@ def caller_of(tx: Transaction, secret: str) -> Caller | None:
 
 
 def _caller(row: Sequence[Any]) -> Caller:
-    ends = [end for end in (_instant(row[3]), _instant(row[4])) if end is not None]
+    ends = [end for end in (_whole(row[3]), _whole(row[4])) if end is not None]
     return Caller(
         name=row[0], role=Role(row[1]), merchant_id=row[2], expires_at_ms=min(ends) if ends else None
     )
 
 
-def _instant(value: Any) -> int | None:
+def _whole(value: Any) -> int | None:
     return None if value is None else int(value)
 
 

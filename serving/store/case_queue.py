@@ -7,30 +7,14 @@ from typing import Any
 
 import msgspec
 
+from serving.domain.case_stakes import CaseStakes
+from serving.domain.errors import UnknownCase
 from serving.domain.review_case import CaseState, ReviewCase
 from serving.store.decision_log import packed, unpacked
 from serving.store.store import Transaction
 
 SYSTEM = "system"
 """Who does in the history of a case what no person did."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class CaseStakes:
-    """What the priority of a case rests on, as last screened.
-
-    handover_at_ms: when the order is planned to leave, taken once. left: recorded to have left. recallable:
-    whether it can be called back, or cut, after that.
-    """
-
-    probability: float
-    amount_cents: int
-    currency: str
-    ordered_at_ms: int
-    handover_at_ms: int
-    left: bool
-    recallable: bool
-    is_service: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,6 +136,14 @@ def case_of(tx: Transaction, case_id: str) -> StoredCase | None:
     """One case by its id."""
     rows = tx.execute(f"SELECT {_COLUMNS} FROM review_cases WHERE case_id = ?", (case_id,))  # noqa: S608 - a constant
     return _stored(rows[0]) if rows else None
+
+
+def known_case(tx: Transaction, case_id: str) -> StoredCase:
+    """One case by its id. Raises UnknownCase."""
+    stored = case_of(tx, case_id)
+    if stored is None:
+        raise UnknownCase(f"there is no case {case_id}")
+    return stored
 
 
 def case_about(tx: Transaction, order_id: str) -> StoredCase | None:

@@ -16,9 +16,10 @@ from data_contracts.order_outcomes import FRAUD_OUTCOMES, ORDER_OUTCOMES
 from data_contracts.orders import ORDERS
 from features.declarations import EntityKind
 from features.online import visible_rows
-from features.supersession import standing_rows
+from features.supersession import seeing_all, standing_rows
+from serving.domain.case_stakes import CaseStakes
 from serving.domain.review_case import CaseOrigin, CaseState, ReviewCase
-from serving.store.case_queue import CaseStakes, StoredCase
+from serving.store.case_queue import StoredCase
 from serving.store.merchant_orders import orders_numbered
 from serving.store.store import Transaction
 
@@ -283,6 +284,6 @@ def confirmed_among(tx: Transaction, orders: Iterable[SharingOrder], now_ms: int
             (ORDER_OUTCOMES.name, *customers),
         )
     ]
-    as_of_ms = max([now_ms, *(row["recorded_at"] for row in rows)]) + 1
+    as_of_ms = seeing_all(now_ms, rows)
     standing = visible_rows(ORDER_OUTCOMES, {ORDER_OUTCOMES.name: rows}, as_of_ms)
     return {row["order_id"] for row in standing if row["kind"] in FRAUD_OUTCOMES} & set(customer_of)

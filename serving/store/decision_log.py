@@ -7,7 +7,18 @@ from typing import Any
 
 import msgspec
 
+from data_contracts.instants import MINUTE_MS
 from serving.store.store import Transaction
+
+SETTLED_AFTER_MS = MINUTE_MS
+"""A decision this old is committed, or never will be: nothing can still appear before it.
+
+The id of a decision is from the clock of the host that made it, this age from the worker's: the clocks of the
+service's hosts must agree within this span less the seconds that a commit takes. Say the worker's clock shows
+12:05:00, so that everything up to 12:04:00 counts as settled and is worked off. A host whose clock is 90
+seconds behind then keeps a decision dated 12:03:30: it is never looked at again, gets no challenger's answer
+and is missing in the sums.
+"""
 
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
 

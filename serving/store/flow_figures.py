@@ -12,9 +12,8 @@ from typing import Any
 import msgspec
 
 from serving.domain.review_case import Action, CaseOrigin, CaseState, Verdict
-from serving.domain.stop_request import AnswerKind
+from serving.domain.stop_request import AnswerKind, StopAction
 from serving.store.decision_search import first_id_at
-from serving.store.stop_requests import StopAction
 from serving.store.store import Transaction
 
 FIRST_ID = ""

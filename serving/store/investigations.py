@@ -1,6 +1,5 @@
 """Investigations, what was posted about a case, and the ledger rows that both rest on, in SQL."""
 
-import enum
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -35,17 +34,6 @@ _SETTLED_BY = tuple(
     )
 )
 _decode = msgspec.json.Decoder(LedgerRow).decode
-
-
-class InvestigationAction(enum.Enum):
-    """What the history of a case can tell about its investigation, and what was posted and recorded."""
-
-    OPENED = "investigation_opened"
-    TRIGGER_NOTED = "investigation_trigger_noted"
-    MERCHANT_ASKED = "merchant_asked"
-    CONCLUDED = "investigation_concluded"
-    OUTCOME_RECORDED = "outcome_recorded"
-    SETTLED = "settled"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -25,7 +25,7 @@ from data_contracts.ledger_contracts import CONTRACTS
 from data_contracts.merchants import MERCHANTS
 from data_contracts.order_outcomes import ORDER_OUTCOMES
 from data_contracts.orders import ORDERS
-from data_contracts.row_check import Rule
+from data_contracts.rules import Rule
 from data_contracts.rules_between_rows import (
     CURRENCY_REFERENCES,
     Broken,

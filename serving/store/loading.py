@@ -24,7 +24,7 @@ from data_contracts.cross_table_rules import LedgerColumns, judge_ledger, needed
 from data_contracts.ledger_contracts import ALL_CONTRACTS, CONTRACTS
 from data_contracts.parquet_ledger import arrow_schema, has_table, ledger_rows, read_table, write_table
 from data_contracts.progress import Progress, no_progress
-from data_contracts.row_check import Rule
+from data_contracts.rules import Rule
 from data_contracts.sent_instants import happened_at
 from serving.store.follow_ups import keep_in_step
 from serving.store.ledger import (

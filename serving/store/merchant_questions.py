@@ -2,8 +2,8 @@
 
 import secrets
 
+from data_contracts.instants import DAY_MS
 from serving.domain.merchant_keys import (
-    DAY_MS,
     MerchantKeyPolicy,
     QuestionKind,
     bounds_about_all_customers,

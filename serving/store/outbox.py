@@ -8,11 +8,12 @@ from typing import Any
 
 import msgspec
 
+from data_contracts.instants import DAY_MS, MINUTE_MS
 from serving.store.errors import StoreUnavailable
 from serving.store.store import Store, Transaction
 
 LOG = logging.getLogger("bonitas.outbox")
-POSTPONED_MS = 60_000
+POSTPONED_MS = MINUTE_MS
 
 SCREEN_ORDER = "screen_order"
 REQUEST_STOP = "request_stop"
@@ -24,7 +25,7 @@ APPROVED = "order_approved"
 WATCH = "invoice_watch"
 VERDICT = "verdict"
 
-INVOICE_WATCH_MS = 86_400_000
+INVOICE_WATCH_MS = DAY_MS
 """How long after a case is closed its invoice is looked at for the first time."""
 
 _decode = msgspec.json.Decoder(dict[str, Any]).decode

@@ -1,24 +1,13 @@
 """Exposure that is not invoiced yet: what approved orders hold of a customer's limit."""
 
-import enum
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from serving.domain.merchant_keys import MerchantKeyHoldings
+from serving.domain.reservation import ReservationState
 from serving.store.api_keys import Role
 from serving.store.errors import ReservationConflict
 from serving.store.store import Transaction
-
-
-class ReservationState(enum.Enum):
-    """The life of a reservation."""
-
-    RESERVED = "reserved"
-    CONFIRMED = "confirmed"
-    INVOICED = "invoiced"
-    CANCELLED = "cancelled"
-    RELEASED = "released"
-    """A re-scored order was not approved again."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,6 +1,5 @@
 """Stop requests, the recalls that follow from them, and keys that sign, in SQL."""
 
-import enum
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,29 +7,10 @@ from typing import Any
 
 import msgspec
 
-from serving.domain.stop_request import StopRequest, StopRequestState
+from serving.domain.stop_request import RecallResult, StopRequest, StopRequestState
 from serving.store.store import Transaction
 
 SIGNING_KEY_BYTES = 32
-
-
-class StopAction(enum.Enum):
-    """What the history of a case can tell about its stop requests."""
-
-    REQUESTED = "stop_requested"
-    ANSWERED = "stop_answered"
-    CONTRADICTED = "stop_answer_contradicted"
-    EXPIRED = "stop_expired"
-    WITHDRAWN = "stop_request_withdrawn"
-    SENT_AGAIN = "notice_sent_again"
-    RECALL_FINISHED = "recall_finished"
-
-
-class RecallResult(enum.Enum):
-    """What came of recalling a parcel."""
-
-    RECALLED = "recalled"
-    FAILED = "failed"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,11 +9,11 @@ import logging
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 
+from data_contracts.instants import MINUTE_MS, moment
 from data_contracts.merchants import MERCHANTS
 from serving.store.deliveries import (
     DELIVERED,
@@ -61,7 +61,7 @@ from serving.webhooks.signing import signed_headers
 
 LOG = logging.getLogger("bonitas.webhooks")
 
-FALLBACK_AFTER_MS = 15 * 60_000
+FALLBACK_AFTER_MS = 15 * MINUTE_MS
 LEASE_MS = 120_000
 SENT_AT_ONCE = 8
 
@@ -222,7 +222,7 @@ def _send_webhook(scope: DispatchScope, message: _Message, url: str) -> Delivery
         url, resolve=scope.resolve, allow_private_addresses=scope.allow_private_addresses
     )
     body = message.delivery.body.encode()
-    sent_at = datetime.fromtimestamp(scope.now_ms() / 1_000, UTC)
+    sent_at = moment(scope.now_ms())
     headers = signed_headers(message.delivery.delivery_id, sent_at, body, message.secrets)
     return send(endpoint, headers, body, timeout_seconds=scope.timeout_seconds)
 

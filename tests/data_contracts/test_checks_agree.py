@@ -13,9 +13,11 @@ from data_contracts.great_expectations_suite import (
     unexpected_rows,
     value_suite,
 )
+from data_contracts.instants import rfc3339
 from data_contracts.json_schema import inexpressible_rules, json_schema
 from data_contracts.ledger_contracts import ALL_CONTRACTS, CONTRACTS
-from data_contracts.row_check import Rule, check_ledger_row, check_row, rfc3339
+from data_contracts.row_check import check_ledger_row, check_row
+from data_contracts.rules import Rule
 from data_contracts.rules_between_rows import RULES
 
 ODD_CHARACTERS = [

@@ -2,14 +2,10 @@ import re
 
 import pytest
 
-from data_contracts.contract import Column, ColumnType, Contract, identifier
+from data_contracts.contract import Column, ColumnType, Contract, identifier, portable_pattern
 from data_contracts.ledger_contracts import ALL_CONTRACTS, CONTRACTS
-from data_contracts.row_check import (
-    CONTROL_CHARACTER_CLASS,
-    check_ledger_row,
-    portable_pattern,
-    row_rule_parts,
-)
+from data_contracts.row_check import CONTROL_CHARACTER_CLASS, check_ledger_row
+from data_contracts.rules import row_rule_parts
 
 COLUMNS = [
     pytest.param(contract, column, id=f"{contract.name}.{column.name}")

@@ -5,7 +5,7 @@ import pytest
 from data_contracts.contract import MAXIMUM_CLOCK_TOLERANCE_MS
 from data_contracts.cross_table_rules import LedgerColumns, judge_ledger, needed_columns, no_rows
 from data_contracts.ledger_contracts import CONTRACTS
-from data_contracts.row_check import Rule
+from data_contracts.rules import Rule
 from tests.builders import ms
 
 NOW_MS = 1_800_000_000_000

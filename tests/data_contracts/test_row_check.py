@@ -6,17 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from data_contracts.contract import ColumnType
+from data_contracts.instants import rfc3339, timestamp_ms
 from data_contracts.ledger_contracts import CONTRACTS
-from data_contracts.row_check import (
-    Rule,
-    TimestampForm,
-    check_ledger_row,
-    check_row,
-    message,
-    rfc3339,
-    timestamp_ms,
-    value_repr,
-)
+from data_contracts.row_check import TimestampForm, check_ledger_row, check_row
+from data_contracts.rules import Rule, message, value_repr
 
 ORDERS = CONTRACTS["orders"]
 CUSTOMERS = CONTRACTS["customers"]

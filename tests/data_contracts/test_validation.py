@@ -9,6 +9,7 @@ from click.testing import CliRunner
 
 import bonitas
 from data_contracts import quarantine
+from data_contracts.arrow_columns import frame_of_table
 from data_contracts.great_expectations_suite import judge_frame
 from data_contracts.ledger_contracts import CONTRACTS
 from data_contracts.parquet_ledger import (
@@ -18,8 +19,8 @@ from data_contracts.parquet_ledger import (
     has_table,
     read_table,
 )
-from data_contracts.row_check import Rule
-from data_contracts.validation import frame_of_table, validate_folder
+from data_contracts.rules import Rule
+from data_contracts.validation import validate_folder
 from data_contracts.validation_benchmark import run
 
 NOW = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)

@@ -7,9 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from data_contracts.contract import portable_pattern
 from data_contracts.network_address import NETWORK_ADDRESSES_PATTERN, first_public_address
 from data_contracts.orders import ORDERS
-from data_contracts.row_check import Rule, TimestampForm, check_row, portable_pattern
+from data_contracts.row_check import TimestampForm, check_row
+from data_contracts.rules import Rule
 from features.contact_keys import mailbox_key, phone_key
 from features.declarations import EntityKind
 from features.order_links import Keys, ip_prefix, order_keys, own_attributes

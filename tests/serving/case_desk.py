@@ -6,6 +6,7 @@ from typing import Any
 from data_contracts.ledger_contracts import CONTRACTS
 from serving.cases.case_settlement import liability_document, settle
 from serving.cases.investigating import check_cases, investigation_document
+from serving.domain.case_stakes import CaseStakes
 from serving.domain.policy import Policy, parse_policy
 from serving.domain.review_case import (
     CaseOrigin,
@@ -26,7 +27,7 @@ from serving.domain.stop_request import (
 )
 from serving.in_force.policy_activation import POLICY_FILE
 from serving.requests.case_scope import CaseScope
-from serving.store.case_queue import CaseStakes, StoredCase, case_of, insert_case, update_case
+from serving.store.case_queue import StoredCase, case_of, insert_case, update_case
 from serving.store.investigations import StoredPosting, postings_of_case, settlement_rows
 from serving.store.ledger import AppendStatus, append
 from serving.store.stop_requests import (
@@ -41,6 +42,7 @@ from tests.builders import DAY, Row, a_customer, a_merchant, a_row, an_order, ms
 START = ms("2026-06-01T10:00:00")
 HOUR = 3_600_000
 MINUTE = 60_000
+SECOND = 1_000
 
 
 @dataclass
@@ -84,7 +86,10 @@ class CaseDesk:
         self.row(
             "customers", a_customer(f"c{number}", event_id=f"customer-{number}", at=self.now - 400 * DAY)
         )
-        self.row("orders", an_order(f"o{number}", f"c{number}", at=self.now, **columns))
+        ordered_at = self.now
+        self.row("orders", an_order(f"o{number}", f"c{number}", at=ordered_at, **columns))
+        # As in life the case is opened after the order was recorded, and the order was placed before that.
+        self.now += SECOND
         case = open_case(
             case_id=f"case{number}",
             order_id=f"o{number}",
@@ -98,8 +103,8 @@ class CaseDesk:
             probability=0.9,
             amount_cents=10_000,
             currency="EUR",
-            ordered_at_ms=self.now,
-            handover_at_ms=self.now + HOUR,
+            ordered_at_ms=ordered_at,
+            handover_at_ms=ordered_at + HOUR,
             left=False,
             recallable=True,
             is_service=columns.get("kind") == "service",
@@ -107,11 +112,14 @@ class CaseDesk:
         with self.store.writing("someone") as tx:
             insert_case(tx, StoredCase(case=case, stakes=stakes, priority=1, reasons=()))
 
-    def case(self, case_id: str = "case1") -> ReviewCase:
+    def stored(self, case_id: str = "case1") -> StoredCase:
         with self.store.reading() as tx:
             stored = case_of(tx, case_id)
         assert stored is not None
-        return stored.case
+        return stored
+
+    def case(self, case_id: str = "case1") -> ReviewCase:
+        return self.stored(case_id).case
 
     def change(self, after: ReviewCase) -> None:
         with self.store.writing("someone") as tx:
@@ -142,18 +150,18 @@ class CaseDesk:
                 kind=kind,
                 carrier="PostNord" if kind is AnswerKind.SHIPPED_WITH_TRACKING else None,
                 tracking_number="SE123" if kind is AnswerKind.SHIPPED_WITH_TRACKING else None,
-                answered_at_ms=self.now,
+                answered_at_ms=self.now + number * MINUTE,
                 note=None,
             )
-            for kind in answers
+            for number, kind in enumerate(answers)
         )
         request = StopRequest(
             stop_request_id=f"stp_{case_id}",
             order_id=case.order_id,
             merchant_id="m1",
             state=state,
-            requested_at_ms=self.now,
-            first_delivered_at_ms=self.now,
+            requested_at_ms=self.now - 2 * MINUTE,
+            first_delivered_at_ms=self.now - MINUTE,
             answer_due_at_ms=self.now if late else self.now + DAY,
             answers=given,
         )

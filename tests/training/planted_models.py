@@ -6,10 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from data_contracts.instants import DAY_MS
 from evidence.intervals import Interval
 from features.decisions import Decisions
 from features.feature_sets import INVOICE_ELIGIBILITY, FeatureSet
-from features.instants import DAY_MS, Float64Array
+from features.instants import Float64Array
 from training.candidates.boosted_trees import CONSTRAINT_OF
 from training.candidates.calibration import Calibration
 from training.candidates.model_artifact import CalibratedModel

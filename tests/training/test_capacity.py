@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score
 
-from features.instants import DAY_MS
+from data_contracts.instants import DAY_MS
 from training.capacity import CapacityFigures, at_daily_capacity
 from training.evaluation import average_precision_difference, evaluate
 

@@ -15,12 +15,12 @@ from scipy.stats import norm
 
 from data_contracts import quarantine
 from data_contracts.contract import Contract
+from data_contracts.instants import DAY_MS
 from data_contracts.orders import ORDERS
 from data_contracts.parquet_ledger import read_table, write_table
 from evidence.drift import binned_categories, drift
 from evidence.multiple_tests import holm
 from features.feature_sets import INVOICE_ELIGIBILITY
-from features.instants import DAY_MS
 from features.supersession import milliseconds
 from tests.training.conftest import TrainedBook
 from training.labels import ledger_end_ms, order_labels

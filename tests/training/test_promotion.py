@@ -17,6 +17,7 @@ from mlflow import MlflowClient
 import bonitas
 from data_contracts.contract import MAXIMUM_CLOCK_TOLERANCE_MS
 from data_contracts.credit_inquiries import CREDIT_INQUIRIES
+from data_contracts.instants import DAY_MS, iso_instant
 from data_contracts.invoice_payments import INVOICE_PAYMENTS
 from data_contracts.parquet_ledger import read_table, write_table
 from evidence.intervals import Interval
@@ -24,7 +25,7 @@ from evidence.stability import chance_stability_index, population_stability_inde
 from features.decisions import Decisions
 from features.declarations import Direction
 from features.feature_sets import INVOICE_ELIGIBILITY, ORDER_RISK, FeatureSet
-from features.instants import DAY_MS, Float64Array
+from features.instants import Float64Array
 from features.model_files import ModelFiles, local_folder
 from features.offline import build_features
 from serving.in_force.scorer import load_model
@@ -52,7 +53,7 @@ from training.promotion.comparison import changed_decisions, compare
 from training.promotion.promotion import Promotion, promote
 from training.promotion.single_row_speed import single_row_time_ratio
 from training.registry.champion_history import ChampionChange, ChangeKind
-from training.registry.registry import ChampionHasChangedError, ModelRegistry, iso_instant
+from training.registry.registry import ChampionHasChangedError, ModelRegistry
 from training.splits import OutOfTimeSplit, out_of_time_split
 from training.train import train
 from training.training_task import TrainingRequest

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
+from data_contracts.instants import iso_instant
 from data_contracts.ledger_contracts import ALL_CONTRACTS
 from data_contracts.parquet_ledger import has_table, read_table, write_table
 from features.decisions import Decisions
@@ -25,7 +26,7 @@ from training.candidates.tuning import Tuned, TuningFold, tune
 from training.errors import TrainingError
 from training.invoice_eligibility import INVOICE_ELIGIBILITY_TASK, EligibilityResult
 from training.labels import ledger_end_ms
-from training.registry.registry import ModelRegistry, iso_instant
+from training.registry.registry import ModelRegistry
 from training.splits import (
     FEWEST_OF_EACH_KIND,
     out_of_time_split,

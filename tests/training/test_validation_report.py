@@ -13,11 +13,11 @@ import pytest
 from click.testing import CliRunner
 
 import bonitas
+from data_contracts.instants import DAY_MS
 from data_contracts.ledger_folder import PROTECTED_ATTRIBUTES_FILE
 from features.decisions import Decisions
 from features.declarations import Direction
 from features.feature_sets import INVOICE_ELIGIBILITY
-from features.instants import DAY_MS
 from tests.empty_registry import with_empty_registry
 from tests.training.planted_models import planted_evidence
 from training.gates.gates import Gate

@@ -31,9 +31,9 @@ import re
 import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
-from data_contracts.edited_text import BYTE_ORDER_MARK
+from data_contracts.declaration_reader import DeclarationReader, is_number, toml_document
 from features.declarations import PROTECTED_SOURCES, Direction, FeatureGroup, Purpose
 
 PROTECTED_GROUP = "protected"
@@ -41,8 +41,6 @@ PROTECTED_GROUP = "protected"
 GROUP_NAMES = (*(group.value for group in FeatureGroup), PROTECTED_GROUP)
 PROTECTED_NAMES = PROTECTED_SOURCES | {"age", "gender", "ethnicity", "race", "marital_status"}
 SMALLEST_TEST_SHARE, LARGEST_TEST_SHARE = 0.05, 0.5
-
-Word = TypeVar("Word", bound=enum.Enum)
 
 
 class TableSchemaInvalid(Exception):
@@ -187,10 +185,10 @@ def parse_table_schema(text: str) -> TableSchema:
     direction contradicts those of its sources.
     """
     try:
-        document = tomllib.loads(text.removeprefix(BYTE_ORDER_MARK))
+        document = toml_document(text)
     except tomllib.TOMLDecodeError as problem:
         raise TableSchemaInvalid([f"schema: is no TOML: {problem}"]) from problem
-    reader = _Reader()
+    reader = _SchemaReader()
     schema = reader.schema(document)
     if reader.mistakes:
         raise TableSchemaInvalid(reader.mistakes)
@@ -225,55 +223,57 @@ _SIGN_OF = {Direction.HIGHER_IS_WORSE: 1, Direction.HIGHER_IS_BETTER: -1, Direct
 _DIRECTION_OF = {sign: direction for direction, sign in _SIGN_OF.items()}
 
 
-class _Reader:
-    """Takes fields out of the document one by one and collects what is wrong with them."""
-
+class _SchemaReader(DeclarationReader):
     def __init__(self) -> None:
-        self.mistakes: list[str] = []
+        super().__init__(missing="is needed", unknown="is no field")
 
     def schema(self, document: dict[str, Any]) -> TableSchema:
         schema = TableSchema(
-            title=self._text(document, "title", ""),
-            label=self._text(document, "label", ""),
-            purpose=self._word(document, "purpose", "", Purpose, Purpose.CREDIT),
+            title=self.text(document, "title", ""),
+            label=self.text(document, "label", ""),
+            purpose=self.word(document, "purpose", "", Purpose, Purpose.CREDIT),
             columns=tuple(
                 self._column(entry, f"columns[{place}].")
-                for place, entry in enumerate(self._tables(document, "columns"))
+                for place, entry in enumerate(self.tables(document, "columns", may_be_empty=False))
             ),
             derived=tuple(
                 self._derived(entry, f"derived[{place}].")
-                for place, entry in enumerate(self._tables(document, "derived", needed=False))
+                for place, entry in enumerate(
+                    self.tables(document, "derived", may_be_empty=False, needed=False)
+                )
             ),
             split=self._split(document),
             published=tuple(
                 self._published(entry, f"published[{place}].")
-                for place, entry in enumerate(self._tables(document, "published", needed=False))
+                for place, entry in enumerate(
+                    self.tables(document, "published", may_be_empty=False, needed=False)
+                )
             ),
         )
-        self._refuse_rest(document, "")
+        self.refuse_rest(document, "")
         self._check_across(schema)
         return schema
 
     def _column(self, entry: dict[str, Any], prefix: str) -> TableColumn:
         column = TableColumn(
-            name=self._text(entry, "name", prefix),
+            name=self.text(entry, "name", prefix),
             group=self._group(entry, prefix),
-            direction=self._word(entry, "direction", prefix, Direction, Direction.NONE),
-            purpose=self._word(entry, "purpose", prefix, Purpose, Purpose.CREDIT),
+            direction=self.word(entry, "direction", prefix, Direction, Direction.NONE),
+            purpose=self.word(entry, "purpose", prefix, Purpose, Purpose.CREDIT),
             special_codes=self._codes(entry, prefix),
         )
-        self._refuse_rest(entry, prefix)
+        self.refuse_rest(entry, prefix)
         return column
 
     def _derived(self, entry: dict[str, Any], prefix: str) -> DerivedColumn:
         column = DerivedColumn(
-            name=self._text(entry, "name", prefix),
-            operation=self._word(entry, "operation", prefix, Operation, Operation.SUM),
-            of=self._names(entry, "of", prefix),
+            name=self.text(entry, "name", prefix),
+            operation=self.word(entry, "operation", prefix, Operation, Operation.SUM),
+            of=self.texts(entry, "of", prefix, what="column names", may_be_empty=False),
             group=self._group(entry, prefix),
-            direction=self._word(entry, "direction", prefix, Direction, Direction.NONE),
+            direction=self.word(entry, "direction", prefix, Direction, Direction.NONE),
         )
-        self._refuse_rest(entry, prefix)
+        self.refuse_rest(entry, prefix)
         return column
 
     def _split(self, document: dict[str, Any]) -> Split:
@@ -281,7 +281,7 @@ class _Reader:
         if not isinstance(entry, dict):
             self.mistakes.append("split: is needed, as a table with the field kind")
             return Split(kind=SplitKind.STRATIFIED_K_FOLD, folds=5)
-        kind = self._word(entry, "kind", "split.", SplitKind, SplitKind.STRATIFIED_K_FOLD)
+        kind = self.word(entry, "kind", "split.", SplitKind, SplitKind.STRATIFIED_K_FOLD)
         match kind:
             case SplitKind.STRATIFIED_K_FOLD:
                 split = Split(kind=kind, folds=self._folds(entry))
@@ -289,26 +289,26 @@ class _Reader:
                 split = Split(
                     kind=kind,
                     folds=self._folds(entry),
-                    group_column=self._text(entry, "group_column", "split."),
+                    group_column=self.text(entry, "group_column", "split."),
                 )
             case SplitKind.BY_TIME:
                 split = Split(
                     kind=kind,
-                    time_column=self._text(entry, "time_column", "split."),
-                    test_share=self._number(
+                    time_column=self.text(entry, "time_column", "split."),
+                    test_share=self.number(
                         entry, "test_share", "split.", SMALLEST_TEST_SHARE, LARGEST_TEST_SHARE
                     ),
                 )
-        self._refuse_rest(entry, "split.")
+        self.refuse_rest(entry, "split.")
         return split
 
     def _published(self, entry: dict[str, Any], prefix: str) -> PublishedFigure:
         figure = PublishedFigure(
-            who=self._text(entry, "who", prefix),
-            auc=self._number(entry, "auc", prefix, 0.5, 1),
-            protocol=self._text(entry, "protocol", prefix),
+            who=self.text(entry, "who", prefix),
+            auc=self.number(entry, "auc", prefix, 0.5, 1),
+            protocol=self.text(entry, "protocol", prefix),
         )
-        self._refuse_rest(entry, prefix)
+        self.refuse_rest(entry, prefix)
         return figure
 
     def _check_across(self, schema: TableSchema) -> None:
@@ -376,81 +376,24 @@ class _Reader:
                 f"{field}.direction: must be {implied.value}, which follows from its columns"
             )
 
-    def _take(self, entry: dict[str, Any], name: str, prefix: str) -> Any:
-        if name not in entry:
-            self.mistakes.append(f"{prefix}{name}: is needed")
-        return entry.pop(name, None)
-
-    def _text(self, entry: dict[str, Any], name: str, prefix: str) -> str:
-        value = self._take(entry, name, prefix)
-        if isinstance(value, str) and value.strip():
-            return value
-        if value is not None:
-            self.mistakes.append(f"{prefix}{name}: must be a text that is not empty")
-        return ""
-
-    def _number(self, entry: dict[str, Any], name: str, prefix: str, lowest: float, highest: float) -> float:
-        value = self._take(entry, name, prefix)
-        if _is_number(value) and lowest <= value <= highest:
-            return float(value)
-        if value is not None:
-            self.mistakes.append(f"{prefix}{name}: must be a number from {lowest:g} to {highest:g}")
-        return lowest
-
     def _folds(self, entry: dict[str, Any]) -> int:
-        value = self._number(entry, "folds", "split.", 2, 20)
+        value = self.number(entry, "folds", "split.", 2, 20)
         if value != int(value):
             self.mistakes.append("split.folds: must be a whole number")
         return int(value)
 
-    def _word(
-        self, entry: dict[str, Any], name: str, prefix: str, words: type[Word], otherwise: Word
-    ) -> Word:
-        value = self._take(entry, name, prefix)
-        if value is None:
-            return otherwise
-        if value not in {word.value for word in words}:
-            allowed = ", ".join(word.value for word in words)
-            self.mistakes.append(f"{prefix}{name}: must be one of {allowed}")
-            return otherwise
-        return words(value)
-
     def _group(self, entry: dict[str, Any], prefix: str) -> str:
-        value = self._text(entry, "group", prefix)
+        value = self.text(entry, "group", prefix)
         if value and value not in GROUP_NAMES:
             self.mistakes.append(f"{prefix}group: must be one of {', '.join(GROUP_NAMES)}")
         return value
 
     def _codes(self, entry: dict[str, Any], prefix: str) -> tuple[float, ...]:
         value = entry.pop("special_codes", [])
-        if not isinstance(value, list) or not all(_is_number(code) for code in value):
+        if not isinstance(value, list) or not all(is_number(code) for code in value):
             self.mistakes.append(f"{prefix}special_codes: must be a list of numbers")
             return ()
         return tuple(float(code) for code in value)
-
-    def _names(self, entry: dict[str, Any], name: str, prefix: str) -> tuple[str, ...]:
-        value = self._take(entry, name, prefix)
-        if isinstance(value, list) and value and all(isinstance(text, str) and text for text in value):
-            return tuple(value)
-        if value is not None:
-            self.mistakes.append(f"{prefix}{name}: must be a list of column names")
-        return ()
-
-    def _tables(self, document: dict[str, Any], name: str, *, needed: bool = True) -> list[dict[str, Any]]:
-        value = document.pop(name, None)
-        if value is None and not needed:
-            return []
-        if isinstance(value, list) and value and all(isinstance(entry, dict) for entry in value):
-            return value
-        self.mistakes.append(f"{name}: must be tables, each under [[{name}]]")
-        return []
-
-    def _refuse_rest(self, entry: dict[str, Any], prefix: str) -> None:
-        self.mistakes += [f"{prefix}{name}: is no field" for name in entry]
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _is_protected_name(name: str) -> bool:

@@ -16,11 +16,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from data_contracts.instants import DAY_MS
 from data_contracts.parquet_ledger import has_table, ledger_rows, read_table
 from features.balances import PAID_BACK_BY_PLAN
 from features.decisions import Decisions
 from features.feature_sets import FeatureSet
-from features.instants import DAY_MS, Float64Array
+from features.instants import Float64Array
 from features.invoice_state import InvoiceState
 from features.online import CREDIT_CONTRACTS, features_at, invoice_states
 from training.gates.worse_histories import (

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from data_contracts.credit_accounts import CREDIT_ACCOUNTS
-from features.instants import DAY_MS
+from data_contracts.instants import DAY_MS
 from features.online import visible_rows
 
 Row = dict[str, Any]

@@ -12,12 +12,13 @@ from numpy.typing import NDArray
 
 from data_contracts import quarantine
 from data_contracts.accepted_folder import read_accepted_file
+from data_contracts.instants import HOUR_MS, instant_ms
 from data_contracts.ledger_contracts import ALL_CONTRACTS
 from data_contracts.ledger_folder_error import LedgerFolderError
 from data_contracts.orders import ORDERS
 from data_contracts.parquet_ledger import has_table, read_table
 from evidence.drift import Drift, binned_categories, binned_numbers, drift
-from features.instants import HOUR_MS, Float64Array, Int64Array
+from features.instants import Float64Array, Int64Array
 from features.supersession import milliseconds
 from training.errors import TrainingError
 from training.monitoring.period import Period
@@ -91,7 +92,7 @@ def _refused_at_ms(entry: dict[str, Any]) -> int:
         except (TypeError, ValueError):
             continue
         if instant.tzinfo is not None:
-            return round(instant.timestamp() * 1000)
+            return instant_ms(instant)
     raise TrainingError(f"a quarantined row of {entry['contract']} does not say when it was quarantined")
 
 

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from data_contracts.instants import DAY_MS, instant_ms, iso_instant
 from data_contracts.orders import ORDERS
 from data_contracts.parquet_ledger import read_table
 from data_contracts.progress import Progress
@@ -19,7 +20,7 @@ from features.contact_keys import email_domain
 from features.decisions import Decisions
 from features.declarations import FACT_ENTITY, EntityKind, Feature
 from features.feature_sets import FeatureSet
-from features.instants import DAY_MS, Float64Array, Int64Array
+from features.instants import Float64Array, Int64Array
 from features.offline import build_features
 from features.order_links import ip_prefix
 from training.candidates.model_artifact import CalibratedModel, read_model
@@ -45,7 +46,7 @@ from training.monitoring.estimated_performance import (
 from training.monitoring.monitored_folder import numbers_of, were_recorded_before
 from training.monitoring.period import Period
 from training.monitoring.realised_performance import RealisedPerformance, realised_performance
-from training.registry.registry import ModelRegistry, iso_instant
+from training.registry.registry import ModelRegistry
 from training.tasks import TASKS
 from training.training_task import TrainingTask
 
@@ -180,7 +181,7 @@ def watch_model(
     changes = [
         champion_candidate(model, change)
         for change in registry.champion_changes(model, now=now)
-        if period.window_from_ms <= round(change.at.timestamp() * 1000) < period.window_until_ms
+        if period.window_from_ms <= instant_ms(change.at) < period.window_until_ms
     ]
     trained_until_ms = registry.trained_until_ms(model, version)
     files = registry.verified_files(model, version)

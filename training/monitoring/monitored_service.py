@@ -10,8 +10,9 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 from numpy.typing import NDArray
 
+from data_contracts.instants import DAY_MS
 from evidence.drift import LEAST_DECISIONS, Binned, Drift, binned_categories, drift, homogeneity
-from features.instants import DAY_MS, Int64Array
+from features.instants import Int64Array
 from training.monitoring.checks import (
     Candidate,
     Section,

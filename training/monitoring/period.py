@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from features.instants import DAY_MS, Int64Array
+from data_contracts.instants import DAY_MS
+from features.instants import Int64Array
 
 DEFAULT_DAYS = 30
 DEFAULT_REFERENCE_DAYS = 180

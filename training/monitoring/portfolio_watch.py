@@ -9,6 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from data_contracts.instants import iso_instant
 from data_contracts.json_values import json_values
 from data_contracts.progress import Progress, no_progress
 from evidence.drift import Drift
@@ -32,7 +33,7 @@ from training.monitoring.monitored_service import (
     weeks_of,
 )
 from training.monitoring.period import Period
-from training.registry.registry import ModelRegistry, iso_instant
+from training.registry.registry import ModelRegistry
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,11 +4,11 @@ import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
 from markupsafe import Markup
 
+from data_contracts.instants import moment
 from data_contracts.private_files import private_folder, write_private_text
 from evidence.drift import Drift
 from evidence.report_page import report_template
@@ -53,7 +53,7 @@ class _Pictured:
 def page(report: MonitoringReport) -> str:
     """The report as one HTML page without any outside resource: the verdict, then why."""
     filters = {
-        "day": lambda instant_ms: f"{datetime.fromtimestamp(instant_ms / 1000, UTC):%d %b %Y}",
+        "day": lambda instant_ms: f"{moment(instant_ms):%d %b %Y}",
         "pct": lambda share: f"{share:.2%}",
     }
     tested = sum(check.adjusted_p_value is not None for check in report.checks)

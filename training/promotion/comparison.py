@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from data_contracts.instants import instant_ms, iso_instant
 from data_contracts.ledger_folder import LABELS_FILE
 from data_contracts.progress import Progress, no_progress
 from evidence.intervals import Interval
@@ -30,7 +31,7 @@ from training.evaluation import (
 )
 from training.gates.leaks import FeatureBuilder
 from training.labels import file_labels, ledger_end_ms
-from training.registry.registry import ModelRegistry, VersionChangedError, data_fingerprint, iso_instant
+from training.registry.registry import ModelRegistry, VersionChangedError, data_fingerprint
 from training.splits import MINIMUM_BADS
 from training.tasks import TASKS
 from training.training_task import TrainingTask
@@ -265,7 +266,7 @@ def _trained_until_ms(document: dict[str, Any], model_name: str, version: str) -
         raise TrainingError(
             f"version {version} of {model_name} does not say until when it was trained: train a new one"
         )
-    return round(instant.timestamp() * 1000)
+    return instant_ms(instant)
 
 
 def feature_builder(progress: Progress) -> FeatureBuilder:

@@ -14,13 +14,7 @@ import numpy as np
 from data_contracts.progress import Progress, no_progress
 from evidence.stability import STABILITY_BINS
 from training.errors import TrainingError
-from training.gates.gates import (
-    Gate,
-    calibration_gate,
-    discrimination_gate,
-    speed_gate,
-    stability_gate,
-)
+from training.gates.gates import Gate, calibration_gate, discrimination_gate, speed_gate, stability_gate
 from training.gates.leaks import FeatureBuilder, LabelledFeatures, gates_without_rival
 from training.promotion.comparison import (
     Comparison,

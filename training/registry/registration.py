@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from data_contracts.instants import instant_ms
 from data_contracts.progress import Progress, no_progress
 from features.instants import Float64Array
 from training.candidates.candidates import HyperParameters
@@ -60,6 +61,6 @@ def register_winner(
                 "trained_until": facts["trained_until"],
                 "gates": "passed" if passed else "failed",
             },
-            now_ms=round(datetime.fromisoformat(facts["trained_at"]).timestamp() * 1000),
+            now_ms=instant_ms(datetime.fromisoformat(facts["trained_at"])),
             may_become_champion=passed,
         )

@@ -7,9 +7,11 @@ import shutil
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any
+
+from data_contracts.instants import instant_ms, moment
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 # Two small files need no progress bars of their own between the lines of a command's answer.
@@ -210,7 +212,7 @@ class ModelRegistry:
     def trained_until_ms(self, model_name: str, version: str) -> int | None:
         """Up to when rows were trained on, in ms since 1970 UTC; None for a version that does not say."""
         said = self._client.get_model_version(model_name, version).tags.get("trained_until")
-        return None if said is None else round(datetime.fromisoformat(said).timestamp() * 1000)
+        return None if said is None else instant_ms(datetime.fromisoformat(said))
 
     def versions(self, model_name: str) -> tuple[str, ...]:
         """All registered versions, oldest first; none where there is no such model."""
@@ -410,7 +412,7 @@ class ModelRegistry:
         version = self._client.create_model_version(
             model_name, source, run_id, tags={**tags, **files.to_tags()}
         ).version
-        now = datetime.fromtimestamp(now_ms / 1000, UTC)
+        now = moment(now_ms)
         with self._history.writing(model_name) as history:
             history.note_registered(str(version), files, now)
         becomes_champion = may_become_champion and self._put_first_champion(
@@ -528,12 +530,3 @@ def data_fingerprint(directory: Path) -> str:
         with file.open("rb") as stream:
             digest.update(hashlib.file_digest(stream, "sha256").digest())
     return digest.hexdigest()[:16]
-
-
-def iso_instant(instant_ms: int) -> str:
-    """An instant in ms since 1970 UTC as ISO 8601, to the millisecond.
-
-    >>> iso_instant(1)
-    '1970-01-01T00:00:00.001+00:00'
-    """
-    return datetime.fromtimestamp(instant_ms / 1000, UTC).isoformat(timespec="milliseconds")

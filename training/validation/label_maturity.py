@@ -5,9 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from data_contracts.instants import DAY_MS
 from evidence.intervals import Interval, wilson_interval
 from features.decisions import Decisions
-from features.instants import DAY_MS, Int64Array
+from features.instants import Int64Array
 from training.validation.segment_results import partition_by_month
 
 DELAY_SHARES = (0.1, 0.5, 0.9, 0.99)

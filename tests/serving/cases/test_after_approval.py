@@ -19,8 +19,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from serving.cases import investigating
-from serving.cases.case_review import Step, renew_queue
+from serving.cases.case_review import renew_queue
 from serving.cases.case_settlement import liability_document
+from serving.cases.possible_steps import Step
 from serving.domain.errors import RiskError
 from serving.domain.policy import parse_policy
 from serving.domain.review_case import CaseState, ContactOutcome, Verdict

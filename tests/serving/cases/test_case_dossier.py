@@ -19,21 +19,22 @@ from serving.cases.case_dossier import (
     TimelineEntry,
     TimelineSource,
     case_dossier,
-    possible_steps,
 )
-from serving.cases.case_review import Step, UnknownCase, take_step
+from serving.cases.case_review import take_step
 from serving.cases.investigating import ask_merchant, open_by_hand
+from serving.cases.possible_steps import Step, possible_steps
 from serving.console.case_words import REASON, TITLE, detail_of, title_of
 from serving.console.link_picture import ROW_HEIGHT, link_picture
 from serving.console.locale_forms import Locale
-from serving.domain.errors import RiskError
-from serving.domain.review_case import Action, CaseOrigin, CaseState, CustomerContact
+from serving.domain.errors import RiskError, UnknownCase
+from serving.domain.investigation import InvestigationAction
+from serving.domain.review_case import Action, CaseOrigin, CaseState
+from serving.domain.stop_request import StopAction
+from serving.domain.verified_contacts import CustomerContact
 from serving.screening.order_screening import LINKED_FRAUD
 from serving.stop_requests.stop_requesting import UnknownStopRequest, answer, finish_recall, request_due
 from serving.store.case_queue import Screening, append_screening, case_of, update_case
 from serving.store.deliveries import deliveries_of
-from serving.store.investigations import InvestigationAction
-from serving.store.stop_requests import StopAction
 from serving.store.store import Store, Transaction
 from tests.builders import DAY, a_customer
 from tests.serving.case_desk import MINUTE, CaseDesk, a_desk
@@ -336,10 +337,27 @@ def test_a_customer_without_a_verified_contact_cannot_be_contacted(desk: CaseDes
     step(desk, Step.CLAIM)
     contacts = [CustomerContact(channel="email", verified_at_ms=None)]
     steps = possible_steps(
-        desk.case(), contacts, reviewer="ann", role="fraud", now_ms=desk.now, policy=desk.policy.review
+        desk.stored(), contacts, reviewer="ann", role="fraud", now_ms=desk.now, policy=desk.policy.review
     )
     assert Step.CONTACT not in steps
     assert desk.case().state is CaseState.CLAIMED
+
+
+@pytest.mark.parametrize("verified", ["before the order", "between order and case", "after the case"])
+def test_a_contact_is_offered_exactly_where_the_step_takes_it(desk: CaseDesk, verified: str) -> None:
+    stored = desk.stored()
+    assert stored.stakes.ordered_at_ms + 1 < stored.case.opened_at_ms, "or the two could be mistaken"
+    at = {
+        "before the order": stored.stakes.ordered_at_ms - 1,
+        "between order and case": stored.stakes.ordered_at_ms + 1,
+        "after the case": stored.case.opened_at_ms + 1,
+    }[verified]
+    confirmed = {"email_confirmed_at": at, "phone_confirmed_at": at}
+    desk.row("customers", a_customer(event_id="customer-1-later", at=desk.now, **confirmed))
+    step(desk, Step.CLAIM)
+    is_offered = Step.CONTACT in look(desk).steps
+    assert is_offered == (verified == "before the order")
+    assert is_offered == _would_take(desk, Step.CONTACT, "ann", None)
 
 
 def test_a_question_goes_to_the_merchant_once_and_needs_a_request(desk: CaseDesk) -> None:

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from serving.cases.case_settlement import risk_facts
-from serving.domain.errors import UnknownOrder
+from serving.domain.errors import UnknownCase
 from serving.domain.liability import Account, FactsInvalid, Shipment
 from serving.domain.review_case import Verdict
 from serving.domain.stop_request import AnswerKind, StopRequestState
@@ -204,7 +204,7 @@ def test_an_order_that_the_merchant_only_says_was_stopped_is_its_loss_until_the_
 
 
 def test_a_case_that_is_unknown_is_told_from_one_that_owes_nothing(desk: CaseDesk) -> None:
-    with pytest.raises(UnknownOrder):
+    with pytest.raises(UnknownCase):
         desk.settle("case_nothing")
 
 

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
+from data_contracts.instants import rfc3339
 from data_contracts.order_outcomes import ORDER_OUTCOMES
-from data_contracts.row_check import check_row, rfc3339
+from data_contracts.row_check import check_row
 from serving.cases.investigating import (
     WATCH_DAYS,
     OutcomeRefused,
@@ -22,6 +23,8 @@ from serving.cases.investigating import (
     open_investigations,
     record_outcome,
 )
+from serving.domain.case_label import OrderOutcomeKind
+from serving.domain.errors import UnknownCase
 from serving.domain.investigation import (
     CaseUndecided,
     FindingInvalid,
@@ -32,7 +35,6 @@ from serving.domain.liability import FactsInvalid
 from serving.domain.review_case import (
     CaseOrigin,
     ContactOutcome,
-    OrderOutcomeKind,
     ReasonMissing,
     Verdict,
     claim,
@@ -403,7 +405,7 @@ def test_a_question_to_the_merchant_is_kept_and_sent_with_the_link_to_the_form(d
 
 
 def test_what_cannot_be_done_is_refused_by_name(desk: CaseDesk) -> None:
-    with pytest.raises(UnknownInvestigation):
+    with pytest.raises(UnknownCase):
         open_by_hand(desk.scope, "case_nothing", reason="odd", by="ann")
     with pytest.raises(ReasonMissing):
         open_by_hand(desk.scope, "case1", reason="  ", by="ann")

@@ -2,6 +2,7 @@
 
 import pytest
 
+from serving.domain.case_label import OrderOutcomeKind
 from serving.domain.investigation import (
     MAXIMUM_QUESTION_CHARACTERS,
     Finding,
@@ -14,7 +15,6 @@ from serving.domain.investigation import (
     conclude,
     open_investigation,
 )
-from serving.domain.review_case import OrderOutcomeKind
 from serving.domain.stop_request import AnswerKind, MerchantAnswer
 from tests.builders import DAY, ms
 

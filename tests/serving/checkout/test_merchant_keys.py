@@ -8,12 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from data_contracts.instants import DAY_MS, HOUR_MS
 from serving.domain.checkout_decision import decide
 from serving.domain.decision import AccountStanding, Decision, Outcome
 from serving.domain.errors import PolicyInvalid
 from serving.domain.merchant_keys import (
-    DAY_MS,
-    HOUR_MS,
     MerchantKeyHoldings,
     MerchantKeyPolicy,
     QuestionKind,

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from serving.domain.case_stakes import CaseStakes
 from serving.domain.policy import parse_policy
 from serving.domain.review_case import (
     Action,
@@ -24,19 +25,15 @@ from serving.domain.review_case import (
     reopen,
     withdraw_stop,
 )
-from serving.domain.stop_request import AnswerKind, MerchantAnswer, StopRequest, StopRequestState
+from serving.domain.stop_request import AnswerKind, MerchantAnswer, StopAction, StopRequest, StopRequestState
 from serving.figures import flow_overview
 from serving.figures.flow_overview import FlowFigures, Overview, overview, sum_up_orders
 from serving.in_force.policy_activation import POLICY_FILE
 from serving.requests.case_scope import CaseScope
-from serving.store.case_queue import CaseStakes, StoredCase, append_history, insert_case
+from serving.store.case_queue import StoredCase, append_history, insert_case
 from serving.store.decision_log import LoggedDecision, append_decision
 from serving.store.decision_search import first_id_at
-from serving.store.stop_requests import (
-    StopAction,
-    StoredStopRequest,
-    insert_stop_request,
-)
+from serving.store.stop_requests import StoredStopRequest, insert_stop_request
 from serving.store.store import Store
 from tests.builders import DAY, ms
 
@@ -115,8 +112,8 @@ def keep_cases(store: Store, history: History) -> None:
                 probability=0.5,
                 amount_cents=asked.amount_cents if asked else 1,
                 currency=asked.currency if asked else "EUR",
-                ordered_at_ms=0,
-                handover_at_ms=0,
+                ordered_at_ms=case.opened_at_ms - 60_000,
+                handover_at_ms=case.opened_at_ms + 3_600_000,
                 left=False,
                 recallable=True,
                 is_service=False,

@@ -152,7 +152,7 @@ def packages_with_libraries(process_id: int) -> set[str]:
 
 
 def rfc3339(ms: int) -> str:
-    from data_contracts.row_check import rfc3339 as as_text
+    from data_contracts.instants import rfc3339 as as_text
 
     return as_text(ms)
 

@@ -5,8 +5,8 @@ from typing import Any
 import jsonschema
 import pytest
 
+from data_contracts.instants import rfc3339
 from data_contracts.order_outcomes import ORDER_OUTCOMES
-from data_contracts.row_check import rfc3339
 from serving.store.store import now_ms
 from tests.builders import (
     DAY,

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from features.instants import DAY_MS
+from data_contracts.instants import DAY_MS
 from serving.domain.errors import PolicyInvalid
 from serving.domain.policy import parse_policy
 from serving.in_force.policy_activation import POLICY_FILE

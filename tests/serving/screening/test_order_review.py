@@ -14,16 +14,9 @@ from features.decisions import Decisions
 from features.feature_sets import ORDER_RISK
 from features.model_columns import columns_of
 from features.offline import build_features
-from serving.cases.case_review import (
-    Step,
-    StepInvalid,
-    UnknownCase,
-    case_view,
-    claim_next,
-    queue,
-    renew_queue,
-    take_step,
-)
+from serving.cases.case_review import case_view, claim_next, queue, renew_queue, take_step
+from serving.cases.possible_steps import Step, StepInvalid
+from serving.domain.errors import UnknownCase
 from serving.domain.policy import Policy, parse_policy
 from serving.domain.review_case import (
     CaseClosed,

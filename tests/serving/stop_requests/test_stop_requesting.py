@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 
-from serving.cases.case_review import Step, take_step
+from serving.cases.case_review import take_step
+from serving.cases.possible_steps import Step
+from serving.domain.case_stakes import CaseStakes
 from serving.domain.policy import Policy, parse_policy
 from serving.domain.review_case import (
     CaseOrigin,
@@ -48,7 +50,7 @@ from serving.stop_requests.stop_requesting import (
     view,
     withdraw,
 )
-from serving.store.case_queue import CaseStakes, StoredCase, case_of, history_of, insert_case, update_case
+from serving.store.case_queue import StoredCase, case_of, history_of, insert_case, update_case
 from serving.store.deliveries import deliveries_of
 from serving.store.outbox import CHECK_CASE, take_message, waiting_messages
 from serving.store.stop_requests import (
@@ -97,7 +99,7 @@ class Desk:
             probability=0.9,
             amount_cents=50_000,
             currency="EUR",
-            ordered_at_ms=self.now,
+            ordered_at_ms=self.now - 3 * SECOND,
             handover_at_ms=self.now + HOUR,
             left=False,
             recallable=True,

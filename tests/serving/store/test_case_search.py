@@ -10,11 +10,12 @@ import sqlalchemy
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from serving.domain.case_stakes import CaseStakes
 from serving.domain.policy import parse_policy
 from serving.domain.review_case import CaseOrigin, CaseState, open_case
 from serving.in_force.policy_activation import POLICY_FILE
 from serving.store import case_search
-from serving.store.case_queue import CaseStakes, StoredCase, insert_case
+from serving.store.case_queue import StoredCase, insert_case
 from serving.store.case_search import (
     UNFINISHED,
     CaseCount,
@@ -55,8 +56,8 @@ def a_case(
         probability=0.9,
         amount_cents=10_000,
         currency="EUR",
-        ordered_at_ms=START,
-        handover_at_ms=START,
+        ordered_at_ms=START - 60_000,
+        handover_at_ms=START + 3_600_000,
         left=False,
         recallable=True,
         is_service=False,

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from data_contracts.arrivals import AppendStatus
-from data_contracts.row_check import Rule
+from data_contracts.rules import Rule
 from serving.cases.case_dossier import case_dossier
 from serving.domain.errors import UnknownOrder
 from serving.domain.order_numbers import OrderAddress, order_id_for

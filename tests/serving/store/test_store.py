@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from data_contracts.ledger_contracts import CONTRACTS
-from data_contracts.row_check import Rule
+from data_contracts.rules import Rule
+from serving.domain.reservation import ReservationState
 from serving.requests.lock_line import LONGEST_PAUSE_S
 from serving.store import loading
 from serving.store.api_keys import caller_of, create_key, revoke_key
@@ -36,15 +37,7 @@ from serving.store.ledger import (
 from serving.store.loading import export_folder, load_folder
 from serving.store.migrate import migrate, sqlalchemy_url
 from serving.store.policies import keep_policy, policy_text
-from serving.store.reservations import (
-    Reservation,
-    ReservationState,
-    confirm,
-    release,
-    reservation_of,
-    reserve,
-    reserved_cents,
-)
+from serving.store.reservations import Reservation, confirm, release, reservation_of, reserve, reserved_cents
 from serving.store.store import IN_REQUESTS, Store, open_store
 from tests.builders import (
     DAY,

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from data_contracts.ledger_contracts import CONTRACTS
-from serving.cases.case_review import Step, take_step
+from serving.cases.case_review import take_step
+from serving.cases.possible_steps import Step
 from serving.domain.policy import Policy, parse_policy
 from serving.in_force.policy_activation import POLICY_FILE
 from serving.store.case_queue import history_of
