@@ -10,6 +10,7 @@ from typing import Any
 
 from data_contracts.customers import CUSTOMERS
 from data_contracts.row_check import rfc3339
+from serving.cases.case_answers import NOTE_MAXIMUM
 from serving.cases.case_settlement import liability_document
 from serving.cases.investigating import investigation_document
 from serving.domain.errors import RiskError
@@ -58,7 +59,6 @@ from serving.store.standing_rows import standing_row
 from serving.store.store import Transaction
 
 CLAIM_ATTEMPTS = 20
-NOTE_MAXIMUM = 4000
 RENEWED_PER_TRANSACTION = 500
 
 

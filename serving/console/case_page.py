@@ -6,6 +6,7 @@ from typing import Any
 from starlette.responses import Response
 
 from serving.cases import case_review, investigating
+from serving.cases.case_answers import NOTE_MAXIMUM
 from serving.cases.case_dossier import CaseDossier, case_dossier
 from serving.cases.case_review import Step, StepInvalid, UnknownCase
 from serving.console import case_words
@@ -74,7 +75,7 @@ def _rendered(
         "contact_outcomes": tuple(ContactOutcome),
         "recall_results": tuple(RecallResult),
         "findings": tuple(Finding),
-        "note_maximum": case_review.NOTE_MAXIMUM,
+        "note_maximum": NOTE_MAXIMUM,
         "question_maximum": MAXIMUM_QUESTION_CHARACTERS,
         "undo_seconds": page.scope.policy.review.undo_seconds,
         "problem": problem,
