@@ -4,34 +4,61 @@ The rows of the API stand beside their handlers, those of the console beside its
 together with what BentoML mounts by itself: what of that is not named here, or is closed, is not reachable.
 """
 
+import functools
 from collections.abc import Callable
 
+import msgspec
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from serving.api.case_api import CaseApi
 from serving.api.event_api import EventApi
+from serving.api.openapi import openapi_document
 from serving.api.score_app import ScoreApi
 from serving.console.all_routes import ALL_ROUTES
 from serving.console.console_app import console_routes
 from serving.merchant_form.form_app import FORM_ROUTES
+from serving.requests.answer_fields import NamedSchema
 from serving.requests.route_declaration import (
     EVERY_ROLE,
     ORDER_BODY_BYTES,
     DoorKind,
+    Example,
     Handler,
     RouteDeclaration,
 )
 from serving.requests.store_access import StoreAccess
 from serving.store.api_keys import Role
 
+CONTRACT = NamedSchema(
+    name="Contract", schema=lambda: {"type": "object", "description": "a document of OpenAPI 3.1"}
+)
+
 
 def route_table(
     access: StoreAccess, *, ready: Callable[[], Response], metrics: Handler
 ) -> tuple[RouteDeclaration, ...]:
     """All declarations. ready: what `/readyz` answers now."""
-    return (
+
+    @functools.cache
+    def contract() -> bytes:
+        return msgspec.json.encode(openapi_document(routes))
+
+    async def show_contract(_request: Request) -> Response:
+        return Response(contract(), media_type="application/json")
+
+    routes = (
         *ScoreApi(access).routes(),
+        RouteDeclaration(
+            method="GET",
+            path="/v1/openapi.json",
+            door=DoorKind.OPEN,
+            handler=show_contract,
+            name="openapi",
+            summary="This document",
+            answers=(CONTRACT,),
+            example=Example(),
+        ),
         *EventApi(access).routes(),
         *CaseApi(access).routes(),
         *console_routes(ALL_ROUTES),
@@ -39,6 +66,7 @@ def route_table(
         *_service_routes(ready, metrics),
         *BENTOML_ROUTES,
     )
+    return routes
 
 
 def _service_routes(ready: Callable[[], Response], metrics: Handler) -> tuple[RouteDeclaration, ...]:

@@ -13,8 +13,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from data_contracts.private_files import keep_new_files_private
+from serving.api.domain_problems import problem_of_any
 from serving.api.readiness import Readiness, StoreWatch
-from serving.api.score_app import problem_of_any
 from serving.api.store_metrics import metrics_page, store_metrics
 from serving.console.all_routes import ALL_ROUTES
 from serving.console.console_app import console_app

@@ -1,26 +1,138 @@
 """The HTTP edge of what happens after approval, at /v1: review cases, stop requests and their answers."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
 from data_contracts.instants import rfc3339
 from serving.cases import case_review, investigating
-from serving.cases.possible_steps import TEXT_FIELD, Step
+from serving.cases.case_answers import (
+    CASES_MAXIMUM,
+    AskedQuestion,
+    CaseAnswer,
+    CaseNote,
+    CaseQueue,
+    ContactOutcomeGiven,
+    InvestigationAnswer,
+    InvestigationFinding,
+    InvestigationReason,
+    MerchantQuestionText,
+    NoFields,
+    QueueParameters,
+    ReopenReason,
+    WholeCase,
+)
+from serving.cases.possible_steps import Step
+from serving.domain import investigation, review_case
+from serving.domain.errors import ParametersInvalid, RiskError, UnknownCase, UnknownOrder
+from serving.domain.field_errors import FieldError, pointer
+from serving.domain.liability import FactsInvalid
 from serving.domain.review_case import CaseState
+from serving.domain.stop_request import StopRequestWithdrawn
+from serving.domain.verified_contacts import NoVerifiedContact
+from serving.in_force.policy_watch import NoPolicyInForce
 from serving.requests.authentication import forbidden
-from serving.requests.http_requests import authenticated, idempotency_key, json_answer, json_body
-from serving.requests.problem_details import FieldError, invalid_body, not_found, pointer
-from serving.requests.route_declaration import RouteDeclaration, shown, taken
+from serving.requests.http_requests import authenticated, fields_of, idempotency_key, json_answer, json_body
+from serving.requests.route_declaration import ORDER_BODY_BYTES, Example, RouteDeclaration
 from serving.requests.store_access import StoreAccess
 from serving.stop_requests import stop_requesting
+from serving.stop_requests.stop_request_answers import (
+    DeliveryAnswer,
+    RecalledStopRequest,
+    RecallOutcome,
+    StopAnswer,
+    StopRequestAnswer,
+    TeamStopRequest,
+)
 from serving.store.api_keys import Caller, Role
 
-CASES_MAXIMUM = 500
 LIMIT_DIGITS = 6
-ANSWER_FIELDS = ("kind", "carrier", "tracking_number", "note")
 REVIEWING = frozenset({Role.FRAUD})
 ASKED_TO_STOP = frozenset({Role.FRAUD, Role.MERCHANT})
 ANSWERING = frozenset({Role.MERCHANT})
+
+
+EXAMPLE_CASE = {"case_id": "case_1f0c2b7a9d3e4f5061"}
+EXAMPLE_STOP_REQUEST = {"stop_request_id": "stp_1f0c2b7a9d3e4f5061"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class _OfStep:
+    """What a step on a case takes. text_field: the one text in its body, None where it takes none."""
+
+    summary: str
+    body: type[msgspec.Struct] = NoFields
+    text_field: str | None = None
+    example: Mapping[str, str] | None = None
+    problems: tuple[type[RiskError], ...]
+
+
+_HELD_BY_CALLER = (review_case.CaseClosed, review_case.CaseNotHeld, review_case.CaseHeldByAnother)
+
+STEPS: Mapping[Step, _OfStep] = {
+    Step.CLAIM: _OfStep(
+        summary="Take a case in hand; again, to hold it longer",
+        problems=(review_case.CaseClosed, review_case.CaseHeldByAnother),
+    ),
+    Step.GIVE_BACK: _OfStep(summary="Give a case back to the queue", problems=_HELD_BY_CALLER),
+    Step.NOTE: _OfStep(
+        summary="Note something about a case",
+        body=CaseNote,
+        text_field="note",
+        example={"note": "The name at the door is another."},
+        problems=_HELD_BY_CALLER,
+    ),
+    Step.CONTACT: _OfStep(
+        summary="Begin to contact the customer, by what was verified before the order",
+        problems=(
+            *_HELD_BY_CALLER,
+            review_case.ContactAlreadyUnderWay,
+            NoVerifiedContact,
+        ),
+    ),
+    Step.CONTACT_OUTCOME: _OfStep(
+        summary="What the customer said",
+        body=ContactOutcomeGiven,
+        text_field="outcome",
+        example={"outcome": "denied"},
+        problems=(*_HELD_BY_CALLER, review_case.NoContactUnderWay),
+    ),
+    Step.RELEASE: _OfStep(
+        summary="Let the order go",
+        problems=(*_HELD_BY_CALLER, stop_requesting.StopRequestMoved),
+    ),
+    Step.STOP: _OfStep(
+        summary="Stop the order; the merchant is asked once this cannot be undone any more",
+        problems=_HELD_BY_CALLER,
+    ),
+    Step.UNDO: _OfStep(
+        summary="Undo a stop that has not taken effect",
+        problems=(
+            review_case.NoStopToTakeBack,
+            review_case.CaseHeldByAnother,
+            review_case.UndoTooLate,
+        ),
+    ),
+    Step.WITHDRAW: _OfStep(
+        summary="Withdraw a stop that has taken effect",
+        problems=(
+            review_case.NoStopToTakeBack,
+            review_case.WithdrawalNotAllowed,
+            stop_requesting.StopRequestMoved,
+        ),
+    ),
+    Step.REOPEN: _OfStep(
+        summary="Open a closed case again",
+        body=ReopenReason,
+        text_field="reason",
+        example={"reason": "The customer called back."},
+        problems=(review_case.CaseNotClosed, review_case.StopStillHeld),
+    ),
+}
+"""What each step takes and what it can be refused for."""
 
 
 class CaseApi:
@@ -32,29 +144,210 @@ class CaseApi:
     def routes(self) -> tuple[RouteDeclaration, ...]:
         """What the fraud team does with a case, and what a merchant is asked and answers."""
         return (
-            shown("/v1/cases", self._cases, REVIEWING),
-            taken("/v1/cases/claim-next", self._claim_next, REVIEWING),
-            shown("/v1/cases/{case_id}", self._show_case, REVIEWING),
-            taken("/v1/cases/{case_id}/investigation", self._investigate, REVIEWING),
-            taken("/v1/cases/{case_id}/investigation/question", self._ask_merchant, REVIEWING),
-            taken("/v1/cases/{case_id}/investigation/finding", self._conclude, REVIEWING),
-            taken("/v1/cases/{case_id}/{step}", self._case_step, REVIEWING),
-            shown("/v1/stop-requests/{stop_request_id}", self._show_stop_request, ASKED_TO_STOP),
-            taken("/v1/stop-requests/{stop_request_id}/answer", self._answer, ANSWERING),
-            taken("/v1/stop-requests/{stop_request_id}/recall-result", self._recall_result, REVIEWING),
-            taken("/v1/deliveries/{delivery_id}/resend", self._resend, REVIEWING),
+            RouteDeclaration(
+                method="GET",
+                path="/v1/cases",
+                roles=REVIEWING,
+                handler=self._cases,
+                name="cases",
+                summary="Flagged orders in the order of work",
+                query=QueueParameters,
+                answers=(CaseQueue,),
+                problems=(ParametersInvalid, NoPolicyInForce),
+                example=Example(query={"state": "open", "limit": 50}),
+            ),
+            RouteDeclaration(
+                method="POST",
+                path="/v1/cases/claim-next",
+                roles=REVIEWING,
+                body_maximum_bytes=ORDER_BODY_BYTES,
+                handler=self._claim_next,
+                name="claimNextCase",
+                summary="Take the case that loses most by waiting",
+                answers=(CaseAnswer,),
+                empty="no case is open",
+                problems=(case_review.CaseMoved, NoPolicyInForce),
+                example=Example(),
+            ),
+            RouteDeclaration(
+                method="GET",
+                path="/v1/cases/{case_id}",
+                roles=REVIEWING,
+                handler=self._show_case,
+                name="case",
+                summary="All about a case",
+                answers=(WholeCase,),
+                problems=(UnknownCase, UnknownOrder, NoPolicyInForce),
+                example=Example(path=EXAMPLE_CASE),
+            ),
+            RouteDeclaration(
+                method="POST",
+                path="/v1/cases/{case_id}/investigation",
+                roles=REVIEWING,
+                body_maximum_bytes=ORDER_BODY_BYTES,
+                handler=self._investigate,
+                name="investigate",
+                summary="Investigate a case, with a reason; disputes and unpaid invoices do so by themselves",
+                body=InvestigationReason,
+                answers=(InvestigationAnswer,),
+                problems=(
+                    investigation.UnknownInvestigation,
+                    review_case.ReasonMissing,
+                    NoPolicyInForce,
+                ),
+                example=Example(path=EXAMPLE_CASE, body={"reason": "The customer called us."}),
+            ),
+            RouteDeclaration(
+                method="POST",
+                path="/v1/cases/{case_id}/investigation/question",
+                roles=REVIEWING,
+                body_maximum_bytes=ORDER_BODY_BYTES,
+                handler=self._ask_merchant,
+                name="askMerchant",
+                summary="Ask the merchant of the order for more; the answer comes by the form, as a note",
+                body=MerchantQuestionText,
+                answers=(AskedQuestion,),
+                problems=(
+                    investigation.UnknownInvestigation,
+                    investigation.InvestigationClosed,
+                    stop_requesting.UnknownStopRequest,
+                    NoPolicyInForce,
+                ),
+                example=Example(path=EXAMPLE_CASE, body={"question": "Who took the parcel?"}),
+            ),
+            RouteDeclaration(
+                method="POST",
+                path="/v1/cases/{case_id}/investigation/finding",
+                roles=REVIEWING,
+                body_maximum_bytes=ORDER_BODY_BYTES,
+                handler=self._conclude,
+                name="concludeInvestigation",
+                summary="Close the investigation with a finding; ledger and settlement follow",
+                body=InvestigationFinding,
+                answers=(InvestigationAnswer,),
+                problems=(
+                    investigation.UnknownInvestigation,
+                    investigation.InvestigationClosed,
+                    investigation.CaseUndecided,
+                    investigating.OutcomeRefused,
+                    FactsInvalid,
+                    UnknownOrder,
+                    NoPolicyInForce,
+                ),
+                example=Example(path=EXAMPLE_CASE, body={"finding": "fraud_confirmed"}),
+            ),
+            *(self._step_route(step) for step in Step),
+            RouteDeclaration(
+                method="GET",
+                path="/v1/stop-requests/{stop_request_id}",
+                roles=ASKED_TO_STOP,
+                handler=self._show_stop_request,
+                name="stopRequest",
+                summary="A stop request, its answers and what follows; a merchant sees its own",
+                answers=(TeamStopRequest, StopRequestAnswer),
+                problems=(stop_requesting.UnknownStopRequest, NoPolicyInForce),
+                example=Example(path=EXAMPLE_STOP_REQUEST),
+            ),
+            RouteDeclaration(
+                method="POST",
+                path="/v1/stop-requests/{stop_request_id}/answer",
+                roles=ANSWERING,
+                body_maximum_bytes=ORDER_BODY_BYTES,
+                handler=self._answer,
+                name="answerStopRequest",
+                summary="The merchant says where the order stands; the same answer again is harmless",
+                body=StopAnswer,
+                answers=(StopRequestAnswer,),
+                problems=(
+                    stop_requesting.UnknownStopRequest,
+                    stop_requesting.AnswerContradicts,
+                    stop_requesting.StopRequestMoved,
+                    StopRequestWithdrawn,
+                    NoPolicyInForce,
+                ),
+                example=Example(
+                    path=EXAMPLE_STOP_REQUEST,
+                    body={
+                        "kind": "shipped_with_tracking",
+                        "carrier": "PostNord",
+                        "tracking_number": "SE00340434161094042557",
+                    },
+                ),
+            ),
+            RouteDeclaration(
+                method="POST",
+                path="/v1/stop-requests/{stop_request_id}/recall-result",
+                roles=REVIEWING,
+                body_maximum_bytes=ORDER_BODY_BYTES,
+                handler=self._recall_result,
+                name="finishRecall",
+                summary="What came of a parcel that the provider recalled",
+                body=RecallOutcome,
+                answers=(RecalledStopRequest,),
+                problems=(
+                    stop_requesting.UnknownStopRequest,
+                    stop_requesting.RecallStepInvalid,
+                    NoPolicyInForce,
+                ),
+                example=Example(path=EXAMPLE_STOP_REQUEST, body={"result": "recalled"}),
+            ),
+            RouteDeclaration(
+                method="POST",
+                path="/v1/deliveries/{delivery_id}/resend",
+                roles=REVIEWING,
+                body_maximum_bytes=ORDER_BODY_BYTES,
+                handler=self._resend,
+                name="resendDelivery",
+                summary="Send a notice to a merchant again",
+                answers=(DeliveryAnswer,),
+                problems=(
+                    stop_requesting.UnknownDelivery,
+                    stop_requesting.NoticeOvertaken,
+                    NoPolicyInForce,
+                ),
+                example=Example(path={"delivery_id": "stp_1f0c2b7a9d3e4f5061-created"}),
+            ),
+        )
+
+    def _step_route(self, step: Step) -> RouteDeclaration:
+        of_step = STEPS[step]
+
+        async def take(request: Request) -> Response:
+            return await self._case_step(request, step, of_step)
+
+        return RouteDeclaration(
+            method="POST",
+            path=f"/v1/cases/{{case_id}}/{step.value}",
+            roles=REVIEWING,
+            body_maximum_bytes=ORDER_BODY_BYTES,
+            handler=take,
+            name=f"case_{step.name.lower()}",
+            summary=of_step.summary,
+            body=of_step.body,
+            body_is_optional=of_step.text_field is None,
+            answers=(CaseAnswer,),
+            is_idempotent=True,
+            problems=(
+                UnknownCase,
+                case_review.CaseMoved,
+                NoPolicyInForce,
+                *of_step.problems,
+            ),
+            example=Example(path=EXAMPLE_CASE, body=of_step.example),
         )
 
     async def _cases(self, request: Request) -> Response:
         scope, _ = authenticated(request)
-        state, limit = _queue_parameters(request)
+        given = _queue_parameters(request)
         return json_answer(
-            await self._access.read(lambda: case_review.queue(scope.cases, state=state, limit=limit))
+            await self._access.read(
+                lambda: case_review.queue(scope.cases, state=given.state, limit=given.limit)
+            )
         )
 
     async def _show_case(self, request: Request) -> Response:
         scope, _ = authenticated(request)
-        case_id = _id(request, "case_id")
+        case_id = _id(request, "case_id", UnknownCase)
         return json_answer(await self._access.read(lambda: case_review.case_view(scope.cases, case_id)))
 
     async def _claim_next(self, request: Request) -> Response:
@@ -62,15 +355,11 @@ class CaseApi:
         case = await self._access.write(lambda: case_review.claim_next(scope.cases, caller.name))
         return Response(status_code=204) if case is None else json_answer(case)
 
-    async def _case_step(self, request: Request) -> Response:
+    async def _case_step(self, request: Request, step: Step, of_step: "_OfStep") -> Response:
         scope, caller = authenticated(request)
-        try:
-            step = Step(request.path_params["step"])
-        except ValueError as problem:
-            raise not_found(f"there is no step {request.path_params['step']}") from problem
-        body = json_body(request, optional=True)
-        text = _step_text(step, body)
-        case_id = _id(request, "case_id")
+        given = fields_of(json_body(request, optional=True), of_step.body)
+        text = None if of_step.text_field is None else getattr(given, of_step.text_field)
+        case_id = _id(request, "case_id", UnknownCase)
         key = idempotency_key(request)
         document = await self._access.write(
             lambda: case_review.take_step(
@@ -88,8 +377,8 @@ class CaseApi:
 
     async def _investigate(self, request: Request) -> Response:
         scope, caller = authenticated(request)
-        reason = _text_field(json_body(request), "reason")
-        case_id = _id(request, "case_id")
+        reason = fields_of(json_body(request), InvestigationReason).reason
+        case_id = _id(request, "case_id", investigation.UnknownInvestigation)
         return json_answer(
             await self._access.write(
                 lambda: investigating.open_by_hand(scope.cases, case_id, reason=reason, by=caller.name)
@@ -98,8 +387,8 @@ class CaseApi:
 
     async def _ask_merchant(self, request: Request) -> Response:
         scope, caller = authenticated(request)
-        question = _text_field(json_body(request), "question")
-        case_id = _id(request, "case_id")
+        question = fields_of(json_body(request), MerchantQuestionText).question
+        case_id = _id(request, "case_id", investigation.UnknownInvestigation)
         asked = await self._access.write(
             lambda: investigating.ask_merchant(scope.cases, case_id, question, caller.name)
         )
@@ -107,8 +396,8 @@ class CaseApi:
 
     async def _conclude(self, request: Request) -> Response:
         scope, caller = authenticated(request)
-        finding = _text_field(json_body(request), "finding")
-        case_id = _id(request, "case_id")
+        finding = fields_of(json_body(request), InvestigationFinding).finding
+        case_id = _id(request, "case_id", investigation.UnknownInvestigation)
         return json_answer(
             await self._access.write(
                 lambda: investigating.conclude(scope.cases, case_id, finding, caller.name)
@@ -118,7 +407,7 @@ class CaseApi:
     async def _show_stop_request(self, request: Request) -> Response:
         scope, caller = authenticated(request)
         merchant_id = _merchant_of(caller)
-        stop_request_id = _id(request, "stop_request_id")
+        stop_request_id = _id(request, "stop_request_id", stop_requesting.UnknownStopRequest)
         return json_answer(
             await self._access.read(
                 lambda: stop_requesting.view(scope.cases, stop_request_id, merchant_id=merchant_id)
@@ -129,18 +418,29 @@ class CaseApi:
         scope, caller = authenticated(request)
         if caller.merchant_id is None:
             raise forbidden("a stop request is answered with the merchant's key, or by the form")
-        given = _answer_fields(json_body(request))
-        merchant_id, stop_request_id = caller.merchant_id, _id(request, "stop_request_id")
+        given = fields_of(json_body(request), StopAnswer)
+        merchant_id, stop_request_id = (
+            caller.merchant_id,
+            _id(request, "stop_request_id", stop_requesting.UnknownStopRequest),
+        )
         return json_answer(
             await self._access.write(
-                lambda: stop_requesting.answer(scope.cases, stop_request_id, merchant_id=merchant_id, **given)
+                lambda: stop_requesting.answer(
+                    scope.cases,
+                    stop_request_id,
+                    merchant_id=merchant_id,
+                    kind=given.kind,
+                    carrier=given.carrier,
+                    tracking_number=given.tracking_number,
+                    note=given.note,
+                )
             )
         )
 
     async def _recall_result(self, request: Request) -> Response:
         scope, caller = authenticated(request)
-        result = _text_field(json_body(request), "result")
-        stop_request_id = _id(request, "stop_request_id")
+        result = fields_of(json_body(request), RecallOutcome).result
+        stop_request_id = _id(request, "stop_request_id", stop_requesting.UnknownStopRequest)
         return json_answer(
             await self._access.write(
                 lambda: stop_requesting.finish_recall(scope.cases, stop_request_id, result, caller.name)
@@ -149,7 +449,7 @@ class CaseApi:
 
     async def _resend(self, request: Request) -> Response:
         scope, caller = authenticated(request)
-        delivery_id = _id(request, "delivery_id")
+        delivery_id = _id(request, "delivery_id", stop_requesting.UnknownDelivery)
         return json_answer(
             await self._access.write(
                 lambda: stop_requesting.send_again(scope.cases, delivery_id, caller.name)
@@ -157,11 +457,11 @@ class CaseApi:
         )
 
 
-def _id(request: Request, name: str) -> str:
-    """An id of the path. Raises ProblemError (404) for what is none: PostgreSQL takes no zero byte."""
+def _id(request: Request, name: str, unknown: type[RiskError]) -> str:
+    """An id of the path. Raises `unknown` for what is none: PostgreSQL takes no zero byte."""
     value = str(request.path_params[name])
     if not value.isprintable():
-        raise not_found("there is no such thing")
+        raise unknown("there is no such thing")
     return value
 
 
@@ -174,40 +474,8 @@ def _merchant_of(caller: Caller) -> str | None:
     return caller.merchant_id
 
 
-def _answer_fields(body: object) -> dict[str, str | None]:
-    """The fields of a merchant's answer. Raises ProblemError (422) where they are no texts, or unknown."""
-    if not isinstance(body, dict):
-        raise invalid_body([FieldError(pointer="", detail="the body is a JSON object")])
-    errors = [
-        FieldError(pointer=pointer(name), detail="there is no such field")
-        for name in body
-        if name not in ANSWER_FIELDS
-    ]
-    errors += [
-        FieldError(pointer=pointer(name), detail=f"{name} must be a text")
-        for name in ANSWER_FIELDS
-        if not isinstance(body.get(name), str | None)
-    ]
-    if errors:
-        raise invalid_body(errors)
-    return {name: body.get(name) for name in ANSWER_FIELDS}
-
-
-def _text_field(body: object, field: str) -> str:
-    if not isinstance(body, dict):
-        raise invalid_body([FieldError(pointer="", detail="the body is a JSON object")])
-    errors = [
-        FieldError(pointer=pointer(name), detail="there is no such field") for name in body if name != field
-    ]
-    text = body.get(field)
-    if not isinstance(text, str):
-        errors.append(FieldError(pointer=pointer(field), detail=f"{field} is required, as a text"))
-    if errors or not isinstance(text, str):
-        raise invalid_body(errors)
-    return text
-
-
-def _queue_parameters(request: Request) -> tuple[CaseState, int]:
+def _queue_parameters(request: Request) -> QueueParameters:
+    """The parameters that were given. Raises ParametersInvalid for what is none, or not valid."""
     errors = [
         FieldError(pointer=pointer(name), detail="there is no such parameter")
         for name in request.query_params
@@ -221,23 +489,5 @@ def _queue_parameters(request: Request) -> tuple[CaseState, int]:
     if not is_number or not 1 <= int(limit) <= CASES_MAXIMUM:
         errors.append(FieldError(pointer="/limit", detail=f"limit must be from 1 to {CASES_MAXIMUM}"))
     if errors:
-        raise invalid_body(errors)
-    return CaseState(state), int(limit)
-
-
-def _step_text(step: Step, body: object) -> str | None:
-    """The one text that some steps take. Raises ProblemError (422) for anything else in the body."""
-    field = TEXT_FIELD.get(step)
-    if body is None:
-        body = {}
-    if not isinstance(body, dict):
-        raise invalid_body([FieldError(pointer="", detail="the body is a JSON object")])
-    errors = [
-        FieldError(pointer=pointer(name), detail="there is no such field") for name in body if name != field
-    ]
-    text = body.get(field) if field is not None else None
-    if field is not None and not isinstance(text, str):
-        errors.append(FieldError(pointer=pointer(field), detail=f"{field} is required, as a text"))
-    if errors:
-        raise invalid_body(errors)
-    return text
+        raise ParametersInvalid(errors)
+    return QueueParameters(state=CaseState(state), limit=int(limit))

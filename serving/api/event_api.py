@@ -10,19 +10,43 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from data_contracts.contract import IDENTIFIER_PATTERN
+from serving.domain.errors import ParametersInvalid
+from serving.domain.field_errors import FieldError, pointer
 from serving.events import event_intake, held_events
+from serving.events.event_answers import (
+    EVENTS,
+    EndedEvent,
+    EndReason,
+    EventResults,
+    HeldEvents,
+    HeldParameters,
+)
 from serving.events.event_permissions import SENDERS
 from serving.process.observability import HELD_EVENTS
-from serving.requests.http_requests import authenticated, json_answer, json_body
-from serving.requests.problem_details import FieldError, invalid_body, not_found, pointer
-from serving.requests.route_declaration import EVENTS_BODY_BYTES, RouteDeclaration, shown, taken
+from serving.requests.http_requests import authenticated, fields_of, json_answer, json_body
+from serving.requests.route_declaration import (
+    EVENTS_BODY_BYTES,
+    ORDER_BODY_BYTES,
+    Example,
+    RouteDeclaration,
+)
 from serving.requests.store_access import StoreAccess
 from serving.store.api_keys import Role
 
 BACK_OFFICE = frozenset({Role.LEDGER})
 TURN_SECONDS = 0.01
 LIMIT_DIGITS = 6
-HELD_PARAMETERS = ("limit", "after", "contract", "customer_id")
+HELD_PARAMETERS = HeldParameters.__struct_fields__
+EXAMPLE_PAYMENT = {
+    "contract": "invoice_payments",
+    "event_id": "payment-1001",
+    "occurred_at": "2026-03-01T09:30:00Z",
+    "customer_id": "customer-1",
+    "invoice_id": "invoice-1001",
+    "amount_cents": 4_990,
+    "currency": "EUR",
+    "method": "bank_transfer",
+}
 
 
 Done = TypeVar("Done")
@@ -37,9 +61,46 @@ class EventApi:
     def routes(self) -> tuple[RouteDeclaration, ...]:
         """What is sent to the ledger, and what waits there."""
         return (
-            taken("/v1/events", self._events, SENDERS, body_maximum_bytes=EVENTS_BODY_BYTES),
-            shown("/v1/events/held", self._held, BACK_OFFICE),
-            taken("/v1/events/held/{event_id}/end", self._end, BACK_OFFICE),
+            RouteDeclaration(
+                method="POST",
+                path="/v1/events",
+                roles=SENDERS,
+                body_maximum_bytes=EVENTS_BODY_BYTES,
+                handler=self._events,
+                name="events",
+                summary="Ledger rows, one or many; each is judged for itself",
+                body=EVENTS,
+                answers=(EventResults,),
+                example=Example(body={"events": [EXAMPLE_PAYMENT]}),
+            ),
+            RouteDeclaration(
+                method="GET",
+                path="/v1/events/held",
+                roles=BACK_OFFICE,
+                handler=self._held,
+                name="heldEvents",
+                summary="Rows that wait for something that has not arrived, in the order of their arrival",
+                query=HeldParameters,
+                answers=(HeldEvents,),
+                problems=(ParametersInvalid,),
+                example=Example(query={"limit": 100, "contract": "invoice_payments"}),
+            ),
+            RouteDeclaration(
+                method="POST",
+                path="/v1/events/held/{event_id}/end",
+                roles=BACK_OFFICE,
+                body_maximum_bytes=ORDER_BODY_BYTES,
+                handler=self._end,
+                name="endHeldEvent",
+                summary="Move a row that waits to quarantine; twice is harmless, and it can be sent again",
+                body=EndReason,
+                answers=(EndedEvent,),
+                problems=(held_events.UnknownHeldEvent,),
+                example=Example(
+                    path={"event_id": str(EXAMPLE_PAYMENT["event_id"])},
+                    body={"reason": "booked for another shop"},
+                ),
+            ),
         )
 
     async def _events(self, request: Request) -> Response:
@@ -73,8 +134,8 @@ class EventApi:
         scope, caller = authenticated(request)
         event_id = str(request.path_params["event_id"])
         if re.fullmatch(IDENTIFIER_PATTERN, event_id) is None:
-            raise not_found("there is no such thing")
-        reason = _reason(json_body(request))
+            raise held_events.UnknownHeldEvent("there is no such thing")
+        reason = fields_of(json_body(request), EndReason).reason
         return json_answer(
             await self._access.write(
                 lambda: held_events.end_held(
@@ -97,7 +158,7 @@ async def _in_turns(work: Iterator[Done]) -> list[Done]:
 
 
 def _held_parameters(request: Request) -> dict[str, str]:
-    """The parameters that were given. Raises ProblemError (422) for what is none, or not valid."""
+    """The parameters that were given. Raises ParametersInvalid for what is none, or not valid."""
     given = dict(request.query_params)
     errors = [
         FieldError(pointer=pointer(name), detail="there is no such parameter")
@@ -116,21 +177,5 @@ def _held_parameters(request: Request) -> dict[str, str]:
     if "after" in given and not given["after"].isprintable():
         errors.append(FieldError(pointer="/after", detail="after is none that a page named as next"))
     if errors:
-        raise invalid_body(errors)
+        raise ParametersInvalid(errors)
     return given
-
-
-def _reason(body: object) -> str:
-    if not isinstance(body, dict):
-        raise invalid_body([FieldError(pointer="", detail="the body is a JSON object")])
-    errors = [
-        FieldError(pointer=pointer(name), detail="there is no such field")
-        for name in body
-        if name != "reason"
-    ]
-    reason = body.get("reason")
-    if not isinstance(reason, str):
-        errors.append(FieldError(pointer="/reason", detail="reason is required, as a text"))
-    if errors or not isinstance(reason, str):
-        raise invalid_body(errors)
-    return reason

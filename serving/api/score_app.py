@@ -1,17 +1,22 @@
 """The HTTP edge at /v1: reads requests, calls one use case each, writes answers. It does not judge."""
 
-import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
-import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from serving.api.openapi import openapi_document
-from serving.cases.possible_steps import StepInvalid
 from serving.checkout import order_confirmation, order_views
+from serving.checkout.checkout_answers import (
+    DecisionAnswer,
+    MerchantDecisionAnswer,
+    MerchantOrderState,
+    OrderParameters,
+    OrderState,
+    ReviewRequest,
+    ReviewRequested,
+)
 from serving.checkout.checkout_scoring import (
     CheckoutAnswer,
     answer_without_store,
@@ -20,24 +25,19 @@ from serving.checkout.checkout_scoring import (
     precheck,
     score,
 )
-from serving.checkout.order_body import OrderBody, order_body
-from serving.domain import investigation
+from serving.checkout.order_body import EXAMPLE_ORDER, ORDER, OrderBody, order_body
 from serving.domain.errors import (
-    IdempotencyConflict,
+    AskedTooOften,
+    NothingToReview,
     OrderAlreadyClosed,
     OrderAlreadyConfirmed,
     OrderNotApproved,
     OrderNumberTaken,
     OrderOfAnotherCustomer,
-    RiskError,
-    UnknownCase,
     UnknownDecision,
     UnknownOrder,
 )
 from serving.domain.order_numbers import OrderAddress
-from serving.domain.review_case import ReasonMissing
-from serving.domain.stop_request import AnswerInvalid
-from serving.events import held_events
 from serving.in_force.policy_watch import NoPolicyInForce
 from serving.process.observability import ANSWER_SECONDS, DECISIONS
 from serving.requests.authentication import forbidden, may_see_order_of, view_for
@@ -46,71 +46,25 @@ from serving.requests.http_requests import (
     accepted_language,
     admission,
     authenticated,
+    fields_of,
     idempotency_key,
     json_answer,
     json_body,
 )
-from serving.requests.problem_details import FieldError, ProblemError, invalid_body, not_found, pointer
 from serving.requests.request_scope import RequestScope
 from serving.requests.route_declaration import (
     DECIDING,
+    ORDER_BODY_BYTES,
     ORDER_VIEWERS,
-    DoorKind,
+    Example,
     RouteDeclaration,
-    shown,
-    taken,
 )
 from serving.requests.store_access import StoreAccess
-from serving.stop_requests import stop_requesting
 from serving.store.api_keys import Caller, Role
-from serving.store.errors import CommitUnknown, StoreUnavailable
+from serving.store.errors import StoreUnavailable
 
-LOG = logging.getLogger("bonitas.store")
-
-STATUS_OF: Mapping[type[RiskError], tuple[int, str, str | None]] = {
-    IdempotencyConflict: (422, "The Idempotency-Key was used with another body", "idempotency-key-reused"),
-    OrderAlreadyConfirmed: (
-        409,
-        "The order is confirmed and cannot be scored again",
-        "order-already-decided",
-    ),
-    OrderAlreadyClosed: (409, "The order is invoiced or cancelled", "order-already-decided"),
-    OrderNotApproved: (409, "The order is not approved", "order-already-decided"),
-    OrderNumberTaken: (409, "The merchant's number belongs to another order", "order-already-decided"),
-    OrderOfAnotherCustomer: (409, "The order id belongs to another order", "order-already-decided"),
-    UnknownOrder: (404, "Not found", None),
-    UnknownDecision: (404, "Not found", None),
-    held_events.UnknownHeldEvent: (404, "Not found", None),
-    held_events.EndInvalid: (422, "The row cannot be ended so", "invalid-body"),
-    held_events.NoSuchPage: (422, "There is no such page", "invalid-body"),
-    UnknownCase: (404, "Not found", None),
-    StepInvalid: (422, "The step cannot be taken so", "invalid-body"),
-    stop_requesting.UnknownStopRequest: (404, "Not found", None),
-    stop_requesting.UnknownDelivery: (404, "Not found", None),
-    stop_requesting.NoticeOvertaken: (409, "The notice is not true any more", None),
-    investigation.UnknownInvestigation: (404, "Not found", None),
-    investigation.QuestionInvalid: (422, "The question cannot be asked so", "invalid-body"),
-    investigation.FindingInvalid: (422, "The finding is none", "invalid-body"),
-    ReasonMissing: (422, "A reason is needed", "invalid-body"),
-    stop_requesting.RecallStepInvalid: (422, "The result cannot be recorded so", "invalid-body"),
-    stop_requesting.AnswerContradicts: (
-        409,
-        "The answer contradicts an earlier one",
-        "contradicting-answer",
-    ),
-}
-
-NAMES_A_FIELD = frozenset(
-    {
-        StepInvalid,
-        held_events.EndInvalid,
-        held_events.NoSuchPage,
-        investigation.FindingInvalid,
-        investigation.QuestionInvalid,
-        stop_requesting.RecallStepInvalid,
-    }
-)
-"""Errors whose message begins with the field that they are about."""
+EXAMPLE_PATH = {"order_id": "order-1001"}
+EXAMPLE_DECISION = {"decision_id": "dec_0199a3b1c2d0123456789abcdef"}
 
 
 class ScoreApi:
@@ -118,22 +72,110 @@ class ScoreApi:
 
     def __init__(self, access: StoreAccess) -> None:
         self._access = access
-        self._openapi: bytes | None = None
 
     def routes(self) -> tuple[RouteDeclaration, ...]:
-        """What is asked about an order, from its decision to its end; and the contract of the API."""
+        """What is asked about an order, from its decision to its end."""
         return (
-            taken("/v1/score", self._score, DECIDING, is_answered_without_store=True),
-            taken("/v1/precheck", self._precheck, DECIDING),
-            shown("/v1/orders/{order_id}", self._show_order, ORDER_VIEWERS),
-            taken("/v1/orders/{order_id}/confirm", self._confirm, DECIDING),
-            taken("/v1/orders/{order_id}/cancel", self._cancel, DECIDING),
-            shown("/v1/decisions/{decision_id}", self._show_decision, ORDER_VIEWERS),
-            taken(
-                "/v1/decisions/{decision_id}/review-request", self._request_review, frozenset({Role.CHECKOUT})
+            RouteDeclaration(
+                method="POST",
+                path="/v1/score",
+                roles=DECIDING,
+                body_maximum_bytes=ORDER_BODY_BYTES,
+                is_answered_without_store=True,
+                handler=self._score,
+                name="score",
+                summary="Decide one order and reserve its amount",
+                body=ORDER,
+                answers=(DecisionAnswer, MerchantDecisionAnswer),
+                is_idempotent=True,
+                problems=(
+                    OrderAlreadyConfirmed,
+                    OrderAlreadyClosed,
+                    OrderNumberTaken,
+                    OrderOfAnotherCustomer,
+                    AskedTooOften,
+                ),
+                example=Example(body=EXAMPLE_ORDER),
             ),
             RouteDeclaration(
-                method="GET", path="/v1/openapi.json", door=DoorKind.OPEN, handler=self._show_openapi
+                method="POST",
+                path="/v1/precheck",
+                roles=DECIDING,
+                body_maximum_bytes=ORDER_BODY_BYTES,
+                handler=self._precheck,
+                name="precheck",
+                summary="What the answer would be; nothing is kept",
+                body=ORDER,
+                answers=(DecisionAnswer, MerchantDecisionAnswer),
+                problems=(OrderNumberTaken, AskedTooOften, NoPolicyInForce),
+                example=Example(body=EXAMPLE_ORDER),
+            ),
+            RouteDeclaration(
+                method="GET",
+                path="/v1/orders/{order_id}",
+                roles=ORDER_VIEWERS,
+                handler=self._show_order,
+                name="order",
+                summary="The newest decision about an order",
+                query=OrderParameters,
+                answers=(OrderState, MerchantOrderState),
+                problems=(UnknownOrder,),
+                example=Example(path=EXAMPLE_PATH),
+            ),
+            RouteDeclaration(
+                method="POST",
+                path="/v1/orders/{order_id}/confirm",
+                roles=DECIDING,
+                body_maximum_bytes=ORDER_BODY_BYTES,
+                handler=self._confirm,
+                name="confirm",
+                summary="The customer has ordered: the reservation stays until the invoice",
+                query=OrderParameters,
+                answers=(OrderState, MerchantOrderState),
+                is_idempotent=True,
+                problems=(UnknownOrder, OrderNotApproved, OrderAlreadyClosed, NoPolicyInForce),
+                example=Example(path=EXAMPLE_PATH),
+            ),
+            RouteDeclaration(
+                method="POST",
+                path="/v1/orders/{order_id}/cancel",
+                roles=DECIDING,
+                body_maximum_bytes=ORDER_BODY_BYTES,
+                handler=self._cancel,
+                name="cancel",
+                summary="The order will not be: its reservation ends",
+                query=OrderParameters,
+                answers=(OrderState, MerchantOrderState),
+                is_idempotent=True,
+                problems=(UnknownOrder, OrderNotApproved, OrderAlreadyClosed, NoPolicyInForce),
+                example=Example(path=EXAMPLE_PATH),
+            ),
+            RouteDeclaration(
+                method="GET",
+                path="/v1/decisions/{decision_id}",
+                roles=ORDER_VIEWERS,
+                handler=self._show_decision,
+                name="decision",
+                summary="One decision as it was given",
+                answers=(DecisionAnswer, MerchantDecisionAnswer),
+                problems=(UnknownDecision,),
+                example=Example(path=EXAMPLE_DECISION),
+            ),
+            RouteDeclaration(
+                method="POST",
+                path="/v1/decisions/{decision_id}/review-request",
+                roles=frozenset({Role.CHECKOUT}),
+                body_maximum_bytes=ORDER_BODY_BYTES,
+                handler=self._request_review,
+                name="requestReview",
+                summary="A person shall look at an automated refusal",
+                body=ReviewRequest,
+                body_is_optional=True,
+                answers=(ReviewRequested,),
+                status=202,
+                is_idempotent=True,
+                problems=(UnknownDecision, NothingToReview),
+                example=Example(path=EXAMPLE_DECISION, body={"note": "I paid that invoice last week."}),
             ),
         )
 
@@ -227,7 +269,7 @@ class ScoreApi:
 
     async def _request_review(self, request: Request) -> Response:
         scope, caller = authenticated(request)
-        note = _note(json_body(request, optional=True))
+        note = fields_of(json_body(request, optional=True), ReviewRequest).note
         key = idempotency_key(request)
         decision_id = request.path_params["decision_id"]
         document = await self._access.write(
@@ -237,11 +279,6 @@ class ScoreApi:
         )
         return json_answer(document, status=202)
 
-    async def _show_openapi(self, _request: Request) -> Response:
-        if self._openapi is None:
-            self._openapi = msgspec.json.encode(openapi_document())
-        return Response(self._openapi, media_type="application/json")
-
 
 def _address(request: Request, caller: Caller) -> OrderAddress:
     """Which order the path names: by its order_id, or by its merchant's own number where the query names the
@@ -250,86 +287,12 @@ def _address(request: Request, caller: Caller) -> OrderAddress:
     name = str(request.path_params["order_id"])
     merchant_id = request.query_params.get("merchant_id", caller.merchant_id)
     if not name.isprintable() or not (merchant_id or "").isprintable():
-        raise not_found("there is no such order")
+        raise UnknownOrder("there is no such order")
     if caller.merchant_id not in {None, merchant_id}:
-        raise not_found(f"no decision was made about order {name}")
+        raise UnknownOrder(f"no decision was made about order {name}")
     return OrderAddress(name=name, merchant_id=merchant_id)
 
 
 def _refuse_order_of_others(caller: Caller, merchant_id: str) -> None:
     if not may_see_order_of(caller, merchant_id):
         raise forbidden("the order is another merchant's")
-
-
-def _note(body: object) -> str | None:
-    if body is None:
-        return None
-    if not isinstance(body, dict):
-        raise invalid_body([FieldError(pointer="", detail="the body is a JSON object")])
-    errors = [
-        FieldError(pointer=f"/{name}", detail="there is no such field") for name in body if name != "note"
-    ]
-    note = body.get("note")
-    if note is not None and (not isinstance(note, str) or len(note) > 2000):
-        errors.append(FieldError(pointer="/note", detail="note must be a text of at most 2000 characters"))
-    if errors:
-        raise invalid_body(errors)
-    return note
-
-
-def problem_of(error: RiskError) -> ProblemError:
-    """The problem document of a domain error."""
-    if isinstance(error, AnswerInvalid):
-        return invalid_body(
-            [
-                FieldError(pointer=pointer(mistake.field), detail=f"{mistake.field} {mistake.rule}")
-                for mistake in error.mistakes
-            ]
-        )
-    field, colon, rule = str(error).partition(": ")
-    if type(error) in NAMES_A_FIELD and colon and field.isidentifier():
-        return invalid_body([FieldError(pointer=pointer(field), detail=f"{field} {rule}")])
-    status, title, kind = STATUS_OF.get(type(error), (409, "The request conflicts with what is stored", None))
-    if status == 404:
-        return not_found(str(error) or "there is no such thing")
-    return ProblemError(status, title, kind=kind, detail=str(error) or None)
-
-
-def problem_of_any(error: Exception) -> ProblemError | None:
-    """The problem document of an error of a handler or of the door; None for one that nobody expects."""
-    match error:
-        case ProblemError():
-            return error
-        case RiskError():
-            return problem_of(error)
-        case RecursionError():
-            # What can just be decoded may be too deep for what comes after.
-            return invalid_body([FieldError(pointer="", detail="the body is nested too deeply")])
-        case NoPolicyInForce():
-            return ProblemError(
-                503,
-                "No policy is in force",
-                kind="no-policy",
-                detail="nothing was changed; try again",
-                headers={"Retry-After": "1"},
-            )
-        case StoreUnavailable():
-            return ProblemError(
-                503,
-                "The store is unavailable",
-                kind="store-unavailable",
-                detail="nothing was changed; try again",
-                headers={"Retry-After": "1"},
-            )
-        case CommitUnknown():
-            LOG.error("commit_unknown", extra={"reason": str(error)})
-            return ProblemError(
-                504,
-                "The outcome is not known",
-                kind="outcome-unknown",
-                detail="it may have been done or not: the same request again, with the same Idempotency-Key, "
-                "tells",
-                headers={"Retry-After": "1"},
-            )
-        case _:
-            return None

@@ -26,11 +26,14 @@ from serving.checkout.checkout_judgement import (
 from serving.checkout.order_body import OrderBody
 from serving.domain.decision import Outcome, TechnicalFailure
 from serving.domain.errors import (
+    AskedTooOften,
+    FieldsInvalid,
     OrderAlreadyClosed,
     OrderAlreadyConfirmed,
     OrderNumberTaken,
     OrderOfAnotherCustomer,
 )
+from serving.domain.field_errors import FieldError
 from serving.domain.merchant_keys import MerchantKeyPolicy, QuestionKind
 from serving.domain.policy import Policy
 from serving.domain.reservation import ReservationState
@@ -38,7 +41,6 @@ from serving.domain.text_files import FALLBACK_LANGUAGE
 from serving.in_force.model_watch import ModelInForce
 from serving.in_force.policy_watch import NoPolicyInForce
 from serving.requests.idempotent_requests import earlier_answer, fingerprint, remember_answer
-from serving.requests.problem_details import FieldError, invalid_body, too_many_questions
 from serving.requests.request_scope import RequestScope
 from serving.store.api_keys import Caller, Role
 from serving.store.decision_log import LoggedDecision, append_decision, decisions_about
@@ -109,8 +111,8 @@ def score(
     namesake waits for nobody: an account is looked at without its lock until it is the person's.
     A merchant's own key is bounded in how often it asks and in what its orders hold, by the policy.
     Raises StoreUnavailable, IdempotencyConflict, OrderAlreadyConfirmed, OrderAlreadyClosed,
-    OrderOfAnotherCustomer, OrderNumberTaken, and ProblemError for a merchant that nobody knows, or (429)
-    whose key asks too often. `unavailable` is an answer that leaves no trace.
+    OrderOfAnotherCustomer, OrderNumberTaken, FieldsInvalid for a merchant that nobody knows, and
+    AskedTooOften. `unavailable` is an answer that leaves no trace.
     """
     row = order.row
     customer_id, order_id = row["customer_id"], row["order_id"]
@@ -347,7 +349,7 @@ def _locks_of_questions(caller: Caller, row: Mapping[str, Any]) -> list[str]:
 def _count_question(
     scope: RequestScope, tx: Transaction, kind: QuestionKind, row: Mapping[str, Any], caller: Caller
 ) -> None:
-    """Count what a merchant's key asks. Raises ProblemError (429) where it is too much."""
+    """Count what a merchant's key asks. Raises AskedTooOften."""
     bounds = _bounds_of(caller, scope.policy)
     if bounds is None:
         return
@@ -360,7 +362,7 @@ def _count_question(
         now_ms=scope.now_ms(),
     )
     if wait_ms is not None:
-        raise too_many_questions(retry_after_s=-(-wait_ms // 1000))
+        raise AskedTooOften(-(-wait_ms // 1000))
 
 
 def _new_decision_id(as_of_ms: int) -> str:
@@ -405,7 +407,7 @@ def _append_order(
         ledger_row["corrects"] = corrects
     result = append_decided_order(tx, ledger_row, recorded_at_ms=as_of_ms, now_ms=as_of_ms)
     if result.rule is Rule.UNKNOWN_REFERENCE:
-        raise invalid_body([FieldError(pointer="/merchant_id", detail="names no merchant that we know")])
+        raise FieldsInvalid([FieldError(pointer="/merchant_id", detail="names no merchant that we know")])
     if result.status is not AppendStatus.ACCEPTED:
         # It was invoiced without ever having been approved here; what the invoices rest on stays.
         raise OrderAlreadyClosed(f"the order is invoiced: {result.message}")
@@ -442,7 +444,7 @@ def _reserve(
 
 
 def count_precheck(scope: RequestScope, order: OrderBody, *, caller: Caller) -> None:
-    """Count a merchant's pre-check. Raises StoreUnavailable, and ProblemError (429) for one too many."""
+    """Count a merchant's pre-check. Raises StoreUnavailable, AskedTooOften."""
     with scope.store.writing(*_locks_of_questions(caller, order.row)) as tx:
         _count_question(scope, tx, QuestionKind.PRECHECK, order.row, caller)
 

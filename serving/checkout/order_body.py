@@ -5,11 +5,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from data_contracts.contract import Column, ColumnType
+from data_contracts.contract import ColumnType, portable_pattern
+from data_contracts.json_schema import json_schema
 from data_contracts.orders import ORDERS
 from data_contracts.row_check import CheckedRow, TimestampForm, check_row
+from serving.domain.errors import FieldsInvalid
+from serving.domain.field_errors import FieldError, pointer
 from serving.domain.order_numbers import MADE_ORDER_ID_PREFIX, is_made_for_another, order_id_for
-from serving.requests.problem_details import FieldError, invalid_body, pointer
+from serving.requests.answer_fields import NamedSchema
 
 ADDRESS_FIELDS = ("name", "street", "house_number", "postal_code", "city", "country")
 CONTACT_FIELDS = ("email", "phone")
@@ -59,14 +62,14 @@ class OrderBody:
 
 
 def order_body(body: object, *, now_ms: int, is_merchants_own: bool = False) -> OrderBody:
-    """Check a decoded body. Raises ProblemError (422) that points to every bad field.
+    """Check a decoded body. Raises FieldsInvalid that points to every bad field.
 
     An optional text that is empty counts as not given: a form sends "" for a field left blank.
     is_merchants_own: a merchant's own key sends it. Such a key names an order by the merchant's own number,
         and so what it sends as `order_id`, as it did before there were such numbers, is that number.
     """
     if not isinstance(body, dict):
-        raise invalid_body([FieldError(pointer="", detail="the body is a JSON object")])
+        raise FieldsInvalid([FieldError(pointer="", detail="the body is a JSON object")])
     row, language, errors = _taken_apart(body)
     for name in _NULLABLE_TEXTS & row.keys():
         if isinstance(row[name], str) and not row[name].strip():
@@ -89,7 +92,7 @@ def order_body(body: object, *, now_ms: int, is_merchants_own: bool = False) -> 
         detail = violation.message.replace(violation.column, field)
         errors.append(FieldError(pointer=where, detail=detail))
     if errors or checked.row is None:
-        raise invalid_body(errors)
+        raise FieldsInvalid(errors)
     accepted = {name: value for name, value in checked.row.items() if name not in _ENVELOPE}
     return OrderBody(row=accepted, language=language, is_named_by_number=is_named_by_number)
 
@@ -182,26 +185,30 @@ def _take_group(group: str, value: dict[str, Any], row: dict[str, Any], errors: 
 
 def order_body_schema() -> dict[str, Any]:
     """JSON Schema (2020-12) of the body, from the contract's columns."""
-    columns = {column.name: column for column in ORDERS.columns}
-    properties: dict[str, Any] = {name: _schema(columns[name]) for name in PLAIN_FIELDS}
+    columns: dict[str, Any] = json_schema(ORDERS)["properties"]
+    properties: dict[str, Any] = {name: _as_sent(columns[name]) for name in PLAIN_FIELDS}
+    nullable = {column.name for column in ORDERS.columns if column.nullable}
     for group, names in NESTED.items():
-        inner = {name: columns[f"{group}_{name}"] for name in names}
         properties[group] = {
             "type": "object",
-            "properties": {name: _schema(column) for name, column in inner.items()},
-            "required": [name for name, column in inner.items() if not column.nullable],
+            "properties": {name: _as_sent(columns[f"{group}_{name}"]) for name in names},
+            "required": [name for name in names if f"{group}_{name}" not in nullable],
             "additionalProperties": False,
         }
-    properties["language"] = {
-        "type": ["string", "null"],
-        "description": "language of the texts to the customer; else Accept-Language, else the customer's own",
-        "pattern": f"^{LANGUAGE_PATTERN.pattern}$",
-    }
-    required = [name for name in PLAIN_FIELDS if not columns[name].nullable and name != "order_id"]
+    properties["language"] = _or_blank(
+        {
+            "type": ["string", "null"],
+            "description": "language of the texts to the customer; else Accept-Language, else the customer's "
+            "own",
+            "pattern": f"^(?:{portable_pattern(LANGUAGE_PATTERN.pattern)})$",
+        }
+    )
+    required = [name for name in PLAIN_FIELDS if name not in nullable and name != "order_id"]
     return {
         "type": "object",
         "description": "A merchant's own key names the order by merchant_order_number; a checkout's by "
-        "order_id, or by merchant_order_number and merchant_id. We make the order_id where none is given.",
+        "order_id, or by merchant_order_number and merchant_id. We make the order_id where none is given. "
+        "An optional text that is blank counts as not given.",
         "properties": properties,
         "required": [*required, *NESTED],
         "anyOf": [{"required": ["order_id"]}, {"required": ["merchant_order_number"]}],
@@ -209,16 +216,39 @@ def order_body_schema() -> dict[str, Any]:
     }
 
 
-def _schema(column: Column) -> dict[str, Any]:
-    schema: dict[str, Any] = {"description": column.description}
-    if column.type is ColumnType.INT64:
-        schema |= {"type": "integer", "minimum": column.minimum, "maximum": column.maximum}
-    else:
-        schema |= {"type": ["string", "null"] if column.nullable else "string"}
-        if column.allowed is not None:
-            schema["enum"] = list(column.allowed)
-        else:
-            schema |= {"minLength": 0 if column.nullable else 1, "maxLength": column.max_length}
-        if column.pattern is not None:
-            schema["pattern"] = f"^{column.pattern}$"
-    return schema
+def _as_sent(schema: dict[str, Any]) -> dict[str, Any]:
+    """The schema of a column as a checkout sends it."""
+    is_nullable_text = schema["type"] == ["string", "null"]
+    return _or_blank(schema) if is_nullable_text else schema
+
+
+def _or_blank(schema: dict[str, Any]) -> dict[str, Any]:
+    description = schema.pop("description")
+    return {"description": description, "anyOf": [schema, {"type": "string", "pattern": r"^\s*$"}]}
+
+
+ORDER = NamedSchema(name="Order", schema=order_body_schema)
+
+_EXAMPLE_ADDRESS = {
+    "name": "Erika Mustermann",
+    "street": "Heidestraße",
+    "house_number": "17",
+    "postal_code": "51147",
+    "city": "Köln",
+    "country": "DE",
+}
+EXAMPLE_ORDER: Mapping[str, Any] = {
+    "order_id": "order-1001",
+    "customer_id": "customer-1",
+    "merchant_id": "merchant-1",
+    "amount_cents": 4_990,
+    "vat_cents": 797,
+    "currency": "EUR",
+    "kind": "goods",
+    "item_category": "clothing",
+    "delivery": _EXAMPLE_ADDRESS,
+    "billing": _EXAMPLE_ADDRESS,
+    "contact": {"email": "erika@example.com", "phone": "+49 30 1234567"},
+    "language": "de",
+}
+"""What the published contract shows, and a test sends."""

@@ -5,8 +5,17 @@ from typing import Any
 from data_contracts.instants import HOUR_MS
 from data_contracts.order_events import ORDER_EVENTS
 from data_contracts.orders import ORDERS
+from serving.checkout.checkout_answers import NOTE_MAXIMUM
 from serving.domain.decision import Outcome
-from serving.domain.errors import OrderAlreadyClosed, OrderNotApproved, UnknownDecision, UnknownOrder
+from serving.domain.errors import (
+    FieldsInvalid,
+    NothingToReview,
+    OrderAlreadyClosed,
+    OrderNotApproved,
+    UnknownDecision,
+    UnknownOrder,
+)
+from serving.domain.field_errors import FieldError
 from serving.domain.order_numbers import OrderAddress
 from serving.domain.reservation import ReservationState
 from serving.requests.authentication import may_see_order_of, view_for
@@ -148,8 +157,11 @@ def request_review(
 ) -> dict[str, Any]:
     """Ask that a person looks at a refusal. Asking twice changes nothing.
 
-    Raises UnknownDecision, and OrderAlreadyClosed where there is nothing to review in an approval.
+    Raises FieldsInvalid for a note that is too long, UnknownDecision, and NothingToReview for an approval.
     """
+    if note is not None and len(note) > NOTE_MAXIMUM:
+        detail = f"note must be a text of at most {NOTE_MAXIMUM} characters"
+        raise FieldsInvalid([FieldError(pointer="/note", detail=detail)])
     request = fingerprint("POST review-request", {"decision_id": decision_id, "note": note})
     with scope.store.writing(decision_id) as tx:
         earlier = earlier_answer(tx, caller=caller, key=idempotency_key, request=request)
@@ -159,7 +171,7 @@ def request_review(
         if decision is None or not may_see_order_of(caller, decision.merchant_id):
             raise UnknownDecision(f"there is no decision {decision_id}")
         if decision.outcome == Outcome.APPROVED.value:
-            raise OrderAlreadyClosed("the order was approved; there is nothing to review")
+            raise NothingToReview("the order was approved; there is nothing to review")
         now_ms = scope.now_ms()
         keep_review_request(tx, decision_id=decision_id, note=note or "", now_ms=now_ms)
         document = {

@@ -24,7 +24,7 @@ from starlette.routing import Match, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from data_contracts.instants import MINUTE_MS
-from serving.api.score_app import problem_of
+from serving.api.domain_problems import problem_of
 from serving.console import sign_in
 from serving.console.form_body import form_fields
 from serving.console.locale_forms import Locale, language_of

@@ -11,8 +11,17 @@ RiskError
 ├── IdempotencyConflict       the same Idempotency-Key came with another body
 ├── UnknownOrder              no decision was made about this order
 ├── UnknownCase               there is no such review case
-└── UnknownDecision           there is no such decision
+├── UnknownDecision           there is no such decision
+├── NothingToReview           an approval is not reviewed by a person
+├── AskedTooOften             a merchant's key asked more often than the policy allows
+├── NotAllowed                the caller may not do this
+├── FieldsInvalid             what was sent has fields that break rules; each is named
+└── ParametersInvalid         the parameters of a question break rules; each is named
 """
+
+from collections.abc import Sequence
+
+from serving.domain.field_errors import FieldError
 
 
 class RiskError(Exception):
@@ -69,3 +78,36 @@ class UnknownCase(RiskError):
 
 class UnknownDecision(RiskError):
     """There is no such decision."""
+
+
+class NothingToReview(RiskError):
+    """The order was approved, so no person has anything to look at again."""
+
+
+class AskedTooOften(RiskError):
+    """A merchant's key asked as often as the policy allows. retry_after_s: whole seconds, at least 1."""
+
+    def __init__(self, retry_after_s: int) -> None:
+        super().__init__("the key asked as often as it may for now; nothing was decided")
+        self.retry_after_s = retry_after_s
+
+
+class NotAllowed(RiskError):
+    """The caller may not do this. errors: which part of what was sent; empty where all of it."""
+
+    def __init__(self, detail: str, errors: Sequence[FieldError] = ()) -> None:
+        super().__init__(detail)
+        self.errors = tuple(errors)
+
+
+class FieldsInvalid(RiskError):
+    """What was sent has fields that break rules. not_listed: how many errors there are besides `errors`."""
+
+    def __init__(self, errors: Sequence[FieldError], *, not_listed: int = 0) -> None:
+        super().__init__("; ".join(error.detail for error in errors))
+        self.errors = tuple(errors)
+        self.not_listed = not_listed
+
+
+class ParametersInvalid(FieldsInvalid):
+    """The parameters of a question break rules."""

@@ -16,6 +16,8 @@ from data_contracts.ledger_contracts import CONTRACTS
 from data_contracts.orders import ORDERS
 from data_contracts.row_check import check_row
 from data_contracts.rules import Rule
+from serving.domain.errors import FieldsInvalid, NotAllowed
+from serving.domain.field_errors import FieldError, cut_name, pointer
 from serving.domain.order_numbers import is_made_for_another
 from serving.events.event_ids import EventIdScope
 from serving.events.event_permissions import (
@@ -26,14 +28,7 @@ from serving.events.event_permissions import (
     why_not_permitted,
     why_order_is_not_permitted,
 )
-from serving.requests.problem_details import (
-    ERRORS_MAXIMUM,
-    FieldError,
-    ProblemError,
-    cut_name,
-    invalid_body,
-    pointer,
-)
+from serving.requests.problem_details import ERRORS_MAXIMUM
 from serving.requests.request_scope import RequestScope
 from serving.store.api_keys import Caller, Role
 from serving.store.decision_log import is_decided
@@ -89,9 +84,9 @@ class JudgedRow:
 
 
 def rows_of(body: object) -> list[SentRow]:
-    """The rows of a body: one object, or `{"events": [...]}`. Raises ProblemError (422)."""
+    """The rows of a body: one object, or `{"events": [...]}`. Raises FieldsInvalid."""
     if not isinstance(body, dict):
-        raise invalid_body([FieldError(pointer="", detail="the body is a JSON object")])
+        raise FieldsInvalid([FieldError(pointer="", detail="the body is a JSON object")])
     if "events" not in body:
         return [SentRow(where="", value=body)]
     unknown = [name for name in body if name != "events"]
@@ -105,12 +100,12 @@ def rows_of(body: object) -> list[SentRow]:
     elif len(events) > ROWS_MAXIMUM:
         errors.append(FieldError(pointer="/events", detail=f"at most {ROWS_MAXIMUM} rows at a time"))
     if errors:
-        raise invalid_body(errors, errors_not_listed=max(len(unknown) - ERRORS_MAXIMUM, 0))
+        raise FieldsInvalid(errors, not_listed=max(len(unknown) - ERRORS_MAXIMUM, 0))
     return [SentRow(where=pointer("events", index), value=event) for index, event in enumerate(events)]
 
 
 def require_any_permitted(caller: Caller, rows: list[SentRow]) -> None:
-    """Raises ProblemError (403) where the caller may write none of the rows, so that a feed with the wrong
+    """Raises NotAllowed where the caller may write none of the rows, so that a feed with the wrong
     key does not go on as if it were heard. A row that is wrong in another way is not judged here.
     """
     refusals = [_not_permitted(sent, caller.role) for sent in rows]
@@ -121,11 +116,8 @@ def require_any_permitted(caller: Caller, rows: list[SentRow]) -> None:
         "rows_not_permitted",
         extra={"key": caller.name, "contracts": ", ".join(sorted(contracts)), "rows": len(rows)},
     )
-    raise ProblemError(
-        403,
-        "The API key does not allow this",
-        kind="forbidden",
-        detail=f"a key of the role {caller.role.value} may write none of these rows; nothing was kept",
+    raise NotAllowed(
+        f"a key of the role {caller.role.value} may write none of these rows; nothing was kept",
         errors=[
             FieldError(pointer=sent.where + pointer(refusal.column), detail=refusal.message)
             for sent, refusal in zip(rows, refusals, strict=True)

@@ -6,7 +6,13 @@ from collections.abc import Callable, Mapping
 from typing import Any, assert_never
 
 from data_contracts.instants import rfc3339
-from serving.requests.problem_details import ProblemError
+from serving.requests.problem_details import (
+    FORBIDDEN,
+    KEY_EXPIRED,
+    UNAUTHENTICATED,
+    ProblemError,
+    ProblemType,
+)
 from serving.store.api_keys import USE_NOTED_EVERY_MS, Caller, Role
 
 REMEMBERED_SECONDS = 10.0
@@ -86,24 +92,15 @@ class Authentication:
         if caller.expires_at_ms is not None and caller.has_expired(self._now_ms()):
             raise _unauthenticated(
                 f"the key expired at {rfc3339(caller.expires_at_ms)}; ask for another",
-                title="The API key has expired",
-                kind="key-expired",
+                problem=KEY_EXPIRED,
             )
         return caller
 
 
-def _unauthenticated(
-    detail: str, *, title: str = "Authentication is needed", kind: str = "unauthenticated"
-) -> ProblemError:
-    return ProblemError(
-        401,
-        title,
-        kind=kind,
-        detail=detail,
-        headers={"WWW-Authenticate": "Bearer"},
-    )
+def _unauthenticated(detail: str, *, problem: ProblemType = UNAUTHENTICATED) -> ProblemError:
+    return ProblemError(problem, detail=detail, headers={"WWW-Authenticate": "Bearer"})
 
 
 def forbidden(detail: str) -> ProblemError:
     """403: the key is good, but not for this."""
-    return ProblemError(403, "The API key does not allow this", kind="forbidden", detail=detail)
+    return ProblemError(FORBIDDEN, detail=detail)

@@ -19,7 +19,14 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serving.requests.authentication import forbidden
 from serving.requests.http_requests import ADMISSION, Admission
-from serving.requests.problem_details import ProblemError, not_found
+from serving.requests.problem_details import (
+    BODY_TOO_LARGE,
+    BODY_TOO_SLOW,
+    METHOD_NOT_ALLOWED,
+    NO_SUCH_ROUTE,
+    UNEXPECTED,
+    ProblemError,
+)
 from serving.requests.request_scope import RequestScope
 from serving.requests.route_declaration import ROUTE, DoorKind, RouteDeclaration
 from serving.requests.store_access import StoreAccess
@@ -167,7 +174,7 @@ class Door:
         if problem is not None:
             return problem
         LOG.error("request_failed", extra={"path": scope["path"][:200]}, exc_info=error)
-        return ProblemError(500, "Something went wrong", detail="the error was noted")
+        return ProblemError(UNEXPECTED, detail="the error was noted")
 
     async def _admitted(self, route: RouteDeclaration, scope: Scope, receive: Receive) -> Admission | None:
         """Who asks and with what. Raises ProblemError (401, 403, 408, 413, 503), StoreUnavailable."""
@@ -253,25 +260,19 @@ async def _whole_body(receive: Receive, maximum: int, length: int | None, second
 
 def body_too_large(maximum: int) -> ProblemError:
     """413: the route takes no such body. maximum: in bytes."""
-    return ProblemError(413, "The body is too large", detail=f"at most {maximum} bytes are allowed")
+    return ProblemError(BODY_TOO_LARGE, detail=f"at most {maximum} bytes are allowed")
 
 
 def body_too_slow(seconds: float) -> ProblemError:
     """408: the body did not come in time; nothing was begun."""
-    return ProblemError(
-        408,
-        "The body came too slowly",
-        detail=f"it must have come within {seconds:g} s; nothing was begun",
-    )
+    return ProblemError(BODY_TOO_SLOW, detail=f"it must have come within {seconds:g} s; nothing was begun")
 
 
 def _nothing_here(method: str, path: str, allowed: Sequence[str] | _Methods) -> ProblemError:
     detail = f"{method} {path[:200]}"
     if not allowed:
-        return not_found(detail)
-    return ProblemError(
-        405, "Method not allowed", detail=detail, headers={"Allow": ", ".join(sorted(allowed))}
-    )
+        return ProblemError(NO_SUCH_ROUTE, detail=detail)
+    return ProblemError(METHOD_NOT_ALLOWED, detail=detail, headers={"Allow": ", ".join(sorted(allowed))})
 
 
 def _is_from_here(scope: Scope, head: _Head) -> bool:

@@ -5,12 +5,19 @@ import re
 from collections import Counter, deque
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TypeVar
 
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from serving.requests.problem_details import FieldError, ProblemError, invalid_body, pointer
+from serving.domain.errors import FieldsInvalid
+from serving.domain.field_errors import FieldError, pointer
+from serving.requests.problem_details import (
+    IDEMPOTENCY_KEY_INVALID,
+    UNSUPPORTED_MEDIA_TYPE,
+    ProblemError,
+)
 from serving.requests.request_scope import RequestScope
 from serving.store.api_keys import Caller
 from serving.store.errors import StoreUnavailable
@@ -19,6 +26,8 @@ IDEMPOTENCY_KEY_MAXIMUM = 255
 ADMISSION = "bonitas.admission"
 _AFTER_NAME = re.compile(rb'"[ \t\r\n]*:')
 """Once after every name of a document, and where a text holds such signs."""
+
+Body = TypeVar("Body", bound=msgspec.Struct)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -58,9 +67,7 @@ def idempotency_key(request: Request) -> str | None:
     if key is None:
         return None
     if not 1 <= len(key) <= IDEMPOTENCY_KEY_MAXIMUM or not key.isprintable():
-        raise ProblemError(
-            400, "The Idempotency-Key is not valid", detail="1 to 255 printable characters are allowed"
-        )
+        raise ProblemError(IDEMPOTENCY_KEY_INVALID, detail="1 to 255 printable characters are allowed")
     return key
 
 
@@ -71,7 +78,9 @@ def accepted_language(request: Request) -> str | None:
 
 
 def json_body(request: Request, *, optional: bool = False, values_maximum: int | None = None) -> object:
-    """The decoded JSON body; None for an empty one where it is optional. Raises ProblemError (415, 422).
+    """The decoded JSON body; None for an empty one where it is optional.
+
+    Raises ProblemError (415), FieldsInvalid.
 
     values_maximum: how many values it may hold, by its commas, which are cheap to count: to decode millions
         takes the process from everybody else. None where the bound of the body is bound enough.
@@ -81,19 +90,19 @@ def json_body(request: Request, *, optional: bool = False, values_maximum: int |
         return None
     require_json(request)
     if values_maximum is not None and body.count(b",") > values_maximum:
-        raise invalid_body([FieldError(pointer="", detail=f"at most {values_maximum} values at a time")])
+        raise FieldsInvalid([FieldError(pointer="", detail=f"at most {values_maximum} values at a time")])
     return decoded_json(body)
 
 
 def decoded_json(body: bytes) -> object:
-    """A JSON document. Raises ProblemError (422) for what is none, or gives a name twice in one object."""
+    """A JSON document. Raises FieldsInvalid for what is none, or gives a name twice in one object."""
     try:
         document = msgspec.json.decode(body)
         twice = names_given_twice(body) if _may_have_names_twice(body, _names_in(document)) else []
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise invalid_body([FieldError(pointer="", detail=f"the body is not JSON: {error}")]) from error
+        raise FieldsInvalid([FieldError(pointer="", detail=f"the body is not JSON: {error}")]) from error
     if twice:
-        raise invalid_body([FieldError(pointer=where, detail="is given more than once") for where in twice])
+        raise FieldsInvalid([FieldError(pointer=where, detail="is given more than once") for where in twice])
     return document
 
 
@@ -152,11 +161,38 @@ def _is_open(value: object) -> bool:
     return isinstance(value, dict | list)
 
 
+def fields_of(body: object, fields: type[Body]) -> Body:
+    """The fields of a small JSON object, all of them texts or null. Raises FieldsInvalid that names each
+    that is none, is missing or does not belong there; what else a text must be, the use case says.
+
+    fields: a Struct; what has no default there is required. None stands for an empty object.
+    """
+    if body is None:
+        body = {}
+    if not isinstance(body, dict):
+        raise FieldsInvalid([FieldError(pointer="", detail="the body is a JSON object")])
+    known = {field.name: field for field in msgspec.structs.fields(fields)}
+    errors = [
+        FieldError(pointer=pointer(name), detail="there is no such field")
+        for name in body
+        if name not in known
+    ]
+    for name, field in known.items():
+        text = body.get(name)
+        if field.required and not isinstance(text, str):
+            errors.append(FieldError(pointer=pointer(name), detail=f"{name} is required, as a text"))
+        elif not isinstance(text, str | None):
+            errors.append(FieldError(pointer=pointer(name), detail=f"{name} must be a text"))
+    if errors:
+        raise FieldsInvalid(errors)
+    return fields(**body)
+
+
 def require_json(request: Request) -> None:
     """Raise ProblemError (415) where the body says that it is something else."""
     content_type = request.headers.get("content-type", "").split(";")[0].strip().lower()
     if content_type != "application/json":
-        raise ProblemError(415, "Unsupported media type", detail="send application/json")
+        raise ProblemError(UNSUPPORTED_MEDIA_TYPE, detail="send application/json")
 
 
 def json_answer(document: object, *, status: int = 200) -> Response:

@@ -2,61 +2,150 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
 import msgspec
+from msgspec import UNSET, Meta, UnsetType
 from starlette.responses import Response
 
-PROBLEM_TYPES = {
-    "about:blank": "the HTTP status says it all",
-    "urn:bonitas:problem:invalid-body": "one or more fields of the body are malformed",
-    "urn:bonitas:problem:unauthenticated": "the API key is missing or not known",
-    "urn:bonitas:problem:key-expired": "the API key was good until an instant that has passed",
-    "urn:bonitas:problem:forbidden": "the API key's role does not allow it",
-    "urn:bonitas:problem:idempotency-key-reused": "the Idempotency-Key came before, with another body",
-    "urn:bonitas:problem:order-already-decided": "the order cannot be changed any more",
-    "urn:bonitas:problem:too-many-questions": "a merchant's key asked too often; "
-    "Retry-After says how long to wait",
-    "urn:bonitas:problem:contradicting-answer": "the merchant answered before, and cannot take it back here",
-    "urn:bonitas:problem:store-unavailable": "the store did not answer; nothing was changed",
-    "urn:bonitas:problem:outcome-unknown": "the database did not say whether it kept the change; "
-    "the same request with the same Idempotency-Key tells",
-    "urn:bonitas:problem:not-ready": "the process is up, but cannot decide; `missing` names what it has not",
-    "urn:bonitas:problem:no-policy": "the policy in force cannot be read; nothing was changed",
-}
-
-
-ERRORS_MAXIMUM = 50
-"""So many are listed: whoever sends a thousand wrong fields learns no more from the last of them."""
-NAME_CHARACTERS_MAXIMUM = 100
-"""Of a field's name in a pointer: the sender knows the rest."""
+from serving.domain.field_errors import FieldError
 
 
 @dataclass(frozen=True, kw_only=True)
-class FieldError:
-    """What is wrong with one field; `pointer` is a JSON pointer (RFC 6901) into the body."""
+class ProblemType:
+    """One cause why a request is not answered as it was asked. kind: the end of its `type`, "" for a status
+    that says it all. meaning: for whoever reads the contract.
+    """
+
+    kind: str
+    status: int
+    title: str
+    meaning: str
+
+    @property
+    def uri(self) -> str:
+        """The `type` of a problem document."""
+        return f"urn:bonitas:problem:{self.kind}" if self.kind else "about:blank"
+
+
+IDEMPOTENCY_KEY_INVALID = ProblemType(
+    kind="idempotency-key-invalid",
+    status=400,
+    title="The Idempotency-Key is not valid",
+    meaning="the Idempotency-Key is empty, too long or not printable",
+)
+UNAUTHENTICATED = ProblemType(
+    kind="unauthenticated",
+    status=401,
+    title="Authentication is needed",
+    meaning="the API key is missing, not known or revoked",
+)
+KEY_EXPIRED = ProblemType(
+    kind="key-expired",
+    status=401,
+    title="The API key has expired",
+    meaning="the API key was good until an instant that has passed",
+)
+FORBIDDEN = ProblemType(
+    kind="forbidden",
+    status=403,
+    title="The API key does not allow this",
+    meaning="the API key's role or merchant does not allow it",
+)
+NO_SUCH_ROUTE = ProblemType(kind="", status=404, title="Not found", meaning="there is no such route")
+METHOD_NOT_ALLOWED = ProblemType(
+    kind="", status=405, title="Method not allowed", meaning="the route takes other methods"
+)
+BODY_TOO_SLOW = ProblemType(
+    kind="body-too-slow",
+    status=408,
+    title="The body came too slowly",
+    meaning="the body did not come in time; nothing was begun",
+)
+BODY_TOO_LARGE = ProblemType(
+    kind="body-too-large",
+    status=413,
+    title="The body is too large",
+    meaning="the body is larger than the route takes",
+)
+UNSUPPORTED_MEDIA_TYPE = ProblemType(
+    kind="unsupported-media-type",
+    status=415,
+    title="Unsupported media type",
+    meaning="the body is not application/json",
+)
+INVALID_BODY = ProblemType(
+    kind="invalid-body",
+    status=422,
+    title="The body is not valid",
+    meaning="one or more fields of the body are malformed; each is named",
+)
+INVALID_PARAMETERS = ProblemType(
+    kind="invalid-parameters",
+    status=422,
+    title="The parameters are not valid",
+    meaning="one or more parameters of the query are malformed; each is named",
+)
+UNEXPECTED = ProblemType(
+    kind="", status=500, title="Something went wrong", meaning="nobody expected this; it was noted"
+)
+STARTING = ProblemType(
+    kind="starting",
+    status=503,
+    title="The service is starting",
+    meaning="the process has begun a moment ago; nothing was done, try again",
+)
+NOT_READY = ProblemType(
+    kind="not-ready",
+    status=503,
+    title="This process cannot decide",
+    meaning="the process is up, but cannot decide; `missing` names what it has not",
+)
+
+ERRORS_MAXIMUM = 50
+"""So many are listed: whoever sends a thousand wrong fields learns no more from the last of them."""
+
+
+class FieldMistake(msgspec.Struct, frozen=True, kw_only=True):
+    """What is wrong with one field; pointer: a JSON pointer (RFC 6901) to it."""
 
     pointer: str
     detail: str
 
 
+class Problem(msgspec.Struct, frozen=True, kw_only=True):
+    """A problem document (RFC 9457)."""
+
+    type: str
+    title: str
+    status: int
+    detail: str | UnsetType = UNSET
+    errors: Annotated[tuple[FieldMistake, ...], Meta(max_length=ERRORS_MAXIMUM)] | UnsetType = UNSET
+    errors_not_listed: (
+        Annotated[int, Meta(ge=1, description="how many more errors there are")] | UnsetType
+    ) = UNSET
+
+
 class ProblemError(Exception):
-    """Ends a request with a problem document. Of many errors the first are listed, and the others counted."""
+    """Ends a request with a problem document. Of many errors the first are listed, and the others counted.
+
+    title: where it says more than that of the type.
+    """
 
     def __init__(
         self,
-        status: int,
-        title: str,
+        problem: ProblemType,
         *,
-        kind: str | None = None,
+        title: str | None = None,
         detail: str | None = None,
         errors: Sequence[FieldError] = (),
         errors_not_listed: int = 0,
         headers: dict[str, str] | None = None,
     ) -> None:
-        super().__init__(title)
-        self.status = status
-        self.title = title
-        self.type = "about:blank" if kind is None else f"urn:bonitas:problem:{kind}"
+        super().__init__(title or problem.title)
+        self.status = problem.status
+        self.title = title or problem.title
+        self.type = problem.uri
         self.detail = detail
         self.errors = tuple(errors[:ERRORS_MAXIMUM])
         self.errors_not_listed = errors_not_listed + len(errors) - len(self.errors)
@@ -64,57 +153,18 @@ class ProblemError(Exception):
 
     def response(self) -> Response:
         """The HTTP answer."""
-        document: dict[str, object] = {"type": self.type, "title": self.title, "status": self.status}
-        if self.detail is not None:
-            document["detail"] = self.detail
-        if self.errors:
-            document["errors"] = [{"pointer": error.pointer, "detail": error.detail} for error in self.errors]
-        if self.errors_not_listed:
-            document["errors_not_listed"] = self.errors_not_listed
+        document = Problem(
+            type=self.type,
+            title=self.title,
+            status=self.status,
+            detail=UNSET if self.detail is None else self.detail,
+            errors=tuple(FieldMistake(pointer=one.pointer, detail=one.detail) for one in self.errors)
+            or UNSET,
+            errors_not_listed=self.errors_not_listed or UNSET,
+        )
         return Response(
             msgspec.json.encode(document),
             status_code=self.status,
             headers=self.headers,
             media_type="application/problem+json",
         )
-
-
-def invalid_body(errors: Sequence[FieldError], *, errors_not_listed: int = 0) -> ProblemError:
-    """422: the body is JSON, but these fields are malformed. errors_not_listed: how many more there are."""
-    return ProblemError(
-        422,
-        "The body is not valid",
-        kind="invalid-body",
-        errors=errors,
-        errors_not_listed=errors_not_listed,
-    )
-
-
-def too_many_questions(*, retry_after_s: int) -> ProblemError:
-    """429: a merchant's key asked as often as the policy allows. retry_after_s: whole seconds, at least 1."""
-    return ProblemError(
-        429,
-        "Asked too often",
-        kind="too-many-questions",
-        detail="the key asked as often as it may for now; nothing was decided",
-        headers={"Retry-After": str(retry_after_s)},
-    )
-
-
-def not_found(detail: str) -> ProblemError:
-    """404: there is no such thing, or it is not the caller's to see."""
-    return ProblemError(404, "Not found", detail=detail)
-
-
-def pointer(*parts: str | int) -> str:
-    """A JSON pointer; of a very long name its beginning.
-
-    >>> pointer("events", 3, "a/b")
-    '/events/3/a~1b'
-    """
-    return "".join("/" + cut_name(str(part)).replace("~", "~0").replace("/", "~1") for part in parts)
-
-
-def cut_name(name: str) -> str:
-    """What somebody else named, short enough to be told back to them."""
-    return name if len(name) <= NAME_CHARACTERS_MAXIMUM else name[:NAME_CHARACTERS_MAXIMUM] + "…"

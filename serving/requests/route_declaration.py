@@ -4,13 +4,16 @@ Routing, the door and the pages about the API read the same declaration; nothing
 """
 
 import enum
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
+import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
 from serving.domain.console_user import ConsoleRole
+from serving.requests.answer_fields import Described
 from serving.store.api_keys import Role
 
 ROUTE = "bonitas.route"
@@ -47,6 +50,18 @@ class DoorKind(enum.Enum):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Example:
+    """One request as the published contract shows it, and as a test sends it.
+
+    path: by the names of its parameters; ids that we make are only shown. body: None where none is sent.
+    """
+
+    path: Mapping[str, str] = field(default_factory=dict)
+    query: Mapping[str, str | int] = field(default_factory=dict)
+    body: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class RouteDeclaration:
     """One route.
 
@@ -57,6 +72,15 @@ class RouteDeclaration:
     is_answered_without_store: also while no key can be looked up, to whoever brings one.
     same_as: the path of the route that answers in this one's stead, None for its own handler.
     handler: None where an application behind the door has the route: console, form, BentoML.
+
+    What the published contract says besides:
+
+    name: of the operation; "" for a route that is not part of the contract.
+    body, answers: None and empty where there is none. Of several answers the caller's role decides.
+    query: a Struct of the parameters, None where the route reads none.
+    status: of a good answer. empty: what 204 stands for, None where there is always an answer.
+    is_idempotent: takes an Idempotency-Key.
+    problems: the errors that the handler can raise; those of the door and the body follow from the rest.
     """
 
     method: str
@@ -67,32 +91,19 @@ class RouteDeclaration:
     is_answered_without_store: bool = False
     same_as: str | None = None
     handler: Handler | None = None
+    name: str = ""
+    summary: str = ""
+    body: Described | None = None
+    body_is_optional: bool = False
+    query: type[msgspec.Struct] | None = None
+    answers: tuple[Described, ...] = ()
+    status: int = 200
+    empty: str | None = None
+    is_idempotent: bool = False
+    problems: tuple[type[Exception], ...] = ()
+    example: Example | None = None
 
     @property
     def methods(self) -> tuple[str, ...]:
         """As HTTP names them."""
         return ("GET", "HEAD") if self.method == "GET" else (self.method,)
-
-
-def shown(path: str, handler: Handler, roles: frozenset[Role]) -> RouteDeclaration:
-    """A GET for keys of these roles."""
-    return RouteDeclaration(method="GET", path=path, roles=roles, handler=handler)
-
-
-def taken(
-    path: str,
-    handler: Handler,
-    roles: frozenset[Role],
-    *,
-    body_maximum_bytes: int = ORDER_BODY_BYTES,
-    is_answered_without_store: bool = False,
-) -> RouteDeclaration:
-    """A POST for keys of these roles."""
-    return RouteDeclaration(
-        method="POST",
-        path=path,
-        roles=roles,
-        body_maximum_bytes=body_maximum_bytes,
-        is_answered_without_store=is_answered_without_store,
-        handler=handler,
-    )

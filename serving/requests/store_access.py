@@ -15,7 +15,7 @@ from typing import Protocol, TypeVar
 from serving.in_force.policy_watch import PolicyInForce
 from serving.requests.group_commit import GroupCommit
 from serving.requests.lock_line import LockLine
-from serving.requests.problem_details import ProblemError
+from serving.requests.problem_details import STARTING, ProblemError
 from serving.requests.request_patience import RequestPatience, current_patience
 from serving.requests.request_scope import RequestScope, StoreDoor
 from serving.store.api_keys import Caller, note_use
@@ -289,4 +289,4 @@ def _seen(answer: "asyncio.Future[Result]") -> None:
 
 
 def _starting() -> ProblemError:
-    return ProblemError(503, "The service is starting")
+    return ProblemError(STARTING)

@@ -25,6 +25,7 @@ from serving.store.migrate import migrate
 from serving.store.store import now_ms, open_store
 from tests.builders import DAY, a_customer, a_merchant
 from tests.empty_registry import with_empty_registry
+from tests.serving.http.published_contract import PublishedContract
 from training.registry.champion_history import ChampionHistory
 
 Row = dict[str, Any]
@@ -271,7 +272,9 @@ def prepared(settings: Settings) -> Keys:
 
 
 def opened(server: RunningServer, settings: Settings, keys: Keys) -> Shop:
-    client = httpx.Client(base_url=server.url, timeout=20)
+    client = httpx.Client(
+        base_url=server.url, timeout=20, event_hooks={"response": [PublishedContract().check]}
+    )
     return Shop(server, settings, *keys, client)
 
 

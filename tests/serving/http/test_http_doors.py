@@ -50,7 +50,7 @@ ALIASES = [route for route in TABLE if route.same_as is not None]
 
 def a_path(route: RouteDeclaration) -> str:
     """A path of the route, about nothing that exists."""
-    path = route.path.replace("{step}", "claim")
+    path = route.path
     while "{" in path:
         before, _, rest = path.partition("{")
         path = f"{before}none{rest.partition('}')[2]}"
@@ -199,12 +199,12 @@ def test_the_page_about_the_routes_is_as_the_code_declares_them() -> None:
 def test_the_published_contract_has_the_routes_of_the_table() -> None:
     routes = Routes(TABLE)
     reached = set()
-    for path, operations in openapi_document()["paths"].items():
+    for path, operations in openapi_document(TABLE)["paths"].items():
         for method in operations:
             found = routes.at(path.replace("{", "").replace("}", ""))
             assert found is not None, path
             reached.add(found[0][method.upper()].path)
-    published = {route.path for route in BY_KEY if route.path.startswith("/v1/")}
+    published = {route.path for route in TABLE if route.path.startswith("/v1/")}
     assert reached == published
 
 

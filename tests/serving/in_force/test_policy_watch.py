@@ -10,7 +10,8 @@ import httpx
 import pytest
 from starlette.responses import Response
 
-from serving.api.score_app import ScoreApi, problem_of_any
+from serving.api.domain_problems import problem_of_any
+from serving.api.score_app import ScoreApi
 from serving.in_force.model_watch import ModelWatch
 from serving.in_force.policy_activation import PolicyFile, activate, active_policy, history, roll_back
 from serving.in_force.policy_watch import LOG, PolicyInForce, PolicyWatch
