@@ -7,7 +7,7 @@ by its one form. A value that says nothing, such as the device `unknown`, names 
 
 import ipaddress
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -83,17 +83,14 @@ def order_keys(row: Mapping[str, Any], address: str | None = None) -> Keys:
     customer = row["customer_id"]
     device = device_key(row.get("device_id"))
     address = address or delivery_key(row)
-    phone = row.get("contact_phone")
     known = {
         EntityKind.ORDER: row["order_id"],
         EntityKind.CUSTOMER: customer,
         EntityKind.MERCHANT: row["merchant_id"],
         EntityKind.DEVICE: device,
-        EntityKind.DELIVERY_ADDRESS: _shared_place(address),
+        EntityKind.DELIVERY_ADDRESS: shared_place(address),
         EntityKind.MAILBOX: mailbox_key(row["contact_email"]),
-        EntityKind.PHONE: (
-            phone_key(phone, row.get("billing_country")) or phone_key(phone, row.get("delivery_country"))
-        ),
+        EntityKind.PHONE: _phone_key_of(row),
         EntityKind.EMAIL_DOMAIN: email_domain(row["contact_email"]),
         EntityKind.IP_PREFIX: ip_prefix(row.get("ip_address")),
         EntityKind.CUSTOMER_DEVICE: None if device is None else f"{customer}{_SEPARATOR}{device}",
@@ -104,12 +101,31 @@ def order_keys(row: Mapping[str, Any], address: str | None = None) -> Keys:
 
 def address_keys(customer_id: str, address: str) -> Keys:
     """The entities that a change of the delivery address adds to an order."""
-    shared = _shared_place(address)
+    shared = shared_place(address)
     own = {EntityKind.CUSTOMER_ADDRESS: f"{customer_id}{_SEPARATOR}{address}"}
     return own if shared is None else {EntityKind.DELIVERY_ADDRESS: shared, **own}
 
 
-def _shared_place(address: str | None) -> str | None:
+def _phone_key_of(row: Mapping[str, Any]) -> str | None:
+    phone = row.get("contact_phone")
+    return phone_key(phone, row.get("billing_country")) or phone_key(phone, row.get("delivery_country"))
+
+
+PLAIN_KEYS: dict[EntityKind, tuple[tuple[str, ...], Callable[[Mapping[str, Any]], str | None]]] = {
+    EntityKind.MERCHANT: (("merchant_id",), lambda row: row["merchant_id"]),
+    EntityKind.DEVICE: (("device_id",), lambda row: device_key(row["device_id"])),
+    EntityKind.MAILBOX: (("contact_email",), lambda row: mailbox_key(row["contact_email"])),
+    EntityKind.PHONE: (("contact_phone", "billing_country", "delivery_country"), _phone_key_of),
+    EntityKind.EMAIL_DOMAIN: (("contact_email",), lambda row: email_domain(row["contact_email"])),
+    EntityKind.IP_PREFIX: (("ip_address",), lambda row: ip_prefix(row["ip_address"])),
+}
+"""The columns of an order that name an entity, and its key by them, as `order_keys` gives it.
+
+Of entities that are neither the order, its customer nor a place.
+"""
+
+
+def shared_place(address: str | None) -> str | None:
     """The place where it can tell of whoever else has parcels sent to it; a parcel station tells nothing."""
     return None if address is None or address.startswith(_PARCEL_STATION) else address
 

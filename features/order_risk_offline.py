@@ -5,43 +5,33 @@ An order's facts cross customers, so the folder is taken as a whole. The facts a
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
+from numpy.typing import NDArray
 
-from data_contracts.contract import Contract
 from data_contracts.customers import CUSTOMERS
 from data_contracts.order_events import ORDER_EVENTS
 from data_contracts.order_outcomes import FRAUD_OUTCOMES, ORDER_OUTCOMES
 from data_contracts.orders import ORDERS
 from data_contracts.parquet_ledger import empty_table, has_table, read_table
 from data_contracts.progress import Progress, no_progress
-from data_contracts.sent_instants import HAPPENED_AT
 from features.decisions import Decisions, NoDecisionsError
 from features.declarations import FACT_COLUMNS, FRAUD_FACT_OF, LINKING, ORDER_FACT_OF, EntityKind, FactKind
 from features.fact_tables import FactTable
 from features.feature_sets import FeatureSet
-from features.instants import NEVER, Float64Array
+from features.instants import NEVER, Float64Array, Int64Array
 from features.intervals import DecisionAxis
+from features.link_columns import OrderLinks, StandingRows, places_in, standing_rows_of
 from features.measures import evaluated
-from features.order_links import (
-    Keys,
-    address_keys,
-    change_attributes,
-    delivery_key,
-    order_keys,
-    own_attributes,
-    shared_attributes,
-)
+from features.order_links import own_attributes
 from features.supersession import (
     SeenInterval,
     Version,
     counted_milliseconds,
-    happened_milliseconds,
     intervals_of_one_thing,
     needed_columns,
     seen_rows,
@@ -79,75 +69,36 @@ def approval_decisions(directory: Path) -> Decisions:
 
     Raises NoDecisionsError if the folder holds no orders.
     """
-    orders = _rows(directory, ORDERS, ("order_id", "customer_id"))
-    first: dict[str, dict[str, Any]] = {}
-    for row in sorted(orders, key=_recorded):
-        first.setdefault(row["order_id"], row)
-    if not first:
+    orders = standing_rows_of(directory, ORDERS, ("order_id", "customer_id")).as_recorded()
+    if len(orders) == 0:
         raise NoDecisionsError(f"{directory} holds no orders; simulate or import a ledger first")
-    return _decisions([(row, row["seen_from"] + 1) for row in first.values()])
+    first = np.sort(_first_of_each(orders.texts("order_id")))
+    return _decisions(orders, first, orders.seen_from[first] + 1)
 
 
 def change_decisions(directory: Path) -> Decisions:
     """One decision per change of an order's delivery, as soon as the change is known."""
-    orders: dict[str, dict[str, Any]] = {}
-    for row in sorted(_rows(directory, ORDERS, ("order_id", "customer_id")), key=_recorded):
-        orders.setdefault(row["order_id"], row)
-    moments = []
-    for event in _rows(directory, ORDER_EVENTS, ("order_id", "kind"), kinds=MOVES):
-        order = orders.get(event["order_id"])
-        if order is not None:
-            moments.append((order, max(event["seen_from"], order["seen_from"]) + 1))
-    return _decisions(moments)
+    orders = standing_rows_of(directory, ORDERS, ("order_id", "customer_id")).as_recorded()
+    events = standing_rows_of(directory, ORDER_EVENTS, ("order_id", "kind"), kinds=MOVES)
+    first = _first_of_each(orders.texts("order_id"))
+    order = places_in(events.table["order_id"], orders.table["order_id"].take(pa.array(first)))
+    is_known = order >= 0
+    of_event = first[order[is_known]]
+    known_from = np.maximum(events.seen_from[is_known], orders.seen_from[of_event])
+    return _decisions(orders, of_event, known_from + 1)
 
 
-def _decisions(moments: Sequence[tuple[dict[str, Any], int]]) -> Decisions:
+def _first_of_each(texts: NDArray[np.object_]) -> NDArray[np.intp]:
+    """The places at which each distinct text comes first."""
+    return np.unique(texts.astype(str), return_index=True)[1]
+
+
+def _decisions(orders: StandingRows, places: NDArray[np.intp], as_of_ms: Int64Array) -> Decisions:
     return Decisions(
-        decision_id=np.array([row["order_id"] for row, _ in moments], dtype=object),
-        customer_id=np.array([row["customer_id"] for row, _ in moments], dtype=object),
-        as_of_ms=np.array([as_of_ms for _, as_of_ms in moments], dtype=np.int64),
+        decision_id=orders.texts("order_id")[places],
+        customer_id=orders.texts("customer_id")[places],
+        as_of_ms=as_of_ms,
     )
-
-
-def _recorded(row: dict[str, Any]) -> tuple[int, str]:
-    return row["recorded_at"], row["event_id"]
-
-
-def _happened(row: dict[str, Any]) -> tuple[int, int, str]:
-    return row[HAPPENED_AT], row["recorded_at"], row["event_id"]
-
-
-def _rows(
-    directory: Path, contract: Contract, names: Sequence[str], kinds: Sequence[str] | None = None
-) -> list[dict[str, Any]]:
-    """The rows of a contract, or those of some kinds, once for each interval in which they stand.
-
-    Instants in ms.
-    """
-    wanted = list(dict.fromkeys([*needed_columns(contract), *contract.key, *names]))
-    table = (
-        read_table(directory, contract, wanted)
-        if has_table(directory, contract)
-        else empty_table(contract).select(wanted)
-    )
-    seen = seen_rows(contract, table)
-    instants = {name: counted_milliseconds(contract, table, name) for name in ("occurred_at", "recorded_at")}
-    instants[HAPPENED_AT] = happened_milliseconds(contract, table)
-    if kinds is not None:
-        is_wanted = pc.is_in(table["kind"], value_set=pa.array(kinds))
-        if "new_delivery_street" in table.column_names:
-            # Whatever an event is called, one that names another place moves the parcel.
-            is_wanted = pc.or_(is_wanted, pc.is_valid(table["new_delivery_street"]))
-        seen = seen.where(is_wanted.to_numpy()[seen.place])
-    rows: list[dict[str, Any]] = (
-        table.drop_columns(["occurred_at", "recorded_at"]).take(pa.array(seen.place)).to_pylist()
-    )
-    for row, place, start, end in zip(
-        rows, seen.place.tolist(), seen.seen_from.tolist(), seen.seen_until.tolist(), strict=True
-    ):
-        row |= {"seen_from": start, "seen_until": end}
-        row |= {name: int(values[place]) for name, values in instants.items()}
-    return rows
 
 
 def build_order_risk_features(
@@ -160,157 +111,150 @@ def build_order_risk_features(
     """
     step = f"features of {len(decisions):,} orders"
     progress(step, done=0, total=_STEPS)
-    orders = sorted(_rows(directory, ORDERS, _ORDER_COLUMNS), key=_recorded)
-    events = sorted(_rows(directory, ORDER_EVENTS, _EVENT_COLUMNS, kinds=CHANGES), key=_recorded)
+    orders = standing_rows_of(directory, ORDERS, _ORDER_COLUMNS).as_recorded()
+    events = standing_rows_of(directory, ORDER_EVENTS, _EVENT_COLUMNS, kinds=CHANGES).as_recorded()
     progress(step, done=1, total=_STEPS)
-    links = _Links(orders, events)
+    links = OrderLinks(orders, events)
     progress(step, done=2, total=_STEPS)
-    crowded_from = links.crowded_from(feature_set.linked_customers_maximum)
-    keys = [
-        {kind: key for kind, key in own.items() if as_of_ms <= crowded_from.get((kind, key), NEVER)}
-        for own, as_of_ms in zip(links.keys_of(decisions), decisions.as_of_ms.tolist(), strict=True)
-    ]
-    codes = {entity: _codes(keys, entity) for entity in EntityKind}
-    facts = _order_facts(links, codes)
-    facts |= _fraud_facts(_rows(directory, ORDER_OUTCOMES, ("order_id", "kind")), links, codes)
-    facts |= _own_facts(orders, events, codes[EntityKind.ORDER])
-    facts[FactKind.REGISTRATION] = _registrations(directory, codes[EntityKind.CUSTOMER])
+    codes = _codes(links, decisions, feature_set.linked_customers_maximum)
+    facts = {kind: _order_facts(links, codes[entity], kind) for entity, kind in ORDER_FACT_OF.items()}
+    outcomes = standing_rows_of(directory, ORDER_OUTCOMES, ("order_id", "kind"), kinds=tuple(FRAUD_OUTCOMES))
+    facts |= _fraud_facts(outcomes, links, codes)
+    facts |= _own_facts(orders, events, links, codes[EntityKind.ORDER])
+    facts[FactKind.REGISTRATION] = _registrations(directory, links, codes[EntityKind.CUSTOMER])
     progress(step, done=3, total=_STEPS)
-    axes = {
-        entity: DecisionAxis.of(
-            np.array([code.get(key.get(entity), len(code)) for key in keys], dtype=np.int64),
-            decisions.as_of_ms,
-        )
-        for entity, code in codes.items()
-    }
+    axes = {entity: DecisionAxis.of(code.of_decision, decisions.as_of_ms) for entity, code in codes.items()}
     values = evaluated(feature_set, facts, axes, decisions.as_of_ms)
     progress(step, done=_STEPS, total=_STEPS)
     return values
 
 
-class _Links:
-    """The rows that tie orders to entities, in the order in which they happened."""
+@dataclass(frozen=True, kw_only=True)
+class _Codes:
+    """Numbers 0, 1, 2, ... for the entities of a kind that a decision has: facts of others are not asked for.
 
-    def __init__(self, orders: Sequence[dict[str, Any]], events: Sequence[dict[str, Any]]) -> None:
-        self.versions: defaultdict[str, list[tuple[dict[str, Any], Keys]]] = defaultdict(list)
-        self.moves: defaultdict[str, list[tuple[dict[str, Any], str]]] = defaultdict(list)
-        self.rows: list[tuple[dict[str, Any], Keys, tuple[int, int, int], str]] = []
-        for row in orders:
-            keys = order_keys(row)
-            self.versions[row["order_id"]].append((row, keys))
-            self.rows.append((row, keys, shared_attributes(row), row["customer_id"]))
-        for event in events:
-            address = delivery_key(event, "new_delivery")
-            if address is None or event["order_id"] not in self.versions:
-                continue
-            order, _ = self.versions[event["order_id"]][0]
-            self.moves[event["order_id"]].append((event, address))
-            # Before its order is known, nothing can be said about whose parcel was moved.
-            known = {**event, "seen_from": max(event["seen_from"], order["seen_from"])}
-            customer = order["customer_id"]
-            self.rows.append((known, address_keys(customer, address), shared_attributes(order), customer))
-        self.rows.sort(key=lambda link: _happened(link[0]))
-        for moves in self.moves.values():
-            moves.sort(key=lambda move: _happened(move[0]))
+    entities: as the links number them, ascending. of_decision, of_link: one code for each decision and link;
+    a decision that has none gets a number of its own, a link -1.
+    """
 
-    def crowded_from(self, customers_maximum: int) -> dict[tuple[EntityKind, str], int]:
-        """From when on more customers than that are known to have named an entity, corrected or not.
+    entities: Int64Array
+    of_decision: Int64Array
+    of_link: Int64Array
 
-        An entity that is never so has no entry.
-        """
-        first_known: defaultdict[tuple[EntityKind, str], dict[str, int]] = defaultdict(dict)
-        for row, keys, _, customer in self.rows:
-            for kind in LINKING:
-                if kind in keys:
-                    known_from_of = first_known[kind, keys[kind]]
-                    known_from_of[customer] = min(row["seen_from"], known_from_of.get(customer, NEVER))
-        return {
-            entity: sorted(known_from_of.values())[customers_maximum]
-            for entity, known_from_of in first_known.items()
-            if len(known_from_of) > customers_maximum
-        }
 
-    def keys_of(self, decisions: Decisions) -> list[Keys]:
-        """The entities of each decision's order as known at its moment."""
-        return [
-            self._keys_at(order_id, as_of_ms)
-            for order_id, as_of_ms in zip(
-                decisions.decision_id.tolist(), decisions.as_of_ms.tolist(), strict=True
-            )
+def _codes(links: OrderLinks, decisions: Decisions, customers_maximum: int) -> dict[EntityKind, _Codes]:
+    named = links.entities_of(decisions)
+    for kind in LINKING:
+        crowded_from = links.crowded_from(kind, customers_maximum)
+        named[kind] = np.where(decisions.as_of_ms > crowded_from[named[kind]], -1, named[kind])
+    codes = {}
+    for kind, entity in named.items():
+        entities = np.unique(entity[entity >= 0])
+        code = _places_of(entities, entity)
+        codes[kind] = _Codes(
+            entities=entities,
+            of_decision=np.where(code < 0, len(entities), code),
+            of_link=_places_of(entities, links.entity[kind]),
+        )
+    return codes
+
+
+def _places_of(entities: Int64Array, wanted: Int64Array) -> Int64Array:
+    """Where each wanted number stands among ascending ones; -1 where it does not."""
+    if len(entities) == 0:
+        return np.full(len(wanted), -1, dtype=np.int64)
+    place = np.minimum(np.searchsorted(entities, wanted), len(entities) - 1)
+    return np.where(entities[place] == wanted, place, -1)
+
+
+def _table(kind: FactKind, columns: Sequence[Int64Array]) -> FactTable:
+    """Facts given as the entity's codes and the kind's columns."""
+    return dict(zip(("entity", *FACT_COLUMNS[kind]), columns, strict=True))
+
+
+def _order_facts(links: OrderLinks, codes: _Codes, kind: FactKind) -> FactTable:
+    """An order that names an entity twice counts once, by the first row that still stands."""
+    asked = np.flatnonzero(codes.of_link >= 0)
+    code = codes.of_link[asked]
+    seen = links.seen_from[asked], links.seen_until[asked]
+    of_order = _while_first(code * len(links.order_ids) + links.order[asked], *seen)
+    of_customer = _while_first(code * len(links.customer_ids) + links.customer[asked], *seen)
+    place, seen_from, seen_until, is_first = _cut_where_first(of_order, of_customer)
+    at = asked[place]
+    when = links.occurred_at[at]
+    return _table(
+        kind,
+        (
+            code[place],
+            seen_from,
+            seen_until,
+            when,
+            -when,
+            *(column[at] for column in links.attributes),
+            is_first,
+        ),
+    )
+
+
+_Standing = tuple[Int64Array, Int64Array, Int64Array]
+"""Places with the intervals in which they stand: place, from, until; all of shape (n_intervals,)."""
+
+
+def _while_first(group: Int64Array, seen_from: Int64Array, seen_until: Int64Array) -> _Standing:
+    """When each row is the first of its group among those that stand; rows by when they happened."""
+    if len(group) == 0:
+        return group, seen_from, seen_until
+    order = np.argsort(group, kind="stable")
+    start = np.flatnonzero(np.concatenate([[True], np.diff(group[order]) != 0]))
+    size = np.diff(np.append(start, len(group)))
+    first = order[start]
+    # Known before all others and never corrected, a first row stays first: so it is in nearly every group.
+    earliest = np.minimum.reduceat(seen_from[order], start)
+    is_plain = (size == 1) | ((seen_until[first] == NEVER) & (seen_from[first] == earliest))
+    changing: list[tuple[int, int, int]] = []
+    for begin, count in zip(start[~is_plain].tolist(), size[~is_plain].tolist(), strict=True):
+        versions = [
+            Version((-place,), int(seen_from[place]), int(seen_until[place]), place)
+            for place in order[begin : begin + count].tolist()
         ]
-
-    def _keys_at(self, order_id: str, as_of_ms: int) -> Keys:
-        seen = [
-            (row, keys)
-            for row, keys in self.versions.get(order_id, ())
-            if row["seen_from"] < as_of_ms <= row["seen_until"]
-        ]
-        if not seen:
-            raise NoDecisionsError(f"order {order_id} is not known at the moment of its decision")
-        row, keys = seen[-1]
-        moved = [
-            address
-            for event, address in self.moves.get(order_id, ())
-            if event["seen_from"] < as_of_ms <= event["seen_until"]
-        ]
-        return order_keys(row, moved[-1]) if moved else keys
+        changing += [(place, *interval) for place, interval in intervals_of_one_thing(versions)]
+    others = np.array(changing, dtype=np.int64).reshape(len(changing), 3)
+    plain = first[is_plain]
+    return (
+        np.concatenate([plain, others[:, 0]]),
+        np.concatenate([seen_from[plain], others[:, 1]]),
+        np.concatenate([seen_until[plain], others[:, 2]]),
+    )
 
 
-Codes = dict[str | None, int]
-
-
-def _codes(keys: Sequence[Keys], entity: EntityKind) -> Codes:
-    """A number for each key of an entity that a decision has: facts of others are not asked for."""
-    code: Codes = {}
-    for own in keys:
-        if entity in own:
-            code.setdefault(own[entity], len(code))
-    return code
-
-
-def _table(kind: FactKind, facts: Sequence[tuple[int, ...]]) -> FactTable:
-    """Facts given as tuples of the entity's code and the kind's columns."""
-    names = ("entity", *FACT_COLUMNS[kind])
-    columns = np.array(facts, dtype=np.int64).reshape(len(facts), len(names))
-    return {name: np.ascontiguousarray(columns[:, index]) for index, name in enumerate(names)}
-
-
-def _order_facts(links: _Links, codes: dict[EntityKind, Codes]) -> dict[FactKind, FactTable]:
-    tables = {}
-    for entity, kind in ORDER_FACT_OF.items():
-        of_order: defaultdict[tuple[int, str], list[int]] = defaultdict(list)
-        of_customer: defaultdict[tuple[int, str], list[int]] = defaultdict(list)
-        for place, (row, keys, _, customer) in enumerate(links.rows):
-            code = codes[entity].get(keys.get(entity))
-            if code is not None:
-                of_order[code, row["order_id"]].append(place)
-                of_customer[code, customer].append(place)
-        firsts: defaultdict[int, list[SeenInterval]] = defaultdict(list)
-        for places in of_customer.values():
-            for place, interval in _while_first(links, places):
-                firsts[place].append(interval)
-        facts = []
-        for (code, _), places in of_order.items():
-            # An order that names an entity twice counts once, by the first row that still stands.
-            for place, interval in _while_first(links, places):
-                row, _, attributes, _ = links.rows[place]
-                when = row["occurred_at"]
-                for seen_from, seen_until, is_first in _parts(interval, firsts[place]):
-                    facts.append((code, seen_from, seen_until, when, -when, *attributes, is_first))
-        tables[kind] = _table(kind, facts)
-    return tables
-
-
-def _while_first(links: _Links, places: Sequence[int]) -> list[tuple[int, SeenInterval]]:
-    """Of links at ascending places: when each is the first that happened among those that stand."""
-    rows = [links.rows[place][0] for place in places]
-    if len(rows) == 1:
-        return [(places[0], SeenInterval(rows[0]["seen_from"], rows[0]["seen_until"]))]
-    return intervals_of_one_thing(
-        [
-            Version((-place,), row["seen_from"], row["seen_until"], place)
-            for place, row in zip(places, rows, strict=True)
-        ]
+def _cut_where_first(
+    standing: _Standing, firsts: _Standing
+) -> tuple[Int64Array, Int64Array, Int64Array, Int64Array]:
+    """Intervals cut where a row begins and ends to be its customer's first: place, from, until, is_first."""
+    place, seen_from, seen_until = standing
+    firsts_of: defaultdict[int, list[SeenInterval]] = defaultdict(list)
+    count = np.zeros(max((int(one.max()) + 1 for one in (place, firsts[0]) if len(one)), default=0), np.int64)
+    np.add.at(count, firsts[0], 1)
+    from_of, until_of = np.full(len(count), NEVER), np.full(len(count), NEVER)
+    from_of[firsts[0]], until_of[firsts[0]] = firsts[1], firsts[2]
+    is_never = count[place] == 0
+    is_always = (count[place] == 1) & (from_of[place] <= seen_from) & (seen_until <= until_of[place])
+    is_cut = ~is_never & ~is_always
+    wanted = np.isin(firsts[0], place[is_cut])
+    for own, begin, end in zip(*(column[wanted].tolist() for column in firsts), strict=True):
+        firsts_of[own].append(SeenInterval(begin, end))
+    parts = [
+        (own, *part)
+        for own, begin, end in zip(*(column[is_cut].tolist() for column in standing), strict=True)
+        for part in _parts(SeenInterval(begin, end), firsts_of[own])
+    ]
+    cut = np.array(parts, dtype=np.int64).reshape(len(parts), 4)
+    whole = ~is_cut
+    return (
+        np.concatenate([place[whole], cut[:, 0]]),
+        np.concatenate([seen_from[whole], cut[:, 1]]),
+        np.concatenate([seen_until[whole], cut[:, 2]]),
+        np.concatenate([is_always[whole].astype(np.int64), cut[:, 3]]),
     )
 
 
@@ -332,49 +276,66 @@ def _parts(interval: SeenInterval, firsts: Sequence[SeenInterval]) -> Iterator[t
 
 
 def _fraud_facts(
-    outcomes: Sequence[dict[str, Any]], links: _Links, codes: dict[EntityKind, Codes]
+    findings: StandingRows, links: OrderLinks, codes: Mapping[EntityKind, _Codes]
 ) -> dict[FactKind, FactTable]:
     """A finding counts for every entity that the order has named, from when both were known."""
-    findings = [row for row in outcomes if row["kind"] in FRAUD_OUTCOMES]
-    found = {row["order_id"] for row in findings}
-    named: defaultdict[str, dict[tuple[EntityKind, str], int]] = defaultdict(dict)
-    for row, keys, _, _ in links.rows:
-        if row["order_id"] in found:
-            known_from_of = named[row["order_id"]]
-            for entity, key in keys.items():
-                # The links come in the order in which they happened, not in which they became known.
-                earlier = known_from_of.get((entity, key), NEVER)
-                known_from_of[entity, key] = min(row["seen_from"], earlier)
-    facts: defaultdict[FactKind, list[tuple[int, ...]]] = defaultdict(list)
-    for row in findings:
-        for (entity, key), known_from in named[row["order_id"]].items():
-            kind, code = FRAUD_FACT_OF.get(entity), codes[entity].get(key)
-            if kind is not None and code is not None:
-                seen_from = max(row["seen_from"], known_from)
-                facts[kind].append((code, seen_from, row["seen_until"], row["occurred_at"]))
-    return {kind: _table(kind, facts[kind]) for kind in FRAUD_FACT_OF.values()}
+    order = places_in(findings.table["order_id"], links.order_ids)
+    is_found = np.isin(links.order, order[order >= 0])
+    tables = {}
+    for entity, kind in FRAUD_FACT_OF.items():
+        # The links come in the order in which they happened, not in which they became known.
+        known_from: defaultdict[int, dict[int, int]] = defaultdict(dict)
+        asked = np.flatnonzero(is_found & (codes[entity].of_link >= 0))
+        for found, code, seen_from in zip(
+            links.order[asked].tolist(),
+            codes[entity].of_link[asked].tolist(),
+            links.seen_from[asked].tolist(),
+            strict=True,
+        ):
+            known_from[found][code] = min(seen_from, known_from[found].get(code, NEVER))
+        facts = [
+            (code, max(seen_from, known), seen_until, occurred_at)
+            for found, seen_from, seen_until, occurred_at in zip(
+                order.tolist(),
+                findings.seen_from.tolist(),
+                findings.seen_until.tolist(),
+                findings.occurred_at.tolist(),
+                strict=True,
+            )
+            if found in known_from
+            for code, known in known_from[found].items()
+        ]
+        tables[kind] = _table(kind, tuple(np.array(facts, dtype=np.int64).reshape(len(facts), 4).T))
+    return tables
 
 
 def _own_facts(
-    orders: Sequence[dict[str, Any]], events: Sequence[dict[str, Any]], code: Codes
+    orders: StandingRows, events: StandingRows, links: OrderLinks, codes: _Codes
 ) -> dict[FactKind, FactTable]:
-    this_order = [
-        (code[row["order_id"]], row["seen_from"], row["seen_until"], *own_attributes(row))
-        for row in orders
-        if row["order_id"] in code
+    code = _places_of(codes.entities, links.order_of_row)
+    asked = np.flatnonzero(code >= 0)
+    rows = orders.table.select(_ORDER_COLUMNS).take(pa.array(asked)).to_pylist()
+    attributes = [
+        own_attributes({**row, "occurred_at": occurred_at})
+        for row, occurred_at in zip(rows, orders.occurred_at[asked].tolist(), strict=True)
     ]
-    changes = [
-        (code[row["order_id"]], row["seen_from"], row["seen_until"], *changed)
-        for row in events
-        if row["order_id"] in code and (changed := change_attributes(row)) is not None
-    ]
+    own = np.array(attributes, dtype=np.int64).reshape(len(attributes), -1).T
+    changed = _places_of(codes.entities, places_in(events.table["order_id"], links.order_ids))
+    kinds = events.texts("kind")
+    of_kind = [(kinds == kind).astype(np.int64) for kind in CHANGES]
+    counts = np.flatnonzero((changed >= 0) & np.any(of_kind, axis=0))
     return {
-        FactKind.THIS_ORDER: _table(FactKind.THIS_ORDER, this_order),
-        FactKind.ORDER_CHANGE: _table(FactKind.ORDER_CHANGE, changes),
+        FactKind.THIS_ORDER: _table(
+            FactKind.THIS_ORDER, (code[asked], orders.seen_from[asked], orders.seen_until[asked], *own)
+        ),
+        FactKind.ORDER_CHANGE: _table(
+            FactKind.ORDER_CHANGE,
+            tuple(column[counts] for column in (changed, events.seen_from, events.seen_until, *of_kind)),
+        ),
     }
 
 
-def _registrations(directory: Path, code: Codes) -> FactTable:
+def _registrations(directory: Path, links: OrderLinks, codes: _Codes) -> FactTable:
     wanted = [*needed_columns(CUSTOMERS), "registered_at"]
     table = (
         read_table(directory, CUSTOMERS, wanted)
@@ -382,15 +343,17 @@ def _registrations(directory: Path, code: Codes) -> FactTable:
         else empty_table(CUSTOMERS).select(wanted)
     )
     seen = seen_rows(CUSTOMERS, table)
-    place = pc.index_in(table["customer_id"], value_set=pa.array([key for key in code if key is not None]))
-    entity = pc.fill_null(place, -1).to_numpy().astype(np.int64)[seen.place]
+    customers = links.customer_ids.take(pa.array(codes.entities))
+    entity = places_in(table["customer_id"], customers)[seen.place]
     known = entity >= 0
     registered_at = counted_milliseconds(CUSTOMERS, table, "registered_at")[seen.place]
-    columns = (
-        entity[known],
-        seen.seen_from[known],
-        seen.seen_until[known],
-        np.ones(int(known.sum()), dtype=np.int64),
-        -registered_at[known],
+    return _table(
+        FactKind.REGISTRATION,
+        (
+            entity[known],
+            seen.seen_from[known],
+            seen.seen_until[known],
+            np.ones(int(known.sum()), dtype=np.int64),
+            -registered_at[known],
+        ),
     )
-    return dict(zip(("entity", *FACT_COLUMNS[FactKind.REGISTRATION]), columns, strict=True))

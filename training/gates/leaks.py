@@ -5,7 +5,7 @@ later ones.
 """
 
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -112,44 +112,42 @@ def features_that_see_the_future(
     else:
         _, first = np.unique(evidence.decisions.customer_id[order].astype(str), return_index=True)
         groups = [order[np.sort(first)[:RECOMPUTED_OWN_DECISIONS]]]
+    masks = [np.isin(np.arange(len(order)), places) for places in groups]
+    asked = [evidence.decisions.where(mask) for mask in masks]
     changed = np.zeros(len(feature_set.features), dtype=bool)
     with tempfile.TemporaryDirectory() as scratch:
-        for number, places in enumerate(groups):
-            mask = np.zeros(len(order), dtype=bool)
-            mask[places] = True
-            decisions = evidence.decisions.where(mask)
-            past = Path(scratch) / f"past-{number}"
-            _write_past(
-                evidence.directory,
-                past,
-                decisions,
-                of_these_customers=not feature_set.crosses_customers,
-            )
+        pasts = [Path(scratch) / f"past-{number}" for number in range(len(groups))]
+        _write_pasts(
+            evidence.directory,
+            dict(zip(pasts, asked, strict=True)),
+            of_these_customers=not feature_set.crosses_customers,
+        )
+        for past, decisions, mask in zip(pasts, asked, masks, strict=True):
             again, at_first = build(past, decisions, feature_set), evidence.values[mask]
             changed |= np.any((again != at_first) & ~(np.isnan(again) & np.isnan(at_first)), axis=0)
     names = tuple(name for name, differs in zip(feature_set.names, changed, strict=True) if differs)
     return names, sum(len(places) for places in groups)
 
 
-def _write_past(directory: Path, past: Path, decisions: Decisions, *, of_these_customers: bool) -> None:
-    """Write a ledger folder without what was recorded at or after the decisions.
+def _write_pasts(directory: Path, pasts: Mapping[Path, Decisions], *, of_these_customers: bool) -> None:
+    """Write for each place a ledger folder without what was recorded at or after its decisions.
 
     of_these_customers: keep only rows of the decisions' customers, each up to the customer's one decision;
-        otherwise there is one decision, and everybody's rows up to it are kept.
+        otherwise there is one decision for each folder, and everybody's rows up to it are kept.
     """
-    customers = pa.array(decisions.customer_id.tolist(), pa.string())
     for contract in ALL_CONTRACTS:
         if not has_table(directory, contract):
             continue
         table = read_table(directory, contract)
-        if of_these_customers:
-            if "customer_id" not in table.column_names:
-                continue
-            place = pc.index_in(table["customer_id"], value_set=customers)
-            table = table.filter(pc.is_valid(place))
-            end_ms = decisions.as_of_ms[pc.drop_null(place).to_numpy()]
-        else:
-            end_ms = decisions.as_of_ms[:1]
-        table = table.filter(pa.array(milliseconds(table["recorded_at"]) < end_ms))
-        if table.num_rows:
-            write_table(past, contract, table)
+        if of_these_customers and "customer_id" not in table.column_names:
+            continue
+        recorded_at_ms = milliseconds(table["recorded_at"])
+        for past, decisions in pasts.items():
+            if of_these_customers:
+                customers = pa.array(decisions.customer_id.tolist(), pa.string())
+                place = pc.fill_null(pc.index_in(table["customer_id"], value_set=customers), -1).to_numpy()
+                is_past = (place >= 0) & (recorded_at_ms < decisions.as_of_ms[place])
+            else:
+                is_past = recorded_at_ms < decisions.as_of_ms[0]
+            if is_past.any():
+                write_table(past, contract, table.filter(pa.array(is_past)))
