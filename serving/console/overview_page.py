@@ -11,7 +11,7 @@ from serving.console.charts import Chart, ChartPoint, column_chart, row_chart
 from serving.console.locale_forms import Locale
 from serving.console.page_request import ConsoleRoute, PageRequest
 from serving.domain.console_user import ConsoleRole
-from serving.domain.merchant_texts import local_date
+from serving.domain.local_forms import local_date
 from serving.figures.flow_overview import MEANINGS, WINDOW_DAYS, Figure, FlowFigures, Overview, overview
 
 ROLES = frozenset({ConsoleRole.FRAUD, ConsoleRole.ANALYST, ConsoleRole.ADMIN})
