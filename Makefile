@@ -63,6 +63,7 @@ notebooks: $(SETUP) ## run all notebooks and store their outputs in notebooks/, 
 docs: $(SETUP) ## write the pages below docs/ that the code states
 	$(BIN)/python -c 'import data_contracts.documentation as d; print(d.rules_between_rows_page(), end="")' > docs/rules_between_rows.md
 	$(BIN)/python -c 'import serving.route_table as r; print(r.routes_page(), end="")' > docs/routes.md
+	$(BIN)/python -c 'import serving.process.settings as s; print(s.settings_page(), end="")' > docs/settings.md
 	$(BIN)/python -c 'import serving.events.event_permissions as p; print(p.event_permissions_page(), end="")' > docs/who_may_write_what.md
 
 lint: $(SETUP) ## ruff (format and rules) and mypy --strict

@@ -15,10 +15,11 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from data_contracts.contract import Contract
+from data_contracts.instants import DAY_MS, HOUR_MS
 from data_contracts.parquet_ledger import empty_table, has_table, read_table
 from features.decisions import Decisions, NoDecisionsError
 from features.declarations import EntityKind
-from features.instants import DAY_MS, HOUR_MS, NEVER, Int64Array
+from features.instants import NEVER, Int64Array
 from features.order_links import (
     NIGHT_ENDS_HOUR_UTC,
     PLAIN_KEYS,

@@ -1,5 +1,6 @@
 """README and docs stay true: commands, options, files, links, settings and numbers are those of the code."""
 
+import dataclasses
 import json
 import re
 import subprocess
@@ -14,6 +15,7 @@ from serving.domain.policy import parse_policy
 from serving.events import event_intake
 from serving.in_force.policy_activation import POLICY_FILE
 from serving.process import bounded_http
+from serving.process.settings import SETTINGS, Settings, settings_page
 from serving.requests import problem_details, request_patience, route_declaration
 from serving.webhooks.delivery import WAITS_SECONDS
 
@@ -147,6 +149,20 @@ def test_every_figure_that_was_measured_names_a_command_that_exists() -> None:
             module = re.fullmatch(r"python -m ([\w.]+)", command)
             assert module, command
             assert (ROOT / f"{module[1].replace('.', '/')}.py").is_file(), command
+
+
+def test_the_page_of_settings_is_the_table_that_the_service_reads() -> None:
+    assert PAGES["docs/settings.md"] == settings_page(), "run `make docs`"
+    assert [setting.field for setting in SETTINGS] == [one.name for one in dataclasses.fields(Settings)]
+
+
+def test_every_setting_that_a_page_or_the_code_names_is_in_the_table() -> None:
+    code = [
+        file for folder in ("command_line", "serving", "training") for file in (ROOT / folder).rglob("*.py")
+    ]
+    named = {name for file in code for name in re.findall(r"\bBONITAS_[A-Z_]+\b", file.read_text())}
+    named |= {name for _, name in each_page(r"\b(BONITAS_[A-Z_]+)\b")}
+    assert named == {setting.name for setting in SETTINGS}
 
 
 def test_a_decision_has_a_date_and_the_dates_stand_in_order() -> None:

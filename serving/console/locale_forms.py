@@ -13,17 +13,11 @@ from markupsafe import Markup
 
 from data_contracts.instants import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS, moment, rfc3339
 from data_contracts.text_form import primary_language
-from serving.domain.merchant_texts import local_amount, local_date
+from serving.domain.local_forms import local_amount, local_date, local_instant, local_number, local_percent
 from serving.domain.text_files import FALLBACK_LANGUAGE, LANGUAGES
 
 ACCEPT_LANGUAGE_MAXIMUM = 500
 """Characters of the header that are looked at."""
-
-_GROUP_AND_DECIMAL: Mapping[str, tuple[str, str]] = MappingProxyType(
-    {"en": (",", "."), "de": (".", ","), "da": (".", ","), "nl": (".", ","), "sv": ("\u00a0", ",")}
-)
-_PERCENT_WITHOUT_SPACE = frozenset({"en", "nl"})
-_TIME_FORM: Mapping[str, str] = MappingProxyType({"da": "%H.%M"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,10 +32,10 @@ class Locale:
     now_ms: int
 
     def amount(self, cents: int, currency: str) -> str:
-        """An amount of whole cents.
+        r"""An amount of whole cents.
 
         >>> Locale(language="de", zone=ZoneInfo("Europe/Berlin"), now_ms=0).amount(123456, "EUR")
-        '1.234,56 EUR'
+        '1.234,56\xa0EUR'
         """
         return local_amount(cents, currency, self.language)
 
@@ -49,7 +43,7 @@ class Locale:
         """The day of an instant, as a `<time>` element.
 
         >>> Locale(language="nl", zone=ZoneInfo("Europe/Amsterdam"), now_ms=0).date(1772319600000)
-        Markup('<time datetime="2026-03-01">01-03-2026</time>')
+        Markup('<time datetime="2026-03-01">1 maart 2026</time>')
         """
         day = self._local_moment(ms).date()
         return Markup('<time datetime="{}">{}</time>').format(day.isoformat(), local_date(day, self.language))
@@ -58,11 +52,9 @@ class Locale:
         """Day, time of day and zone of an instant, as a `<time>` element.
 
         >>> Locale(language="en", zone=ZoneInfo("Europe/Berlin"), now_ms=0).instant(1772371800000)
-        Markup('<time datetime="2026-03-01T13:30:00Z">1 March 2026, 14:30 CET</time>')
+        Markup('<time datetime="2026-03-01T13:30:00Z">1 March 2026, 14:30 (CET)</time>')
         """
-        local = self._local_moment(ms)
-        time = local.strftime(_TIME_FORM.get(self.language, "%H:%M"))
-        text = f"{local_date(local.date(), self.language)}, {time} {local.tzname()}"
+        text = local_instant(self._local_moment(ms), self.language)
         return Markup('<time datetime="{}">{}</time>').format(self.iso(ms), text)
 
     def iso(self, ms: int) -> str:
@@ -112,8 +104,7 @@ class Locale:
         >>> [Locale(language=one, zone=ZoneInfo("UTC"), now_ms=0).percent(0.0425) for one in ("en", "nl")]
         ['4.2%', '4,2%']
         """
-        space = "" if self.language in _PERCENT_WITHOUT_SPACE else "\u00a0"
-        return f"{self._local(f'{share * 100:,.{digits}f}')}{space}%"
+        return local_percent(share, self.language, digits=digits)
 
     def number(self, value: float) -> str:
         """A number: whole ones as they are, others with two decimals, small ones with three digits.
@@ -122,20 +113,10 @@ class Locale:
         >>> locale.number(1234567), locale.number(1234.5), locale.number(0.012345)
         ('1.234.567', '1.234,5', '0,0123')
         """
-        if float(value).is_integer():
-            text = f"{int(value):,}"
-        elif abs(value) >= 1:
-            text = f"{value:,.2f}".rstrip("0").rstrip(".")
-        else:
-            text = f"{value:.3g}"
-        return self._local(text)
+        return local_number(value, self.language)
 
     def _local_moment(self, ms: int) -> datetime:
         return moment(ms).astimezone(self.zone)
-
-    def _local(self, text: str) -> str:
-        group, decimal = _GROUP_AND_DECIMAL[self.language]
-        return text.translate({ord(","): group, ord("."): decimal})
 
 
 def language_of(accept_language: str) -> str:

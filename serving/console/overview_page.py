@@ -13,7 +13,7 @@ from evidence.charts import ChartPoint, bar_chart, column_chart
 from serving.console.locale_forms import Locale
 from serving.console.page_request import ConsoleRoute, PageRequest
 from serving.domain.console_user import ConsoleRole
-from serving.domain.merchant_texts import local_date
+from serving.domain.local_forms import local_date
 from serving.figures.flow_overview import MEANINGS, WINDOW_DAYS, Figure, FlowFigures, Overview, overview
 
 ROLES = frozenset({ConsoleRole.FRAUD, ConsoleRole.ANALYST, ConsoleRole.ADMIN})

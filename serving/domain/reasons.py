@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping
 from datetime import date
 from types import MappingProxyType
 
-from data_contracts.currencies import amount_figure
 from serving.domain.decision import AccountStanding, CreditAssessment, Reason, Recourse
+from serving.domain.local_forms import local_amount, local_date
 from serving.domain.text_files import FALLBACK_LANGUAGE, texts_by_code
 
 MAXIMUM_REASONS = 4
@@ -93,13 +93,15 @@ def recourse_text(recourse: Recourse, language: str) -> str:
 
 def _worded(texts: Mapping[str, str], field: str | None, data: dict[str, str | int], language: str) -> str:
     language = language if language in texts else FALLBACK_LANGUAGE
+    if "{" not in texts[language]:
+        return texts[language].format()  # most reasons of a score fill in nothing
     currency = str(data.get("currency", ""))
     words: dict[str, str] = {"field": _field_words(field, language)}
     for name, value in data.items():
         if name.endswith("_cents"):
-            words[name] = amount_text(int(value), currency, language)
+            words[name] = local_amount(int(value), currency, language)
         elif name in {"from_date", "expired_on"}:
-            words[name] = date_text(date.fromisoformat(str(value)), language)
+            words[name] = local_date(date.fromisoformat(str(value)), language)
         else:
             words[name] = str(value)
     return texts[language].format_map(words)
@@ -111,41 +113,3 @@ def _field_words(field: str | None, language: str) -> str:
         for part in (field or "").split("/")
         if part
     )
-
-
-def amount_text(cents: int, currency: str, language: str) -> str:
-    """An amount of minor units in local form.
-
-    >>> amount_text(123456, "EUR", "de"), amount_text(123456, "EUR", "en"), amount_text(1234, "JPY", "de")
-    ('1.234,56 EUR', 'EUR 1,234.56', '1.234 JPY')
-    """
-    if language == "de":
-        return f"{amount_figure(cents, currency, thousands='.', decimal=',')} {currency}".strip()
-    return f"{currency} {amount_figure(cents, currency)}".strip()
-
-
-def date_text(day: date, language: str) -> str:
-    """A date in local form.
-
-    >>> date_text(date(2026, 3, 1), "de"), date_text(date(2026, 3, 1), "en")
-    ('01.03.2026', '1 March 2026')
-    """
-    if language == "de":
-        return day.strftime("%d.%m.%Y")
-    return f"{day.day} {_MONTHS[day.month - 1]} {day.year}"
-
-
-_MONTHS = (
-    "January",
-    "February",
-    "March",
-    "April",
-    "May",
-    "June",
-    "July",
-    "August",
-    "September",
-    "October",
-    "November",
-    "December",
-)

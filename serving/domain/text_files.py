@@ -13,6 +13,7 @@ from types import MappingProxyType
 from typing import Any
 
 from data_contracts.edited_text import read_edited_text
+from data_contracts.text_form import primary_language
 from serving.domain.errors import TextsInvalid
 
 FALLBACK_LANGUAGE = "en"
@@ -143,6 +144,22 @@ LANGUAGE_NAMES: Mapping[str, str] = MappingProxyType(
     {language: _BY_LANGUAGE[language]["name"] for language in LANGUAGES}
 )
 """What each language calls itself, for a reader who does not read the page's."""
+
+
+INSTANT_FORMS: Mapping[str, str] = MappingProxyType(
+    {language: _BY_LANGUAGE[language]["instant"] for language in LANGUAGES}
+)
+"""How each language puts an instant together of `{date}`, `{time}` and `{zone}`."""
+
+
+def text_language(language: str) -> str:
+    """The language in which we have texts for a wanted one, English where we have none.
+
+    >>> text_language("sv"), text_language("de-AT"), text_language("fi")
+    ('sv', 'de', 'en')
+    """
+    primary = primary_language(language)
+    return primary if primary in LANGUAGES else FALLBACK_LANGUAGE
 
 
 def texts_by_code(table: str) -> Mapping[str, Mapping[str, str]]:

@@ -13,14 +13,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from data_contracts.instants import moment
-from serving.domain.merchant_texts import (
-    answer_label,
-    consequence_text,
-    field_label,
-    local_amount,
-    local_deadline,
-    merchant_text,
-)
+from serving.domain.local_forms import local_amount, local_instant
+from serving.domain.merchant_texts import answer_label, consequence_text, field_label, merchant_text
 from serving.domain.stop_request import AnswerKind, FieldMistake, MistakeCode, StopRequestState
 from serving.domain.text_files import LANGUAGE_NAMES
 from serving.merchant_form.form_body import EnteredAnswer
@@ -151,7 +145,7 @@ def _text(language: str, code: str) -> str:
 
 
 def _local_instant(at_ms: int, view: FormView, language: str) -> str:
-    return local_deadline(moment(at_ms).astimezone(view.zone), language)
+    return local_instant(moment(at_ms).astimezone(view.zone), language)
 
 
 def _facts(view: FormView, language: str) -> list[str]:

@@ -1,14 +1,17 @@
-"""Where the service finds its store, its models and its policy: one frozen object, read once."""
+"""What the service is told from outside: every setting in one table, read once into one frozen object."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, Field, dataclass, field, fields
 from pathlib import Path
+from typing import Any
 
-DEFAULT_HOME = ".bonitas"
 DEFAULT_PUBLIC_URL = "http://127.0.0.1:3000"
 LONGEST_HEAD_SECONDS = 60.0
 LONGEST_BODY_SECONDS = 3.5
 """Work that begins later would not be done before the server gives up on the request."""
+
+_IN_HOME = "$BONITAS_HOME/"
 
 
 class SettingsInvalid(Exception):
@@ -16,24 +19,220 @@ class SettingsInvalid(Exception):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings:
-    """All that the service is told from outside.
+class Setting:
+    """One environment variable that the service reads.
 
-    home: the state folder.
-    database_url: sqlite:///... or postgresql://...; may hold a password, so it is never shown.
-    mlflow_uri: of the tracking server with the model registry.
-    policy_file: is put in force where the store has no policy yet; None for the one that comes with the code.
-    model_name: the registered model whose champion decides.
-    order_risk_model_name: the registered model whose champion screens approved orders.
-    workers: service processes.
-    model_poll_seconds: how often the registry is asked for a new champion, and the store for a new policy.
-    public_url: under which merchants reach the service, for links; None for the address that it serves at.
-    mail_url: smtp:// or smtps:// of the server that takes e-mails; None puts them into `mail_folder`.
-    mail_sender: whom e-mails come from.
-    allow_private_endpoints: send webhooks to private and loopback addresses too.
-    head_seconds: within which a connection must bring the head of a request.
-    body_seconds: within which a request must bring its body.
-    benchmark: serve the empty endpoint that the benchmark compares with.
+    name: of the variable. field: of `Settings`. meaning: what it is for. rule: what its value must be, in
+        words. read: its value from the text; raises ValueError where the text breaks the rule.
+    default: as the variable would say it, `$BONITAS_HOME/` standing for the home; "" for the field's own.
+    """
+
+    name: str
+    field: str
+    meaning: str
+    rule: str
+    read: Callable[[str], object]
+    default: str = ""
+
+    def of_settings(self) -> "Field[Any]":
+        """Its field of `Settings`; one that may hold a password is not shown."""
+        return next(one for one in fields(Settings) if one.name == self.field)
+
+    def default_text(self) -> str:
+        """The default as the variable would say it; "" where there is none."""
+        own = self.of_settings().default
+        return self.default or ("" if own is MISSING or own is None else _written(own))
+
+
+def _text(text: str) -> str:
+    return text
+
+
+def _folder(text: str) -> Path:
+    return Path(text).absolute()
+
+
+def _file(text: str) -> Path:
+    file = Path(text).absolute()
+    if not file.is_file():
+        raise ValueError(text)
+    return file
+
+
+def _address(*beginnings: str) -> Callable[[str], str]:
+    def read(text: str) -> str:
+        if not text.startswith(beginnings):
+            raise ValueError(text)
+        return text
+
+    return read
+
+
+def _mail_address(text: str) -> str:
+    if text.count("@") != 1:
+        raise ValueError(text)
+    return text
+
+
+def _whole_number(text: str) -> int:
+    """From 1 on; "2.0" is one, too."""
+    number = _seconds(math.inf)(text)
+    if number != int(number):
+        raise ValueError(text)
+    return int(number)
+
+
+def _seconds(most: float) -> Callable[[str], float]:
+    def read(text: str) -> float:
+        number = float(text)
+        if not (math.isfinite(number) and 0 < number <= most):
+            raise ValueError(text)
+        return number
+
+    return read
+
+
+def _flag(text: str) -> bool:
+    if text not in {"0", "1"}:
+        raise ValueError(text)
+    return text == "1"
+
+
+def _written(value: object) -> str:
+    """A value as the variable says it."""
+    return str(int(value)) if isinstance(value, bool) else str(value)
+
+
+SETTINGS: tuple[Setting, ...] = (
+    Setting(
+        name="BONITAS_HOME",
+        field="home",
+        meaning="the folder where all state lies",
+        rule="must be a folder's path",
+        read=_folder,
+        default=".bonitas",
+    ),
+    Setting(
+        name="BONITAS_DATABASE_URL",
+        field="database_url",
+        meaning="the store with ledger, decisions and cases; it may hold a password and is never shown",
+        rule="must begin with sqlite:/// or postgresql://",
+        read=_address("sqlite:///", "postgresql://"),
+        default=f"sqlite:///{_IN_HOME}bonitas.db",
+    ),
+    Setting(
+        name="BONITAS_MLFLOW_URI",
+        field="mlflow_uri",
+        meaning=(
+            "the tracking server with the model registry; "
+            "who shares it shares `$BONITAS_HOME/mlartifacts` too"
+        ),
+        rule="must be an address that MLflow knows",
+        read=_text,
+        default=f"sqlite:///{_IN_HOME}mlflow.db",
+    ),
+    Setting(
+        name="BONITAS_POLICY",
+        field="policy_file",
+        meaning=(
+            "the policy file that is put in force in a store that has none yet; "
+            "without it, the one that comes with the code"
+        ),
+        rule="must name a file that exists",
+        read=_file,
+    ),
+    Setting(
+        name="BONITAS_MODEL",
+        field="model_name",
+        meaning="the registered model whose champion decides",
+        rule="must be a model's name",
+        read=_text,
+    ),
+    Setting(
+        name="BONITAS_ORDER_RISK_MODEL",
+        field="order_risk_model_name",
+        meaning="the registered model whose champion screens approved orders",
+        rule="must be a model's name",
+        read=_text,
+    ),
+    Setting(
+        name="BONITAS_WORKERS",
+        field="workers",
+        meaning="how many processes serve",
+        rule="must be a whole number from 1 on",
+        read=_whole_number,
+    ),
+    Setting(
+        name="BONITAS_MODEL_POLL_SECONDS",
+        field="model_poll_seconds",
+        meaning="how often the registry is asked for a new champion, and the store for a new policy",
+        rule="must be a number above 0",
+        read=_seconds(math.inf),
+    ),
+    Setting(
+        name="BONITAS_PUBLIC_URL",
+        field="public_url",
+        meaning=(
+            "under which merchants reach the service, for the links; "
+            "without it, the address that it serves at"
+        ),
+        rule="must begin with https:// or http://",
+        read=lambda text: _address("https://", "http://")(text).rstrip("/"),
+    ),
+    Setting(
+        name="BONITAS_MAIL_URL",
+        field="mail_url",
+        meaning=(
+            "the server that takes e-mails, `smtp://user:password@host:port`, never shown; "
+            "without it, e-mails are files in `$BONITAS_HOME/mail`"
+        ),
+        rule="must begin with smtp:// or smtps://",
+        read=_address("smtp://", "smtps://"),
+    ),
+    Setting(
+        name="BONITAS_MAIL_SENDER",
+        field="mail_sender",
+        meaning="whom e-mails come from",
+        rule="must be an e-mail address",
+        read=_mail_address,
+    ),
+    Setting(
+        name="BONITAS_ALLOW_PRIVATE_ENDPOINTS",
+        field="allow_private_endpoints",
+        meaning="1 where webhooks may go to private and loopback addresses too",
+        rule="must be 0 or 1",
+        read=_flag,
+    ),
+    Setting(
+        name="BONITAS_HEAD_SECONDS",
+        field="head_seconds",
+        meaning="within which a connection must bring the head of a request",
+        rule=f"must be a number above 0, at most {LONGEST_HEAD_SECONDS:g}",
+        read=_seconds(LONGEST_HEAD_SECONDS),
+    ),
+    Setting(
+        name="BONITAS_BODY_SECONDS",
+        field="body_seconds",
+        meaning="within which a request must bring its body",
+        rule=f"must be a number above 0, at most {LONGEST_BODY_SECONDS:g}",
+        read=_seconds(LONGEST_BODY_SECONDS),
+    ),
+    Setting(
+        name="BONITAS_BENCHMARK",
+        field="benchmark",
+        meaning="1 to serve the empty endpoint that the benchmark compares with",
+        rule="must be 0 or 1",
+        read=_flag,
+    ),
+)
+"""Every variable, the home first: the defaults of others lie in it. What is empty counts as not set."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """All that the service is told from outside; `SETTINGS` says what each field means.
+
+    policy_file, public_url, mail_url: None where they are not set.
     """
 
     home: Path
@@ -64,100 +263,51 @@ class Settings:
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str]) -> "Settings":
-        """Read the BONITAS_* variables. Raises SettingsInvalid naming every one that is wrong.
+        """Read the variables of `SETTINGS`. Raises SettingsInvalid naming every one that is wrong.
 
         >>> Settings.from_env({"BONITAS_HOME": "/srv/bonitas"}).database_url
         'sqlite:////srv/bonitas/bonitas.db'
+        >>> Settings.from_env({"BONITAS_WORKERS": "none"})
+        Traceback (most recent call last):
+        serving.process.settings.SettingsInvalid: BONITAS_WORKERS must be a whole number from 1 on, not 'none'
         """
+        values: dict[str, Any] = {}
         problems: list[str] = []
-        home = Path(environ.get("BONITAS_HOME") or DEFAULT_HOME).absolute()
-        database_url = environ.get("BONITAS_DATABASE_URL") or f"sqlite:///{home / 'bonitas.db'}"
-        if not database_url.startswith(("sqlite:///", "postgresql://")):
-            problems.append("BONITAS_DATABASE_URL must begin with sqlite:/// or postgresql://")
-        policy_file = Path(environ["BONITAS_POLICY"]).absolute() if environ.get("BONITAS_POLICY") else None
-        if policy_file is not None and not policy_file.is_file():
-            problems.append(f"BONITAS_POLICY names a file that does not exist: {policy_file}")
-        workers = _number(environ, "BONITAS_WORKERS", 1.0, problems)
-        if workers < 1 or workers != int(workers):
-            problems.append("BONITAS_WORKERS must be a whole number from 1 on")
-        model_poll_seconds = _number(environ, "BONITAS_MODEL_POLL_SECONDS", 3.0, problems)
-        if model_poll_seconds <= 0:
-            problems.append("BONITAS_MODEL_POLL_SECONDS must be above 0")
-        public_url = (environ.get("BONITAS_PUBLIC_URL") or "").rstrip("/") or None
-        if public_url is not None and not public_url.startswith(("http://", "https://")):
-            problems.append("BONITAS_PUBLIC_URL must begin with https:// or http://")
-        mail_url = environ.get("BONITAS_MAIL_URL") or None
-        if mail_url is not None and not mail_url.startswith(("smtp://", "smtps://")):
-            problems.append("BONITAS_MAIL_URL must begin with smtp:// or smtps://")
-        mail_sender = environ.get("BONITAS_MAIL_SENDER") or "bonitas@localhost"
-        if mail_sender.count("@") != 1:
-            problems.append("BONITAS_MAIL_SENDER must be an e-mail address")
-        head_seconds = _number(environ, "BONITAS_HEAD_SECONDS", 10.0, problems)
-        if not 0 < head_seconds <= LONGEST_HEAD_SECONDS:
-            problems.append(f"BONITAS_HEAD_SECONDS must be above 0, at most {LONGEST_HEAD_SECONDS:g}")
-        body_seconds = _number(environ, "BONITAS_BODY_SECONDS", 3.0, problems)
-        if not 0 < body_seconds <= LONGEST_BODY_SECONDS:
-            problems.append(f"BONITAS_BODY_SECONDS must be above 0, at most {LONGEST_BODY_SECONDS:g}")
-        benchmark = _flag(environ, "BONITAS_BENCHMARK", problems)
-        allow_private_endpoints = _flag(environ, "BONITAS_ALLOW_PRIVATE_ENDPOINTS", problems)
+        for setting in SETTINGS:
+            default = setting.default.replace(_IN_HOME, f"{values.get('home', '')}/")
+            text = environ.get(setting.name) or default
+            if not text:
+                continue
+            try:
+                values[setting.field] = setting.read(text)
+            except ValueError:
+                told = f", not {text!r}" if setting.of_settings().repr else ""
+                problems.append(f"{setting.name} {setting.rule}{told}")
         if problems:
             raise SettingsInvalid("; ".join(problems))
-        return cls(
-            home=home,
-            database_url=database_url,
-            mlflow_uri=environ.get("BONITAS_MLFLOW_URI") or f"sqlite:///{home / 'mlflow.db'}",
-            policy_file=policy_file,
-            model_name=environ.get("BONITAS_MODEL") or "invoice-eligibility",
-            order_risk_model_name=environ.get("BONITAS_ORDER_RISK_MODEL") or "order-risk",
-            workers=int(workers),
-            model_poll_seconds=model_poll_seconds,
-            public_url=public_url,
-            mail_url=mail_url,
-            mail_sender=mail_sender,
-            allow_private_endpoints=allow_private_endpoints,
-            head_seconds=head_seconds,
-            body_seconds=body_seconds,
-            benchmark=benchmark,
-        )
+        return cls(**values)
 
     def as_environ(self) -> dict[str, str]:
         """The variables that make `from_env` read these settings again, for a child process."""
-        environ = {
-            "BONITAS_HOME": str(self.home),
-            "BONITAS_DATABASE_URL": self.database_url,
-            "BONITAS_MLFLOW_URI": self.mlflow_uri,
-            "BONITAS_MODEL": self.model_name,
-            "BONITAS_ORDER_RISK_MODEL": self.order_risk_model_name,
-            "BONITAS_WORKERS": str(self.workers),
-            "BONITAS_MODEL_POLL_SECONDS": repr(self.model_poll_seconds),
-            "BONITAS_MAIL_SENDER": self.mail_sender,
-            "BONITAS_ALLOW_PRIVATE_ENDPOINTS": "1" if self.allow_private_endpoints else "0",
-            "BONITAS_HEAD_SECONDS": repr(self.head_seconds),
-            "BONITAS_BODY_SECONDS": repr(self.body_seconds),
-            "BONITAS_BENCHMARK": "1" if self.benchmark else "0",
-        }
-        if self.public_url is not None:
-            environ["BONITAS_PUBLIC_URL"] = self.public_url
-        if self.mail_url is not None:
-            environ["BONITAS_MAIL_URL"] = self.mail_url
-        if self.policy_file is not None:
-            environ["BONITAS_POLICY"] = str(self.policy_file)
-        return environ
+        values = {setting.name: getattr(self, setting.field) for setting in SETTINGS}
+        return {name: _written(value) for name, value in values.items() if value is not None}
 
 
-def _number(environ: Mapping[str, str], name: str, default: float, problems: list[str]) -> float:
-    text = environ.get(name)
-    if not text:
-        return default
-    try:
-        return float(text)
-    except ValueError:
-        problems.append(f"{name} must be a number")
-        return default
+def settings_page() -> str:
+    """docs/settings.md: every setting with its meaning, its default and its rule."""
+    rows = "\n".join(
+        f"| `{setting.name}` | {setting.meaning} | "
+        f"{f'`{setting.default_text()}`' if setting.default_text() else 'none'} | "
+        f"{setting.rule.removeprefix('must ')} |"
+        for setting in SETTINGS
+    )
+    return f"""# Settings
 
+Written by `make docs` from the table that the service reads; a test holds them together. Settings are
+environment variables. One that is empty counts as not set. Wrong ones are all named at once, and nothing
+starts.
 
-def _flag(environ: Mapping[str, str], name: str, problems: list[str]) -> bool:
-    text = environ.get(name) or "0"
-    if text not in {"0", "1"}:
-        problems.append(f"{name} must be 0 or 1")
-    return text == "1"
+| variable | what it says | default | must |
+|---|---|---|---|
+{rows}
+"""

@@ -18,10 +18,11 @@ import msgspec
 from data_contracts.instants import HOUR_MS, moment, rfc3339
 from data_contracts.merchants import MERCHANTS
 from serving.domain.case_stakes import CaseStakes
-from serving.domain.merchant_texts import local_amount, local_deadline, merchant_text, text_language
+from serving.domain.local_forms import local_amount, local_instant
+from serving.domain.merchant_texts import merchant_text
 from serving.domain.policy import Policy
 from serving.domain.stop_request import StopRequest, StopRequestState
-from serving.domain.text_files import FALLBACK_LANGUAGE
+from serving.domain.text_files import FALLBACK_LANGUAGE, text_language
 from serving.requests.case_scope import CaseScope
 from serving.store.contact_changes import ContactChange, contact_change, contact_changes
 from serving.store.deliveries import EMAIL, STOP_REQUEST_CREATED, WEBHOOK, enqueue
@@ -190,7 +191,7 @@ def tell_contact_before(tx: Transaction, policy: Policy, change: ContactChange, 
         "provider_name": policy.provider.name,
         "customer_service": policy.provider.customer_service,
         "merchant_name": change.before.name,
-        "time": local_deadline(moment(change.at_ms).astimezone(zone), language),
+        "time": local_instant(moment(change.at_ms).astimezone(zone), language),
         "hours": str(policy.stop_requests.contact_change_hours),
         "contact": "\n".join(lines),
     }
@@ -310,7 +311,7 @@ def _email(
         "amount": local_amount(stakes.amount_cents, stakes.currency, words.language),
         "link": link,
         "answer_hours": str(policy.stop_requests.answer_hours),
-        "deadline": local_deadline(deadline, words.language),
+        "deadline": local_instant(deadline, words.language),
         "question": question or "",
     }
     code = _EMAIL_OF[event_type]

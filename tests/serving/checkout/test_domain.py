@@ -256,7 +256,7 @@ def test_every_amount_is_named_in_its_own_currency_whatever_the_order_is_in() ->
     decision = decided(order=order, standing=in_crowns)
     currency_of = {failure.code: dict(failure.data)["currency"] for failure in decision.failed_rules}
     assert currency_of == {"open_arrears": "CZK", "other_currency": "EUR", "amount_too_large": "EUR"}
-    assert "CZK 50.00" in reason_text(decision.reasons[0], "en")
+    assert "CZK\u00a050.00" in reason_text(decision.reasons[0], "en")
     small = decided(order=replace(order, amount_cents=POLICY.minimum_order_cents - 1))
     assert [dict(failure.data)["currency"] for failure in small.failed_rules] == ["EUR", "EUR"]
     # A decision of earlier days is replayed with what it said, and its record has no currencies.
@@ -369,7 +369,7 @@ def test_what_fails_only_once_the_arrears_are_settled_is_named_with_them() -> No
         ("order_in_currency", True),
         ("stay_under_amount", True),
     ]
-    assert recourse_text(steps[2], "en") == "Stay at or below EUR 51.00."
+    assert recourse_text(steps[2], "en") == "Stay at or below EUR\u00a051.00."
 
 
 def amount_of(step: Recourse) -> int:

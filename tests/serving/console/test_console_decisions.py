@@ -314,7 +314,7 @@ def test_a_decision_shows_all_that_it_rested_on(console: Console) -> None:
         assert feature.name in page.text
         assert " ".join(feature.description.split()) in page.text
     for part in ("reasons", "recourse"):
-        assert all(entry["text"] in page.text for entry in answer[part])
+        assert all(" ".join(entry["text"].split()) in page.text for entry in answer[part])
     assert answer["reasons"]
     assert all(rule["code"] in page.text for rule in answer["failed_rules"])
     assert all(name.replace("_", " ") in page.text for name in answer["alternatives"])
@@ -331,8 +331,8 @@ def test_an_analyst_sees_no_personal_detail(console: Console) -> None:
     console.customer("young", birth_date="2010-10-11", identity_document_expires_on="2035-03-07")
     console.customer("expired", birth_date=BIRTH_DATE, identity_document_expires_on="2024-02-29")
     ids = [console.decided(f"o-{name}", name) for name in ("late", "young", "expired")]
-    hidden = [*PERSONAL.values(), BIRTH_DATE, "2010-10-11", "11.10.2028", "2035-03-07", "2024-02-29"]
-    hidden += ["29.02.2024", "Geheimnis", "Verborgener", "Köln", "Heidestraße", "Mustermann"]
+    hidden = [*PERSONAL.values(), BIRTH_DATE, "2010-10-11", "11. Oktober 2028", "2035-03-07", "2024-02-29"]
+    hidden += ["29. Februar 2024", "Geheimnis", "Verborgener", "Köln", "Heidestraße", "Mustermann"]
     for role, sees in ((ConsoleRole.ANALYST, False), (ConsoleRole.FRAUD, True), (ConsoleRole.ADMIN, True)):
         browser = console.signed_in(role)
         pages = [shown(browser, f"/decisions/{decision_id}") for decision_id in ids]
@@ -363,7 +363,9 @@ def test_every_text_that_can_hold_a_date_of_a_person_is_withheld() -> None:
     texts |= {
         code: recourse_text(Recourse(code=code, field="/a", data=data), "de") for code in RECOURSE_CODES
     }
-    with_a_date = {code for code, text in texts.items() if "11.10.2028" in text or "29.02.2024" in text}
+    with_a_date = {
+        code for code, text in texts.items() if "11. Oktober 2028" in text or "29. Februar 2024" in text
+    }
     assert with_a_date == decision_page.TEXTS_WITH_PERSONAL_DATA
 
 

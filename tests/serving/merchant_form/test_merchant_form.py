@@ -16,13 +16,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from serving.domain.merchant_texts import (
-    answer_label,
-    consequence_text,
-    field_label,
-    local_amount,
-    merchant_text,
-)
+from serving.domain.local_forms import local_amount
+from serving.domain.merchant_texts import answer_label, consequence_text, field_label, merchant_text
 from serving.domain.policy import parse_policy
 from serving.domain.review_case import Verdict
 from serving.domain.stop_request import (
@@ -278,12 +273,12 @@ def test_the_page_names_provider_order_amount_deadline_and_customer_service(site
     assert local_amount(10_000, "EUR", "de") in text
     assert provider.customer_service in text
     # 10:03 UTC and a day is the next day's noon in Berlin, in summer.
-    assert "Bitte antworten Sie bis 02.06.2026, 12:04 (CEST)." in text
+    assert "Bitte antworten Sie bis 2. Juni 2026, 12:04 Uhr (MESZ)." in text
 
 
 def test_the_deadline_is_in_the_zone_of_the_policy_where_the_country_has_none(service_site: Site) -> None:
-    assert "02.06.2026, 12:04 (CEST)" not in service_site.get("?lang=sv").text
-    assert "2026-06-02, 12:04 (CEST)" in service_site.get("?lang=sv").text
+    assert "2. Juni 2026, 12:04 Uhr (MESZ)" not in service_site.get("?lang=sv").text
+    assert "2 juni 2026 kl. 12:04 (CEST)" in service_site.get("?lang=sv").text
 
 
 def test_before_the_first_delivery_the_page_says_how_long_there_is_to_answer(site: Site) -> None:
@@ -323,7 +318,7 @@ def test_all_answers_are_offered_where_the_ledger_does_not_know_the_order(site: 
         tx.execute("DELETE FROM ledger_events WHERE contract = 'orders'")
     page = checked_page(site.get())
     assert page.kinds() == [kind.value for kind in AnswerKind]
-    assert "EUR 100.00" in page.all("main")[0].text
+    assert "EUR\u00a0100.00" in page.all("main")[0].text
 
 
 @pytest.mark.parametrize(
@@ -584,8 +579,8 @@ def test_a_link_shows_and_answers_its_own_order_only(site: Site) -> None:
     site.desk.order("2", amount_cents=77_700)
     other_id = site.ask("case2")
     other = site.token_of(other_id)
-    assert "EUR 777.00" in site.request("GET", f"/{other}?lang=en").text
-    assert "EUR 777.00" not in site.get().text
+    assert "EUR\u00a0777.00" in site.request("GET", f"/{other}?lang=en").text
+    assert "EUR\u00a0777.00" not in site.get().text
     assert site.request("POST", f"/{other}", data={"kind": "parcel_returned"}).status_code == 303
     assert site.document()["answers"] == []
     with site.store.reading() as tx:

@@ -1,25 +1,14 @@
 """What a merchant reads about a stop request, in every language."""
 
 import re
-from datetime import UTC, datetime
 from string import Formatter
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from serving.domain.merchant_texts import (
-    TEXTS,
-    answer_label,
-    consequence_text,
-    field_label,
-    local_amount,
-    local_deadline,
-    merchant_text,
-    text_language,
-)
+from serving.domain.local_forms import local_amount
+from serving.domain.merchant_texts import TEXTS, answer_label, consequence_text, field_label, merchant_text
 from serving.domain.stop_request import AnswerKind, ConsequenceCode, MistakeCode
-from serving.domain.text_files import FALLBACK_LANGUAGE, LANGUAGE_NAMES, LANGUAGES
+from serving.domain.text_files import FALLBACK_LANGUAGE, LANGUAGE_NAMES, LANGUAGES, text_language
 
 REASONS_AND_ACCUSATIONS = re.compile(
     r"fraud|betrug|betrüg|svindel|svindl|bedrägeri|bedrageri|bedrieg|bedrog|oplicht|scam|stolen|gestohlen"
@@ -185,50 +174,3 @@ def test_an_unknown_language_is_answered_in_english(language: str) -> None:
 )
 def test_a_regional_language_is_answered_in_its_language(wanted: str, given_language: str) -> None:
     assert text_language(wanted) == given_language
-
-
-@pytest.mark.parametrize(
-    ("language", "expected"),
-    [
-        ("en", "EUR 1,234,567.08"),
-        ("de", "1.234.567,08 EUR"),
-        ("da", "1.234.567,08 EUR"),
-        ("nl", "EUR 1.234.567,08"),
-        ("sv", "1\u00a0234\u00a0567,08 EUR"),
-        ("fi", "EUR 1,234,567.08"),
-    ],
-)
-def test_an_amount_is_written_as_is_usual_in_the_language(language: str, expected: str) -> None:
-    assert local_amount(123456708, "EUR", language) == expected
-
-
-def test_an_amount_below_one_unit_has_a_leading_zero_and_a_negative_one_its_sign() -> None:
-    assert local_amount(5, "SEK", "sv") == "0,05 SEK"
-    assert local_amount(-5, "DKK", "da") == "-0,05 DKK"
-
-
-@given(cents=st.integers(min_value=0, max_value=10**15), language=st.sampled_from(LANGUAGES))
-def test_the_digits_of_an_amount_are_those_of_the_cents(cents: int, language: str) -> None:
-    amount = local_amount(cents, "EUR", language)
-    assert re.sub(r"\D", "", amount) == f"{cents:03d}"
-    number = amount.replace("EUR", "").strip()
-    assert re.fullmatch(r"\d{1,3}([.,\u00a0]\d{3})*[.,]\d{2}", number)
-
-
-@pytest.mark.parametrize(
-    ("language", "expected"),
-    [
-        ("en", "9 March 2026, 08:05 (UTC)"),
-        ("de", "09.03.2026, 08:05 (UTC)"),
-        ("da", "09.03.2026, 08:05 (UTC)"),
-        ("nl", "09-03-2026, 08:05 (UTC)"),
-        ("sv", "2026-03-09, 08:05 (UTC)"),
-    ],
-)
-def test_a_deadline_is_written_as_is_usual_in_the_language(language: str, expected: str) -> None:
-    assert local_deadline(datetime(2026, 3, 9, 8, 5, tzinfo=UTC), language) == expected
-
-
-def test_a_deadline_without_a_time_zone_is_refused() -> None:
-    with pytest.raises(ValueError, match="time zone"):
-        local_deadline(datetime(2026, 3, 9, 8, 5), "en")  # noqa: DTZ001 # the mistake under test
