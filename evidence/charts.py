@@ -19,14 +19,8 @@ _LEFT, _RIGHT, _TOP, _BOTTOM = 54, 24, 26, 40
 _ROW_HEIGHT, _ROWS_TOP, _NAME_WIDTH = 21, 14, 215
 _LEGEND_HEIGHT = 20
 # About the width at which columns are shown: text in a chart grows and shrinks with it.
-_COLUMNS_WIDTH, _COLUMNS_HEIGHT, _COLUMNS_LEFT, _COLUMNS_RIGHT, _COLUMNS_TOP, _COLUMNS_BOTTOM = (
-    380,
-    170,
-    58,
-    4,
-    12,
-    26,
-)
+_COLUMNS_WIDTH, _COLUMNS_HEIGHT = 380, 170
+_COLUMNS_LEFT, _COLUMNS_RIGHT, _COLUMNS_TOP, _COLUMNS_BOTTOM = 58, 4, 12, 26
 _BAR_HEIGHT, _BAR_NAME_WIDTH, _BAR_VALUE_WIDTH, _LONGEST_BAR_NAME = 26, 190, 90, 26
 _EMPTY = "There is nothing to show yet."
 

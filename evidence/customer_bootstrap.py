@@ -19,7 +19,6 @@ from evidence.intervals import (
     share_interval,
     wilson_interval,
 )
-from features.instants import Float64Array, Int64Array
 
 BOOTSTRAP_ROUNDS = 400
 
@@ -32,7 +31,7 @@ class Totals:
     """
 
     point: dict[str, float]
-    rounds: dict[str, Float64Array]
+    rounds: dict[str, NDArray[np.float64]]
     customers: dict[str, int]
 
     def amount(self, name: str, minus: str | None = None) -> AmountInterval:
@@ -75,7 +74,7 @@ class Totals:
             )
         return interval_around(shares[0] - other_shares[0], drawn)
 
-    def _shares(self, part: str, whole: str) -> Float64Array:
+    def _shares(self, part: str, whole: str) -> NDArray[np.float64]:
         """The share itself, then round by round, shape (1 + rounds,); NaN where the whole is not drawn."""
         parts = np.append(self.point[part], self.rounds[part])
         wholes = np.append(self.point[whole], self.rounds[whole])
@@ -112,17 +111,17 @@ class CustomerBootstrap:
         """The same draws for the rows that `mask` picks."""
         return CustomerBootstrap(customer=self.customer[mask], drawn=self.drawn)
 
-    def round_weights(self) -> Iterator[Float64Array]:
+    def round_weights(self) -> Iterator[NDArray[np.float64]]:
         """The weight of every row, shape (n,), round by round."""
         for drawn in self.drawn:
             yield drawn[self.customer].astype(np.float64)
 
-    def weights(self) -> Iterator[Float64Array]:
+    def weights(self) -> Iterator[NDArray[np.float64]]:
         """The weight of every row, shape (n,): first one for each, then round by round."""
         yield np.ones(len(self.customer))
         yield from self.round_weights()
 
-    def totals(self, columns: dict[str, Float64Array]) -> Totals:
+    def totals(self, columns: dict[str, NDArray[np.float64]]) -> Totals:
         """Sum each column of shape (n,) over all rows, and over the rows of each round."""
         by_customer = np.column_stack(
             [np.bincount(self.customer, values, self.customers) for values in columns.values()]
@@ -134,7 +133,9 @@ class CustomerBootstrap:
             customers={name: len(np.unique(self.customer[values != 0])) for name, values in columns.items()},
         )
 
-    def totals_by_group(self, column: Float64Array, group: NDArray[np.intp], groups: int) -> Float64Array:
+    def totals_by_group(
+        self, column: NDArray[np.float64], group: NDArray[np.intp], groups: int
+    ) -> NDArray[np.float64]:
         """The sum of a column, shape (n,), in each group: itself, then round by round.
 
         Shape (1 + rounds, groups).
@@ -145,18 +146,18 @@ class CustomerBootstrap:
         return np.array([by_customer @ everybody, *draws])
 
     def customers_by_group(
-        self, column: Float64Array, group: NDArray[np.intp], groups: int
+        self, column: NDArray[np.float64], group: NDArray[np.intp], groups: int
     ) -> NDArray[np.intp]:
         """How many customers have a row that is not 0 in each group; column: shape (n,). Shape (groups,)."""
         counted = column != 0
         pairs = np.unique(np.column_stack([group[counted], self.customer[counted]]), axis=0)
         return np.bincount(pairs[:, 0], minlength=groups)
 
-    def means(self, columns: Float64Array) -> Float64Array:
+    def means(self, columns: NDArray[np.float64]) -> NDArray[np.float64]:
         """The mean of each column, shape (n, k): shape (1 + rounds, k), itself, then round by round."""
         return np.array([weight @ columns / max(weight.sum(), 1.0) for weight in self.weights()])
 
-    def highest(self, values: Int64Array, is_counted: NDArray[np.bool_]) -> Int64Array:
+    def highest(self, values: NDArray[np.int64], is_counted: NDArray[np.bool_]) -> NDArray[np.int64]:
         """The highest value of each customer's counted rows, shape (n_customers,), -1 where there is none.
 
         values, is_counted: shape (n,); values not below 0.

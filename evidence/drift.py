@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from scipy.stats import f as f_distribution
 
 from evidence.stability import STABILITY_BINS, stability_index_of_counts
-from features.instants import Float64Array, Int64Array
 
 MISSING = "missing"
 OTHER = "other"
@@ -33,8 +32,8 @@ class Binned:
     """
 
     names: tuple[str, ...]
-    earlier: Int64Array
-    later: Int64Array
+    earlier: NDArray[np.int64]
+    later: NDArray[np.int64]
 
     def counts(self) -> NDArray[np.int64]:
         """Decisions by side and bin, shape (2, n_bins)."""
@@ -44,7 +43,9 @@ class Binned:
         )
 
 
-def binned_numbers(earlier: Float64Array, later: Float64Array, *, bins: int = STABILITY_BINS) -> Binned:
+def binned_numbers(
+    earlier: NDArray[np.float64], later: NDArray[np.float64], *, bins: int = STABILITY_BINS
+) -> Binned:
     """Put numbers into bins at the quantiles of the earlier side; what is missing is a bin of its own.
 
     A value that takes up a whole bin's share on the earlier side has a bin of its own, so that a source
@@ -94,7 +95,7 @@ def binned_categories(earlier: NDArray[np.object_], later: NDArray[np.object_]) 
     return _without_empty_bins(names, bins[: len(earlier)], bins[len(earlier) :])
 
 
-def _names_between(edges: Float64Array) -> tuple[str, ...]:
+def _names_between(edges: NDArray[np.float64]) -> tuple[str, ...]:
     """Names of the bins (.., edge 0], (edge 0, edge 1], .., (last edge, ..)."""
     if len(edges) == 0:
         return ("any",)
@@ -135,7 +136,9 @@ class Homogeneity:
         return float(self.scale * self.degrees_of_freedom * quantile)
 
 
-def homogeneity(binned: Binned, earlier_customer: Int64Array, later_customer: Int64Array) -> Homogeneity:
+def homogeneity(
+    binned: Binned, earlier_customer: NDArray[np.int64], later_customer: NDArray[np.int64]
+) -> Homogeneity:
     """Test whether both sides have the same distribution, with customers as the unit.
 
     earlier_customer, later_customer: a number for the customer of each decision, shapes (n_earlier,) and
@@ -227,9 +230,9 @@ class Drift:
 def drift(
     name: str,
     binned: Binned,
-    reference_customer: Int64Array,
-    window_customer: Int64Array,
-    reference_month: Int64Array,
+    reference_customer: NDArray[np.int64],
+    window_customer: NDArray[np.int64],
+    reference_month: NDArray[np.int64],
 ) -> Drift:
     """Judge how far one quantity has moved.
 
@@ -252,7 +255,7 @@ def drift(
     )
 
 
-def _usual_index(binned: Binned, month: Int64Array) -> float | None:
+def _usual_index(binned: Binned, month: NDArray[np.int64]) -> float | None:
     """The highest stability index of one of the reference's months against all the others."""
     months, place = np.unique(month, return_inverse=True)
     bins = len(binned.names)

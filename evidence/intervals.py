@@ -9,9 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.stats import norm
-
-from features.instants import Float64Array
 
 LOW, HIGH = 0.025, 0.975
 """Where the ends of a 95 % interval lie among the rounds of a bootstrap."""
@@ -57,13 +56,13 @@ class AmountInterval:
     high_cents: int | None
 
 
-def interval_around(value: float, drawn: Float64Array | Sequence[float]) -> Interval:
+def interval_around(value: float, drawn: NDArray[np.float64] | Sequence[float]) -> Interval:
     """A figure with the middle 95 % of what a bootstrap drew; drawn: shape (rounds,), at least one."""
     low, high = np.quantile(drawn, [LOW, HIGH])
     return Interval(value=float(value), low=float(low), high=float(high))
 
 
-def interval_of(draws: Float64Array) -> Interval | None:
+def interval_of(draws: NDArray[np.float64]) -> Interval | None:
     """The figure in the first place with the middle 95 % of the others, shape (1 + rounds,).
 
     NaN is a round that has no figure. None where the figure is NaN, or all rounds are.
@@ -74,7 +73,7 @@ def interval_of(draws: Float64Array) -> Interval | None:
     return interval_around(draws[0], others)
 
 
-def amount_interval(cents: float, drawn: Float64Array | Sequence[float]) -> AmountInterval:
+def amount_interval(cents: float, drawn: NDArray[np.float64] | Sequence[float]) -> AmountInterval:
     """An amount with the middle 95 % of what a bootstrap drew, shape (rounds,); all in cents.
 
     >>> amount_interval(0.0, [0.0, 0.0])
@@ -114,7 +113,7 @@ def counted_share(count: int, of: int) -> CountedShare:
     return CountedShare(value=found.value, low=found.low, high=found.high, count=count, of=of)
 
 
-def share_interval(draws: Float64Array, *, hits: float, trials: float, customers: int) -> Interval:
+def share_interval(draws: NDArray[np.float64], *, hits: float, trials: float, customers: int) -> Interval:
     """The interval of a share: the wider of the bootstrap's and of Wilson's, end by end.
 
     draws: as in `interval_of`. trials, customers: above 0. A share of none or all has Wilson's on the number

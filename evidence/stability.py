@@ -4,14 +4,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import chi2
 
-from features.instants import Float64Array
-
 STABILITY_BINS = 10
 CHANCE_OF_FALSE_ALARM = 0.001
 
 
 def population_stability_index(
-    expected: Float64Array, actual: Float64Array, *, bins: int = STABILITY_BINS
+    expected: NDArray[np.float64], actual: NDArray[np.float64], *, bins: int = STABILITY_BINS
 ) -> float:
     """How far scores have moved: the sum over bins of (actual - expected) * ln(actual / expected).
 

@@ -20,6 +20,7 @@ from evidence.charts import (
     line_chart,
     row_chart,
 )
+from evidence.share_bar import LEAST, WIDTH, share_bar
 
 names = st.text(min_size=1, max_size=2 * LONGEST_NAME).filter(str.strip)
 
@@ -114,6 +115,26 @@ def test_a_long_name_is_cut_before_it_is_escaped_and_its_whole_is_the_tooltip(na
     assert name in drawing.tooltips
 
 
+@given(
+    st.dictionaries(st.sampled_from(("good", "bad", "watch")), st.integers(0, 10**9), min_size=1),
+    names.filter(lambda name: not {"\r", "\0"} & set(name)),
+)
+@example(parts={"good": 0, "bad": 0, "watch": 0}, said="0 of 0")
+@example(parts={"good": 10**9, "bad": 1, "watch": 1}, said='a & "b"')
+def test_the_parts_of_a_bar_lie_beside_each_other_and_the_rarest_is_seen(
+    parts: dict[str, int], said: str
+) -> None:
+    drawing = Drawing(share_bar(parts, whole=sum(parts.values()), said=said))
+    assert drawing.tags[0][1]["aria-label"] == said
+    bars = [attributes for tag, attributes in drawing.tags if tag == "rect"][1:]
+    end = 0
+    for count, bar in zip(parts.values(), bars, strict=True):
+        assert int(bar["x"] or 0) == end
+        end += int(bar["width"] or 0)
+        assert (int(bar["width"] or 0) >= LEAST) is (count > 0)
+    assert end <= WIDTH
+
+
 def test_a_chart_with_a_name_has_its_title_and_its_description_as_elements_of_their_own() -> None:
     points = [ChartPoint(label="1 May", value=3, text="3"), ChartPoint(label="2 May", value=5, text="5")]
     drawn = column_chart("Orders & more", points, axis_text=str, name="orders")
@@ -127,8 +148,9 @@ def test_a_chart_with_a_name_has_its_title_and_its_description_as_elements_of_th
 @given(st.floats(-1e6, 1e6), st.floats(0, 1e6))
 def test_an_axis_holds_both_ends_and_its_ticks_are_round(low: float, span: float) -> None:
     axis = number_axis("x", low, low + span)
-    assert axis.low <= low + 1e-6 * max(abs(low), 1)
-    assert axis.high >= low + span - 1e-6 * max(abs(low + span), 1)
+    allowed = 1e-6 * max(abs(low), abs(low + span), 1)
+    assert axis.low <= low + allowed
+    assert axis.high >= low + span - allowed
     assert 2 <= len(axis.ticks) <= 9
     assert axis.ticks[0][0] == pytest.approx(axis.low)
 

@@ -133,10 +133,14 @@ def test_text_from_the_data_cannot_break_out_of_the_page(sound: ValidationEviden
     assert sound.attributes.merchant_id is not None
     merchants = sound.attributes.merchant_id.copy()
     merchants[merchants == "mer-0"] = "<script>alert(1)</script>"
+    merchants[merchants == "mer-1"] = "a & b"
     evidence = replace(sound, attributes=replace(sound.attributes, merchant_id=merchants))
     text = page_of(evidence, validation_figures(evidence))
     assert "<script" not in text
     assert "&lt;script&gt;" in text
+    assert "a &amp; b</text>" in text
+    assert "&amp;amp;" not in text
+    assert "&amp;lt;" not in text
 
 
 def test_the_figures_survive_strict_json(sound_figures: ValidationFigures) -> None:
