@@ -44,7 +44,8 @@ class Amount:
 class Totals:
     """Sums by name: as they are, shape (), and in each round of the bootstrap, shape (rounds,).
 
-    customers: how many have an order that is not 0 there, by name; of every sum that is the whole of a share.
+    customers: by name, how many customers have an order that is not 0 in that column. Ann has three orders
+        with "bad" 1, 1 and 0, Ben has one with 0: the sum of "bad" is 2, and its customers are 1.
     """
 
     point: dict[str, float]
