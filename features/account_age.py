@@ -1,33 +1,7 @@
 """Age of the accounts: older open accounts improve the score, freshly opened ones do not."""
 
-from collections.abc import Sequence
-
 from data_contracts.instants import DAY_MS
 from features.declarations import Direction, FactKind, Feature, FeatureGroup, Measure, in_window
-from features.instants import NEVER
-
-AccountRow = tuple[int, int, str | int, str, int, int]
-"""seen_from, seen_until, account_id or its code, kind, opened_at, closed_at (NEVER while it is open)"""
-
-
-def portfolio_facts(accounts: Sequence[AccountRow]) -> list[tuple[int, ...]]:
-    """Every state that the set of a customer's open accounts went through in our knowledge."""
-    instants = {row[0] for row in accounts} | {row[1] for row in accounts if row[1] != NEVER}
-    starts = sorted(instants)
-    facts = []
-    for seen_from, seen_until in zip(starts, [*starts[1:], NEVER], strict=True):
-        facts += portfolio_fact(
-            seen_from, seen_until, [row for row in accounts if row[0] <= seen_from < row[1]]
-        )
-    return facts
-
-
-def portfolio_fact(seen_from: int, seen_until: int, known: Sequence[AccountRow]) -> list[tuple[int, ...]]:
-    """The fact of `FactKind.PORTFOLIO` from the account rows known, none if no account is open."""
-    opened = [row[4] for row in known if row[5] == NEVER]
-    if not opened:
-        return []
-    return [(seen_from, seen_until, 1, -min(opened), -max(opened))]
 
 
 def _age(name: str, description: str, numerator: Measure, denominator: Measure | None = None) -> Feature:

@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from data_contracts.instants import DAY_MS, HOUR_MS
+from features.account_facts import AccountFact, PortfolioFact, StatementFact
+from features.invoice_facts import InvoiceFact
 
 
 class FeatureGroup(enum.Enum):
@@ -133,60 +135,12 @@ _SHARED_ORDER_COLUMNS = (
 )
 
 FACT_COLUMNS: dict[FactKind, tuple[str, ...]] = {
-    FactKind.INVOICE: (
-        "seen_from",
-        "seen_until",
-        "issued_at",
-        "due_at",
-        "late_from",
-        "leaves_from",
-        "lateness_ms",
-        "late_ms",
-        "late_runs",
-        "counted_on_time",
-        "on_time_cents",
-        "due_cents",
-        "owed_share_bps",
-        "owed_cents",
-        "overdue_cents",
-        "overdue_ms",
-        "overdue",
-    ),
+    FactKind.INVOICE: InvoiceFact._fields,
     FactKind.REMINDER: ("seen_from", "seen_until", "occurred_at"),
     FactKind.INQUIRY: ("seen_from", "seen_until", "occurred_at", "seeks_credit"),
-    FactKind.STATEMENT: (
-        "seen_from",
-        "seen_until",
-        "occurred_at",
-        "balance_cents",
-        "limit_cents",
-        "utilisation_bps",
-        "utilisation_bps_squared",
-        "has_limit",
-        "paid_cents",
-        "payable_cents",
-        "days_past_due",
-    ),
-    FactKind.ACCOUNT: (
-        "seen_from",
-        "seen_until",
-        "opened_at",
-        "minus_opened_at",
-        "open",
-        "open_instalment",
-        "instalment",
-        "last_balance_cents",
-        "last_limit_cents",
-        "last_plan_balance_cents",
-        "last_days_past_due",
-    ),
-    FactKind.PORTFOLIO: (
-        "seen_from",
-        "seen_until",
-        "one",
-        "minus_oldest_opened_at",
-        "minus_newest_opened_at",
-    ),
+    FactKind.STATEMENT: StatementFact._fields,
+    FactKind.ACCOUNT: AccountFact._fields,
+    FactKind.PORTFOLIO: PortfolioFact._fields,
     FactKind.REGISTRATION: ("seen_from", "seen_until", "one", "minus_registered_at"),
     FactKind.THIS_ORDER: (
         "seen_from",

@@ -6,10 +6,11 @@ functions that the checkout uses. Tests hold the two ways equal.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import starmap
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -28,19 +29,28 @@ from data_contracts.invoice_payments import INVOICE_PAYMENTS
 from data_contracts.invoices import INVOICES
 from data_contracts.parquet_ledger import empty_table, has_table, read_table
 from data_contracts.sent_instants import HAPPENED_AT
-from features.account_age import AccountRow, portfolio_facts
-from features.balances import (
+from features.account_facts import (
     PAID_BACK_BY_PLAN,
+    AccountRow,
     StatementRow,
     account_facts,
-    statement_columns,
+    ordinary_account_facts,
+    portfolio_facts,
+    statement_fact,
     statement_facts,
 )
 from features.credit_inquiries import CREDIT_SEEKING_PURPOSES
 from features.declarations import FACT_COLUMNS, FactKind
 from features.instants import NEVER, Int64Array
+from features.invoice_facts import (
+    InvoiceRow,
+    MovementRow,
+    PauseRow,
+    adjustment_kind,
+    invoice_facts,
+    ordinary_invoice_facts,
+)
 from features.invoice_state import Movement, MovementKind
-from features.payment_history import COUNTED_FROM_CENTS, MovementRow, adjustment_kind, invoice_facts
 from features.settlement_terms import SettlementTerms
 from features.supersession import (
     counted_milliseconds,
@@ -49,6 +59,8 @@ from features.supersession import (
     seen_rows,
     whole_numbers,
 )
+
+Row = TypeVar("Row", bound=tuple[Any, ...])
 
 FactTable = dict[str, Int64Array]
 """Facts of one kind: `entity` (code of the customer) and the kind's columns, each of shape (n_facts,)."""
@@ -84,6 +96,17 @@ class EntityRows:
         for key, row in zip(self.columns[by].tolist(), rows, strict=True):
             groups[key].append(row)
         return groups
+
+    def rows_by(self, by: str, row_type: type[Row]) -> dict[int, list[Row]]:
+        """The rows as a type whose fields are named as the columns are, by the value of one column."""
+        groups: defaultdict[int, list[Row]] = defaultdict(list)
+        for key, row in zip(self.columns[by].tolist(), self._rows(row_type), strict=True):
+            groups[key].append(row)
+        return groups
+
+    def _rows(self, row_type: type[Row]) -> Iterator[Row]:
+        fields: tuple[str, ...] = row_type._fields  # type: ignore[attr-defined]  # each is a NamedTuple
+        return starmap(row_type, zip(*(self.columns[name].tolist() for name in fields), strict=True))
 
 
 class LedgerByCustomer:
@@ -213,8 +236,8 @@ def _joined(*tables: FactTable) -> FactTable:
     return {name: np.concatenate([table[name] for table in tables]) for name in tables[0]}
 
 
-def _one_by_one(
-    kind: FactKind, subjects: dict[int, int], derive: Callable[[int], list[tuple[int, ...]]]
+def _derived_one_by_one(
+    kind: FactKind, subjects: dict[int, int], derive: Callable[[int], Sequence[tuple[int, ...]]]
 ) -> FactTable:
     """Derive the facts of each subject (invoice or account code, with its entity) by itself."""
     entities: list[int] = []
@@ -263,7 +286,7 @@ def special_invoice_table(
 ) -> FactTable:
     """Facts of invoices derived one by one with `invoice_facts`."""
     wanted = invoices["invoice_id"]
-    rows = invoices.grouped("invoice_id", "seen_from", "seen_until", "occurred_at", "due_at", "amount_cents")
+    rows = invoices.rows_by("invoice_id", InvoiceRow)
     movements: defaultdict[int, list[MovementRow]] = defaultdict(list)
     for code, paid in (
         payments.where(np.isin(payments["invoice_id"], wanted))
@@ -271,7 +294,8 @@ def special_invoice_table(
         .items()
     ):
         movements[code] += [
-            (a, b, Movement(occurred_at, MovementKind.PAYMENT, cents)) for a, b, occurred_at, cents in paid
+            MovementRow(seen_from, seen_until, Movement(occurred_at, MovementKind.PAYMENT, cents))
+            for seen_from, seen_until, occurred_at, cents in paid
         ]
     kinds = INVOICE_ADJUSTMENTS.column("kind").allowed or ()
     reasons = INVOICE_ADJUSTMENTS.column("reason").allowed or ()
@@ -279,21 +303,20 @@ def special_invoice_table(
         "invoice_id", "seen_from", "seen_until", "occurred_at", "kind", "reason", "amount_cents"
     ).items():
         movements[code] += [
-            (a, b, Movement(occurred_at, adjustment_kind(kinds[kind], reasons[reason]), cents))
-            for a, b, occurred_at, kind, reason, cents in adjusted
+            MovementRow(
+                seen_from,
+                seen_until,
+                Movement(occurred_at, adjustment_kind(kinds[kind], reasons[reason]), cents),
+            )
+            for seen_from, seen_until, occurred_at, kind, reason, cents in adjusted
         ]
-    paused = pauses.grouped("invoice_id", "seen_from", "seen_until", "started_at", "ended_at")
+    paused = pauses.rows_by("invoice_id", PauseRow)
 
-    def derive(code: int) -> list[tuple[int, ...]]:
-        return invoice_facts(_rows_of(rows, code), movements.get(code, []), _rows_of(paused, code), terms)
+    def derive(code: int) -> Sequence[tuple[int, ...]]:
+        return invoice_facts(rows.get(code, []), movements.get(code, []), paused.get(code, []), terms)
 
     subjects = dict(zip(wanted.tolist(), invoices.entity.tolist(), strict=True))
-    return _one_by_one(FactKind.INVOICE, subjects, derive)
-
-
-def _rows_of(groups: dict[int, list[tuple[int, ...]]], code: int) -> Any:
-    """The grouped rows of one subject; which tuple they are is decided by the columns asked for."""
-    return groups.get(code, [])
+    return _derived_one_by_one(FactKind.INVOICE, subjects, derive)
 
 
 def _ordinary_invoice_table(invoices: EntityRows, payments: EntityRows, terms: SettlementTerms) -> FactTable:
@@ -333,42 +356,17 @@ def _ordinary_states(
     paid_at: Int64Array,
     terms: SettlementTerms,
 ) -> FactTable:
-    """The array twin of `invoice_fact` for one payment at most, without credit or pause."""
-    amount = invoices["amount_cents"]
-    due_at = invoices["due_at"]
-    late_from = due_at + terms.grace_ms
-    left = np.maximum(amount - paid_cents, 0)
-    is_material = amount > terms.materiality_cents
-    is_paid = left <= np.minimum(terms.materiality_cents, amount - 1)
-    is_settled = is_paid & is_material
-    is_owed = left > terms.materiality_cents
-    owed = left * is_owed
-    lateness = paid_at - due_at
-    received = np.minimum(paid_cents, amount)
-    is_on_time = is_paid & (lateness <= terms.grace_ms)
-    is_counted = is_on_time & (received >= COUNTED_FROM_CENTS)
-    on_time = received * is_counted
-    is_judged = is_owed | (is_settled & (is_counted | ~is_on_time))
-    columns = (
+    facts = ordinary_invoice_facts(
         seen_from,
         seen_until,
-        invoices["occurred_at"],
-        due_at,
-        late_from,
-        np.where(is_owed, NEVER, due_at),
-        np.where(is_owed, NEVER, lateness * is_settled),
-        np.where(is_owed, -late_from, np.maximum(lateness - terms.grace_ms, 0) * is_settled),
-        is_owed.astype(np.int64),
-        is_counted.astype(np.int64),
-        on_time,
-        np.where(is_judged, amount, on_time),
-        owed * 10_000 // amount,
-        owed,
-        owed,
-        -late_from * is_owed,
-        is_owed.astype(np.int64),
+        issued_at=invoices["occurred_at"],
+        due_at=invoices["due_at"],
+        amount_cents=invoices["amount_cents"],
+        paid_cents=paid_cents,
+        paid_at=paid_at,
+        terms=terms,
     )
-    return {"entity": invoices.entity, **dict(zip(FACT_COLUMNS[FactKind.INVOICE], columns, strict=True))}
+    return {"entity": invoices.entity, **facts._asdict()}
 
 
 def _statement_table(accounts: EntityRows, statements: EntityRows) -> FactTable:
@@ -385,7 +383,9 @@ def _statement_table(accounts: EntityRows, statements: EntityRows) -> FactTable:
     is_at_will = np.ones(len(statements.entity), dtype=np.int64)
     is_at_will[has_account] = _drawn_at_will(accounts["kind"][owner])
     ordinary = statements.where(~is_special)
-    own_columns = statement_columns(
+    facts = statement_fact(
+        ordinary["seen_from"],
+        ordinary["seen_until"],
         ordinary["occurred_at"],
         ordinary["balance_cents"],
         ordinary["limit_cents"],
@@ -394,7 +394,7 @@ def _statement_table(accounts: EntityRows, statements: EntityRows) -> FactTable:
         is_at_will[~is_special],
     )
     return _joined(
-        _row_table(FactKind.STATEMENT, ordinary, own_columns),
+        {"entity": ordinary.entity, **facts._asdict()},
         special_statement_table(accounts, statements.where(is_special)),
     )
 
@@ -402,31 +402,16 @@ def _statement_table(accounts: EntityRows, statements: EntityRows) -> FactTable:
 def special_statement_table(accounts: EntityRows, statements: EntityRows) -> FactTable:
     """Facts of statements derived one account at a time with `statement_facts`."""
     rows = _account_rows(accounts, "account_id")
-    by_account = _statement_rows(statements)
+    by_account = statements.rows_by("account_id", StatementRow)
     counted = statements.grouped("account_id", "occurred_at")
 
-    def derive(code: int) -> list[tuple[int, ...]]:
-        own: list[StatementRow] = _rows_of(by_account, code)
+    def derive(code: int) -> Sequence[tuple[int, ...]]:
+        own = by_account.get(code, [])
         instants = [occurred_at for (occurred_at,) in counted[code]]
         return statement_facts(list(zip(own, instants, strict=True)), rows.get(code, []))
 
     subjects = dict(zip(statements["account_id"].tolist(), statements.entity.tolist(), strict=True))
-    return _one_by_one(FactKind.STATEMENT, subjects, derive)
-
-
-def _statement_rows(statements: EntityRows) -> dict[int, list[tuple[int, ...]]]:
-    """The statements in the form of the one-by-one functions, by account."""
-    return statements.grouped(
-        "account_id",
-        "seen_from",
-        "seen_until",
-        "account_id",
-        HAPPENED_AT,
-        "balance_cents",
-        "limit_cents",
-        "paid_cents",
-        "days_past_due",
-    )
+    return _derived_one_by_one(FactKind.STATEMENT, subjects, derive)
 
 
 def _account_table(accounts: EntityRows, statements: EntityRows) -> FactTable:
@@ -466,14 +451,15 @@ def special_account_table(accounts: EntityRows, statements: EntityRows) -> FactT
     """Facts of accounts derived one by one with `account_facts`."""
     wanted = accounts["account_id"]
     rows = _account_rows(accounts, "account_id")
-    by_account = _statement_rows(statements.where(np.isin(statements["account_id"], wanted)))
+    by_account = statements.where(np.isin(statements["account_id"], wanted)).rows_by(
+        "account_id", StatementRow
+    )
 
-    def derive(code: int) -> list[tuple[int, ...]]:
-        own: list[StatementRow] = _rows_of(by_account, code)
-        return account_facts(rows[code], own)
+    def derive(code: int) -> Sequence[tuple[int, ...]]:
+        return account_facts(rows[code], by_account.get(code, []))
 
     subjects = dict(zip(wanted.tolist(), accounts.entity.tolist(), strict=True))
-    return _one_by_one(FactKind.ACCOUNT, subjects, derive)
+    return _derived_one_by_one(FactKind.ACCOUNT, subjects, derive)
 
 
 def _account_rows(accounts: EntityRows, by: str) -> dict[int, list[AccountRow]]:
@@ -489,7 +475,7 @@ def _account_rows(accounts: EntityRows, by: str) -> dict[int, list[AccountRow]]:
         ),
         strict=True,
     ):
-        groups[key].append((seen_from, seen_until, account, kinds[kind], opened_at, closed_at))
+        groups[key].append(AccountRow(seen_from, seen_until, account, kinds[kind], opened_at, closed_at))
     return groups
 
 
@@ -531,26 +517,19 @@ def _ordinary_account_states(
     limit: Int64Array,
     days_past_due: Int64Array,
 ) -> FactTable:
-    opened_at = accounts["opened_at"][owner]
-    is_open = (accounts["closed_at"][owner] == NEVER).astype(np.int64)
-    instalment = accounts["kind"][owner] == _code(CREDIT_ACCOUNTS, "kind", "instalment")
-    is_instalment = instalment.astype(np.int64)
-    is_at_will = _drawn_at_will(accounts["kind"][owner])
-    columns = (
+    kind = accounts["kind"][owner]
+    facts = ordinary_account_facts(
         seen_from,
         seen_until,
-        opened_at,
-        -opened_at * is_open,
-        is_open,
-        is_open * is_instalment,
-        is_instalment,
-        balance * is_open * is_at_will,
-        limit * is_open * is_at_will,
-        balance * is_open * (1 - is_at_will),
-        days_past_due * is_open,
+        opened_at=accounts["opened_at"][owner],
+        closed_at=accounts["closed_at"][owner],
+        is_instalment=(kind == _code(CREDIT_ACCOUNTS, "kind", "instalment")).astype(np.int64),
+        is_at_will=_drawn_at_will(kind),
+        balance=balance,
+        limit=limit,
+        days_past_due=days_past_due,
     )
-    names = FACT_COLUMNS[FactKind.ACCOUNT]
-    return {"entity": accounts.entity[owner], **dict(zip(names, columns, strict=True))}
+    return {"entity": accounts.entity[owner], **facts._asdict()}
 
 
 def _drawn_at_will(kinds: Int64Array) -> Int64Array:
@@ -561,6 +540,6 @@ def _drawn_at_will(kinds: Int64Array) -> Int64Array:
 
 def _portfolio_table(accounts: EntityRows) -> FactTable:
     rows = _account_rows(accounts, "entity")
-    return _one_by_one(
+    return _derived_one_by_one(
         FactKind.PORTFOLIO, {entity: entity for entity in rows}, lambda entity: portfolio_facts(rows[entity])
     )

@@ -64,10 +64,12 @@ def columns_from(entries: Sequence[Any]) -> tuple[ModelColumn, ...]:
     entries: what `to_json` gave, or only the name, as the first releases wrote it.
     Raises UnknownColumnError, and KeyError or TypeError for an entry that is neither.
     """
-    return tuple(_known(entry) if isinstance(entry, str) else ModelColumn(**entry) for entry in entries)
+    return tuple(
+        _known_column(entry) if isinstance(entry, str) else ModelColumn(**entry) for entry in entries
+    )
 
 
-def _known(name: str) -> ModelColumn:
+def _known_column(name: str) -> ModelColumn:
     declared = _DECLARED.get(name)
     first = _OF_THE_FIRST_RELEASES.get(name)
     if first is not None:

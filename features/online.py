@@ -20,20 +20,19 @@ from data_contracts.invoice_pauses import INVOICE_PAUSES
 from data_contracts.invoice_payments import INVOICE_PAYMENTS
 from data_contracts.invoices import INVOICES
 from data_contracts.sent_instants import HAPPENED_AT
-from features.account_age import AccountRow, portfolio_fact
-from features.balances import (
+from features.account_facts import (
+    AccountRow,
     StatementRow,
     account_fact,
     is_drawn_at_will,
-    newest_statement,
-    statement_columns,
+    portfolio_fact,
+    statement_fact,
 )
 from features.credit_inquiries import inquiry_fact
 from features.declarations import FACT_COLUMNS, FactKind, Measure
 from features.feature_sets import FeatureSet
 from features.instants import NEVER
-from features.invoice_state import InvoiceState, Movement, MovementKind
-from features.payment_history import (
+from features.invoice_facts import (
     InvoiceRow,
     MovementRow,
     PauseRow,
@@ -41,6 +40,7 @@ from features.payment_history import (
     invoice_fact,
     known_invoice_state,
 )
+from features.invoice_state import InvoiceState, Movement, MovementKind
 from features.settlement_terms import SettlementTerms
 from features.supersession import standing_rows
 
@@ -76,21 +76,21 @@ def invoice_states(rows: LedgerRows, as_of_ms: int, terms: SettlementTerms) -> d
     movements: defaultdict[str, list[MovementRow]] = defaultdict(list)
     for row in visible_rows(INVOICE_PAYMENTS, rows, as_of_ms):
         paid = Movement(row["occurred_at"], MovementKind.PAYMENT, row["amount_cents"])
-        movements[row["invoice_id"]].append((0, NEVER, paid))
+        movements[row["invoice_id"]].append(MovementRow(0, NEVER, paid))
     for row in visible_rows(INVOICE_ADJUSTMENTS, rows, as_of_ms):
         kind = adjustment_kind(row["kind"], row["reason"])
         adjusted = Movement(row["occurred_at"], kind, row["amount_cents"])
-        movements[row["invoice_id"]].append((0, NEVER, adjusted))
+        movements[row["invoice_id"]].append(MovementRow(0, NEVER, adjusted))
     pauses: defaultdict[str, list[PauseRow]] = defaultdict(list)
     for row in visible_rows(INVOICE_PAUSES, rows, as_of_ms):
         ended_at = row.get("ended_at")
         pauses[row["invoice_id"]].append(
-            (0, NEVER, row["started_at"], NEVER if ended_at is None else ended_at)
+            PauseRow(0, NEVER, row["started_at"], NEVER if ended_at is None else ended_at)
         )
     states = {}
     for row in visible_rows(INVOICES, rows, as_of_ms):
         invoice_id = row["invoice_id"]
-        invoice: InvoiceRow = (0, NEVER, row["occurred_at"], row["due_at"], row["amount_cents"])
+        invoice = InvoiceRow(0, NEVER, row["occurred_at"], row["due_at"], row["amount_cents"])
         states[invoice_id] = known_invoice_state(
             invoice, movements.get(invoice_id, ()), pauses.get(invoice_id, ()), terms
         )
@@ -99,7 +99,7 @@ def invoice_states(rows: LedgerRows, as_of_ms: int, terms: SettlementTerms) -> d
 
 def facts_at(
     rows: LedgerRows, as_of_ms: int, states: Mapping[str, InvoiceState]
-) -> dict[FactKind, list[Fact]]:
+) -> dict[FactKind, Sequence[Fact]]:
     """The facts that are known about one customer at `as_of_ms`.
 
     states: of the customer's invoices, as `invoice_states` gives them.
@@ -108,7 +108,7 @@ def facts_at(
     for row in visible_rows(CREDIT_ACCOUNTS, rows, as_of_ms):
         closed_at = row.get("closed_at")
         accounts.append(
-            (
+            AccountRow(
                 0,
                 NEVER,
                 row["account_id"],
@@ -117,9 +117,9 @@ def facts_at(
                 NEVER if closed_at is None else closed_at,
             )
         )
-    at_will_of = {account[2]: is_drawn_at_will(account[3]) for account in accounts}
+    at_will_of = {account.account_id: is_drawn_at_will(account.kind) for account in accounts}
     statements: list[Fact] = []
-    by_account: defaultdict[str | int, list[StatementRow]] = defaultdict(list)
+    newest_of: dict[str | int, tuple[int, int, tuple[int, int, int, int]]] = {}
     for row in visible_rows(ACCOUNT_BALANCES, rows, as_of_ms):
         paid_cents, days_past_due = row.get("paid_cents"), row.get("days_past_due")
         account_id, occurred_at = row["account_id"], row["occurred_at"]
@@ -129,10 +129,17 @@ def facts_at(
             -1 if paid_cents is None else paid_cents,
             -1 if days_past_due is None else days_past_due,
         )
-        own_columns = statement_columns(occurred_at, *figures, at_will_of.get(account_id, 1))
-        statements.append((0, NEVER, *own_columns))
+        is_at_will = at_will_of.get(account_id, 1)
+        statements.append(statement_fact(0, NEVER, occurred_at, *figures, is_at_will))
         happened = row.get(HAPPENED_AT, occurred_at)
-        by_account[account_id].append((row["recorded_at"], NEVER, account_id, happened, *figures))
+        rank = (happened, row["recorded_at"], figures)
+        # As `newest_statement` ranks them, without a row for each of many statements.
+        if account_id not in newest_of or rank > newest_of[account_id]:
+            newest_of[account_id] = rank
+    newest = {
+        account_id: StatementRow(recorded_at, NEVER, account_id, happened, *figures)
+        for account_id, (happened, recorded_at, figures) in newest_of.items()
+    }
     return {
         FactKind.INVOICE: [invoice_fact(0, NEVER, state) for state in states.values()],
         FactKind.REMINDER: [
@@ -146,7 +153,7 @@ def facts_at(
         ],
         FactKind.STATEMENT: statements,
         FactKind.ACCOUNT: [
-            account_fact(0, NEVER, account, newest_statement(by_account[account[2]])) for account in accounts
+            account_fact(0, NEVER, account, newest.get(account.account_id)) for account in accounts
         ],
         FactKind.PORTFOLIO: portfolio_fact(0, NEVER, accounts),
         FactKind.REGISTRATION: [

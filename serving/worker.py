@@ -192,7 +192,11 @@ def _shadows(store: Store, settings: Settings) -> list[_Chore]:
         )
         # Looked up here and not in a thread of its own: whatever a challenger does, only this thread sees it.
         chores += [
-            _Chore(f"look_for_shadow_of_{model_name}", partial(_look, watch), settings.model_poll_seconds),
+            _Chore(
+                f"look_for_shadow_of_{model_name}",
+                partial(_look_for_model, watch),
+                settings.model_poll_seconds,
+            ),
             _Chore(f"shadow_{model_name}", partial(work, scope), SHADOW_SECONDS),
         ]
     return chores
@@ -202,7 +206,7 @@ def _in_force(watch: ModelWatch) -> ModelInForce:
     return watch.in_force
 
 
-def _look(watch: ModelWatch) -> int:
+def _look_for_model(watch: ModelWatch) -> int:
     watch.look()
     return 0
 

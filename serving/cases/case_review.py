@@ -125,16 +125,16 @@ def take_step(
             now_ms=now_ms,
             policy=scope.policy.review,
         )
-        _keep(tx, scope, stored, after, now_ms)
+        _keep_case(tx, scope, stored, after, now_ms)
         append_history(tx, case_id, at_ms=now_ms, actor=reviewer, action=action, detail=detail)
-        _carry_out(tx, scope, after, step)
+        _set_going_what_follows(tx, scope, after, step)
         document = _view(tx, known_case(tx, case_id), now_ms)
         if caller is not None:
             remember_answer(tx, document, caller=caller, key=idempotency_key, request=request, now_ms=now_ms)
         return document
 
 
-def _carry_out(tx: Transaction, scope: CaseScope, case: ReviewCase, step: Step) -> None:
+def _set_going_what_follows(tx: Transaction, scope: CaseScope, case: ReviewCase, step: Step) -> None:
     """What a verdict sets going, with the transaction that gives it."""
     if step is Step.STOP and case.stop_takes_effect_at_ms is not None:
         ask_for_stop_request(tx, case.case_id, due_at_ms=case.stop_takes_effect_at_ms)
@@ -144,7 +144,7 @@ def _carry_out(tx: Transaction, scope: CaseScope, case: ReviewCase, step: Step) 
         watch_invoice(tx, case.order_id, scope.now_ms())
 
 
-def _keep(tx: Transaction, scope: CaseScope, before: StoredCase, after: ReviewCase, now_ms: int) -> None:
+def _keep_case(tx: Transaction, scope: CaseScope, before: StoredCase, after: ReviewCase, now_ms: int) -> None:
     renewed = replace(
         before, case=after, priority=priority_of(after, before.stakes, now_ms, scope.policy.review)
     )
@@ -191,7 +191,7 @@ def _expire(scope: CaseScope, stored: StoredCase, now_ms: int) -> bool:
         current = case_of(tx, after.case_id)
         if current is None or current.case.version != stored.case.version:
             return False
-        _keep(tx, scope, stored, after, now_ms)
+        _keep_case(tx, scope, stored, after, now_ms)
         append_history(tx, after.case_id, at_ms=now_ms, actor=SYSTEM, action=action, detail={})
     return True
 

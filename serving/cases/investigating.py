@@ -70,7 +70,7 @@ def open_by_hand(scope: CaseScope, case_id: str, *, reason: str, by: str) -> dic
     with scope.store.writing(f"case-{case_id}") as tx:
         known_case(tx, case_id)
         _trigger(tx, scope, case_id, Trigger.BY_HAND, by=by, detail={"reason": reason.strip()})
-        return _document(_known(tx, case_id))
+        return _document(_known_investigation(tx, case_id))
 
 
 def ask_merchant(scope: CaseScope, case_id: str, text: str, by: str) -> MerchantQuestion:
@@ -79,14 +79,16 @@ def ask_merchant(scope: CaseScope, case_id: str, text: str, by: str) -> Merchant
     Raises UnknownInvestigation, InvestigationClosed, QuestionInvalid, UnknownStopRequest.
     """
     with scope.store.writing(f"case-{case_id}") as tx:
-        before = _known(tx, case_id)
+        before = _known_investigation(tx, case_id)
         if before.is_open and before.questions and before.questions[-1].text == text.strip():
             # A request that was sent twice, or a second click.
             return before.questions[-1]
         after = ask_in(before, text, by, scope.now_ms())
         question = after.questions[-1]
         ask_question(tx, scope, case_id, question.text, len(after.questions))
-        _keep(tx, scope, before, after, InvestigationAction.MERCHANT_ASKED, by, {"question": question.text})
+        _keep_with_history(
+            tx, scope, before, after, InvestigationAction.MERCHANT_ASKED, by, {"question": question.text}
+        )
     return question
 
 
@@ -103,7 +105,7 @@ def conclude(scope: CaseScope, case_id: str, finding: str, by: str) -> dict[str,
         allowed = ", ".join(known.value for known in Finding)
         raise FindingInvalid(f"finding: must be one of {allowed}")
     with scope.store.writing(f"case-{case_id}") as tx:
-        before = _known(tx, case_id)
+        before = _known_investigation(tx, case_id)
         case = known_case(tx, case_id).case
         now_ms = scope.now_ms()
         if before.is_open:
@@ -113,7 +115,7 @@ def conclude(scope: CaseScope, case_id: str, finding: str, by: str) -> dict[str,
         if after is before:
             return _document(before)
         detail = {"finding": found.value, "outcome": None if outcome is None else outcome.value}
-        _keep(tx, scope, before, after, InvestigationAction.CONCLUDED, by, detail)
+        _keep_with_history(tx, scope, before, after, InvestigationAction.CONCLUDED, by, detail)
         record_outcome(tx, scope, case, outcome or OrderOutcomeKind.FINDING_WITHDRAWN, by=by)
         settle(tx, scope, case_id)
         return _document(after)
@@ -149,9 +151,13 @@ def record_outcome(
 ) -> bool:
     """Append to the ledger what a case found; returns whether that was new.
 
-    Where an earlier outcome of the case stands, this one corrects it. The same again changes nothing, and
-    neither does one that somebody corrected in the ledger since: that correction holds until the case is
-    re-opened. `finding_withdrawn` takes back what stands of the case, and is nothing where nothing does.
+    Where an earlier outcome of the case stands, this one corrects it; the same again changes nothing.
+    `finding_withdrawn` takes back what stands of the case, and is nothing where nothing does.
+
+    A correction by somebody else holds until the case is re-opened. Say case7 wrote
+    `outcome-case7-0-stop_request_upheld`, and the back office corrected that row. To record that the stop
+    request was upheld once more then changes nothing. Once case7 was re-opened, its outcomes are called
+    `outcome-case7-1-...`: they are news, and are appended.
 
     tx: a writing transaction that holds the lock of the case. Raises OutcomeRefused, UnknownOrder.
     """
@@ -345,14 +351,14 @@ def _trigger(
     )
     was_open = before is not None and before.is_open
     action = InvestigationAction.TRIGGER_NOTED if was_open else InvestigationAction.OPENED
-    _keep(tx, scope, before, after, action, by, {"trigger": trigger.value, **detail})
+    _keep_with_history(tx, scope, before, after, action, by, {"trigger": trigger.value, **detail})
 
 
 def _merchant_answers(tx: Transaction, case_id: str) -> tuple[MerchantAnswer, ...]:
     return tuple(given for stored in stop_requests_of_case(tx, case_id) for given in stored.request.answers)
 
 
-def _keep(
+def _keep_with_history(
     tx: Transaction,
     scope: CaseScope,
     before: Investigation | None,
@@ -367,7 +373,7 @@ def _keep(
     append_history(tx, after.case_id, at_ms=scope.now_ms(), actor=by, action=action, detail=detail)
 
 
-def _known(tx: Transaction, case_id: str) -> Investigation:
+def _known_investigation(tx: Transaction, case_id: str) -> Investigation:
     known = investigation_of(tx, case_id)
     if known is None:
         raise UnknownInvestigation(f"there is no investigation of case {case_id}")

@@ -17,12 +17,8 @@ from features.feature_sets import FeatureSet
 from features.invoice_state import InvoiceState
 from features.online import LedgerRows, features_at, invoice_states, visible_rows
 from features.settlement_terms import SettlementTerms
-from serving.domain.checkout_decision import (
-    FIRST_JUDGEMENT_REVISION,
-    JUDGEMENT_REVISION,
-    alternatives,
-    decide,
-)
+from serving.domain.alternatives import alternatives
+from serving.domain.checkout_decision import FIRST_JUDGEMENT_REVISION, JUDGEMENT_REVISION, decide
 from serving.domain.credit_limit import without_limit_growth
 from serving.domain.decision import (
     AccountStanding,

@@ -199,7 +199,7 @@ class _Console:
             response = _error_page(
                 error, user=session.user, csrf_token=token, locale=locale, navigation=navigation
             )
-        await self._keep(
+        await self._keep_notice(
             request, response, scope, secret=secret, session=session, notice=notice, now_ms=now_ms
         )
         return response
@@ -212,7 +212,7 @@ class _Console:
             return None, None
         return secret, await self._access.read(lambda: sign_in.session(scope.store, secret, now_ms=now_ms))
 
-    async def _keep(
+    async def _keep_notice(
         self,
         request: Request,
         response: Response,
@@ -514,7 +514,7 @@ def _error_page(
     navigation: Sequence[NavigationEntry] = (),
 ) -> Response:
     """The page that says what went wrong, and leads on."""
-    status, title, detail, headers = _told(error)
+    status, title, detail, headers = _shown_error(error)
     response = rendered(
         "error.html",
         status=status,
@@ -532,7 +532,7 @@ def _error_page(
     return response
 
 
-def _told(error: Exception) -> tuple[int, str, str | None, dict[str, str]]:
+def _shown_error(error: Exception) -> tuple[int, str, str | None, dict[str, str]]:
     """Status, title, detail and headers."""
     if isinstance(error, RiskError):
         error = problem_of(error)

@@ -4,6 +4,7 @@ from dataclasses import replace
 from datetime import UTC, date, datetime
 
 from serving.domain import plausible_details
+from serving.domain.alternatives import alternatives
 from serving.domain.credit_limit import CreditTerms, credit_terms
 from serving.domain.decision import (
     AccountStanding,
@@ -18,7 +19,7 @@ from serving.domain.decision import (
     most_decisive,
 )
 from serving.domain.merchant_keys import MerchantKeyHoldings, approved_up_to_cents
-from serving.domain.policy import AlternativePolicy, Policy
+from serving.domain.policy import Policy
 from serving.domain.policy_rules import RuleInput, currency_of_limits, failed_rules, residence_of
 from serving.domain.reasons import MAXIMUM_REASONS, adverse_reasons
 from serving.domain.recourse import (
@@ -235,27 +236,3 @@ def _limit_reason(over: RuleFailure, total_cents: int, policy: Policy, terms: Cr
         field=over.field,
         data=(*over.data, ("counts_after_days", growth.counts_after_days)),
     )
-
-
-def alternatives(
-    order: Order, score: int | None, failures: tuple[RuleFailure, ...], policy: Policy
-) -> tuple[str, ...]:
-    """Other ways to pay this order, in the order of the policy."""
-    failed_groups = {failure.group for failure in failures}
-    return tuple(
-        alternative.name
-        for alternative in policy.alternatives
-        if _is_offered(alternative, order, score, failed_groups)
-    )
-
-
-def _is_offered(
-    alternative: AlternativePolicy, order: Order, score: int | None, failed_groups: set[str]
-) -> bool:
-    if alternative.refused_groups & failed_groups:
-        return False
-    if order.amount_cents < alternative.minimum_order_cents:
-        return False
-    if alternative.maximum_order_cents is not None and order.amount_cents > alternative.maximum_order_cents:
-        return False
-    return alternative.minimum_score is None or (score is not None and score >= alternative.minimum_score)

@@ -259,10 +259,10 @@ class ModelWatch:
 
     def look(self) -> None:
         """Ask the registry once and swap the model if the alias moved; what fails is tried again."""
-        self._look()
+        self._swap_if_alias_moved()
         self._on_look(self._in_force)
 
-    def _look(self) -> None:
+    def _swap_if_alias_moved(self) -> None:
         version: str | None = None
         level, event = logging.INFO, "model_in_force"
         try:

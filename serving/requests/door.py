@@ -138,7 +138,7 @@ class Door:
         except ClientDisconnect:
             return
         except Exception as error:
-            answer = self._told(error, scope).response()
+            answer = self._problem_or_failure(error, scope).response()
         await answer(scope, receive, send)
 
     async def _answer(self, scope: Scope, receive: Receive) -> tuple[ASGIApp, Receive]:
@@ -169,7 +169,7 @@ class Door:
         scope["path_params"] = found[1]
         return await route.handler(Request(scope, receive)), receive
 
-    def _told(self, error: Exception, scope: Scope) -> ProblemError:
+    def _problem_or_failure(self, error: Exception, scope: Scope) -> ProblemError:
         problem = self._problem_of(error)
         if problem is not None:
             return problem

@@ -34,7 +34,7 @@ class LockLine:
         self._waiting[turn] = None
         if self._next_look is None:
             self._pause_s = FIRST_PAUSE_S
-            self._next_look = loop.call_later(self._pause_s, self._look)
+            self._next_look = loop.call_later(self._pause_s, self._try_for_those_who_wait)
         try:
             await patience.wait(turn)
         finally:
@@ -43,7 +43,7 @@ class LockLine:
                 self._next_look.cancel()
                 self._next_look = None
 
-    def _look(self) -> None:
+    def _try_for_those_who_wait(self) -> None:
         self._next_look = None
         # Whoever's patience has ended in this turn of the loop is gone, and only not told yet.
         waiting = [turn for turn in self._waiting if not turn.done()]
@@ -54,7 +54,7 @@ class LockLine:
             self._try_lock()
         except StoreBusy:
             self._pause_s = min(2 * self._pause_s, LONGEST_PAUSE_S)
-            self._next_look = loop.call_later(self._pause_s, self._look)
+            self._next_look = loop.call_later(self._pause_s, self._try_for_those_who_wait)
         except Exception as problem:  # each of those who wait raises it
             for turn in waiting:
                 turn.set_exception(problem)
@@ -62,4 +62,4 @@ class LockLine:
             for turn in waiting[:CALLED_AT_ONCE]:
                 turn.set_result(None)
             if len(waiting) > CALLED_AT_ONCE:
-                self._next_look = loop.call_soon(self._look)
+                self._next_look = loop.call_soon(self._try_for_those_who_wait)

@@ -91,7 +91,7 @@ def work_off(scope: ScreeningScope, limit: int = 100) -> int:
         if message.kind == SCREEN_ORDER:
             _screen(scope, model, message, seen_from_ms)
         else:
-            _spread(scope, message)
+            _ask_for_orders_near_fraud(scope, message)
 
     return linked + work_off_each(scope.store, messages, look, scope.now_ms())
 
@@ -147,19 +147,19 @@ def _screen(scope: ScreeningScope, model: ChampionModel, message: WaitingMessage
     with scope.store.reading() as tx:
         # News about an order that we did not approve is nothing to us.
         is_ours = trigger == APPROVED or is_screened(tx, order_id)
-        look = _look(tx, scope, model, order_id, as_of_ms) if is_ours else None
+        look = _compute_look(tx, scope, model, order_id, as_of_ms) if is_ours else None
     with scope.store.writing(f"order-{order_id}") as tx:
         if not take_message(tx, message):
             return
         if look is None or look.cancelled:
             LOG.info("not_screened", extra={"order_id": order_id, "trigger": trigger})
             return
-        _keep(tx, scope, model, look, trigger)
+        _keep_screening(tx, scope, model, look, trigger)
         if trigger == APPROVED:
             _look_at_linked(tx, scope, look, LINKED_ORDER)
 
 
-def _look(
+def _compute_look(
     tx: Transaction, scope: ScreeningScope, model: ChampionModel, order_id: str, as_of_ms: int
 ) -> _Look | None:
     versions = order_rows(tx, order_id)
@@ -267,7 +267,9 @@ def fraud_reasons(model: ChampionModel, values: Sequence[float]) -> list[dict[st
     return list(reasons.values())
 
 
-def _keep(tx: Transaction, scope: ScreeningScope, model: ChampionModel, look: _Look, trigger: str) -> None:
+def _keep_screening(
+    tx: Transaction, scope: ScreeningScope, model: ChampionModel, look: _Look, trigger: str
+) -> None:
     order_id = look.row["order_id"]
     append_screening(
         tx,
@@ -287,11 +289,11 @@ def _keep(tx: Transaction, scope: ScreeningScope, model: ChampionModel, look: _L
     )
     stored = case_about(tx, order_id)
     if stored is not None:
-        _renew(tx, scope, look, stored, trigger)
+        _renew_case(tx, scope, look, stored, trigger)
     elif look.flagged:
-        _open(tx, scope, look, CaseOrigin.FLAGGED, trigger)
+        _open_case(tx, scope, look, CaseOrigin.FLAGGED, trigger)
     elif trigger == APPROVED and is_sampled(_draw(order_id), scope.policy.review):
-        _open(tx, scope, look, CaseOrigin.SAMPLED, trigger)
+        _open_case(tx, scope, look, CaseOrigin.SAMPLED, trigger)
 
 
 def _draw(order_id: str) -> float:
@@ -299,7 +301,7 @@ def _draw(order_id: str) -> float:
     return int.from_bytes(hashlib.sha256(f"sample {order_id}".encode()).digest()[:6]) / 2**48
 
 
-def _open(tx: Transaction, scope: ScreeningScope, look: _Look, origin: CaseOrigin, trigger: str) -> None:
+def _open_case(tx: Transaction, scope: ScreeningScope, look: _Look, origin: CaseOrigin, trigger: str) -> None:
     case = open_case(
         case_id=f"case_{secrets.token_hex(10)}",
         order_id=look.row["order_id"],
@@ -326,7 +328,9 @@ def _open(tx: Transaction, scope: ScreeningScope, look: _Look, origin: CaseOrigi
         )
 
 
-def _renew(tx: Transaction, scope: ScreeningScope, look: _Look, stored: StoredCase, trigger: str) -> None:
+def _renew_case(
+    tx: Transaction, scope: ScreeningScope, look: _Look, stored: StoredCase, trigger: str
+) -> None:
     """What is new about the order goes into its case; a confirmed fraud nearby re-opens a released one."""
     before = stored.case
     case = before
@@ -352,7 +356,7 @@ def _renew(tx: Transaction, scope: ScreeningScope, look: _Look, stored: StoredCa
         )
 
 
-def _spread(scope: ScreeningScope, message: WaitingMessage) -> None:
+def _ask_for_orders_near_fraud(scope: ScreeningScope, message: WaitingMessage) -> None:
     """A confirmed fraud tells something about every open order that is linked to its order."""
     order_id = message.payload["order_id"]
     customers_maximum = scope.policy.order_risk.linked_customers_maximum

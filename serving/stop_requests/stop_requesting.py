@@ -161,8 +161,8 @@ def request_stop(tx: Transaction, scope: CaseScope, case_id: str) -> StopRequest
         # A withdrawal that still waits would tell the merchant to go on after it is asked to stop.
         drop_waiting(tx, earlier.request.stop_request_id)
     insert_stop_request(tx, stored)
-    _note(tx, stored, now_ms, SYSTEM, StopAction.REQUESTED, {})
-    _tell(tx, scope, stored, CREATED)
+    _note_in_history(tx, stored, now_ms, SYSTEM, StopAction.REQUESTED, {})
+    _leave_notice(tx, scope, stored, CREATED)
     return request
 
 
@@ -179,12 +179,12 @@ def request_due(scope: CaseScope, limit: int = 100) -> int:
         with scope.store.writing(f"case-{case_id}") as tx:
             if take_message(tx, message):
                 request_stop(tx, scope, case_id)
-                _carry_out(tx, scope, case_id)
+                _check_and_watch_stopped_order(tx, scope, case_id)
 
     return work_off_each(scope.store, messages, ask, scope.now_ms())
 
 
-def _carry_out(tx: Transaction, scope: CaseScope, case_id: str) -> None:
+def _check_and_watch_stopped_order(tx: Transaction, scope: CaseScope, case_id: str) -> None:
     """What a stop that has taken effect sets going besides the request, also where one stands already."""
     known = case_of(tx, case_id)
     if known is None or known.case.verdict is not Verdict.STOP:
@@ -225,8 +225,8 @@ def answer(
         if effect is AnswerEffect.CONTRADICTED:
             _note_once(tx, stored, now_ms, _answer_detail(given))
         elif effect is AnswerEffect.NEW:
-            _follow_up(tx, scope, _keep(tx, stored, after), given)
-        document = _document(tx, scope, _known(tx, stop_request_id, merchant_id))
+            _follow_up(tx, scope, _keep_request(tx, stored, after), given)
+        document = _document(tx, scope, _known_request(tx, stop_request_id, merchant_id))
     # Raised after the commit, or the note for the team would be lost with the answer.
     if effect is AnswerEffect.CONTRADICTED:
         raise AnswerContradicts(
@@ -251,7 +251,7 @@ def view(scope: CaseScope, stop_request_id: str, *, merchant_id: str | None) -> 
     Raises UnknownStopRequest, also for another merchant's request.
     """
     with scope.store.reading() as tx:
-        stored = _known(tx, stop_request_id, merchant_id)
+        stored = _known_request(tx, stop_request_id, merchant_id)
         document = _document(tx, scope, stored)
         if merchant_id is None:
             document = {**document, **_team_document(tx, stored)}
@@ -271,9 +271,9 @@ def reached(tx: Transaction, scope: CaseScope, stop_request_id: str, at_ms: int)
 
     Raises UnknownStopRequest, StopRequestMoved.
     """
-    _lock(tx, _known(tx, stop_request_id, None).case_id)
-    stored = _known(tx, stop_request_id, None)
-    _keep(tx, stored, record_delivery(stored.request, at_ms, scope.policy.stop_requests))
+    _lock(tx, _known_request(tx, stop_request_id, None).case_id)
+    stored = _known_request(tx, stop_request_id, None)
+    _keep_request(tx, stored, record_delivery(stored.request, at_ms, scope.policy.stop_requests))
 
 
 def expire_due(scope: CaseScope) -> int:
@@ -333,7 +333,7 @@ def send_again(scope: CaseScope, delivery_id: str, by: str) -> dict[str, Any]:
         if is_overtaken(tx, delivery_of(tx, delivery_id) or known):
             raise NoticeOvertaken(f"{delivery_id} says what is not so any more, and is not sent again")
         if resend(tx, delivery_id, now_ms):
-            _note(tx, stored, now_ms, by, StopAction.SENT_AGAIN, {"delivery_id": delivery_id})
+            _note_in_history(tx, stored, now_ms, by, StopAction.SENT_AGAIN, {"delivery_id": delivery_id})
         delivery = delivery_of(tx, delivery_id) or known
         return _delivery_document(tx, delivery)
 
@@ -365,21 +365,23 @@ def withdraw(tx: Transaction, scope: CaseScope, case_id: str) -> StopRequest | N
     if stored is None:
         return None
     try:
-        after = _keep(tx, stored, withdraw_request(stored.request))
+        after = _keep_request(tx, stored, withdraw_request(stored.request))
     except StopRequestNotWithdrawable:
         return None
     # What still waits would ask the merchant to stop after it was told to go on.
     drop_waiting(tx, stored.request.stop_request_id)
-    _note(tx, after, scope.now_ms(), SYSTEM, StopAction.WITHDRAWN, {})
-    _tell(tx, scope, after, WITHDRAWN)
+    _note_in_history(tx, after, scope.now_ms(), SYSTEM, StopAction.WITHDRAWN, {})
+    _leave_notice(tx, scope, after, WITHDRAWN)
     return after.request
 
 
 def ask_question(tx: Transaction, scope: CaseScope, case_id: str, question: str, number: int) -> None:
     """Leave a notice with a question about the order of a case; it is answered by the form, as a note.
 
-    number: of the question, so that each is sent once. Raises UnknownStopRequest where the merchant was
-    not asked to stop the order: there is then no form to answer by.
+    number: which question of the investigation it is. Asked again with the number of a notice that is there,
+        nothing is sent; the next question has the next number, and is another notice.
+    Raises UnknownStopRequest where the merchant was not asked to stop the order: there is then no form to
+    answer by.
     """
     stored = _standing(tx, case_id)
     if stored is None:
@@ -441,7 +443,7 @@ def link(tx: Transaction, scope: CaseScope, stop_request_id: str) -> str:
     return f"{scope.public_url}/stop/{link_token(tx, scope, stop_request_id)}"
 
 
-def _tell(tx: Transaction, scope: CaseScope, stored: StoredStopRequest, event_type: str) -> None:
+def _leave_notice(tx: Transaction, scope: CaseScope, stored: StoredStopRequest, event_type: str) -> None:
     tell_merchant(
         tx,
         scope.policy,
@@ -481,19 +483,19 @@ def _changing(
 ) -> Iterator[tuple[Transaction, StoredStopRequest]]:
     """A transaction that holds the lock of the request's case, and the request as it then is."""
     with scope.store.reading() as tx:
-        case_id = _known(tx, stop_request_id, merchant_id).case_id
+        case_id = _known_request(tx, stop_request_id, merchant_id).case_id
     with scope.store.writing(f"case-{case_id}") as tx:
-        yield tx, _known(tx, stop_request_id, merchant_id)
+        yield tx, _known_request(tx, stop_request_id, merchant_id)
 
 
-def _known(tx: Transaction, stop_request_id: str, merchant_id: str | None) -> StoredStopRequest:
+def _known_request(tx: Transaction, stop_request_id: str, merchant_id: str | None) -> StoredStopRequest:
     stored = stop_request_of(tx, stop_request_id)
     if stored is None or merchant_id not in {None, stored.request.merchant_id}:
         raise UnknownStopRequest(f"there is no stop request {stop_request_id}")
     return stored
 
 
-def _keep(tx: Transaction, before: StoredStopRequest, after: StopRequest) -> StoredStopRequest:
+def _keep_request(tx: Transaction, before: StoredStopRequest, after: StopRequest) -> StoredStopRequest:
     if after is before.request:
         return before
     kept = replace(before, request=after, version=before.version + 1)
@@ -504,7 +506,7 @@ def _keep(tx: Transaction, before: StoredStopRequest, after: StopRequest) -> Sto
     return kept
 
 
-def _note(
+def _note_in_history(
     tx: Transaction,
     stored: StoredStopRequest,
     at_ms: int,
@@ -521,7 +523,7 @@ def _note_once(tx: Transaction, stored: StoredStopRequest, at_ms: int, detail: d
     noted = {"stop_request_id": stored.request.stop_request_id, **detail}
     history = history_of(tx, stored.case_id)
     if not any(entry.action == StopAction.CONTRADICTED.value and entry.detail == noted for entry in history):
-        _note(tx, stored, at_ms, MERCHANT, StopAction.CONTRADICTED, detail)
+        _note_in_history(tx, stored, at_ms, MERCHANT, StopAction.CONTRADICTED, detail)
 
 
 def _answer_detail(given: MerchantAnswer) -> dict[str, Any]:
@@ -539,7 +541,7 @@ def _follow_up(tx: Transaction, scope: CaseScope, stored: StoredStopRequest, giv
     codes = _codes(scope, request)
     drop_waiting(tx, request.stop_request_id, (CREATED, EXPIRED))
     detail = {**_answer_detail(given), "late": request.is_late(given), "consequences": codes}
-    _note(tx, stored, now_ms, MERCHANT, StopAction.ANSWERED, detail)
+    _note_in_history(tx, stored, now_ms, MERCHANT, StopAction.ANSWERED, detail)
     if ConsequenceCode.PROVIDER_RECALLS_PARCEL.value in codes:
         open_recall_task(
             tx,
@@ -559,7 +561,7 @@ def _finish_recall(
 ) -> None:
     now_ms = scope.now_ms()
     if finish_recall_task(tx, stored.request.stop_request_id, result=result, by=by, now_ms=now_ms):
-        _note(tx, stored, now_ms, by, StopAction.RECALL_FINISHED, {"result": result.value})
+        _note_in_history(tx, stored, now_ms, by, StopAction.RECALL_FINISHED, {"result": result.value})
 
 
 def _expire(scope: CaseScope, stop_request_id: str) -> bool:
@@ -568,9 +570,11 @@ def _expire(scope: CaseScope, stop_request_id: str) -> bool:
         after = expire(stored.request, now_ms)
         if after is stored.request:
             return False
-        kept = _keep(tx, stored, after)
-        _note(tx, stored, now_ms, SYSTEM, StopAction.EXPIRED, {"consequences": _codes(scope, after)})
-        _tell(tx, scope, kept, EXPIRED)
+        kept = _keep_request(tx, stored, after)
+        _note_in_history(
+            tx, stored, now_ms, SYSTEM, StopAction.EXPIRED, {"consequences": _codes(scope, after)}
+        )
+        _leave_notice(tx, scope, kept, EXPIRED)
         ask_for_case_check(tx, kept.request.order_id, StopAction.EXPIRED.value, now_ms)
     return True
 

@@ -128,8 +128,10 @@ def checkout_features(
         first_id_at(from_ms),
         first_id_at(until_ms),
     )
-    one = "SELECT decision_id, order_id, customer_id, as_of_ms, features FROM decisions WHERE decision_id = ?"
-    return _drawn(store, pages, one, feature_set_version, sample, seed)
+    one_by_id = (
+        "SELECT decision_id, order_id, customer_id, as_of_ms, features FROM decisions WHERE decision_id = ?"
+    )
+    return _drawn(store, pages, one_by_id, feature_set_version, sample, seed)
 
 
 def screening_features(
@@ -143,19 +145,19 @@ def screening_features(
         first_id_at(from_ms, _SCREENING_PREFIX),
         first_id_at(until_ms, _SCREENING_PREFIX),
     )
-    one = (
+    one_by_id = (
         "SELECT screenings.screening_id, screenings.order_id, decisions.customer_id, "
         "screenings.as_of_ms, screenings.features FROM screenings "
         "JOIN decisions ON decisions.order_id = screenings.order_id "
         "WHERE screenings.screening_id = ? LIMIT 1"
     )
-    return _drawn(store, pages, one, feature_set_version, sample, seed)
+    return _drawn(store, pages, one_by_id, feature_set_version, sample, seed)
 
 
 def _drawn(
     store: Store,
     pages: Iterator[Sequence[tuple[Any, ...]]],
-    one: str,
+    one_by_id: str,
     feature_set_version: str,
     sample: int,
     seed: int,
@@ -178,7 +180,7 @@ def _drawn(
             if place < sample:
                 drawn[place : place + 1] = [str(log_id)]
     with store.reading() as tx:
-        logged = [_features(row) for log_id in sorted(drawn) for row in tx.execute(one, (log_id,))]
+        logged = [_features(row) for log_id in sorted(drawn) for row in tx.execute(one_by_id, (log_id,))]
     return FeatureLog(logged=tuple(logged), not_comparable=others)
 
 

@@ -56,9 +56,11 @@ def _why_to_check(contract: Contract, row: Mapping[str, Any]) -> str | None:
 
 
 def keep_in_step(tx: Transaction, contract: Contract, row: Mapping[str, Any], now_ms: int) -> None:
-    """What also a row from history causes: an invoice takes over from its order's reservation, a
-    cancellation ends it, orders are linked by what they share and found by their merchants' numbers, and
-    accounts are found by whose they are.
+    """Do what a row causes even when it is years old and loaded from history, so that the indexes are right.
+
+    An invoice takes over from its order's reservation, and a cancellation ends it; orders are linked by what
+    they share and found by their merchants' numbers; accounts are found by whose they are. What only a new
+    row causes is not done here: loading the invoices of 2019 asks for no screening.
     """
     link_row(tx, contract, row)
     if contract.name == "customers":

@@ -64,10 +64,10 @@ def page(report: MonitoringReport) -> str:
         quiet=report.checks_at(Level.QUIET),
         tested=tested,
         not_judged=[check for check in report.checks if not check.is_judged],
-        rates=_of(report, Section.RATES),
-        contracts=_of(report, Section.CONTRACTS),
-        consistency=_of(report, Section.CONSISTENCY),
-        champions=_of(report, Section.CHAMPION),
+        rates=_checks_of_section(report, Section.RATES),
+        contracts=_checks_of_section(report, Section.CONTRACTS),
+        consistency=_checks_of_section(report, Section.CONSISTENCY),
+        champions=_checks_of_section(report, Section.CHAMPION),
         inputs=_bars(report, Section.INPUTS, None, report.inputs),
         reasons=None if report.reasons is None else distribution(report.reasons, "Main reason of refusals"),
         weeks=weekly_answers(report.weeks) if len(report.weeks) > 1 else None,
@@ -76,7 +76,7 @@ def page(report: MonitoringReport) -> str:
     )
 
 
-def _of(report: MonitoringReport, section: Section) -> list[Check]:
+def _checks_of_section(report: MonitoringReport, section: Section) -> list[Check]:
     return [check for check in report.checks if check.section is section]
 
 
@@ -94,7 +94,9 @@ def _bars(
 ) -> Markup | None:
     if not found:
         return None
-    levels = {check.name: check.level for check in _of(report, section) if check.model == model}
+    levels = {
+        check.name: check.level for check in _checks_of_section(report, section) if check.model == model
+    }
     alone = FAMILY_WISE_CHANCE / 2 / max(sum(one.test is not None for one in found), 1)
     return stability_bars(found, levels, alone)
 
