@@ -9,7 +9,7 @@ ARGS ?=
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run serve test test-fast test-long test-browser test-real-data screenshots notebook notebooks docs lint format lock clean
+.PHONY: help setup run serve test test-fast test-long test-browser test-node test-real-data screenshots notebook notebooks docs lint format lock clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -34,16 +34,19 @@ serve: $(SETUP) ## only the service, on what `make run` prepared
 
 test: $(SETUP) ## everything the gate runs: lint, types, tests
 	$(MAKE) --no-print-directory lint
-	$(BIN)/python -m pytest -m "not real_data and not browser" -n 2 --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest -m "not real_data and not browser and not node" -n 2 --dist loadfile $(ARGS)
 
 test-fast: $(SETUP) ## the tests that take seconds
-	$(BIN)/python -m pytest -m "not real_data and not browser and not slow and not postgresql" $(ARGS)
+	$(BIN)/python -m pytest -m "not real_data and not browser and not node and not slow and not postgresql" $(ARGS)
 
 test-long: $(SETUP) ## the large proofs, whole and with fixed seeds (at most 90 minutes)
 	BONITAS_LONG_PROOFS=1 $(BIN)/python -m pytest -m "long_proof" -n 2 --dist load $(ARGS)
 
 test-browser: $(SETUP) ## the console and the merchant's form in a real Chromium (apt-get install chromium)
 	$(BIN)/python -m pytest -m browser $(ARGS)
+
+test-node: $(SETUP) ## a TypeScript client of the published contract (needs node; npm fetches four packages)
+	$(BIN)/python -m pytest -m node $(ARGS)
 
 screenshots: $(SETUP) ## the pictures in docs/, taken anew
 	mkdir -p docs

@@ -211,7 +211,9 @@ def order_body_schema() -> dict[str, Any]:
         "An optional text that is blank counts as not given.",
         "properties": properties,
         "required": [*required, *NESTED],
-        "anyOf": [{"required": ["order_id"]}, {"required": ["merchant_order_number"]}],
+        # Said so, and not as one of two, generators of clients make one type of it.
+        "if": {"not": {"required": ["order_id"]}},
+        "then": {"required": ["merchant_order_number"]},
         "additionalProperties": False,
     }
 
