@@ -17,17 +17,12 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from data_contracts.arrivals import AppendResult, AppendStatus, Arrival, BookInMemory, take
+from data_contracts.between_rows.reference_rules import CURRENCY_REFERENCES, MAY_COME_BEFORE, TIMED_REFERENCES
+from data_contracts.between_rows.waits import Wait, WaitKind
 from data_contracts.contract import DEFAULT_CLOCK_TOLERANCE_MS, Column, ColumnType, Contract, Reference
 from data_contracts.ledger_contracts import ALL_CONTRACTS, CONTRACTS
+from data_contracts.order_outcomes import DISPUTE_DECISIONS
 from data_contracts.rules import Rule
-from data_contracts.rules_between_rows import (
-    CURRENCY_REFERENCES,
-    DISPUTE_DECISIONS,
-    MAY_COME_BEFORE,
-    TIMED_REFERENCES,
-    Wait,
-    WaitKind,
-)
 from data_contracts.sent_instants import (
     begun_before_it,
     happened_at_of_columns,

@@ -19,6 +19,8 @@ from data_contracts.arrivals import (
     take,
     take_again,
 )
+from data_contracts.between_rows.reference_rules import CURRENCY_REFERENCES
+from data_contracts.between_rows.waits import Broken, Wait, WaitKind
 from data_contracts.contract import DEFAULT_CLOCK_TOLERANCE_MS, Contract
 from data_contracts.invoices import INVOICES
 from data_contracts.ledger_contracts import CONTRACTS
@@ -26,13 +28,7 @@ from data_contracts.merchants import MERCHANTS
 from data_contracts.order_outcomes import ORDER_OUTCOMES
 from data_contracts.orders import ORDERS
 from data_contracts.rules import Rule
-from data_contracts.rules_between_rows import (
-    CURRENCY_REFERENCES,
-    Broken,
-    Wait,
-    WaitKind,
-    contradiction,
-)
+from data_contracts.rules_between_rows import contradiction
 from features.online import CREDIT_CONTRACTS
 from serving.store.follow_ups import follow_up
 from serving.store.merchant_orders import order_numbered
