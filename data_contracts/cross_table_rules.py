@@ -16,7 +16,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from data_contracts.arrivals import AppendResult, AppendStatus, Arrival, BookInMemory, take
+from data_contracts.arrivals import AppendResult, AppendStatus, take
+from data_contracts.between_rows.book import Arrival
+from data_contracts.between_rows.book_in_memory import BookInMemory
 from data_contracts.between_rows.reference_rules import CURRENCY_REFERENCES, MAY_COME_BEFORE, TIMED_REFERENCES
 from data_contracts.between_rows.waits import Wait, WaitKind
 from data_contracts.contract import DEFAULT_CLOCK_TOLERANCE_MS, Column, ColumnType, Contract, Reference

@@ -9,17 +9,10 @@ from typing import Any
 
 import msgspec
 
-from data_contracts.arrivals import (
-    AppendResult,
-    AppendStatus,
-    Arrival,
-    Held,
-    Supposition,
-    let_in_after,
-    take,
-    take_again,
-)
+from data_contracts.arrivals import AppendResult, AppendStatus, let_in_after, take, take_again
+from data_contracts.between_rows.book import Arrival, Held
 from data_contracts.between_rows.reference_rules import CURRENCY_REFERENCES
+from data_contracts.between_rows.supposition import Supposition
 from data_contracts.between_rows.waits import Broken, Wait, WaitKind
 from data_contracts.contract import DEFAULT_CLOCK_TOLERANCE_MS, Contract
 from data_contracts.invoices import INVOICES

@@ -18,7 +18,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from data_contracts.arrivals import AppendResult, Arrival
+from data_contracts.arrivals import AppendResult
+from data_contracts.between_rows.book import Arrival
 from data_contracts.contract import ColumnType, Contract
 from data_contracts.cross_table_rules import LedgerColumns, judge_ledger, needed_columns
 from data_contracts.ledger_contracts import ALL_CONTRACTS, CONTRACTS
