@@ -12,14 +12,10 @@ import pyarrow.parquet as pq
 
 from data_contracts import quarantine
 from data_contracts.arrow_columns import frame_of_table, raw_rows
+from data_contracts.between_rows.ledger_columns import LedgerColumns, needed_columns, no_rows
 from data_contracts.consequences import RefusedOf, RefusedRows
 from data_contracts.contract import ColumnType, Contract
-from data_contracts.cross_table_rules import (
-    CrossTableVerdict,
-    LedgerColumns,
-    needed_columns,
-    no_rows,
-)
+from data_contracts.cross_table_rules import CrossTableVerdict
 from data_contracts.parquet_ledger import (
     arrow_schema,
     conforming,

@@ -20,8 +20,9 @@ import pyarrow.compute as pc
 
 from data_contracts.arrivals import AppendResult
 from data_contracts.between_rows.book import Arrival
+from data_contracts.between_rows.ledger_columns import LedgerColumns, needed_columns
 from data_contracts.contract import ColumnType, Contract
-from data_contracts.cross_table_rules import LedgerColumns, judge_ledger, needed_columns
+from data_contracts.cross_table_rules import judge_ledger
 from data_contracts.ledger_contracts import ALL_CONTRACTS, CONTRACTS
 from data_contracts.parquet_ledger import arrow_schema, has_table, ledger_rows, read_table, write_table
 from data_contracts.progress import Progress, no_progress
