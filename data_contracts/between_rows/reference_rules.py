@@ -17,11 +17,8 @@ TIMED_REFERENCES = frozenset({"orders", "invoices"})
 """A row must not happen before the order or invoice that it names. Customers, merchants and accounts may
 become known to us after something about them happened."""
 
-
 MAY_COME_BEFORE = frozenset({"invoice_payments"})
 """Money may come before the invoice that it pays, by any time."""
-
-
 CURRENCY_REFERENCES = frozenset({"orders", "invoices", "credit_accounts"})
 
 

@@ -13,11 +13,7 @@ from data_contracts.contract import Contract
 from data_contracts.rules import Rule
 
 Positions = NDArray[np.int64]
-
-
 LARGEST = np.iinfo(np.int64).max
-
-
 SMALLEST = np.iinfo(np.int64).min
 
 

@@ -52,7 +52,6 @@ WAITS_IN_WORDS: Mapping[WaitKind, str] = {
     WaitKind.MERCHANT_ORDER_NUMBER: "a correction that frees the merchant's number {id}",
 }
 
-
 MADE_TO_FIT_BY_OTHERS = frozenset(
     {WaitKind.CREDIT_NOTE, WaitKind.PAYMENT, WaitKind.INVOICE_OF_ORDER, WaitKind.DISPUTE}
 )
