@@ -98,7 +98,7 @@ class JudgedTable:
 
     def judge(self, batch: pa.Table, clock_tolerance_ms: int) -> None:
         """Run the batch check over the next rows."""
-        from data_contracts.great_expectations_suite import judge_frame  # noqa: PLC0415 it needs pandas
+        from data_contracts.judged_frame import judge_frame  # noqa: PLC0415 it needs pandas
 
         frame = frame_of_table(self.contract, batch)
         for cell in judge_frame(self.contract, frame, clock_tolerance_ms=clock_tolerance_ms):
