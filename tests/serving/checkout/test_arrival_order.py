@@ -13,7 +13,8 @@ from features.feature_sets import INVOICE_ELIGIBILITY
 from features.settlement_terms import USUAL_TERMS
 from serving.checkout.checkout_judgement import DecisionInputs, inputs_at
 from serving.store.ledger import AppendStatus, append, credit_rows, entity_of, held_count
-from serving.store.store import Store, open_store
+from serving.store.open_store import open_store
+from serving.store.store import Store
 from tests.builders import (
     DAY,
     Row,

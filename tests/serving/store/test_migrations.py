@@ -15,7 +15,7 @@ from serving.store.errors import StoreNotMigrated
 from serving.store.held_rows import held_rows
 from serving.store.ledger import append, content_sha256
 from serving.store.migrate import HEAD_REVISION, alembic_config, migrate, sqlalchemy_url
-from serving.store.store import open_store
+from serving.store.open_store import open_store
 from tests.builders import DAY, a_customer, a_merchant, a_payment, an_invoice, an_order
 from tests.serving.conftest import fresh_postgresql_url
 

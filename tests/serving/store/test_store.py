@@ -36,9 +36,10 @@ from serving.store.ledger import (
 )
 from serving.store.loading import export_folder, load_folder
 from serving.store.migrate import migrate, sqlalchemy_url
+from serving.store.open_store import open_store
 from serving.store.policies import keep_policy, policy_text
 from serving.store.reservations import Reservation, confirm, release, reservation_of, reserve, reserved_cents
-from serving.store.store import IN_REQUESTS, Store, open_store
+from serving.store.store import IN_REQUESTS, Store
 from tests.builders import (
     DAY,
     Row,
@@ -782,8 +783,8 @@ def test_a_file_that_is_no_database_makes_the_store_unavailable(tmp_path: Path) 
 def test_under_a_steady_load_the_log_of_sqlite_is_used_again_instead_of_growing_without_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("serving.store.store.CHECKPOINT_INTERVAL_S", 0.01)
-    monkeypatch.setattr("serving.store.store.WAL_REUSE_PAGES", 100)
+    monkeypatch.setattr("serving.store.sqlite_store.CHECKPOINT_INTERVAL_S", 0.01)
+    monkeypatch.setattr("serving.store.sqlite_store.WAL_REUSE_PAGES", 100)
     url = f"sqlite:///{tmp_path / 'bonitas.db'}"
     migrate(url)
     busy = open_store(url)
