@@ -8,7 +8,7 @@ import msgspec
 
 from data_contracts.between_rows.waits import Wait, WaitKind
 from data_contracts.ledger_contracts import CONTRACTS
-from serving.store.ledger import quarantine_row
+from serving.store.quarantined_rows import quarantine_row
 from serving.store.store import Transaction
 
 _decode = msgspec.json.Decoder(dict[str, Any]).decode

@@ -11,11 +11,12 @@ from click.testing import CliRunner
 import bonitas
 from command_line import shadow as command
 from command_line.shadow import question_of
+from data_contracts.arrivals import AppendStatus
 from data_contracts.ledger_contracts import CONTRACTS
 from data_contracts.progress import Progress
 from serving.in_force.policy_activation import PolicyFile, active_policy
 from serving.process.settings import Settings
-from serving.store.ledger import AppendStatus, append
+from serving.store.ledger import append
 from serving.store.loading import export_customers, export_folder
 from serving.store.migrate import migrate
 from serving.store.open_store import open_store
