@@ -107,7 +107,7 @@ def monitor(
 @contextmanager
 def _store_if_there() -> Iterator[tuple["Store | None", str | None]]:
     """The service's store, or why there is none: a ledger can be watched before anything was served."""
-    from serving.store.store import SQLITE_PREFIX
+    from serving.store.open_store import SQLITE_PREFIX
 
     url = read_settings().database_url
     if url.startswith(SQLITE_PREFIX) and not Path(url.removeprefix(SQLITE_PREFIX)).exists():

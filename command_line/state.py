@@ -53,7 +53,7 @@ def later_decisions_folder(directory: Path | None) -> Path:
 def opened_store() -> Iterator["Store"]:
     """The store of the settings, closed at the end; one that cannot be used ends the command."""
     from serving.store.errors import StoreError
-    from serving.store.store import open_store
+    from serving.store.open_store import open_store
 
     try:
         store = open_store(read_settings().database_url)
@@ -123,7 +123,7 @@ def policy_in_force() -> "tuple[Policy, str]":
     from serving.in_force.policy_activation import history as policy_history
     from serving.in_force.policy_activation import kept_text
     from serving.store.errors import StoreNotMigrated, StoreUnavailable
-    from serving.store.store import open_store
+    from serving.store.open_store import open_store
 
     settings = read_settings()
     try:

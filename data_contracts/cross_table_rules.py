@@ -14,46 +14,19 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from numpy.typing import NDArray
 
-from data_contracts.arrivals import AppendResult, AppendStatus, Arrival, BookInMemory, take
-from data_contracts.contract import DEFAULT_CLOCK_TOLERANCE_MS, Column, ColumnType, Contract, Reference
+from data_contracts.arrivals import AppendResult, AppendStatus, take
+from data_contracts.between_rows.book import Arrival
+from data_contracts.between_rows.book_in_memory import BookInMemory
+from data_contracts.between_rows.doubtful_rows import Doubts
+from data_contracts.between_rows.ledger_columns import LedgerColumns, Mask, no_rows
+from data_contracts.between_rows.reference_rules import CURRENCY_REFERENCES
+from data_contracts.between_rows.sifted_rows import NumberedThings, Positions, SiftedRows, mask_of
+from data_contracts.between_rows.undecidable_states import undecidable_rows
+from data_contracts.between_rows.waits import Wait, WaitKind
+from data_contracts.contract import DEFAULT_CLOCK_TOLERANCE_MS, Contract
 from data_contracts.ledger_contracts import ALL_CONTRACTS, CONTRACTS
 from data_contracts.rules import Rule
-from data_contracts.rules_between_rows import (
-    CURRENCY_REFERENCES,
-    DISPUTE_DECISIONS,
-    MAY_COME_BEFORE,
-    TIMED_REFERENCES,
-    Wait,
-    WaitKind,
-)
-from data_contracts.sent_instants import (
-    begun_before_it,
-    happened_at_of_columns,
-    may_stand_for_up_to_ms,
-)
-
-Mask = NDArray[np.bool_]
-Positions = NDArray[np.int64]
-
-LARGEST = np.iinfo(np.int64).max
-SMALLEST = np.iinfo(np.int64).min
-
-_READ_BY_RULES = ("customer_id", "currency", "amount_cents", "kind", "reason")
-"""Columns that rules between rows read, in the contracts that have them, beside ids and instants."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class LedgerColumns:
-    """The columns of one contract that rules between rows read; null where a value broke its own rule.
-
-    columns: `needed_columns`; instants as int64 milliseconds since 1970 UTC.
-    passed: shape (n_rows,), whether the row broke no rule of its own.
-    """
-
-    columns: pa.Table
-    passed: Mask
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,25 +48,6 @@ class CrossTableVerdict:
 
 FullRows = Callable[[Contract, Sequence[int]], Sequence[Mapping[str, Any]]]
 """The whole rows at some positions of a contract: equal where the rows are, whatever form the values have."""
-
-
-def needed_columns(contract: Contract) -> tuple[str, ...]:
-    """The columns of a contract that rules between rows read."""
-    wanted = {"event_id", "corrects", "occurred_at", "recorded_at", *_READ_BY_RULES}
-    wanted |= {*contract.key, *contract.state_of, *contract.state_columns}
-    wanted |= {contract.entity, *contract.past_columns}
-    wanted |= {column.name for column, _ in contract.references()}
-    wanted |= {name for name in (contract.unique, contract.unique_within) if name is not None}
-    return tuple(column.name for column in contract.columns if column.name in wanted)
-
-
-def no_rows(contract: Contract) -> LedgerColumns:
-    """The columns of a contract without rows."""
-    fields = [
-        (name, pa.string() if contract.column(name).type is ColumnType.STRING else pa.int64())
-        for name in needed_columns(contract)
-    ]
-    return LedgerColumns(columns=pa.schema(fields).empty_table(), passed=np.zeros(0, dtype=np.bool_))
 
 
 def judge_ledger(
@@ -119,141 +73,6 @@ def judge_ledger(
             return {name: verdict for name, verdict in ledger.verdicts().items() if name in tables}
 
 
-class _Table:
-    """One contract's rows while they are judged.
-
-    accepted: rows that were not refused so far. sent: rows that a ledger would have been sent.
-    copies: rows that say again, under their event_id, what an earlier row says.
-    doubtful: rows that may break a rule, in some order of arrival.
-    """
-
-    def __init__(self, contract: Contract, rows: LedgerColumns) -> None:
-        self.contract = contract
-        self.columns = rows.columns.combine_chunks()
-        self.accepted: Mask = rows.passed.copy()
-        self.repeated: Mask = np.zeros(len(rows.passed), dtype=np.bool_)
-        self.sent: Mask = self.accepted
-        self.copies: Mask = np.zeros(len(rows.passed), dtype=np.bool_)
-        self.doubtful: Mask = np.zeros(len(rows.passed), dtype=np.bool_)
-        self.broken: dict[int, list[tuple[str, Rule]]] = {}
-        self.corrects: dict[int, str] = {}
-        self.recorded_at = self.integers("recorded_at")
-        self.occurred_at = self.integers("occurred_at")
-
-    def __contains__(self, name: str) -> bool:
-        return name in self.columns.column_names
-
-    def strings(self, name: str) -> pa.Array:
-        """The values of a column as one Arrow array."""
-        column = self.columns.column(name)
-        return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
-
-    def unique_values(self) -> pa.Array:
-        """What no two standing rows may share, as `Contract.unique_value` says; null for rows without."""
-        within, unique = self.contract.unique_within, self.contract.unique
-        if unique is None:
-            return pa.nulls(len(self.accepted), pa.string())
-        if within is None:
-            return self.strings(unique)
-        return pc.binary_join_element_wise(self.strings(within), self.strings(unique), " ")
-
-    def integers(self, name: str) -> NDArray[np.int64]:
-        """The values of an integer column; 0 for null, which only refused rows hold."""
-        values: NDArray[np.int64] = pc.fill_null(self.strings(name), 0).to_numpy(zero_copy_only=False)
-        return values
-
-    def is_present(self, name: str) -> Mask:
-        """Which rows have a value in a column."""
-        present: Mask = pc.is_valid(self.strings(name)).to_numpy(zero_copy_only=False)
-        return present
-
-    def equals(self, name: str, value: str) -> Mask:
-        """Which rows have this value in a column."""
-        equal = pc.fill_null(pc.equal(self.strings(name), value), False)
-        found: Mask = equal.to_numpy(zero_copy_only=False)
-        return found
-
-    def refuse(self, mask: Mask, column: str, rule: Rule) -> None:
-        """Take rows out of the accepted ones for breaking a rule."""
-        for position in np.flatnonzero(mask & self.accepted).tolist():
-            self.broken.setdefault(position, []).append((column, rule))
-        self.accepted &= ~mask
-
-    @property
-    def first(self) -> Mask:
-        """The rows that count: accepted, and no copies."""
-        return self.accepted & ~self.copies
-
-
-@dataclass(frozen=True)
-class _Things:
-    """The things that a contract's rows are about, numbered by their key.
-
-    keys: one for each thing. code: shape (n_rows,), the number of each row's thing, -1 for rows that do not
-        count. several: shape (n_things,), whether more than one row is about it.
-    """
-
-    table: _Table
-    keys: pa.Array
-    code: Positions
-    first_row: Positions
-    several: Mask
-
-    @classmethod
-    def of(cls, table: _Table, column: str) -> "_Things":
-        """The things that the rows which count are about."""
-        rows = np.flatnonzero(table.first)
-        encoded = table.strings(column).take(pa.array(rows)).dictionary_encode()
-        codes = encoded.indices.to_numpy(zero_copy_only=False).astype(np.int64)
-        code = np.full(len(table.accepted), -1, dtype=np.int64)
-        code[rows] = codes
-        count = len(encoded.dictionary)
-        first_row = np.zeros(count, dtype=np.int64)
-        first_row[codes[::-1]] = rows[::-1]
-        several = np.bincount(codes, minlength=count) > 1
-        return cls(table, encoded.dictionary, code, first_row, several)
-
-    def named_by(self, values: pa.Array) -> Positions:
-        """The number of the thing that each value names, -1 where there is none."""
-        found = pc.index_in(values, value_set=self.keys, skip_nulls=True)
-        codes: Positions = pc.fill_null(found.cast(pa.int64()), -1).to_numpy(zero_copy_only=False)
-        return codes
-
-    def mixed(self, column: str) -> Mask:
-        """Shape (n_things,): the things whose rows do not agree in a column."""
-        mixed: Mask = np.zeros(len(self.keys), dtype=np.bool_)
-        if not self.several.any():
-            return mixed
-        rows = np.flatnonzero((self.code >= 0) & self.several[np.maximum(self.code, 0)])
-        values = self.table.strings(column)
-        differ = pc.not_equal(
-            values.take(pa.array(rows)), values.take(pa.array(self.first_row[self.code[rows]]))
-        )
-        mixed[self.code[rows[pc.fill_null(differ, True).to_numpy(zero_copy_only=False)]]] = True
-        return mixed
-
-    def lowest(self, values: NDArray[np.int64]) -> NDArray[np.int64]:
-        """The lowest value of each thing's rows."""
-        result = np.full(len(self.keys), LARGEST, dtype=np.int64)
-        rows = self.code >= 0
-        np.minimum.at(result, self.code[rows], values[rows])
-        return result
-
-    def highest(self, values: NDArray[np.int64]) -> NDArray[np.int64]:
-        """The highest value of each thing's rows."""
-        result = np.full(len(self.keys), SMALLEST, dtype=np.int64)
-        rows = self.code >= 0
-        np.maximum.at(result, self.code[rows], values[rows])
-        return result
-
-    def sums(self, codes: Positions, values: NDArray[np.int64], counted: Mask) -> NDArray[np.int64]:
-        """The sum of the counted values that belong to each thing; codes of -1 belong to none."""
-        result = np.zeros(len(self.keys), dtype=np.int64)
-        rows = counted & (codes >= 0)
-        np.add.at(result, codes[rows], values[rows])
-        return result
-
-
 class _Ledger:
     """A whole ledger while it is judged."""
 
@@ -261,12 +80,12 @@ class _Ledger:
         self, tables: Mapping[str, LedgerColumns], full_rows: FullRows, clock_tolerance_ms: int
     ) -> None:
         self.tables = {
-            contract.name: _Table(contract, tables.get(contract.name) or no_rows(contract))
+            contract.name: SiftedRows(contract, tables.get(contract.name) or no_rows(contract))
             for contract in ALL_CONTRACTS
         }
         self._full_rows = full_rows
         self._clock_tolerance_ms = clock_tolerance_ms
-        self._things: dict[str, _Things] = {}
+        self._things: dict[str, NumberedThings] = {}
         self._named: dict[tuple[str, str], Positions] = {}
         self._shared_ids = pa.array([], pa.string())
 
@@ -286,7 +105,7 @@ class _Ledger:
         """Refuse, repeat or accept every row."""
         for name, table in self.tables.items():
             table.refuse(table.recorded_at > now_ms, "recorded_at", Rule.RECORDED_IN_FUTURE)
-            table.refuse(_mask(len(table.accepted), undecidable[name]), "occurred_at", Rule.UNDECIDABLE)
+            table.refuse(mask_of(len(table.accepted), undecidable[name]), "occurred_at", Rule.UNDECIDABLE)
             itself = pc.equal(table.strings("event_id"), table.strings("corrects"))
             is_own = pc.fill_null(itself, False).to_numpy(zero_copy_only=False)
             table.refuse(is_own, "corrects", Rule.CORRECTS_ITSELF)
@@ -294,7 +113,7 @@ class _Ledger:
         self._find_copies()
         while self._refuse_dangling():
             pass
-        self._find_doubtful()
+        Doubts(self.tables, self._things, self._named, self._clock_tolerance_ms).find()
         chosen = self._connected()
         if any(mask.any() for mask in chosen.values()):
             self._replay(chosen)
@@ -337,7 +156,7 @@ class _Ledger:
         }
 
     @staticmethod
-    def _in_order(table: _Table, mask: Mask) -> list[int]:
+    def _in_order(table: SiftedRows, mask: Mask) -> list[int]:
         """The rows of the mask in the order in which they arrived; an id decides what nothing else does."""
         positions = np.flatnonzero(mask)
         keys = pa.table(
@@ -362,7 +181,7 @@ class _Ledger:
                 target = self.tables[reference.contract]
                 # The contract stands after those that it refers to, so their rows are sifted already.
                 if reference.contract not in self._things:
-                    self._things[reference.contract] = _Things.of(target, reference.column)
+                    self._things[reference.contract] = NumberedThings.of(target, reference.column)
                 values = table.strings(column.name)
                 named = self._things[reference.contract].named_by(values)
                 self._named[table.contract.name, column.name] = np.where(table.first, named, -1)
@@ -387,145 +206,18 @@ class _Ledger:
             is_there = pc.is_in(corrected, value_set=there, skip_nulls=True).to_numpy(zero_copy_only=False)
             if not is_there.all():
                 found = True
-                missing = _mask(len(table.accepted), rows[~is_there])
+                missing = mask_of(len(table.accepted), rows[~is_there])
                 self._refuse_missing(table, missing, "corrects", table, "event_id")
         return found
 
     @staticmethod
     def _refuse_missing(
-        table: _Table, missing: Mask, column: str, target: _Table, target_column: str
+        table: SiftedRows, missing: Mask, column: str, target: SiftedRows, target_column: str
     ) -> None:
         known = pc.is_in(table.strings(column), value_set=target.strings(target_column), skip_nulls=True)
         quarantined = known.to_numpy(zero_copy_only=False)
         table.refuse(missing & ~quarantined, column, Rule.UNKNOWN_REFERENCE)
         table.refuse(missing & quarantined, column, Rule.REFERENCE_QUARANTINED)
-
-    # What may break a rule
-
-    def _find_doubtful(self) -> None:
-        for table in self.tables.values():
-            self._doubt_corrections(table)
-            self._doubt_keys(table)
-            for column, reference in table.contract.references():
-                self._doubt_reference(table, column, reference)
-        self._doubt_amounts()
-        self._doubt_dispute_decisions()
-        # A row that names what is in doubt is in doubt itself; contracts stand in the order of reference.
-        for table in self.tables.values():
-            for column, reference in table.contract.references():
-                things = self._things[reference.contract]
-                doubted: Mask = np.zeros(len(things.keys) + 1, dtype=np.bool_)
-                doubted[things.code[things.table.doubtful & (things.code >= 0)]] = True
-                table.doubtful |= doubted[self._named[table.contract.name, column.name]]
-
-    @staticmethod
-    def _doubt_corrections(table: _Table) -> None:
-        rows = np.flatnonzero(table.first & table.is_present("corrects"))
-        if not len(rows):
-            return
-        candidates = np.flatnonzero(table.first)
-        corrects = table.strings("corrects").take(pa.array(rows))
-        found = pc.index_in(corrects, value_set=table.strings("event_id").take(pa.array(candidates)))
-        place: Positions = pc.fill_null(found.cast(pa.int64()), -1).to_numpy(zero_copy_only=False)
-        doubtful = place < 0
-        corrected = candidates[np.maximum(place, 0)]
-        for name in dict.fromkeys((*table.contract.key, table.contract.entity)):
-            if name != "event_id":
-                values = table.strings(name)
-                differs = pc.not_equal(values.take(pa.array(rows)), values.take(pa.array(corrected)))
-                doubtful |= pc.fill_null(differs, True).to_numpy(zero_copy_only=False)
-        doubtful |= np.bincount(corrected, minlength=len(table.accepted))[corrected] > 1
-        # Following the corrections back, a row that comes to no first row is in a circle.
-        back = np.arange(len(table.accepted))
-        back[rows] = corrected
-        for _ in range(max(1, len(rows).bit_length())):
-            back = back[back]
-        is_correction = _mask(len(table.accepted), rows)
-        doubtful |= is_correction[back[rows]]
-        table.doubtful[rows[doubtful]] = True
-
-    @staticmethod
-    def _doubt_keys(table: _Table) -> None:
-        contract = table.contract
-        if contract.unique is not None:
-            _doubt_shared_values(table)
-        if contract.key == ("event_id",):
-            return
-        (key,) = contract.key
-        if not contract.rows_are_states:
-            _doubt_duplicates(table, key, table.first & ~table.is_present("corrects"))
-        elif contract.entity != key:
-            things = _Things.of(table, key)
-            for name in (contract.entity, "invoice_id"):
-                if name in table:
-                    mixed = np.append(things.mixed(name), False)
-                    table.doubtful |= mixed[things.code]
-
-    def _doubt_reference(self, table: _Table, column: Column, reference: Reference) -> None:
-        if reference.contract not in CURRENCY_REFERENCES:
-            return
-        things = self._things[reference.contract]
-        named = self._named[table.contract.name, column.name]
-        rows = np.flatnonzero(named >= 0)
-        code = named[rows]
-        for name in ("customer_id", "currency"):
-            if name in table and name in things.table and name != column.name:
-                own = table.strings(name).take(pa.array(rows))
-                theirs = things.table.strings(name).take(pa.array(things.first_row[code]))
-                differs = pc.fill_null(pc.not_equal(own, theirs), True).to_numpy(zero_copy_only=False)
-                table.doubtful[rows[differs | things.mixed(name)[code]]] = True
-        if reference.contract in TIMED_REFERENCES and table.contract.name not in MAY_COME_BEFORE:
-            earliest = things.highest(things.table.occurred_at)[code]
-            for name in table.contract.past_columns:
-                written = table.integers(name)[rows]
-                latest = written + may_stand_for_up_to_ms(written) + self._clock_tolerance_ms
-                table.doubtful[rows[(latest < earliest) & table.is_present(name)[rows]]] = True
-
-    def _doubt_amounts(self) -> None:
-        invoices, orders = self.tables["invoices"], self._things["orders"]
-        order_of_invoice = self._named["invoices", "order_id"]
-        amounts = invoices.integers("amount_cents")
-        invoiced = orders.sums(order_of_invoice, amounts, invoices.first)
-        above = np.append(invoiced > orders.lowest(orders.table.integers("amount_cents")), False)
-        invoices.doubtful |= above[order_of_invoice]
-        adjustments, payments = self.tables["invoice_adjustments"], self.tables["invoice_payments"]
-        things = self._things["invoices"]
-        named = self._named["invoice_adjustments", "invoice_id"]
-        cents = adjustments.integers("amount_cents")
-        is_credit_note = adjustments.equals("kind", "credit_note")
-        credited = things.sums(named, cents, adjustments.first & is_credit_note)
-        refunded = things.sums(named, cents, adjustments.first & ~is_credit_note)
-        standing = payments.first & ~self._is_corrected(payments)
-        named_by_payment = self._named["invoice_payments", "invoice_id"]
-        paid = things.sums(named_by_payment, payments.integers("amount_cents"), standing)
-        too_much = np.append((credited > things.lowest(amounts)) | (refunded > paid), False)
-        adjustments.doubtful |= too_much[named]
-
-    @staticmethod
-    def _is_corrected(table: _Table) -> Mask:
-        corrects = table.strings("corrects").filter(pa.array(table.first))
-        found = pc.is_in(table.strings("event_id"), value_set=corrects, skip_nulls=True)
-        corrected: Mask = found.to_numpy(zero_copy_only=False)
-        return corrected
-
-    def _doubt_dispute_decisions(self) -> None:
-        outcomes, pauses = self.tables["order_outcomes"], self.tables["invoice_pauses"]
-        things = self._things["invoices"]
-        disputed_at = np.full(len(self._things["orders"].keys) + 1, LARGEST, dtype=np.int64)
-        certain = pauses.first & pauses.equals("reason", "dispute") & ~self._is_corrected(pauses)
-        named = self._named["invoice_pauses", "invoice_id"]
-        # An invoice of several rows may have been another order's: that is left to the replay.
-        certain &= (named >= 0) & ~np.append(things.several, True)[named]
-        orders = self._named["invoices", "order_id"][things.first_row[named[certain]]]
-        np.minimum.at(disputed_at, orders, pauses.integers("started_at")[certain])
-        disputed_at[-1] = LARGEST
-        kinds = outcomes.strings("kind")
-        decides = pc.is_in(kinds, value_set=pa.array(DISPUTE_DECISIONS), skip_nulls=True)
-        latest = (
-            outcomes.occurred_at + may_stand_for_up_to_ms(outcomes.occurred_at) + self._clock_tolerance_ms
-        )
-        unfounded = disputed_at[self._named["order_outcomes", "order_id"]] > latest
-        outcomes.doubtful |= outcomes.first & decides.to_numpy(zero_copy_only=False) & unfounded
 
     # Replay
 
@@ -558,7 +250,7 @@ class _Ledger:
             chosen = {name: chosen[name] | mask for name, mask in fresh.items()}
         return chosen
 
-    def _given(self, table: _Table, mask: Mask) -> list[tuple[str, pa.Array]]:
+    def _given(self, table: SiftedRows, mask: Mask) -> list[tuple[str, pa.Array]]:
         """The ids of some rows by which others hang together with them, each with its space of ids."""
         contract = table.contract
         columns = [("corrects", "corrected"), ("event_id", "correcting")]
@@ -640,7 +332,7 @@ class _Ledger:
                 )
         return arrivals
 
-    def _shared(self, table: _Table, chosen: Mask) -> list[int]:
+    def _shared(self, table: SiftedRows, chosen: Mask) -> list[int]:
         """The chosen rows that are compared with others as a whole."""
         shared = pc.is_in(table.strings("event_id"), value_set=self._shared_ids, skip_nulls=True)
         mask = shared.to_numpy(zero_copy_only=False)
@@ -657,97 +349,10 @@ class _Ledger:
         """Add the accepted rows of which nobody can tell which stands; whether there are new ones."""
         found = False
         for name, table in self.tables.items():
-            places = self._undecidable_rows(table) if table.contract.has_states else set()
+            places = undecidable_rows(table, self._contents) if table.contract.has_states else set()
             found |= not places <= undecidable[name]
             undecidable[name].update(places)
         return found
-
-    def _undecidable_rows(self, table: _Table) -> set[int]:
-        mask = table.accepted & ~table.repeated
-        things = _things(table)
-        rows = np.flatnonzero(mask & things.is_valid().to_numpy(zero_copy_only=False))
-        begun = [table.integers(name) for name in begun_before_it(table.contract)]
-        happened = happened_at_of_columns(table.occurred_at, table.recorded_at, begun)[rows]
-        recorded_at = table.recorded_at[rows]
-        codes = things.take(pa.array(rows)).dictionary_encode().indices.to_numpy()
-        mixed = codes.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
-        mixed ^= recorded_at.astype(np.uint64) * np.uint64(0xC2B2AE3D27D4EB4F)
-        mixed ^= happened.astype(np.uint64) * np.uint64(0x165667B19E3779F9)
-        if pc.count_distinct(pa.array(mixed)).as_py() == len(rows):
-            return set()
-        groups: defaultdict[tuple[int, int, int], list[int]] = defaultdict(list)
-        _, inverse, counts = np.unique(mixed, return_inverse=True, return_counts=True)
-        for place in np.flatnonzero(counts[inverse] > 1).tolist():
-            key = int(codes[place]), int(happened[place]), int(recorded_at[place])
-            groups[key].append(int(rows[place]))
-        together = [places for places in groups.values() if len(places) > 1]
-        members = sorted(place for places in together for place in places)
-        contents = self._contents(table.contract, members)
-        corrected_at = dict(
-            zip(
-                table.strings("corrects").filter(pa.array(mask)).to_pylist(),
-                table.recorded_at[mask].tolist(),
-                strict=True,
-            )
-        )
-        undecidable: set[int] = set()
-        for places in together:
-            standing = [
-                place
-                for place in places
-                if corrected_at.get(contents[place]["event_id"], LARGEST) > table.recorded_at[place]
-            ]
-            said = [table.contract.says(contents[place]) for place in standing]
-            if any(one != said[0] for one in said):
-                undecidable.update(standing)
-        return undecidable
-
-
-def _things(table: _Table) -> pa.Array:
-    """The thing that each row is a state of, shape (n_rows,); null: the row stands beside all others."""
-    answers = table.contract.answers
-    if answers is None:
-        (column,) = table.contract.state_of
-        things = table.strings(column)
-        if not table.contract.state_columns:
-            return things
-        is_state = np.any([table.is_present(name) for name in table.contract.state_columns], axis=0)
-        return pc.if_else(pa.array(is_state), things, pa.scalar(None, things.type))
-    kinds = table.strings(answers.column).dictionary_encode()
-    questions = [answers.question_of.get(kind) for kind in kinds.dictionary.to_pylist()]
-    question = pa.array(questions, pa.string()).take(kinds.indices)
-    return pc.binary_join_element_wise(table.strings(answers.about), question, "\n")
-
-
-def _mask(rows: int, positions: Any) -> Mask:
-    mask: Mask = np.zeros(rows, dtype=np.bool_)
-    mask[list(positions)] = True
-    return mask
-
-
-def _doubt_shared_values(table: _Table) -> None:
-    """Doubt the rows whose unique value rows of several things have; versions of one thing may share it."""
-    values = table.unique_values()
-    rows = np.flatnonzero(table.first & values.is_valid().to_numpy(zero_copy_only=False))
-    if not len(rows):
-        return
-    codes = values.take(pa.array(rows)).dictionary_encode().indices.to_numpy(zero_copy_only=False)
-    things = table.strings(table.contract.key[0]).take(pa.array(rows)).dictionary_encode().indices
-    thing = things.to_numpy(zero_copy_only=False)
-    first_thing = np.zeros(codes.max() + 1, dtype=thing.dtype)
-    first_thing[codes[::-1]] = thing[::-1]
-    is_shared = np.zeros(len(first_thing), dtype=np.bool_)
-    is_shared[codes[thing != first_thing[codes]]] = True
-    table.doubtful[rows[is_shared[codes]]] = True
-
-
-def _doubt_duplicates(table: _Table, column: str, mask: Mask) -> None:
-    rows = np.flatnonzero(mask)
-    values = table.strings(column).take(pa.array(rows))
-    if pc.count_distinct(values).as_py() == len(rows):
-        return
-    codes = values.dictionary_encode().indices.to_numpy(zero_copy_only=False)
-    table.doubtful[rows[np.bincount(codes)[codes] > 1]] = True
 
 
 @dataclass(frozen=True)

@@ -1,23 +1,14 @@
 """The batch check of ledger rows: a Great Expectations suite built from the contract.
 
 Great Expectations takes seconds to import, so it is imported by the functions that need it.
-
-A frame is judged in two steps. First its kinds: of every column whose values are Python objects, a
-frame of the same shape says of which kind each value is, and the suite expects the declared kind.
-Then its values: whatever has another kind is blanked, the column gets its proper dtype, and the suite
-of value and row rules runs over it. A typed column that comes from Arrow needs only the second step.
 """
 
 import datetime as dt
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, assert_never
-
-import numpy as np
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple, assert_never
 
 from data_contracts.contract import (
-    DEFAULT_CLOCK_TOLERANCE_MS,
-    FARTHEST_ZONE_AHEAD_MS,
     After,
     Column,
     ColumnType,
@@ -30,18 +21,13 @@ from data_contracts.contract import (
     portable_pattern,
 )
 from data_contracts.instants import (
-    DAY_MS,
     EARLIEST_DATE,
     EARLIEST_TIMESTAMP_MS,
     LATEST_DATE,
     LATEST_TIMESTAMP_MS,
 )
-from data_contracts.row_check import CONTROL_CHARACTER_CLASS, is_int64, is_text
+from data_contracts.row_check import CONTROL_CHARACTER_CLASS
 from data_contracts.rules import Rule, row_rule_parts
-from data_contracts.sent_instants import may_lie_ahead_by_ms, may_stand_for_up_to_ms
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 # Great Expectations imports Altair, Altair jsonschema, and jsonschema this one where JupyterLab brought it:
 # it compiles forty grammars in two seconds, for kinds of addresses that no schema here names.
@@ -55,66 +41,14 @@ LATEST_DAY = "day of recorded_at in the zone farthest ahead"
 """Columns that a frame gets for the rules about what has passed: expectations compare columns, not sums."""
 
 
-def _earliest(column: str) -> str:
+def earliest_moment_column(column: str) -> str:
     """The column that a frame gets for the earliest moment that an instant may stand for."""
     return f"earliest moment of {column}"
 
 
-def _latest(column: str) -> str:
+def latest_moment_column(column: str) -> str:
     """The column that a frame gets for the latest moment that an instant may stand for."""
     return f"latest moment of {column} + tolerance between clocks"
-
-
-_DTYPES = {
-    ColumnType.STRING: "str",
-    ColumnType.INT64: "Int64",
-    ColumnType.BOOL: "boolean",
-    ColumnType.TIMESTAMP: "Int64",
-    ColumnType.DATE: "Int64",
-}
-
-
-class ExpectationCouldNotRun(Exception):
-    """Great Expectations raised while it evaluated an expectation; the message holds its own."""
-
-
-class BrokenCell(NamedTuple):
-    """One rule that one row of a batch breaks; `row` is its position in the frame, from 0."""
-
-    row: int
-    column: str
-    rule: Rule
-
-
-def kind_of(column: Column, value: object) -> str:
-    """Of which kind a value in ledger row form is, seen from its column.
-
-    Returns the name of the column's type where the value has it, else WRONG_KIND or MALFORMED (a
-    string that is no date).
-    """
-    match column.type:
-        case ColumnType.STRING:
-            fits = is_text(value)
-        case ColumnType.BOOL:
-            fits = type(value) is bool
-        case ColumnType.INT64 | ColumnType.TIMESTAMP:
-            fits = is_int64(value)
-        case ColumnType.DATE:
-            if not is_text(value):
-                return WRONG_KIND
-            return column.type.value if _date(value) is not None else MALFORMED
-        case _:
-            assert_never(column.type)
-    return column.type.value if fits else WRONG_KIND
-
-
-def _date(value: object) -> dt.date | None:
-    if type(value) is not str or len(value) != 10 or not value.isascii():
-        return None
-    try:
-        return dt.datetime.strptime(value, "%Y-%m-%d").date()  # noqa: DTZ007 a date has no zone
-    except ValueError:
-        return None
 
 
 def value_suite(contract: Contract, unknown_columns: Sequence[str] = ()) -> Any:
@@ -125,11 +59,9 @@ def value_suite(contract: Contract, unknown_columns: Sequence[str] = ()) -> Any:
     """
     import great_expectations as gx  # noqa: PLC0415 takes seconds
 
-    expectations = [
-        expectation for column in contract.columns for expectation in _column_expectations(column)
-    ]
-    expectations += _unknown_column_expectations(unknown_columns)
-    expectations += [rule.expectation for rule in _row_expectations(contract)]
+    expectations = [expectation for column in contract.columns for expectation in column_expectations(column)]
+    expectations += unknown_column_expectations(unknown_columns)
+    expectations += [rule.expectation for rule in row_rule_expectations(contract)]
     return gx.ExpectationSuite(name=f"{contract.name}.values", expectations=expectations)
 
 
@@ -138,7 +70,7 @@ def kind_suite(contract: Contract, object_columns: Iterable[str]) -> Any:
     import great_expectations as gx  # noqa: PLC0415 takes seconds
 
     expectations = [
-        expectation for name in object_columns for expectation in _kind_expectations(contract.column(name))
+        expectation for name in object_columns for expectation in kind_expectations(contract.column(name))
     ]
     return gx.ExpectationSuite(name=f"{contract.name}.kinds", expectations=expectations)
 
@@ -147,7 +79,8 @@ def _meta(column: str, rule: Rule) -> dict[str, str]:
     return {"column": column, "rule": rule.value}
 
 
-def _kind_expectations(column: Column) -> list[Any]:
+def kind_expectations(column: Column) -> list[Any]:
+    """That every value of a column has the declared kind."""
     import great_expectations.expectations as gxe  # noqa: PLC0415 takes seconds
 
     kinds = {Rule.TYPE: [column.type.value, MALFORMED]}
@@ -161,7 +94,8 @@ def _kind_expectations(column: Column) -> list[Any]:
     ]
 
 
-def _column_expectations(column: Column) -> list[Any]:
+def column_expectations(column: Column) -> list[Any]:
+    """The rules of one column about its values."""
     import great_expectations.expectations as gxe  # noqa: PLC0415 takes seconds
 
     name = column.name
@@ -228,7 +162,8 @@ def _column_expectations(column: Column) -> list[Any]:
     return expectations
 
 
-def _unknown_column_expectations(unknown_columns: Iterable[str]) -> list[Any]:
+def unknown_column_expectations(unknown_columns: Iterable[str]) -> list[Any]:
+    """That columns which the contract does not declare are empty."""
     import great_expectations.expectations as gxe  # noqa: PLC0415 takes seconds
 
     return [
@@ -237,7 +172,7 @@ def _unknown_column_expectations(unknown_columns: Iterable[str]) -> list[Any]:
     ]
 
 
-class _RowExpectation(NamedTuple):
+class RowExpectation(NamedTuple):
     """The expectation of a row rule.
 
     blamed: the column at whose door a violation is laid.
@@ -249,7 +184,8 @@ class _RowExpectation(NamedTuple):
     expectation: Any
 
 
-def _row_expectations(contract: Contract) -> list[_RowExpectation]:
+def row_rule_expectations(contract: Contract) -> list[RowExpectation]:
+    """The contract's rules about the values of one row together."""
     import great_expectations.expectations as gxe  # noqa: PLC0415 takes seconds
     from great_expectations.expectations.row_conditions import Column as ConditionColumn  # noqa: PLC0415
 
@@ -262,7 +198,7 @@ def _row_expectations(contract: Contract) -> list[_RowExpectation]:
             meta=meta,
         )
 
-    expectations: list[_RowExpectation] = []
+    expectations: list[RowExpectation] = []
     for row_rule in contract.row_rules:
         parts = row_rule_parts(row_rule)
         meta = _meta(parts.column, parts.rule)
@@ -270,14 +206,14 @@ def _row_expectations(contract: Contract) -> list[_RowExpectation]:
         expectation: Any
         match row_rule:
             case Passed(column=column):
-                reads = (_earliest(column), LATEST_INSTANT)
-                expectation = greater(LATEST_INSTANT, _earliest(column), meta)
+                reads = (earliest_moment_column(column), LATEST_INSTANT)
+                expectation = greater(LATEST_INSTANT, earliest_moment_column(column), meta)
             case PassedDate(column=column):
                 reads = (column, LATEST_DAY)
                 expectation = greater(LATEST_DAY, column, meta)
             case NotBefore(later=later, earlier=earlier):
-                reads = (_latest(later), earlier)
-                expectation = greater(_latest(later), earlier, meta)
+                reads = (latest_moment_column(later), earlier)
+                expectation = greater(latest_moment_column(later), earlier, meta)
             case NotAbove(smaller=smaller, larger=larger):
                 expectation = greater(larger, smaller, meta)
             case After(later=later, earlier=earlier):
@@ -288,113 +224,8 @@ def _row_expectations(contract: Contract) -> list[_RowExpectation]:
                 )
             case _:
                 assert_never(row_rule)
-        expectations.append(_RowExpectation(parts.column, reads, expectation))
+        expectations.append(RowExpectation(parts.column, reads, expectation))
     return expectations
-
-
-def frame_of_rows(contract: Contract, rows: Sequence[Mapping[str, object]]) -> "pd.DataFrame":
-    """A frame of Python objects from rows in ledger row form; absent and null are both None.
-
-    Names that the contract does not declare come after its own columns, in order of appearance.
-    """
-    import pandas as pd  # noqa: PLC0415 the serving worker has none
-
-    names = [column.name for column in contract.columns]
-    known = set(names)
-    names += dict.fromkeys(name for row in rows for name in row if name not in known)
-    return pd.DataFrame(
-        {name: pd.Series([row.get(name) for row in rows], dtype=object) for name in names}, columns=names
-    )
-
-
-def judge_frame(
-    contract: Contract, frame: "pd.DataFrame", *, clock_tolerance_ms: int = DEFAULT_CLOCK_TOLERANCE_MS
-) -> list[BrokenCell]:
-    """Every rule that a row of the frame breaks, one per row and column at most, in row order.
-
-    frame: any columns; one of dtype object holds values in ledger row form. Any other has the dtype that
-        the contract's type has here: str, Int64 or int64, boolean or bool; instants are integers in
-        milliseconds and dates integers in days since 1970. A declared column that it lacks counts as
-        all null.
-    clock_tolerance_ms: how far a sender's clock may be ahead of `recorded_at`.
-    Raises ExpectationCouldNotRun if Great Expectations fails.
-    """
-    import pandas as pd  # noqa: PLC0415 the serving worker has none
-
-    frame = frame.reset_index(drop=True)
-    first: dict[tuple[int, str], Rule] = {}
-
-    def note(rows: Iterable[int], column: str, rule: Rule) -> None:
-        for row in rows:
-            first.setdefault((row, column), rule)
-
-    typed = _typed_frame(contract, frame, note)
-    for column in contract.columns:
-        # One column at a time: the engine copies the whole frame for every expectation.
-        for rule, rows in unexpected_rows(typed[[column.name]], _column_expectations(column)):
-            note(rows, column.name, rule)
-    for name in _unknown_columns(contract, frame):
-        # Any value counts, NaN too, which pandas takes for a null.
-        present = [None if value is None else "present" for value in frame[name]]
-        values = pd.DataFrame({name: pd.Series(present, dtype="str", index=frame.index)})
-        for rule, rows in unexpected_rows(values, _unknown_column_expectations([name])):
-            note(rows, name, rule)
-    # Row rules look only at values that keep their own rules; others count as absent.
-    row_expectations = _row_expectations(contract)
-    for name in [column.name for column in contract.columns]:
-        wrong = [row for row, column_name in first if column_name == name]
-        if wrong:
-            typed[name] = typed[name].mask(np.isin(np.arange(len(typed)), wrong))
-    typed[LATEST_INSTANT] = typed["recorded_at"] + clock_tolerance_ms
-    typed[LATEST_DAY] = (typed["recorded_at"] + FARTHEST_ZONE_AHEAD_MS) // DAY_MS
-    for name in contract.past_columns:
-        typed[_earliest(name)] = typed[name] - may_lie_ahead_by_ms(typed[name])
-    for name, _ in contract.never_before:
-        typed[_latest(name)] = typed[name] + may_stand_for_up_to_ms(typed[name]) + clock_tolerance_ms
-    for blamed, reads, expectation in row_expectations:
-        for rule, rows in unexpected_rows(typed[list(reads)], [expectation]):
-            note(rows, blamed, rule)
-    return sorted(
-        (BrokenCell(row, column_name, rule) for (row, column_name), rule in first.items()),
-        key=lambda cell: (cell.row, cell.column),
-    )
-
-
-_Note = Callable[[Iterable[int], str, Rule], None]
-"""Takes down that rows break a rule of a column; the first rule of a cell stands."""
-
-
-def _unknown_columns(contract: Contract, frame: "pd.DataFrame") -> list[str]:
-    known = {column.name for column in contract.columns}
-    return [str(name) for name in frame.columns if name not in known]
-
-
-def _typed_frame(contract: Contract, frame: "pd.DataFrame", note: _Note) -> "pd.DataFrame":
-    """The frame with every column of the contract in its proper dtype."""
-    import pandas as pd  # noqa: PLC0415 the serving worker has none
-
-    typed = frame.copy(deep=False)
-    for column in contract.columns:
-        if column.name not in typed.columns:
-            typed[column.name] = pd.Series([None] * len(typed), dtype=_DTYPES[column.type])
-        elif typed[column.name].dtype == object:
-            typed[column.name] = _typed(column, frame[column.name], note)
-    return typed
-
-
-def _typed(column: Column, values: "pd.Series", note: _Note) -> "pd.Series":
-    """The column with its proper dtype; values of another kind are noted and blanked."""
-    import pandas as pd  # noqa: PLC0415 the serving worker has none
-
-    kinds = [None if value is None else kind_of(column, value) for value in values]
-    kind_frame = pd.DataFrame({column.name: pd.Series(kinds, dtype="str", index=values.index)})
-    for rule, rows in unexpected_rows(kind_frame, _kind_expectations(column)):
-        note(rows, column.name, rule)
-    good = [value if kind == column.type.value else None for value, kind in zip(values, kinds, strict=True)]
-    if column.type is ColumnType.DATE:
-        dates = [_date(value) for value in good]
-        good = [None if date is None else days_since_1970(date) for date in dates]
-    return pd.Series(pd.array(good, dtype=_DTYPES[column.type]))
 
 
 def days_since_1970(date: dt.date) -> int:
@@ -404,50 +235,3 @@ def days_since_1970(date: dt.date) -> int:
     1
     """
     return date.toordinal() - dt.date(1970, 1, 1).toordinal()
-
-
-def unexpected_rows(frame: "pd.DataFrame", expectations: Sequence[Any]) -> list[tuple[Rule, list[int]]]:
-    """The rows that fail, for each expectation with any, in the order of the expectations.
-
-    Rows are told by the frame's index. Raises ExpectationCouldNotRun if Great Expectations fails.
-    """
-    if not expectations or frame.empty:
-        return []
-    from great_expectations.execution_engine import PandasExecutionEngine  # noqa: PLC0415 takes seconds
-    from great_expectations.validator.metrics_calculator import MetricsCalculator  # noqa: PLC0415 as above
-
-    # The condition of an expectation is asked for directly: a validator puts its verdict together out of some
-    # twenty metrics, whose bookkeeping costs ten milliseconds for each expectation, however few the rows.
-    calculator = MetricsCalculator(
-        execution_engine=PandasExecutionEngine(batch_data_dict={"rows": frame}), show_progress_bars=False
-    )
-    conditions = [_condition(expectation) for expectation in expectations]
-    resolved, aborted = calculator.compute_metrics(conditions)
-    if aborted:
-        raise ExpectationCouldNotRun(str(aborted))
-    found = []
-    for expectation, condition in zip(expectations, conditions, strict=True):
-        is_unexpected = resolved[condition.id][0]
-        rows = is_unexpected.index[is_unexpected.to_numpy(dtype=bool)].tolist()
-        if rows:
-            found.append((Rule(expectation.meta["rule"]), rows))
-    return found
-
-
-def _condition(expectation: Any) -> Any:
-    """The metric that says of each row that an expectation looks at whether it is unexpected."""
-    from great_expectations.expectations.registry import get_metric_kwargs  # noqa: PLC0415 takes seconds
-    from great_expectations.validator.metric_configuration import MetricConfiguration  # noqa: PLC0415 as above
-
-    name = f"{expectation.map_metric}.condition"
-    keys = get_metric_kwargs(name)
-
-    def said(names: Iterable[str]) -> dict[str, Any]:
-        values = {key: getattr(expectation, key, None) for key in names}
-        return {key: value for key, value in values.items() if value is not None}
-
-    return MetricConfiguration(
-        metric_name=name,
-        metric_domain_kwargs=said(keys["metric_domain_keys"]),
-        metric_value_kwargs=said(keys["metric_value_keys"]),
-    )

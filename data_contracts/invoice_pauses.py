@@ -11,6 +11,9 @@ from data_contracts.contract import (
 )
 from data_contracts.invoices import invoice_reference
 
+DISPUTE = "dispute"
+"""The reason of a pause for an open dispute."""
+
 INVOICE_PAUSES = Contract(
     name="invoice_pauses",
     description=(

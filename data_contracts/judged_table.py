@@ -12,14 +12,10 @@ import pyarrow.parquet as pq
 
 from data_contracts import quarantine
 from data_contracts.arrow_columns import frame_of_table, raw_rows
+from data_contracts.between_rows.ledger_columns import LedgerColumns, needed_columns, no_rows
 from data_contracts.consequences import RefusedOf, RefusedRows
 from data_contracts.contract import ColumnType, Contract
-from data_contracts.cross_table_rules import (
-    CrossTableVerdict,
-    LedgerColumns,
-    needed_columns,
-    no_rows,
-)
+from data_contracts.cross_table_rules import CrossTableVerdict
 from data_contracts.parquet_ledger import (
     arrow_schema,
     conforming,
@@ -81,8 +77,8 @@ def batches_of(files: Sequence[Path]) -> Iterator[pa.Table]:
 def _tables_of(file: Path) -> Iterator[pa.Table]:
     with naming_unreadable(file), pq.ParquetFile(file) as parquet:
         require_distinct_columns(file, parquet.schema_arrow.names)
-        for batch in parquet.iterbatches_of(batch_size=ROWS_PER_BATCH):
-            yield pa.Table.frombatches_of([batch]).replace_schema_metadata(None)
+        for batch in parquet.iter_batches(batch_size=ROWS_PER_BATCH):
+            yield pa.Table.from_batches([batch]).replace_schema_metadata(None)
 
 
 def _read_file(file: Path) -> pa.Table | None:
@@ -102,7 +98,7 @@ class JudgedTable:
 
     def judge(self, batch: pa.Table, clock_tolerance_ms: int) -> None:
         """Run the batch check over the next rows."""
-        from data_contracts.great_expectations_suite import judge_frame  # noqa: PLC0415 it needs pandas
+        from data_contracts.judged_frame import judge_frame  # noqa: PLC0415 it needs pandas
 
         frame = frame_of_table(self.contract, batch)
         for cell in judge_frame(self.contract, frame, clock_tolerance_ms=clock_tolerance_ms):

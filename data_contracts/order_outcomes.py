@@ -12,6 +12,8 @@ from data_contracts.order_events import order_reference
 
 FRAUD_OUTCOMES = ("fraud_chargeback", "identity_misuse_upheld", "stop_request_upheld")
 """The findings that confirm a fraud."""
+DISPUTE_DECISIONS = ("dispute_decided_for_customer", "dispute_decided_for_merchant")
+"""How a dispute may be decided."""
 
 ORDER_OUTCOMES = Contract(
     name="order_outcomes",

@@ -36,7 +36,8 @@ from serving.stop_requests.stop_requesting import (
 )
 from serving.store.case_queue import CaseMovedError
 from serving.store.errors import StoreUnavailable
-from serving.store.store import Store, Transaction, now_ms, open_store
+from serving.store.open_store import open_store
+from serving.store.store import Store, Transaction, now_ms
 from serving.webhooks.dispatch import DispatchScope, dispatch_due, send_fallbacks
 from serving.webhooks.endpoint_url import system_resolver
 from serving.webhooks.mailbox import FileMailbox, Mailbox, SmtpMailbox

@@ -17,7 +17,7 @@ from features.feature_sets import INVOICE_ELIGIBILITY
 from features.model_files import local_folder
 from serving.domain.policy import parse_policy
 from serving.in_force.policy_activation import POLICY_FILE, PolicyFile, active_policy
-from serving.store.store import open_store
+from serving.store.open_store import open_store
 from tests.builders import (
     DAY,
     a_customer,

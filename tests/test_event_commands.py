@@ -10,7 +10,7 @@ from data_contracts.ledger_contracts import CONTRACTS
 from serving.process.settings import Settings
 from serving.store.ledger import append
 from serving.store.migrate import migrate
-from serving.store.store import open_store
+from serving.store.open_store import open_store
 from tests.builders import a_payment, ms
 
 AT = ms("2026-05-01")

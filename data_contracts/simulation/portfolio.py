@@ -29,22 +29,24 @@ from data_contracts.parquet_ledger import empty_table, write_table
 from data_contracts.progress import Progress, no_progress
 from data_contracts.simulation.book_calendar import BookCalendar, book_calendar
 from data_contracts.simulation.bureau import account_rows, balance_rows, draw_accounts, inquiry_rows
+from data_contracts.simulation.fraud_findings import (
+    NEVER_FOUND,
+    STOPPED,
+    FraudFindings,
+    draw_findings,
+    order_outcome_rows,
+)
 from data_contracts.simulation.fraud_rings import draw_fraud
 from data_contracts.simulation.fulfilment import Fulfilment, draw_fulfilment, order_event_rows
+from data_contracts.simulation.invoice_rows import invoice_rows
 from data_contracts.simulation.merchants_book import Merchants, draw_merchants, merchant_rows
 from data_contracts.simulation.orders_book import Orders, draw_orders, in_time_order, order_rows
 from data_contracts.simulation.people import People, customer_rows, draw_people
 from data_contracts.simulation.repayment import (
     BAD_AFTER_DAYS,
-    NEVER_FOUND,
     RETURN,
-    STOPPED,
-    FraudFindings,
     Repayment,
-    draw_findings,
     draw_repayment,
-    invoice_rows,
-    order_outcome_rows,
     orders_in_arrears,
 )
 from data_contracts.simulation.temperament import Temperament, draw_temperament

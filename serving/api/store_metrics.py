@@ -10,7 +10,7 @@ from prometheus_client.registry import Collector
 from starlette.requests import Request
 from starlette.responses import Response
 
-from data_contracts.rules_between_rows import WaitKind
+from data_contracts.between_rows.waits import WaitKind
 from serving.requests.problem_details import ProblemError
 from serving.requests.route_declaration import Handler
 from serving.requests.store_access import StoreAccess

@@ -26,7 +26,8 @@ from serving.process.server import RunningServer, running_server
 from serving.process.settings import Settings
 from serving.store.api_keys import create_key
 from serving.store.migrate import migrate
-from serving.store.store import Store, now_ms, open_store
+from serving.store.open_store import open_store
+from serving.store.store import Store, now_ms
 
 CONNECTIONS = (1, 8)
 CUSTOMERS_TRIED = 600

@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from data_contracts.arrivals import AppendStatus
 from data_contracts.instants import DAY_MS, rfc3339
 from data_contracts.order_outcomes import ORDER_OUTCOMES
 from features.instants import NEVER
@@ -36,7 +37,7 @@ from serving.stop_requests.stop_requesting import ask_question
 from serving.store import investigations
 from serving.store.case_queue import SYSTEM, StoredCase, append_history, case_about, known_case
 from serving.store.investigations import investigation_of, keep_investigation
-from serving.store.ledger import AppendStatus, append
+from serving.store.ledger import append
 from serving.store.outbox import (
     CHECK_CASE,
     INVOICE_WATCH_MS,

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from data_contracts.arrivals import AppendStatus
 from data_contracts.customers import CUSTOMERS
 from data_contracts.instants import HOUR_MS, MINUTE_MS
 from data_contracts.orders import ORDERS
@@ -43,9 +44,11 @@ from serving.in_force.policy_watch import NoPolicyInForce
 from serving.requests.idempotent_requests import earlier_answer, fingerprint, remember_answer
 from serving.requests.request_scope import RequestScope
 from serving.store.api_keys import Caller, Role
+from serving.store.credit_rows import credit_rows
+from serving.store.customer_clocks import next_common_as_of_ms
 from serving.store.decision_log import LoggedDecision, append_decision, decisions_about
 from serving.store.errors import StoreUnavailable
-from serving.store.ledger import AppendStatus, append_decided_order, credit_rows, next_common_as_of_ms
+from serving.store.ledger import append_decided_order
 from serving.store.merchant_orders import keep_number, lock_of_number, order_under
 from serving.store.merchant_questions import count_question, lock_of_questions
 from serving.store.outbox import LINK_ORDER, append_message

@@ -19,8 +19,8 @@ from serving.domain.errors import UnknownDecision
 from serving.domain.policy import parse_policy
 from serving.in_force.model_watch import ModelRegistry
 from serving.in_force.scorer import ModelNotUsableError, ReplayModel
+from serving.store.credit_rows import credit_rows
 from serving.store.decision_log import LoggedDecision, decision_of
-from serving.store.ledger import credit_rows
 from serving.store.policies import policy_text
 from serving.store.store import Store
 

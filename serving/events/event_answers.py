@@ -6,9 +6,9 @@ from typing import Annotated
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
+from data_contracts.between_rows.waits import WaitKind
 from data_contracts.json_schema import json_schema
 from data_contracts.ledger_contracts import ALL_CONTRACTS, CONTRACTS
-from data_contracts.rules_between_rows import WaitKind
 from serving.events.event_intake import ROWS_MAXIMUM
 from serving.events.held_events import PAGE_MAXIMUM, REASON_CHARACTERS_MAXIMUM
 from serving.requests.answer_fields import Instant, NamedSchema, one_of

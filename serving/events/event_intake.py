@@ -32,14 +32,9 @@ from serving.requests.problem_details import ERRORS_MAXIMUM
 from serving.requests.request_scope import RequestScope
 from serving.store.api_keys import Caller, Role
 from serving.store.decision_log import is_decided
-from serving.store.ledger import (
-    append,
-    arrived_row,
-    entity_of,
-    quarantine_row,
-    tell_of_invoice,
-    unique_lock_of,
-)
+from serving.store.ledger import append, arrived_row
+from serving.store.ledger_rows import entity_of, unique_lock_of
+from serving.store.quarantined_rows import quarantine_row, tell_of_invoice
 from serving.store.store import Transaction
 
 LOG = logging.getLogger("bonitas.ledger")

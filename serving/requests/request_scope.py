@@ -16,7 +16,8 @@ from serving.requests.authentication import Authentication
 from serving.requests.case_scope import CaseScope
 from serving.store.api_keys import Caller, caller_of
 from serving.store.errors import StoreBusy, StoreNotMigrated, StoreUnavailable
-from serving.store.store import IN_REQUESTS, Store, now_ms, open_store
+from serving.store.open_store import open_store
+from serving.store.store import IN_REQUESTS, Store, now_ms
 
 LOG = logging.getLogger("bonitas.store")
 RETRY_SECONDS = 1.0

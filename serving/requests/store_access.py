@@ -20,7 +20,7 @@ from serving.requests.request_patience import RequestPatience, current_patience
 from serving.requests.request_scope import RequestScope, StoreDoor
 from serving.store.api_keys import Caller, note_use
 from serving.store.errors import CommitUnknown, StoreBusy, StoreError, StoreUnavailable
-from serving.store.store import SqliteStore
+from serving.store.sqlite_store import SqliteStore
 from serving.store.withdrawal import Withdrawal
 
 Result = TypeVar("Result")

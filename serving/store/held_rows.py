@@ -6,9 +6,9 @@ from typing import Any
 
 import msgspec
 
+from data_contracts.between_rows.waits import Wait, WaitKind
 from data_contracts.ledger_contracts import CONTRACTS
-from data_contracts.rules_between_rows import Wait, WaitKind
-from serving.store.ledger import quarantine_row
+from serving.store.quarantined_rows import quarantine_row
 from serving.store.store import Transaction
 
 _decode = msgspec.json.Decoder(dict[str, Any]).decode

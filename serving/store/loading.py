@@ -18,27 +18,21 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from data_contracts.arrivals import AppendResult, Arrival
+from data_contracts.arrivals import AppendResult, AppendStatus
+from data_contracts.between_rows.book import Arrival
+from data_contracts.between_rows.ledger_columns import LedgerColumns, needed_columns
 from data_contracts.contract import ColumnType, Contract
-from data_contracts.cross_table_rules import LedgerColumns, judge_ledger, needed_columns
+from data_contracts.cross_table_rules import judge_ledger
 from data_contracts.ledger_contracts import ALL_CONTRACTS, CONTRACTS
 from data_contracts.parquet_ledger import arrow_schema, has_table, ledger_rows, read_table, write_table
 from data_contracts.progress import Progress, no_progress
 from data_contracts.rules import Rule
 from data_contracts.sent_instants import happened_at
 from serving.store.follow_ups import keep_in_step
-from serving.store.ledger import (
-    INSERT_EVENT,
-    AppendStatus,
-    LedgerRow,
-    content_sha256,
-    event_parameters,
-    keep_repeated,
-    readmit_what_is_known,
-    suppose_arrivals,
-    take_refusals_back,
-    tell_of_invoice,
-)
+from serving.store.ledger import readmit_what_is_known, suppose_arrivals
+from serving.store.ledger_rows import INSERT_EVENT, LedgerRow, content_sha256, event_parameters
+from serving.store.quarantined_rows import take_refusals_back, tell_of_invoice
+from serving.store.sql_book import keep_repeated
 from serving.store.store import Store, Transaction
 
 ROWS_PER_TRANSACTION = 5_000

@@ -6,15 +6,10 @@ import jsonschema
 import pytest
 
 from data_contracts.contract import ColumnType, NotAbove, NotBefore, Passed, PassedDate, RequiredWhen
-from data_contracts.great_expectations_suite import (
-    frame_of_rows,
-    judge_frame,
-    kind_suite,
-    unexpected_rows,
-    value_suite,
-)
+from data_contracts.great_expectations_suite import kind_suite, value_suite
 from data_contracts.instants import rfc3339
 from data_contracts.json_schema import inexpressible_rules, json_schema
+from data_contracts.judged_frame import frame_of_rows, judge_frame, unexpected_rows
 from data_contracts.ledger_contracts import ALL_CONTRACTS, CONTRACTS
 from data_contracts.row_check import check_ledger_row, check_row
 from data_contracts.rules import Rule

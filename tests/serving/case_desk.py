@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 from typing import Any
 
+from data_contracts.arrivals import AppendStatus
 from data_contracts.ledger_contracts import CONTRACTS
 from serving.cases.case_settlement import liability_document, settle
 from serving.cases.investigating import check_cases, investigation_document
@@ -29,7 +30,7 @@ from serving.in_force.policy_activation import POLICY_FILE
 from serving.requests.case_scope import CaseScope
 from serving.store.case_queue import StoredCase, case_of, insert_case, update_case
 from serving.store.investigations import StoredPosting, postings_of_case, settlement_rows
-from serving.store.ledger import AppendStatus, append
+from serving.store.ledger import append
 from serving.store.stop_requests import (
     StoredStopRequest,
     insert_stop_request,

@@ -12,7 +12,8 @@ import psycopg
 import pytest
 
 from serving.store.migrate import migrate
-from serving.store.store import Store, open_store
+from serving.store.open_store import open_store
+from serving.store.store import Store
 
 
 @pytest.fixture(scope="session")

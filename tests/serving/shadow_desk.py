@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from data_contracts.arrivals import AppendStatus
 from data_contracts.ledger_contracts import CONTRACTS
 from features.feature_sets import INVOICE_ELIGIBILITY, FeatureSet
 from features.model_columns import columns_of
@@ -27,7 +28,7 @@ from serving.in_force.scorer import (
 from serving.requests.request_scope import RequestScope, StoreDoor
 from serving.shadow.scoring import ShadowScope, answer_checkouts
 from serving.store.api_keys import Caller, Role
-from serving.store.ledger import AppendStatus, append
+from serving.store.ledger import append
 from serving.store.policies import keep_policy
 from serving.store.shadow_decisions import (
     ShadowDecision,

@@ -32,8 +32,9 @@ from serving.store.case_queue import StoredCase, case_about
 from serving.store.deliveries import deliveries_of
 from serving.store.investigations import postings_of_case
 from serving.store.migrate import migrate
+from serving.store.open_store import open_store
+from serving.store.sqlite_store import SqliteStore
 from serving.store.stop_requests import stop_requests_of_order
-from serving.store.store import SqliteStore, open_store
 from serving.webhooks.dispatch import DispatchScope, dispatch_due, send_fallbacks
 from serving.webhooks.mailbox import FileMailbox
 from tests.builders import DAY, a_customer, a_merchant, a_pause, a_payment, a_row, an_invoice

@@ -47,8 +47,9 @@ from serving.stop_requests.stop_requesting import UnknownStopRequest
 from serving.store.case_queue import history_of
 from serving.store.deliveries import deliveries_of
 from serving.store.investigations import InvestigationMovedError, investigation_of, keep_investigation
+from serving.store.open_store import open_store
 from serving.store.outbox import CHECK_CASE, FRAUD_CONFIRMED, waiting_messages, watch_invoice
-from serving.store.store import Store, open_store
+from serving.store.store import Store
 from tests.builders import DAY, Row, a_pause, a_payment, a_row, an_adjustment, an_invoice, an_order
 from tests.serving.case_desk import CaseDesk, a_desk
 

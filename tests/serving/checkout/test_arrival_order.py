@@ -8,12 +8,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from data_contracts.arrivals import AppendStatus
 from data_contracts.ledger_contracts import CONTRACTS
 from features.feature_sets import INVOICE_ELIGIBILITY
 from features.settlement_terms import USUAL_TERMS
 from serving.checkout.checkout_judgement import DecisionInputs, inputs_at
-from serving.store.ledger import AppendStatus, append, credit_rows, entity_of, held_count
-from serving.store.store import Store, open_store
+from serving.store.credit_rows import credit_rows
+from serving.store.ledger import append, held_count
+from serving.store.ledger_rows import entity_of
+from serving.store.open_store import open_store
+from serving.store.store import Store
 from tests.builders import (
     DAY,
     Row,

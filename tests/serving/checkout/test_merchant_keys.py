@@ -22,8 +22,9 @@ from serving.domain.policy import LimitBand, Policy, parse_policy
 from serving.domain.reasons import reason_text
 from serving.store.api_keys import Role
 from serving.store.merchant_questions import count_question, lock_of_questions
+from serving.store.open_store import open_store
 from serving.store.reservations import confirm, held_by_merchants_keys, reserve
-from serving.store.store import Store, open_store
+from serving.store.store import Store
 from tests.builders import DAY
 from tests.serving.checkout.test_domain import APPLICANT, AS_OF, GOOD, ORDER, POLICY, POLICY_TEXT, STANDING
 from tests.serving.store.test_store import NOW, a_reservation

@@ -30,8 +30,9 @@ from serving.in_force.scorer import (
 from serving.screening.order_screening import fraud_reasons
 from serving.store.decision_log import LoggedDecision, append_decision, decision_of
 from serving.store.migrate import migrate
+from serving.store.open_store import open_store
 from serving.store.policies import keep_policy
-from serving.store.store import Store, open_store
+from serving.store.store import Store
 from tests.builders import DAY, a_customer, a_payment, an_invoice, an_order
 from tests.serving.shadow_desk import MODEL, START, KnownModels, ShadowDesk, a_model, a_scorecard, sqlite_url
 

@@ -17,13 +17,15 @@ from serving.checkout.checkout_judgement import DecisionInputs, inputs_at, order
 from serving.domain.checkout_decision import decide
 from serving.domain.decision import Outcome
 from serving.domain.same_person import name_forms, other_accounts, person_traces, residence_key
+from serving.store.credit_rows import credit_rows
+from serving.store.customer_clocks import next_common_as_of_ms
 from serving.store.errors import TooManyAccountsOfOnePerson
-from serving.store.ledger import credit_rows, next_common_as_of_ms
 from serving.store.loading import load_folder
 from serving.store.migrate import alembic_config, migrate, sqlalchemy_url
+from serving.store.open_store import open_store
 from serving.store.person_accounts import ACCOUNTS_MAXIMUM, candidate_accounts
 from serving.store.reservations import reserve, reserved_cents
-from serving.store.store import Store, open_store
+from serving.store.store import Store
 from tests.builders import (
     DAY,
     Row,

@@ -99,8 +99,9 @@ class Console:
         return self.scope.store
 
     def _row(self, contract: str, row: Row) -> None:
+        from data_contracts.arrivals import AppendStatus
         from data_contracts.ledger_contracts import CONTRACTS
-        from serving.store.ledger import AppendStatus, append
+        from serving.store.ledger import append
 
         sent = {name: value for name, value in row.items() if name != "recorded_at" and value is not None}
         self.server.clock.now += 1_000

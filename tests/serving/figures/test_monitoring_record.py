@@ -10,9 +10,11 @@ from features.feature_sets import INVOICE_ELIGIBILITY
 from features.online import features_at
 from serving.figures.monitoring_record import EventsThatCame, ServiceRecord, read_record
 from serving.store import decision_window
+from serving.store.credit_rows import credit_rows
 from serving.store.decision_log import LoggedDecision, append_decision
 from serving.store.decision_search import first_id_at
-from serving.store.ledger import append, credit_rows, quarantine_row
+from serving.store.ledger import append
+from serving.store.quarantined_rows import quarantine_row
 from serving.store.store import Store
 from tests.builders import DAY, a_customer, a_merchant, an_invoice, an_order, ms
 

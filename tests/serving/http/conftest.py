@@ -22,7 +22,8 @@ from serving.process.settings import Settings
 from serving.store.api_keys import create_key
 from serving.store.ledger import append
 from serving.store.migrate import migrate
-from serving.store.store import now_ms, open_store
+from serving.store.open_store import open_store
+from serving.store.store import now_ms
 from tests.builders import DAY, a_customer, a_merchant
 from tests.empty_registry import with_empty_registry
 from tests.serving.http.published_contract import PublishedContract

@@ -16,7 +16,7 @@ from serving.in_force.scorer import load_model
 from serving.process.server import running_server
 from serving.process.settings import Settings
 from serving.store.decision_log import decision_of
-from serving.store.store import open_store
+from serving.store.open_store import open_store
 from tests.serving.http.conftest import (
     Row,
     Shop,

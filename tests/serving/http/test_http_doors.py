@@ -27,7 +27,8 @@ from serving.requests.route_declaration import (
 from serving.requests.store_access import StoreAccess
 from serving.route_table import route_table, routes_page
 from serving.store.api_keys import Role, create_key
-from serving.store.store import now_ms, open_store
+from serving.store.open_store import open_store
+from serving.store.store import now_ms
 from tests.serving.http.conftest import Shop, order_body
 
 ROOT = Path(__file__).parent.parent.parent.parent

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from serving.events.event_ids import LONGEST_EVENT_ID, EventIdScope
 from serving.store.api_keys import create_key
-from serving.store.store import Store, now_ms, open_store
+from serving.store.open_store import open_store
+from serving.store.store import Store, now_ms
 from tests.builders import a_row
 from tests.serving.http.conftest import Row, Shop, as_event
 

@@ -6,8 +6,8 @@ from serving.domain.policy import parse_policy
 from serving.in_force.model_watch import ModelRegistry
 from serving.in_force.policy_activation import POLICY_FILE
 from serving.store.api_keys import Role
+from serving.store.open_store import open_store
 from serving.store.reservations import reservation_of
-from serving.store.store import open_store
 from tests.serving.http.conftest import Row, Shop, order_body
 
 BOUNDS = parse_policy(POLICY_FILE.read_text()).merchant_keys

@@ -6,7 +6,8 @@ from serving.checkout.replay import replay
 from serving.in_force.model_watch import ModelRegistry
 from serving.store.api_keys import create_key
 from serving.store.decision_log import decision_of
-from serving.store.store import now_ms, open_store
+from serving.store.open_store import open_store
+from serving.store.store import now_ms
 from tests.builders import DAY, a_document_hmac, a_payment, a_row, an_invoice, an_order
 from tests.serving.http.conftest import Row, Shop, as_event, order_body
 

@@ -5,7 +5,8 @@ import pytest
 from serving.checkout.replay import replay
 from serving.domain.order_numbers import order_id_for
 from serving.in_force.model_watch import ModelRegistry
-from serving.store.store import now_ms, open_store
+from serving.store.open_store import open_store
+from serving.store.store import now_ms
 from tests.builders import DAY, an_order
 from tests.serving.http.conftest import Row, Shop, as_event, order_body
 from tests.serving.http.test_http_score import pointers

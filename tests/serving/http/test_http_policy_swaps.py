@@ -12,7 +12,8 @@ from serving.in_force.model_watch import ModelRegistry
 from serving.in_force.policy_activation import activate, history, roll_back
 from serving.process.server import running_server
 from serving.process.settings import Settings
-from serving.store.store import Store, now_ms, open_store
+from serving.store.open_store import open_store
+from serving.store.store import Store, now_ms
 from tests.serving.http.conftest import (
     Shop,
     a_model_document,

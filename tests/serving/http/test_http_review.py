@@ -11,7 +11,8 @@ from features.feature_sets import ORDER_RISK
 from serving.process.server import running_server
 from serving.process.settings import Settings
 from serving.store.api_keys import create_key
-from serving.store.store import now_ms, open_store
+from serving.store.open_store import open_store
+from serving.store.store import now_ms
 from tests.builders import an_order
 from tests.serving.http.conftest import (
     ONLY_FOR_TRAINING,

@@ -7,7 +7,8 @@ import pytest
 from data_contracts.ledger_contracts import CONTRACTS
 from serving.events.event_permissions import WRITERS, kinds_of
 from serving.store.api_keys import Role, create_key, list_keys, rotate_key
-from serving.store.store import now_ms, open_store
+from serving.store.open_store import open_store
+from serving.store.store import now_ms
 from tests.builders import DAY, Row, a_customer, a_merchant, a_payment, a_row, an_invoice, an_order
 from tests.serving.http.conftest import Shop, as_event
 

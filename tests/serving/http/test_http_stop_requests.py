@@ -14,7 +14,8 @@ from serving.process.server import running_server
 from serving.process.settings import Settings
 from serving.store.api_keys import create_key
 from serving.store.deliveries import current_secrets
-from serving.store.store import now_ms, open_store
+from serving.store.open_store import open_store
+from serving.store.store import now_ms
 from tests.serving.http.conftest import (
     Row,
     Shop,

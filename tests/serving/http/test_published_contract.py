@@ -28,7 +28,8 @@ from serving.requests.route_declaration import DoorKind
 from serving.store.api_keys import create_key
 from serving.store.deliveries import STOP_REQUEST_CREATED, WEBHOOK, enqueue
 from serving.store.ledger import append
-from serving.store.store import now_ms, open_store
+from serving.store.open_store import open_store
+from serving.store.store import now_ms
 from tests.builders import DAY, a_merchant
 from tests.serving.case_desk import HOUR, CaseDesk
 from tests.serving.http.conftest import Row, Shop

@@ -7,8 +7,9 @@ from serving.domain.errors import UnknownDecision
 from serving.domain.policy import parse_policy
 from serving.in_force.model_watch import ModelRegistry
 from serving.store.decision_log import decision_of
+from serving.store.open_store import open_store
 from serving.store.policies import keep_policy
-from serving.store.store import now_ms, open_store
+from serving.store.store import now_ms
 from tests.builders import DAY, a_payment, an_invoice, an_order
 from tests.serving.http.conftest import Shop, as_event
 from tests.serving.policy_versions import a_policy_text_without

@@ -55,8 +55,9 @@ from serving.stop_requests.stop_requesting import (
 from serving.store.case_queue import case_of, update_case
 from serving.store.errors import StoreUnavailable
 from serving.store.migrate import migrate
+from serving.store.open_store import open_store
 from serving.store.stop_requests import stop_requests_of_case
-from serving.store.store import Store, open_store
+from serving.store.store import Store
 from serving.store.tables import metadata
 from tests.builders import DAY, Row, a_merchant
 from tests.serving.case_desk import HOUR, START, CaseDesk

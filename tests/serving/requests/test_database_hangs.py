@@ -17,7 +17,8 @@ from serving.requests.store_access import StoreAccess
 from serving.store.errors import CommitUnknown, StoreBusy, StoreUnavailable
 from serving.store.migrate import migrate
 from serving.store.policies import keep_policy
-from serving.store.store import BESIDE_REQUESTS, PostgresqlStore, Transaction
+from serving.store.postgresql_store import PostgresqlStore
+from serving.store.store import BESIDE_REQUESTS, Transaction
 from tests.serving.conftest import fresh_postgresql_url
 from tests.serving.requests.test_lock_waits import some_turns, started, with_patience
 

@@ -7,7 +7,8 @@ from pathlib import Path
 from serving.requests.group_commit import GroupCommit
 from serving.store.migrate import migrate
 from serving.store.policies import keep_policy, policy_text
-from serving.store.store import IN_REQUESTS, SqliteStore
+from serving.store.sqlite_store import SqliteStore
+from serving.store.store import IN_REQUESTS
 
 
 class RefusedHalfwayError(Exception):

@@ -28,8 +28,8 @@ from serving.requests.request_scope import RequestScope, StoreDoor
 from serving.requests.store_access import StoreAccess
 from serving.store.errors import StoreBusy
 from serving.store.migrate import migrate
+from serving.store.open_store import open_store
 from serving.store.policies import keep_policy
-from serving.store.store import open_store
 
 Message = dict[str, object]
 

@@ -20,6 +20,7 @@ from serving.shadow.scoring import SETTLED_AFTER_MS, ShadowScope, answer_checkou
 from serving.store.case_queue import screenings_of
 from serving.store.decision_log import append_decision, decision_of
 from serving.store.migrate import migrate
+from serving.store.open_store import open_store
 from serving.store.shadow_decisions import (
     Subject,
     answered_feature_set,
@@ -29,7 +30,7 @@ from serving.store.shadow_decisions import (
     shadow_decisions_after,
     waiting_decisions,
 )
-from serving.store.store import Store, open_store
+from serving.store.store import Store
 from tests.builders import DAY
 from tests.serving.screening.test_order_review import Team, a_ring, team
 from tests.serving.shadow_desk import (

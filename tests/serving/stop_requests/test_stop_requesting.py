@@ -52,6 +52,7 @@ from serving.stop_requests.stop_requesting import (
 )
 from serving.store.case_queue import StoredCase, case_of, history_of, insert_case, update_case
 from serving.store.deliveries import deliveries_of
+from serving.store.open_store import open_store
 from serving.store.outbox import CHECK_CASE, take_message, waiting_messages
 from serving.store.stop_requests import (
     StopRequestMovedError,
@@ -62,7 +63,7 @@ from serving.store.stop_requests import (
     stop_requests_of_order,
     update,
 )
-from serving.store.store import Store, open_store
+from serving.store.store import Store
 from tests.builders import DAY, Row, ms
 
 START = ms("2026-06-01T10:00:00")

@@ -25,7 +25,8 @@ from serving.store.api_keys import (
 )
 from serving.store.errors import ApiKeyError
 from serving.store.ledger import append
-from serving.store.store import Store, now_ms, open_store
+from serving.store.open_store import open_store
+from serving.store.store import Store, now_ms
 from tests.builders import DAY, a_merchant
 
 NOW = 1_900_000_000_000

@@ -11,8 +11,9 @@ from features.declarations import EntityKind
 from features.order_links import order_keys
 from serving.store.ledger import append
 from serving.store.migrate import alembic_config, migrate, sqlalchemy_url
+from serving.store.open_store import open_store
 from serving.store.order_links import crowded_entities, order_rows
-from serving.store.store import Store, open_store
+from serving.store.store import Store
 from tests.builders import DAY, a_customer, a_merchant, a_row, an_order, ms
 from tests.serving.case_desk import a_desk
 from tests.serving.cases.test_case_dossier import look, other_order

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from serving.domain.decision import Outcome
 from serving.store.decision_log import LoggedDecision, append_decision
 from serving.store.decision_search import DecisionFilter, find_decisions, first_id_at
-from serving.store.store import SqliteStore, Store, Transaction
+from serving.store.sqlite_store import SqliteStore
+from serving.store.store import Store, Transaction
 from tests.builders import DAY, ms
 
 START = ms("2026-06-01T10:00:00")

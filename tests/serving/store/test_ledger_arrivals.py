@@ -6,7 +6,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from data_contracts.ledger_contracts import CONTRACTS
-from serving.store.ledger import append, entity_of, held_count, next_as_of_ms
+from serving.store.customer_clocks import next_as_of_ms
+from serving.store.ledger import append, held_count
+from serving.store.ledger_rows import entity_of
 from serving.store.store import Store
 from tests.arriving_rows import (
     Sent,

@@ -13,9 +13,10 @@ from serving.domain.policy_history import SYSTEM, ActivationKind
 from serving.in_force.policy_activation import POLICY_FILE, PolicyFile, active_policy, kept_text, roll_back
 from serving.store.errors import StoreNotMigrated
 from serving.store.held_rows import held_rows
-from serving.store.ledger import append, content_sha256
+from serving.store.ledger import append
+from serving.store.ledger_rows import content_sha256
 from serving.store.migrate import HEAD_REVISION, alembic_config, migrate, sqlalchemy_url
-from serving.store.store import open_store
+from serving.store.open_store import open_store
 from tests.builders import DAY, a_customer, a_merchant, a_payment, an_invoice, an_order
 from tests.serving.conftest import fresh_postgresql_url
 

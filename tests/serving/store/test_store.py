@@ -8,12 +8,15 @@ from typing import Any
 
 import pytest
 
+from data_contracts.arrivals import AppendStatus
 from data_contracts.ledger_contracts import CONTRACTS
 from data_contracts.rules import Rule
 from serving.domain.reservation import ReservationState
 from serving.requests.lock_line import LONGEST_PAUSE_S
 from serving.store import loading
 from serving.store.api_keys import caller_of, create_key, revoke_key
+from serving.store.credit_rows import credit_rows
+from serving.store.customer_clocks import next_as_of_ms
 from serving.store.decision_log import LoggedDecision, append_decision, decision_of, decisions_about
 from serving.store.errors import (
     ApiKeyError,
@@ -25,20 +28,14 @@ from serving.store.errors import (
 )
 from serving.store.held_rows import refused_invoice_count
 from serving.store.idempotency import StoredAnswer, answer_under, keep_answer
-from serving.store.ledger import (
-    AppendStatus,
-    append,
-    append_decided_order,
-    credit_rows,
-    held_count,
-    next_as_of_ms,
-    quarantine_row,
-)
+from serving.store.ledger import append, append_decided_order, held_count
 from serving.store.loading import export_folder, load_folder
 from serving.store.migrate import migrate, sqlalchemy_url
+from serving.store.open_store import open_store
 from serving.store.policies import keep_policy, policy_text
+from serving.store.quarantined_rows import quarantine_row
 from serving.store.reservations import Reservation, confirm, release, reservation_of, reserve, reserved_cents
-from serving.store.store import IN_REQUESTS, Store, open_store
+from serving.store.store import IN_REQUESTS, Store
 from tests.builders import (
     DAY,
     Row,
@@ -782,8 +779,8 @@ def test_a_file_that_is_no_database_makes_the_store_unavailable(tmp_path: Path) 
 def test_under_a_steady_load_the_log_of_sqlite_is_used_again_instead_of_growing_without_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("serving.store.store.CHECKPOINT_INTERVAL_S", 0.01)
-    monkeypatch.setattr("serving.store.store.WAL_REUSE_PAGES", 100)
+    monkeypatch.setattr("serving.store.sqlite_store.CHECKPOINT_INTERVAL_S", 0.01)
+    monkeypatch.setattr("serving.store.sqlite_store.WAL_REUSE_PAGES", 100)
     url = f"sqlite:///{tmp_path / 'bonitas.db'}"
     migrate(url)
     busy = open_store(url)

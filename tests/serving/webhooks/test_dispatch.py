@@ -22,6 +22,7 @@ from typing import Any, TypeVar
 import pytest
 from standardwebhooks import Webhook, WebhookVerificationError
 
+from data_contracts.arrivals import AppendStatus
 from data_contracts.ledger_contracts import CONTRACTS
 from serving.store.deliveries import (
     DELIVERED,
@@ -42,7 +43,7 @@ from serving.store.deliveries import (
     resend,
     rotate_secret,
 )
-from serving.store.ledger import AppendStatus, append
+from serving.store.ledger import append
 from serving.store.store import Store, Transaction, now_ms
 from serving.webhooks.dispatch import DispatchScope, dispatch_due, send_fallbacks
 from serving.webhooks.mailbox import EmailMessageText, FileMailbox, SmtpMailbox

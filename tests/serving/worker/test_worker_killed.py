@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from data_contracts.arrivals import AppendStatus
 from data_contracts.ledger_contracts import CONTRACTS
 from serving.cases.case_review import take_step
 from serving.cases.possible_steps import Step
@@ -19,7 +20,7 @@ from serving.domain.policy import Policy, parse_policy
 from serving.in_force.policy_activation import POLICY_FILE
 from serving.store.case_queue import history_of
 from serving.store.deliveries import DELIVERED, deliveries_of
-from serving.store.ledger import AppendStatus, append
+from serving.store.ledger import append
 from serving.store.stop_requests import stop_requests_of_case
 from serving.store.store import Store, now_ms
 from tests.builders import a_merchant

@@ -1,0 +1,76 @@
+"""One row of the ledger in SQL: its fingerprint, by what it is found and locked, and how it is written."""
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from data_contracts.contract import Contract
+from serving.store.store import Transaction
+
+LedgerRow = dict[str, Any]
+encode_row = msgspec.json.Encoder().encode
+decode_row = msgspec.json.Decoder(dict[str, Any]).decode
+"""A row as the table keeps it, as JSON, and back."""
+
+
+def content_sha256(contract: Contract, row: Mapping[str, Any]) -> str:
+    """The fingerprint of a row's content: everything but when we came to know it."""
+    content = {
+        column.name: row[column.name]
+        for column in contract.columns
+        if column.name != "recorded_at" and row.get(column.name) is not None
+    }
+    return hashlib.sha256(contract.name.encode() + b"\n" + encode_row(content)).hexdigest()
+
+
+def entity_of(contract: Contract, row: Mapping[str, Any]) -> str:
+    """The customer (or merchant) that a row belongs to: what a writer locks."""
+    return str(row[contract.entity])
+
+
+def subject_of(contract: Contract, row: Mapping[str, Any]) -> str | None:
+    """By what a row is found besides its event_id: its key, or what no other of its contract has."""
+    name = contract.unique if contract.key == ("event_id",) else contract.key[0]
+    return None if name is None else row.get(name)
+
+
+def unique_lock_of(contract: Contract, row: Mapping[str, Any]) -> str | None:
+    """What a writer locks beside the customer: what only one row of the whole book may carry."""
+    value = contract.unique_value(row)
+    return None if value is None else f"{contract.name}.{contract.unique}-{value}"
+
+
+def insert_event(
+    tx: Transaction, contract: Contract, row: Mapping[str, Any], fingerprint: str, recorded_at_ms: int
+) -> bool:
+    """Write a row; False if another transaction was faster with the same event_id."""
+    written = tx.execute(
+        f"{INSERT_EVENT} ON CONFLICT (event_id) DO NOTHING RETURNING event_id",
+        event_parameters(contract, {**row, "recorded_at": recorded_at_ms}, fingerprint),
+    )
+    return bool(written)
+
+
+INSERT_EVENT = (
+    "INSERT INTO ledger_events (event_id, contract, entity_id, subject_id, occurred_at_ms, recorded_at_ms, "
+    "corrects, content_sha256, body) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
+
+
+def event_parameters(contract: Contract, row: LedgerRow, fingerprint: str) -> tuple[object, ...]:
+    """The parameters of INSERT_EVENT for a row with its `recorded_at`."""
+    body = {column.name: row[column.name] for column in contract.columns if row.get(column.name) is not None}
+    return (
+        row["event_id"],
+        contract.name,
+        row[contract.entity],
+        subject_of(contract, row),
+        # A sender whose clock is ahead dates a row after its recording: it counts from then.
+        min(row["occurred_at"], row["recorded_at"]),
+        row["recorded_at"],
+        row.get("corrects"),
+        fingerprint,
+        encode_row(body).decode(),
+    )
