@@ -81,8 +81,8 @@ def batches_of(files: Sequence[Path]) -> Iterator[pa.Table]:
 def _tables_of(file: Path) -> Iterator[pa.Table]:
     with naming_unreadable(file), pq.ParquetFile(file) as parquet:
         require_distinct_columns(file, parquet.schema_arrow.names)
-        for batch in parquet.iterbatches_of(batch_size=ROWS_PER_BATCH):
-            yield pa.Table.frombatches_of([batch]).replace_schema_metadata(None)
+        for batch in parquet.iter_batches(batch_size=ROWS_PER_BATCH):
+            yield pa.Table.from_batches([batch]).replace_schema_metadata(None)
 
 
 def _read_file(file: Path) -> pa.Table | None:
