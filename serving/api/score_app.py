@@ -1,8 +1,7 @@
 """The HTTP edge at /v1: reads requests, calls one use case each, writes answers. It does not judge."""
 
 import time
-from collections.abc import Callable
-from typing import Any
+from typing import Protocol
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -16,6 +15,7 @@ from serving.checkout.checkout_answers import (
     OrderState,
     ReviewRequest,
     ReviewRequested,
+    seen_by,
 )
 from serving.checkout.checkout_scoring import (
     CheckoutAnswer,
@@ -40,7 +40,7 @@ from serving.domain.errors import (
 from serving.domain.order_numbers import OrderAddress
 from serving.in_force.policy_watch import NoPolicyInForce
 from serving.process.observability import ANSWER_SECONDS, DECISIONS
-from serving.requests.authentication import forbidden, may_see_order_of, view_for
+from serving.requests.authentication import forbidden, may_see_order_of
 from serving.requests.http_requests import (
     Admission,
     accepted_language,
@@ -65,6 +65,16 @@ from serving.store.errors import StoreUnavailable
 
 EXAMPLE_PATH = {"order_id": "order-1001"}
 EXAMPLE_DECISION = {"decision_id": "dec_0199a3b1c2d0123456789abcdef"}
+
+
+class OrderStep(Protocol):
+    """What happens to an order after its decision."""
+
+    def __call__(
+        self, scope: RequestScope, address: OrderAddress, *, caller: Caller, idempotency_key: str | None
+    ) -> OrderState | MerchantOrderState:
+        """The state of the order after it."""
+        ...
 
 
 class ScoreApi:
@@ -179,7 +189,9 @@ class ScoreApi:
             ),
         )
 
-    async def _score_document(self, admitted: Admission, request: Request) -> dict[str, Any]:
+    async def _score_document(
+        self, admitted: Admission, request: Request
+    ) -> DecisionAnswer | MerchantDecisionAnswer:
         """Score a body: what POST /v1/score and BentoML's own client both come to."""
         key, language = idempotency_key(request), accepted_language(request)
         body = json_body(request)
@@ -195,17 +207,17 @@ class ScoreApi:
             answer = await self._access.write(
                 lambda: score(scope, order, caller=known, idempotency_key=key, accepted_language=language)
             )
-            document = view_for(known, answer.document)
+            document = seen_by(known, answer.document)
         except StoreUnavailable as problem:
             # A checkout goes on without us. Without the store nobody is judged, so nobody needs to be known.
             earlier = await self._answered_before(scope, order, caller, key)
             answer = earlier or answer_without_store(
                 scope, order, accepted_language=language, problem=problem
             )
-            document = answer.document if caller is None else view_for(caller, answer.document)
+            document = answer.document if caller is None else seen_by(caller, answer.document)
         ANSWER_SECONDS.observe(time.perf_counter() - began)
         if not answer.replayed:
-            DECISIONS.labels(answer.document["outcome"]).inc()
+            DECISIONS.labels(answer.document.outcome.value).inc()
         return document
 
     async def _answered_before(
@@ -237,7 +249,7 @@ class ScoreApi:
         document = await self._access.read(
             lambda: precheck(scope, order, caller=caller, accepted_language=language)
         )
-        return json_answer(view_for(caller, document))
+        return json_answer(seen_by(caller, document))
 
     async def _show_order(self, request: Request) -> Response:
         scope, caller = authenticated(request)
@@ -259,7 +271,7 @@ class ScoreApi:
     async def _cancel(self, request: Request) -> Response:
         return await self._step(request, order_confirmation.cancel)
 
-    async def _step(self, request: Request, step: Callable[..., dict[str, Any]]) -> Response:
+    async def _step(self, request: Request, step: OrderStep) -> Response:
         scope, caller = authenticated(request)
         key = idempotency_key(request)
         address = _address(request, caller)

@@ -110,7 +110,7 @@ def take_step(
     request = fingerprint(f"POST /v1/cases/{case_id}/{step.value}", text)
     with scope.store.writing(f"case-{case_id}") as tx:
         if caller is not None:
-            earlier = earlier_answer(tx, caller=caller, key=idempotency_key, request=request)
+            earlier = earlier_answer(tx, dict[str, Any], caller=caller, key=idempotency_key, request=request)
             if earlier is not None:
                 return earlier
         stored = known_case(tx, case_id)

@@ -12,6 +12,7 @@ from serving.domain.policy import ALTERNATIVE_NAMES
 from serving.domain.reasons import MAXIMUM_REASONS, REASON_CODES, RECOURSE_CODES
 from serving.domain.reservation import ReservationState
 from serving.requests.answer_fields import Cents, Instant, OwnNumber, one_of
+from serving.store.api_keys import Caller, Role
 
 NOTE_MAXIMUM = 2000
 
@@ -95,6 +96,19 @@ class MerchantDecisionAnswer(msgspec.Struct, frozen=True, kw_only=True):
     alternatives: tuple[AlternativeName, ...]
 
 
+def seen_by(caller: Caller, answer: DecisionAnswer) -> DecisionAnswer | MerchantDecisionAnswer:
+    """The part of an answer that the caller may see: a merchant's key sees outcome and alternatives."""
+    if caller.role is not Role.MERCHANT:
+        return answer
+    return MerchantDecisionAnswer(
+        decision_id=answer.decision_id,
+        order_id=answer.order_id,
+        merchant_order_number=answer.merchant_order_number,
+        outcome=answer.outcome,
+        alternatives=answer.alternatives,
+    )
+
+
 class OrderStateName(enum.StrEnum):
     """What an order holds: the state of its reservation, or that there is none."""
 
@@ -158,7 +172,7 @@ class ReviewRequested(msgspec.Struct, frozen=True, kw_only=True):
     order_id: str
     merchant_order_number: OwnNumber
     decision_id: str
-    state: ReviewRequestState = ReviewRequestState.REVIEW_REQUESTED
+    state: ReviewRequestState
 
 
 class ReviewRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

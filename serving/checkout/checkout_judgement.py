@@ -17,6 +17,13 @@ from features.feature_sets import FeatureSet
 from features.invoice_state import InvoiceState
 from features.online import LedgerRows, features_at, invoice_states, visible_rows
 from features.settlement_terms import SettlementTerms
+from serving.checkout.checkout_answers import (
+    DecisionAnswer,
+    DecisionReason,
+    FailedRule,
+    ModelName,
+    RecourseStep,
+)
 from serving.domain.alternatives import alternatives
 from serving.domain.checkout_decision import FIRST_JUDGEMENT_REVISION, JUDGEMENT_REVISION, decide
 from serving.domain.credit_limit import without_limit_growth
@@ -404,47 +411,47 @@ def answer_to_checkout(
     model: tuple[str, str] | None,
     as_of_ms: int,
     language: str,
-) -> dict[str, Any]:
+) -> DecisionAnswer:
     """The whole answer, in the names that checkouts rely on.
 
     decision_id: None for an answer that is not kept. model: name and version.
     language: of the texts; where we have no words in it, they are in English.
     """
-    return {
-        "decision_id": decision_id,
-        "order_id": order_id,
-        "merchant_order_number": merchant_order_number,
-        "outcome": decision.outcome.value,
-        "score": decision.score,
-        "probability_of_default": decision.probability_of_default,
-        "limit_cents": decision.limit_cents,
-        "available_cents": decision.available_cents,
-        "limit_basis": None if decision.limit_basis is None else decision.limit_basis.value,
-        "reasons": [
-            {
-                "code": reason.code,
-                "group": reason.group,
-                "field": reason.field,
-                "text": reason_text(reason, language),
-            }
+    return DecisionAnswer(
+        decision_id=decision_id,
+        order_id=order_id,
+        merchant_order_number=merchant_order_number,
+        outcome=decision.outcome,
+        score=decision.score,
+        probability_of_default=decision.probability_of_default,
+        limit_cents=decision.limit_cents,
+        available_cents=decision.available_cents,
+        limit_basis=decision.limit_basis,
+        reasons=tuple(
+            DecisionReason(
+                code=reason.code,
+                group=reason.group,
+                field=reason.field,
+                text=reason_text(reason, language),
+            )
             for reason in decision.reasons[:MAXIMUM_REASONS]
-        ],
-        "failed_rules": [
-            {"code": failure.code, "group": failure.group, "field": failure.field}
+        ),
+        failed_rules=tuple(
+            FailedRule(code=failure.code, group=failure.group, field=failure.field)
             for failure in decision.failed_rules
-        ],
-        "alternatives": list(decision.alternatives),
-        "recourse": [
-            {
-                "code": step.code,
-                "field": step.field,
-                "text": recourse_text(step, language),
-                "sufficient": step.sufficient,
-            }
+        ),
+        alternatives=tuple(decision.alternatives),
+        recourse=tuple(
+            RecourseStep(
+                code=step.code,
+                field=step.field,
+                text=recourse_text(step, language),
+                sufficient=step.sufficient,
+            )
             for step in decision.recourse
-        ],
-        "model": None if model is None else {"name": model[0], "version": model[1]},
-        "policy_version": decision.policy_version,
-        "decided_at": rfc3339(as_of_ms),
-        "degraded": decision.degraded,
-    }
+        ),
+        model=None if model is None else ModelName(name=model[0], version=model[1]),
+        policy_version=decision.policy_version,
+        decided_at=rfc3339(as_of_ms),
+        degraded=decision.degraded,
+    )

@@ -14,6 +14,7 @@ from data_contracts.rules import Rule
 from data_contracts.text_form import primary_language
 from features.online import LedgerRows
 from features.supersession import latest_of
+from serving.checkout.checkout_answers import DecisionAnswer
 from serving.checkout.checkout_judgement import (
     DecisionInputs,
     Judgement,
@@ -71,7 +72,7 @@ LOG = logging.getLogger("bonitas.checkout")
 class CheckoutAnswer:
     """The whole answer, as a checkout sees it. replayed: it was given before, under the same key."""
 
-    document: dict[str, Any]
+    document: DecisionAnswer
     replayed: bool = False
 
 
@@ -94,7 +95,7 @@ class _OtherOrderToLock(Exception):
 class _NothingKept(Exception):
     """Rolls back what was begun for an answer that leaves no trace."""
 
-    def __init__(self, answer: dict[str, Any]) -> None:
+    def __init__(self, answer: DecisionAnswer) -> None:
         super().__init__()
         self.answer = answer
 
@@ -125,7 +126,9 @@ def score(
     while True:
         try:
             with scope.store.writing(*locked, f"order-{order_id}", *beside) as tx:
-                earlier = earlier_answer(tx, caller=caller, key=idempotency_key, request=request)
+                earlier = earlier_answer(
+                    tx, DecisionAnswer, caller=caller, key=idempotency_key, request=request
+                )
                 if earlier is not None:
                     return CheckoutAnswer(document=earlier, replayed=True)
                 _count_question(scope, tx, QuestionKind.ORDER, row, caller)
@@ -158,7 +161,9 @@ def answered_before(
     Raises StoreUnavailable, IdempotencyConflict.
     """
     with scope.store.reading() as tx:
-        earlier = earlier_answer(tx, caller=caller, key=idempotency_key, request=_fingerprint(order))
+        earlier = earlier_answer(
+            tx, DecisionAnswer, caller=caller, key=idempotency_key, request=_fingerprint(order)
+        )
     return None if earlier is None else CheckoutAnswer(document=earlier, replayed=True)
 
 
@@ -199,7 +204,7 @@ def _decide_and_keep(
     *,
     caller: Caller,
     locked: frozenset[str],
-) -> dict[str, Any]:
+) -> DecisionAnswer:
     row = order.row
     model = scope.model
     corrects = _row_to_correct(tx, row)
@@ -454,7 +459,7 @@ def count_precheck(scope: RequestScope, order: OrderBody, *, caller: Caller) -> 
 
 def precheck(
     scope: RequestScope, order: OrderBody, *, caller: Caller, accepted_language: str | None
-) -> dict[str, Any]:
+) -> DecisionAnswer:
     """What the answer would be now; nothing is reserved, nothing is kept.
 
     A merchant's pre-check is counted first, by `count_precheck`. Raises StoreUnavailable, OrderNumberTaken.

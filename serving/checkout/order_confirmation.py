@@ -1,11 +1,16 @@
 """Use cases after a decision: the customer orders, or does not, or asks a person to look again."""
 
-from typing import Any
-
 from data_contracts.instants import HOUR_MS
 from data_contracts.order_events import ORDER_EVENTS
 from data_contracts.orders import ORDERS
-from serving.checkout.checkout_answers import NOTE_MAXIMUM
+from serving.checkout.checkout_answers import (
+    NOTE_MAXIMUM,
+    MerchantOrderState,
+    OrderState,
+    OrderStateName,
+    ReviewRequested,
+    ReviewRequestState,
+)
 from serving.domain.decision import Outcome
 from serving.domain.errors import (
     FieldsInvalid,
@@ -18,10 +23,10 @@ from serving.domain.errors import (
 from serving.domain.field_errors import FieldError
 from serving.domain.order_numbers import OrderAddress
 from serving.domain.reservation import ReservationState
-from serving.requests.authentication import may_see_order_of, view_for
+from serving.requests.authentication import may_see_order_of
 from serving.requests.idempotent_requests import earlier_answer, fingerprint, remember_answer
 from serving.requests.request_scope import RequestScope
-from serving.store.api_keys import Caller
+from serving.store.api_keys import Caller, Role
 from serving.store.decision_log import LoggedDecision, decision_of, decisions_about
 from serving.store.decision_log import request_review as keep_review_request
 from serving.store.ledger import append
@@ -40,28 +45,35 @@ def newest_decision(tx: Transaction, address: OrderAddress, caller: Caller) -> L
     return decisions[0]
 
 
-def order_document(tx: Transaction, decision: LoggedDecision, caller: Caller) -> dict[str, Any]:
+def order_state(tx: Transaction, decision: LoggedDecision, caller: Caller) -> OrderState | MerchantOrderState:
     """The state of an order, as far as the caller may see it."""
-    reservation = reservation_of(tx, decision.customer_id, decision.order_id)
     answer = decision.record["answer"]
-    document = {
-        "order_id": decision.order_id,
-        "merchant_order_number": decision.merchant_order_number,
-        "decision_id": decision.decision_id,
-        "outcome": decision.outcome,
-        "alternatives": answer["alternatives"],
-        "state": "not_reserved" if reservation is None else reservation.state.value,
-        "reserved_cents": 0 if reservation is None else reservation.amount_cents,
-        "customer_id": decision.customer_id,
-        "merchant_id": decision.merchant_id,
-        "decided_at": answer["decided_at"],
-    }
-    return view_for(caller, document)
+    if caller.role is Role.MERCHANT:
+        return MerchantOrderState(
+            order_id=decision.order_id,
+            merchant_order_number=decision.merchant_order_number,
+            decision_id=decision.decision_id,
+            outcome=Outcome(decision.outcome),
+            alternatives=tuple(answer["alternatives"]),
+        )
+    reservation = reservation_of(tx, decision.customer_id, decision.order_id)
+    return OrderState(
+        order_id=decision.order_id,
+        merchant_order_number=decision.merchant_order_number,
+        decision_id=decision.decision_id,
+        outcome=Outcome(decision.outcome),
+        alternatives=tuple(answer["alternatives"]),
+        state=OrderStateName.NOT_RESERVED if reservation is None else OrderStateName(reservation.state.value),
+        reserved_cents=0 if reservation is None else reservation.amount_cents,
+        customer_id=decision.customer_id,
+        merchant_id=decision.merchant_id,
+        decided_at=answer["decided_at"],
+    )
 
 
 def confirm(
     scope: RequestScope, address: OrderAddress, *, caller: Caller, idempotency_key: str | None
-) -> dict[str, Any]:
+) -> OrderState | MerchantOrderState:
     """The customer has ordered. Confirming twice changes nothing.
 
     Raises UnknownOrder, OrderNotApproved (also once the reservation expired), OrderAlreadyClosed.
@@ -71,7 +83,7 @@ def confirm(
 
 def cancel(
     scope: RequestScope, address: OrderAddress, *, caller: Caller, idempotency_key: str | None
-) -> dict[str, Any]:
+) -> OrderState | MerchantOrderState:
     """The order will not be: what it reserved is free at once. Cancelling twice changes nothing.
 
     Raises UnknownOrder, OrderNotApproved, OrderAlreadyClosed (an invoiced order).
@@ -81,7 +93,7 @@ def cancel(
 
 def _step(
     scope: RequestScope, address: OrderAddress, kind: str, *, caller: Caller, idempotency_key: str | None
-) -> dict[str, Any]:
+) -> OrderState | MerchantOrderState:
     # A merchant's key has but one merchant: its requests from before there were numbers are still its own.
     named = address.name
     if caller.merchant_id is None and address.merchant_id is not None:
@@ -90,17 +102,18 @@ def _step(
     with scope.store.reading() as tx:
         before = newest_decision(tx, address, caller)
     with scope.store.writing(before.customer_id, f"order-{before.order_id}") as tx:
-        earlier = earlier_answer(tx, caller=caller, key=idempotency_key, request=request)
+        shown: type[OrderState | MerchantOrderState] = (
+            MerchantOrderState if caller.role is Role.MERCHANT else OrderState
+        )
+        earlier = earlier_answer(tx, shown, caller=caller, key=idempotency_key, request=request)
         if earlier is not None:
             return earlier
         decision = newest_decision(tx, address, caller)
         if _must_change(tx, decision, address, kind, scope.now_ms()):
             _append_order_event(scope, tx, decision, kind)
-        document = order_document(tx, decision, caller)
-        remember_answer(
-            tx, document, caller=caller, key=idempotency_key, request=request, now_ms=scope.now_ms()
-        )
-    return document
+        state = order_state(tx, decision, caller)
+        remember_answer(tx, state, caller=caller, key=idempotency_key, request=request, now_ms=scope.now_ms())
+    return state
 
 
 def _must_change(
@@ -154,7 +167,7 @@ def request_review(
     note: str | None,
     caller: Caller,
     idempotency_key: str | None,
-) -> dict[str, Any]:
+) -> ReviewRequested:
     """Ask that a person looks at a refusal. Asking twice changes nothing.
 
     Raises FieldsInvalid for a note that is too long, UnknownDecision, and NothingToReview for an approval.
@@ -164,7 +177,7 @@ def request_review(
         raise FieldsInvalid([FieldError(pointer="/note", detail=detail)])
     request = fingerprint("POST review-request", {"decision_id": decision_id, "note": note})
     with scope.store.writing(decision_id) as tx:
-        earlier = earlier_answer(tx, caller=caller, key=idempotency_key, request=request)
+        earlier = earlier_answer(tx, ReviewRequested, caller=caller, key=idempotency_key, request=request)
         if earlier is not None:
             return earlier
         decision = decision_of(tx, decision_id)
@@ -174,11 +187,11 @@ def request_review(
             raise NothingToReview("the order was approved; there is nothing to review")
         now_ms = scope.now_ms()
         keep_review_request(tx, decision_id=decision_id, note=note or "", now_ms=now_ms)
-        document = {
-            "order_id": decision.order_id,
-            "merchant_order_number": decision.merchant_order_number,
-            "decision_id": decision_id,
-            "state": "review_requested",
-        }
+        document = ReviewRequested(
+            order_id=decision.order_id,
+            merchant_order_number=decision.merchant_order_number,
+            decision_id=decision_id,
+            state=ReviewRequestState.REVIEW_REQUESTED,
+        )
         remember_answer(tx, document, caller=caller, key=idempotency_key, request=request, now_ms=now_ms)
     return document

@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from serving.checkout.order_confirmation import newest_decision, order_document
+from serving.checkout.checkout_answers import MerchantOrderState, OrderState
+from serving.checkout.order_confirmation import newest_decision, order_state
 from serving.domain.errors import UnknownDecision
 from serving.domain.order_numbers import OrderAddress
 from serving.requests.authentication import may_see_order_of, view_for
@@ -11,10 +12,12 @@ from serving.store.api_keys import Caller
 from serving.store.decision_log import decision_of
 
 
-def order_view(scope: RequestScope, address: OrderAddress, *, caller: Caller) -> dict[str, Any]:
+def order_view(
+    scope: RequestScope, address: OrderAddress, *, caller: Caller
+) -> OrderState | MerchantOrderState:
     """The newest decision about an order and what it holds. Raises UnknownOrder."""
     with scope.store.reading() as tx:
-        return order_document(tx, newest_decision(tx, address, caller), caller)
+        return order_state(tx, newest_decision(tx, address, caller), caller)
 
 
 def decision_view(scope: RequestScope, decision_id: str, *, caller: Caller) -> dict[str, Any]:

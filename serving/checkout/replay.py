@@ -10,8 +10,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import msgspec
+
 from features import feature_sets
 from features.feature_sets import FeatureSet
+from serving.checkout.checkout_answers import DecisionAnswer
 from serving.checkout.checkout_judgement import DecisionInputs, answer_to_checkout, inputs_at, judge
 from serving.domain.checkout_decision import AMOUNTS_NAMED_AS_AT_RESIDENCE, FIRST_JUDGEMENT_REVISION
 from serving.domain.decision import AccountStanding
@@ -86,14 +89,16 @@ def replay(store: Store, registry: ModelRegistry, decision_id: str) -> ReplayRes
     judgement = judge(
         inputs, model, policy, as_of_ms=logged.as_of_ms, technical_reason=record["technical_reason"]
     )
-    recomputed = answer_to_checkout(
-        judgement.decision,
-        decision_id=decision_id,
-        order_id=logged.order_id,
-        merchant_order_number=inputs.order_row.get("merchant_order_number"),
-        model=None if model is None else (model.name, model.version),
-        as_of_ms=logged.as_of_ms,
-        language=record["language"],
+    recomputed = _json_values(
+        answer_to_checkout(
+            judgement.decision,
+            decision_id=decision_id,
+            order_id=logged.order_id,
+            merchant_order_number=inputs.order_row.get("merchant_order_number"),
+            model=None if model is None else (model.name, model.version),
+            as_of_ms=logged.as_of_ms,
+            language=record["language"],
+        )
     )
     answered = record["answer"]
     differences = [name for name in {**answered, **recomputed} if answered.get(name) != recomputed.get(name)]
@@ -192,3 +197,8 @@ def _ledger_differences(
 
 def _bits(values: Sequence[float]) -> bytes:
     return struct.pack(f"<{len(values)}d", *values)
+
+
+def _json_values(answer: DecisionAnswer) -> dict[str, Any]:
+    """The answer as the decision log has it."""
+    return msgspec.json.decode(msgspec.json.encode(answer), type=dict[str, Any])

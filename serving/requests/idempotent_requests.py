@@ -1,6 +1,6 @@
 """The same Idempotency-Key and request get the same answer; with another request the key is refused."""
 
-from typing import Any
+from typing import TypeVar
 
 import msgspec
 
@@ -9,6 +9,8 @@ from serving.store.api_keys import Caller
 from serving.store.idempotency import StoredAnswer, answer_under, keep_answer, request_sha256
 from serving.store.store import Transaction
 
+Answer = TypeVar("Answer")
+
 
 def fingerprint(method_and_path: str, body: object) -> str:
     """Of a request: two bodies that mean the same have the same fingerprint."""
@@ -16,9 +18,12 @@ def fingerprint(method_and_path: str, body: object) -> str:
 
 
 def earlier_answer(
-    tx: Transaction, *, caller: Caller, key: str | None, request: str
-) -> dict[str, Any] | None:
-    """What this request was answered before. Raises IdempotencyConflict when the key was another's."""
+    tx: Transaction, answer: type[Answer], *, caller: Caller, key: str | None, request: str
+) -> Answer | None:
+    """What this request was answered before. Raises IdempotencyConflict when the key was another's.
+
+    answer: its type, as it was kept.
+    """
     if key is None:
         return None
     stored = answer_under(tx, caller=caller.name, key=key)
@@ -26,12 +31,12 @@ def earlier_answer(
         return None
     if stored.request_sha256 != request:
         raise IdempotencyConflict("use a new Idempotency-Key for another request")
-    return msgspec.json.decode(stored.answer, type=dict[str, Any])
+    return msgspec.json.decode(stored.answer, type=answer)
 
 
 def remember_answer(
     tx: Transaction,
-    answer: dict[str, Any],
+    answer: object,
     *,
     caller: Caller,
     key: str | None,

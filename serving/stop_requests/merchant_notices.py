@@ -14,6 +14,7 @@ from types import MappingProxyType
 from typing import Any
 
 import msgspec
+from msgspec import UNSET
 
 from data_contracts.instants import HOUR_MS, moment, rfc3339
 from data_contracts.merchants import MERCHANTS
@@ -24,6 +25,16 @@ from serving.domain.policy import Policy
 from serving.domain.stop_request import StopRequest, StopRequestState
 from serving.domain.text_files import FALLBACK_LANGUAGE, text_language
 from serving.requests.case_scope import CaseScope
+from serving.stop_requests.stop_request_answers import (
+    CONTACT_CHANGED,
+    ChangedContactField,
+    ContactChangedEvent,
+    ContactChangedWebhook,
+    ContactChangeNotice,
+    StopRequestEvent,
+    StopRequestNotice,
+    StopRequestWebhook,
+)
 from serving.store.contact_changes import ContactChange, contact_change, contact_changes
 from serving.store.deliveries import EMAIL, STOP_REQUEST_CREATED, WEBHOOK, enqueue
 from serving.store.merchant_orders import number_of_order
@@ -37,7 +48,6 @@ CREATED = STOP_REQUEST_CREATED
 WITHDRAWN = "stop_request.withdrawn"
 EXPIRED = "stop_request.expired"
 INFORMATION_REQUESTED = "stop_request.information_requested"
-CONTACT_CHANGED = "merchant.contact_changed"
 LINK_PLACEHOLDER = "https://…/stop/…"
 
 _EMAIL_OF: Mapping[str, str] = MappingProxyType(
@@ -88,23 +98,25 @@ def tell_merchant(
     `stop_request.information_requested`, and its number.
     """
     words = words_for(tx, policy, request.merchant_id)
-    data: dict[str, Any] = {
-        "stop_request_id": request.stop_request_id,
-        "order_id": request.order_id,
-        "merchant_order_number": request.merchant_order_number,
-        "state": request.state.value,
-        "requested_at": rfc3339(request.requested_at_ms),
-        "answer_due_at": None if request.answer_due_at_ms is None else rfc3339(request.answer_due_at_ms),
-        "answer_hours": policy.stop_requests.answer_hours,
-        "amount_cents": stakes.amount_cents,
-        "currency": stakes.currency,
-        "answer_url": link,
-        "language": words.language,
-        "text": _email(policy, request, event_type, stakes, words, link, now_ms, question).body,
-    }
-    if question is not None:
-        data["question"] = question
-    body = {"type": event_type, "timestamp": rfc3339(now_ms), "data": data}
+    body = StopRequestWebhook(
+        type=StopRequestEvent(event_type),
+        timestamp=rfc3339(now_ms),
+        data=StopRequestNotice(
+            stop_request_id=request.stop_request_id,
+            order_id=request.order_id,
+            merchant_order_number=request.merchant_order_number,
+            state=request.state,
+            requested_at=rfc3339(request.requested_at_ms),
+            answer_due_at=None if request.answer_due_at_ms is None else rfc3339(request.answer_due_at_ms),
+            answer_hours=policy.stop_requests.answer_hours,
+            amount_cents=stakes.amount_cents,
+            currency=stakes.currency,
+            answer_url=link,
+            language=words.language,
+            text=_email(policy, request, event_type, stakes, words, link, now_ms, question).body,
+            question=UNSET if question is None else question,
+        ),
+    )
     suffix = event_type.rpartition(".")[2] + ("" if number == 1 else f"-{number}")
     enqueue(
         tx,
@@ -199,20 +211,26 @@ def tell_contact_before(tx: Transaction, policy: Policy, change: ContactChange, 
         subject=merchant_text("email_contact_changed.subject", language, **values),
         body=merchant_text("email_contact_changed.body", language, **values),
     )
-    data = {
-        "merchant_id": change.merchant_id,
-        "changed_at": rfc3339(change.at_ms),
-        "email": address if change.is_new_email else None,
-        "endpoint_host": host if change.is_new_endpoint else None,
-        "changed": [
-            name
-            for name, is_new in (("email", change.is_new_email), ("endpoint_url", change.is_new_endpoint))
-            if is_new
-        ],
-        "language": language,
-        "text": text.body,
-    }
-    body = {"type": CONTACT_CHANGED, "timestamp": rfc3339(now_ms), "data": data}
+    body = ContactChangedWebhook(
+        type=ContactChangedEvent.CONTACT_CHANGED,
+        timestamp=rfc3339(now_ms),
+        data=ContactChangeNotice(
+            merchant_id=change.merchant_id,
+            changed_at=rfc3339(change.at_ms),
+            email=address if change.is_new_email else None,
+            endpoint_host=host if change.is_new_endpoint else None,
+            changed=tuple(
+                field
+                for field, is_new in (
+                    (ChangedContactField.EMAIL, change.is_new_email),
+                    (ChangedContactField.ENDPOINT_URL, change.is_new_endpoint),
+                )
+                if is_new
+            ),
+            language=language,
+            text=text.body,
+        ),
+    )
     # Event ids hold signs that a delivery's id may not.
     notice_id = f"contact_{hashlib.sha256(change.event_id.encode()).hexdigest()[:24]}"
     notices = [(EMAIL, "mailbox", msgspec.json.encode(text), change.before.email)]

@@ -186,7 +186,7 @@ class ShadowDesk:
             idempotency_key=None,
             accepted_language=None,
         )
-        return str(answer.document["decision_id"])
+        return str(answer.document.decision_id)
 
     def decided(self, count: int, first: int = 1) -> list[str]:
         """Decisions about so many customers with one small order each."""

@@ -140,7 +140,7 @@ class Console:
             idempotency_key=None,
             accepted_language=None,
         )
-        return str(answer.document["decision_id"])
+        return str(answer.document.decision_id)
 
     def signed_in(self, role: ConsoleRole = ConsoleRole.FRAUD) -> Browser:
         return self.server.signed_in(role)
