@@ -109,7 +109,7 @@ def benchmark_models(
     from training.errors import TrainingError
     from training.flat_tables import ieee_cis_benchmark, table_benchmark
     from training.flat_tables.table_result import TableBenchmark
-    from training.flat_tables.table_schema import TableSchemaInvalid
+    from training.flat_tables.table_schema_reader import TableSchemaInvalid
 
     if (name is None) is (table is None) or (table is None) is not (schema is None):
         raise click.UsageError("name a public data set, or give --table together with --schema")

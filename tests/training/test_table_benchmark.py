@@ -42,7 +42,8 @@ from training.flat_tables.table_result import (
     WITH_PROTECTED,
     WITHOUT_DIRECTIONS,
 )
-from training.flat_tables.table_schema import Operation, Split, SplitKind, parse_table_schema
+from training.flat_tables.table_schema import Operation, Split, SplitKind
+from training.flat_tables.table_schema_reader import parse_table_schema
 
 NO_CODE = ""
 STRATIFIED = 'kind = "stratified_k_fold"\nfolds = 3'

@@ -43,7 +43,8 @@ from training.flat_tables.table_result import (
     Variant,
     spread_of,
 )
-from training.flat_tables.table_schema import TableSchema, parse_table_schema
+from training.flat_tables.table_schema import TableSchema
+from training.flat_tables.table_schema_reader import parse_table_schema
 
 DEFAULT_PARAMETERS: dict[str, Any] = {
     name: PARAMETERS[name]
