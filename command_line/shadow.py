@@ -220,6 +220,7 @@ def report_shadow(
     """
     from features.feature_sets import FEATURE_SETS
     from serving.shadow.report import shadow_report
+    from serving.shadow.report_text import report_text
     from serving.store.shadow_decisions import answered_feature_set, made_since, progress_of
 
     now = datetime.now(UTC)
@@ -268,7 +269,7 @@ def report_shadow(
             labels=_known_labels(store, model, answers, now, progress),
             differences=differences,
         )
-    print_result(report.to_json(), as_json, lambda: click.echo(report.to_text()))
+    print_result(report.to_json(), as_json, lambda: click.echo(report_text(report)))
 
 
 def _shadow_answers(store: "Store", model: str, version: str, after: str) -> "list[ShadowDecision]":
