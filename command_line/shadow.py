@@ -21,7 +21,7 @@ from data_contracts.instants import DAY_MS, instant_ms
 
 if TYPE_CHECKING:
     from data_contracts.progress import Progress
-    from serving.shadow.report import Question
+    from serving.shadow.question import Question
     from serving.store.shadow_decisions import ShadowDecision
     from serving.store.store import Store
 
@@ -114,7 +114,7 @@ def start_shadow(model: str, version: str, by: str, reason: str, backfill_days: 
 
 def question_of(model: str) -> "Question":
     """What the shadow of a model answers: whether to approve an order, or whether it is fraud."""
-    from serving.shadow.report import QUESTIONS
+    from serving.shadow.question import QUESTIONS
 
     return QUESTIONS[model]
 

@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -13,9 +12,8 @@ from evidence.customer_bootstrap import customer_bootstrap
 from evidence.intervals import CountedShare, counted_share, wilson_interval
 from evidence.sign_flip import sign_flip_p_value
 from evidence.stability import population_stability_index
-from features import feature_sets
-from serving.domain.decision import Outcome
-from serving.store.shadow_decisions import MadeInWindow, ShadowDecision, Subject
+from serving.shadow.question import Question
+from serving.store.shadow_decisions import MadeInWindow, ShadowDecision
 
 MINIMUM_CUSTOMERS = 100
 """With fewer, the interval of a rate near one half is wider than twenty points."""
@@ -25,37 +23,6 @@ MINIMUM_DIFFERING = 6
 """With fewer customers, the sign-flip test cannot come below 5 %, whatever they are."""
 SIGNIFICANCE = 0.05
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Question:
-    """What a model answers. yes, no: its outcomes; the rate of `yes` is compared.
-
-    bad: what an order can turn out to be. judged_when_no: whether that is known also where the champion
-        said no.
-    """
-
-    subject: Subject
-    yes: str
-    no: str
-    bad: str
-    judged_when_no: bool
-
-
-ELIGIBILITY = Question(
-    subject=Subject.DECISION,
-    yes=Outcome.APPROVED.value,
-    no=Outcome.DECLINED.value,
-    bad="not paid 60 days past due",
-    judged_when_no=False,
-)
-ORDER_RISK = Question(
-    subject=Subject.SCREENING, yes="flagged", no="clear", bad="confirmed fraud", judged_when_no=True
-)
-QUESTIONS: Mapping[str, Question] = MappingProxyType(
-    {feature_sets.INVOICE_ELIGIBILITY.name: ELIGIBILITY, feature_sets.ORDER_RISK.name: ORDER_RISK}
-)
-"""What the shadow of each model answers, by the model's name."""
 
 
 @dataclass(frozen=True, kw_only=True)

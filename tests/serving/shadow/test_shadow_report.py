@@ -11,14 +11,8 @@ from scipy.stats import binomtest
 
 from evidence.intervals import counted_share
 from evidence.stability import population_stability_index
-from serving.shadow.report import (
-    ELIGIBILITY,
-    MINIMUM_DECISIONS,
-    ORDER_RISK,
-    Question,
-    ShadowReport,
-    shadow_report,
-)
+from serving.shadow.question import ELIGIBILITY, ORDER_RISK, Question
+from serving.shadow.report import MINIMUM_DECISIONS, ShadowReport, shadow_report
 from serving.shadow.report_text import report_text
 from serving.store.decision_search import first_id_at
 from serving.store.shadow_decisions import MadeInWindow, ModelAnswer, ShadowDecision
