@@ -108,7 +108,8 @@ def benchmark_models(
     from data_contracts.public.package_archive import FetchFailed
     from training.errors import TrainingError
     from training.flat_tables import ieee_cis_benchmark, table_benchmark
-    from training.flat_tables.table_schema import TableSchemaInvalid
+    from training.flat_tables.table_result import TableBenchmark
+    from training.flat_tables.table_schema_reader import TableSchemaInvalid
 
     if (name is None) is (table is None) or (table is None) is not (schema is None):
         raise click.UsageError("name a public data set, or give --table together with --schema")
@@ -116,7 +117,7 @@ def benchmark_models(
         raise click.UsageError("--file is a copy of a public data set; with --table there is none")
     if name == IEEE_CIS and with_protected:
         raise click.UsageError("ieee-cis has no protected columns")
-    result: ieee_cis_benchmark.BenchmarkResult | table_benchmark.TableBenchmark
+    result: ieee_cis_benchmark.BenchmarkResult | TableBenchmark
     try:
         with progress_bars() as progress:
             if table is not None and schema is not None:

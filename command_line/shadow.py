@@ -21,7 +21,7 @@ from data_contracts.instants import DAY_MS, instant_ms
 
 if TYPE_CHECKING:
     from data_contracts.progress import Progress
-    from serving.shadow.report import Question
+    from serving.shadow.question import Question
     from serving.store.shadow_decisions import ShadowDecision
     from serving.store.store import Store
 
@@ -114,7 +114,7 @@ def start_shadow(model: str, version: str, by: str, reason: str, backfill_days: 
 
 def question_of(model: str) -> "Question":
     """What the shadow of a model answers: whether to approve an order, or whether it is fraud."""
-    from serving.shadow.report import QUESTIONS
+    from serving.shadow.question import QUESTIONS
 
     return QUESTIONS[model]
 
@@ -220,6 +220,7 @@ def report_shadow(
     """
     from features.feature_sets import FEATURE_SETS
     from serving.shadow.report import shadow_report
+    from serving.shadow.report_text import report_text
     from serving.store.shadow_decisions import answered_feature_set, made_since, progress_of
 
     now = datetime.now(UTC)
@@ -268,7 +269,7 @@ def report_shadow(
             labels=_known_labels(store, model, answers, now, progress),
             differences=differences,
         )
-    print_result(report.to_json(), as_json, lambda: click.echo(report.to_text()))
+    print_result(report.to_json(), as_json, lambda: click.echo(report_text(report)))
 
 
 def _shadow_answers(store: "Store", model: str, version: str, after: str) -> "list[ShadowDecision]":

@@ -189,7 +189,8 @@ def _prepare_champions(settings: Settings, book: Path) -> bool:
     """
     from features.feature_sets import INVOICE_ELIGIBILITY, ORDER_RISK
     from training.errors import TrainingError
-    from training.registry.registry import ModelRegistry, VersionChangedError
+    from training.registry.registered_versions import VersionChangedError
+    from training.registry.registry import ModelRegistry
     from training.tasks import TASKS
     from training.train import train
     from training.training_task import TrainingRequest

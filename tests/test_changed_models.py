@@ -40,8 +40,8 @@ from training.promotion.comparison import compare
 from training.promotion.promotion import roll_back
 from training.registry.alias_history import HistoryDamagedError
 from training.registry.champion_history import ChampionChange, ChangeKind
+from training.registry.registered_versions import VersionChangedError, VersionOutdatedError
 from training.registry.registry import ModelRegistry as TrainingRegistry
-from training.registry.registry import VersionChangedError, VersionOutdatedError
 from training.registry.shadowing import start_shadow
 
 MODEL = INVOICE_ELIGIBILITY.name

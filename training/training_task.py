@@ -22,10 +22,10 @@ from features.settlement_terms import USUAL_TERMS, SettlementTerms, terms_of_mod
 from training.candidates.candidates import HyperParameters
 from training.candidates.model_artifact import CalibratedModel
 from training.capacity import DEFAULT_ORDERS_PER_DAY, CapacityFigures
+from training.data_fingerprint import data_fingerprint
 from training.evaluation import Evaluation
 from training.gates.gates import Gate
 from training.labels import UNLABELLED, Labels
-from training.registry.registry import data_fingerprint
 from training.validation.ablation import AblationData, Difference
 from training.validation.evidence import Wording
 from training.validation.label_maturity import LabelledDecisions

@@ -8,28 +8,45 @@ as the model says. Intervals are 95 %, from a bootstrap that draws customers.
 """
 
 from collections import Counter
-from dataclasses import asdict, dataclass
-from typing import Any
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from data_contracts.instants import iso_instant
 from evidence.customer_bootstrap import BOOTSTRAP_ROUNDS, Totals, customer_bootstrap
-from evidence.intervals import AmountInterval, Interval
-from features.instants import Float64Array
-from serving.domain.policy import CostPolicy, Policy
-from serving.policy_backtest.cut_off_curve import GROUPS, CutOffCurve, cut_off_curves, cut_off_of
+from evidence.intervals import AmountInterval
+from serving.domain.policy import Policy
+from serving.policy_backtest.backtest_figures import (
+    Backtest,
+    Change,
+    Difference,
+    EvidenceCount,
+    Example,
+    LimitGrowthEffect,
+    Money,
+    PolicyFigures,
+    SegmentChange,
+    Span,
+)
+from serving.policy_backtest.cut_off_curve import GROUPS, cut_off_curves, cut_off_of
 from serving.policy_backtest.order_evidence import (
     EVIDENCE,
     KNOWN,
-    REALISED,
     Evidence,
     OrderEvidence,
     OrderOutcomes,
-    OrderWorth,
     order_evidence,
     order_worth,
+)
+from serving.policy_backtest.order_sums import (
+    ALL_ORDERS,
+    CostSums,
+    MoneySums,
+    NetSums,
+    OrderSums,
+    SummedColumns,
 )
 from serving.policy_backtest.policy_replay import PolicyDecisions, Replay, ReplayedOrders, training_warnings
 
@@ -40,185 +57,6 @@ SEGMENTS_SHOWN = 12
 SCORE_BAND_POINTS = 40
 
 BoolArray = NDArray[np.bool_]
-Columns = dict[str, Float64Array]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Span:
-    """A range of what cannot be known, and beyond its ends what chance adds. low, high: of
-    an amount or of a share.
-    """
-
-    low: AmountInterval | Interval | None
-    high: AmountInterval | Interval | None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Money:
-    """Amounts of some orders: the fee, what was or will be lost, handling, and what is left of it."""
-
-    margin: AmountInterval
-    loss: AmountInterval
-    handling: AmountInterval
-    net: AmountInterval
-
-
-@dataclass(frozen=True, kw_only=True)
-class EvidenceCount:
-    """How many approved orders have evidence of a kind, their total and their share of those approved."""
-
-    orders: int
-    amount_cents: int
-    share: float
-
-
-@dataclass(frozen=True, kw_only=True)
-class PolicyFigures:
-    """One policy on the replayed orders.
-
-    bad_rate: among approved orders with a known outcome. bad_rate_bounds: among these and the ones never
-        invoiced, were none or all of them bad; bad_rate_inferred: by reject inference.
-    realised, expected: amounts, None without costs. net_bounds, net_inferred: realised and expected net with
-        the range of the orders never invoiced; both ends are equal where there are none.
-    """
-
-    policy_version: str
-    approved: int
-    approved_amount_cents: int
-    approval_rate: Interval
-    evidence: dict[str, EvidenceCount]
-    bad_rate: Interval | None
-    bad_rate_bounds: Span
-    bad_rate_inferred: Span
-    realised: Money | None
-    expected: Money | None
-    net_bounds: Span | None
-    net_inferred: Span | None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Difference:
-    """The new policy minus the old one on the same orders, paired."""
-
-    approval_rate: Interval
-    bad_rate: Interval | None
-    realised_margin: AmountInterval | None
-    realised_loss: AmountInterval | None
-    realised_net: AmountInterval | None
-    expected_net: AmountInterval | None
-    net_bounds: Span | None
-    net_inferred: Span | None
-
-
-@dataclass(frozen=True, kw_only=True)
-class LimitGrowthEffect:
-    """What a policy's [limit_growth] does to its own approvals, beside the same policy without it; paired.
-
-    declined, approved: orders that only the section declines, or lets in. lost: the declined ones as a share
-        of what the policy would approve without it, None where that is nothing.
-    approval_rate: the difference.
-    realised_net, expected_net: the difference, None without costs.
-    """
-
-    policy_version: str
-    declined: int
-    declined_cents: int
-    approved: int
-    approved_cents: int
-    lost: Interval | None
-    approval_rate: Interval
-    realised_net: AmountInterval | None
-    expected_net: AmountInterval | None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Example:
-    """One order that is decided otherwise. rules: that failed under the policy that declines it."""
-
-    order_id: str
-    ordered_at: str
-    amount_cents: int
-    score: int
-    standing: str
-    country: str
-    merchant_id: str
-    rules: tuple[str, ...]
-    reasons: tuple[str, ...]
-    outcome: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class Change:
-    """The orders that only one of the policies approves.
-
-    known, bads: how many have a known outcome, and how many of them were not paid. net: realised of those
-        with an outcome; expected_net of those that are too young. unknown: never invoiced.
-    by_rule: how many orders failed each rule, an order once for each; examples: the first in time.
-    """
-
-    orders: int
-    amount_cents: int
-    known: int
-    bads: int
-    bad_rate: Interval | None
-    realised_net: AmountInterval | None
-    expected_net: AmountInterval | None
-    unknown: int
-    unknown_amount_cents: int
-    fraud: int
-    by_rule: dict[str, int]
-    amount_by_rule_cents: dict[str, int]
-    examples: tuple[Example, ...]
-
-
-@dataclass(frozen=True, kw_only=True)
-class SegmentChange:
-    """One part of the orders before and after."""
-
-    name: str
-    orders: int
-    approved_before: int
-    approved_after: int
-    newly_declined: int
-    newly_approved: int
-    newly_declined_cents: int
-    newly_approved_cents: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class Backtest:
-    """All of it. costs_of: the version of the policy whose costs were used for both; None without costs.
-
-    limit_growth: of the new policy, or of the old one where only that has the section; None without any.
-    segments: by standing, country, merchant (those that change most) and score band. curves: of the new
-        policy, by group; cut_offs_before: (group, cut-off) of the old one.
-    """
-
-    model: str
-    orders: int
-    customers: int
-    selected_from: int
-    first_order_at: str
-    last_order_at: str
-    outcomes_until: str
-    currency: str
-    costs: CostPolicy | None
-    costs_of: str | None
-    reject_factors: tuple[float, float]
-    before: PolicyFigures
-    after: PolicyFigures
-    difference: Difference
-    limit_growth: LimitGrowthEffect | None
-    newly_declined: Change
-    newly_approved: Change
-    segments: dict[str, tuple[SegmentChange, ...]]
-    cut_offs_before: tuple[tuple[str, int], ...]
-    curves: tuple[CutOffCurve, ...]
-    warnings: tuple[str, ...]
-
-    def to_json(self) -> dict[str, Any]:
-        """The figures as JSON values."""
-        return asdict(self)
 
 
 def backtest(
@@ -249,21 +87,14 @@ def backtest(
     bootstrap = customer_bootstrap(orders.customer_id, seed=seed, rounds=rounds)
     only_before = before.approved & ~after.approved
     only_after = after.approved & ~before.approved
-    columns: Columns = {"orders": np.ones(len(orders))}
     growing = next((policy for policy in (after, before) if policy.policy.limit_growth is not None), None)
-    masks = {
-        "before": before.approved,
-        "after": after.approved,
-        "declined": only_before,
-        "approved": only_after,
-    }
-    if growing is not None:
-        masks["grown"] = growing.approved
-        masks["ungrown"] = growing.approved_without_growth
-        masks["growth_declined"] = growing.approved_without_growth & ~growing.approved
-    for prefix, mask in masks.items():
-        columns |= _columns(prefix, mask, orders, evidence, worth, reject_factors)
-    totals = bootstrap.totals(columns)
+    summing = SummedColumns(orders=orders, evidence=evidence, worth=worth, reject_factors=reject_factors)
+    before_sums = summing.under(before.approved, "before")
+    after_sums = summing.under(after.approved, "after")
+    declined_sums = summing.under(only_before, "declined")
+    approved_sums = summing.under(only_after, "approved")
+    growth_sums = None if growing is None else _growth_sums(growing, summing)
+    totals = bootstrap.totals(summing.columns)
     # How well each customer was known at the order, by the older policy's numbers.
     standing = before.familiarity
     return Backtest(
@@ -278,14 +109,18 @@ def backtest(
         costs=costs,
         costs_of=None if costs is None else costs_policy.version,
         reject_factors=reject_factors,
-        before=_policy_figures("before", before, totals, evidence, orders, has_costs=costs is not None),
-        after=_policy_figures("after", after, totals, evidence, orders, has_costs=costs is not None),
-        difference=_difference(totals, has_costs=costs is not None),
-        limit_growth=(
-            None if growing is None else _limit_growth(growing, totals, orders, has_costs=costs is not None)
+        before=_policy_figures(before_sums, before, totals, evidence, orders),
+        after=_policy_figures(after_sums, after, totals, evidence, orders),
+        difference=_difference(
+            totals, before=before_sums, after=after_sums, declined=declined_sums, approved=approved_sums
         ),
-        newly_declined=_change("declined", only_before, after, totals, orders, evidence, standing, costs),
-        newly_approved=_change("approved", only_after, before, totals, orders, evidence, standing, costs),
+        limit_growth=(
+            None
+            if growing is None or growth_sums is None
+            else _limit_growth(growing, growth_sums, totals, orders)
+        ),
+        newly_declined=_change(declined_sums, only_before, after, totals, orders, evidence, standing),
+        newly_approved=_change(approved_sums, only_after, before, totals, orders, evidence, standing),
         segments=_segments(orders, standing, before.approved, after.approved),
         cut_offs_before=tuple((group, cut_off_of(before.policy, group)) for group in GROUPS),
         curves=cut_off_curves(orders, after, evidence, worth, bootstrap),
@@ -293,62 +128,16 @@ def backtest(
     )
 
 
-def _columns(
-    prefix: str,
-    mask: BoolArray,
-    orders: ReplayedOrders,
-    evidence: OrderEvidence,
-    worth: OrderWorth | None,
-    reject_factors: tuple[float, float],
-) -> Columns:
-    """What is added up about the orders under `mask`."""
-    known, realised = evidence.is_one_of(*KNOWN), evidence.is_one_of(*REALISED)
-    bad = evidence.is_one_of(Evidence.NOT_PAID)
-    young = evidence.is_one_of(Evidence.MATURING)
-    unknown = evidence.is_one_of(Evidence.NEVER_INVOICED)
-    inferred = [np.minimum(orders.probability_of_default * factor, 1.0) for factor in reject_factors]
-    named: dict[str, NDArray[Any]] = {
-        "orders": np.ones(len(orders)),
-        "known": known,
-        "bad": bad,
-        "judged": known | unknown,
-        "bad_or_unknown": bad | unknown,
-        "bad_inferred_low": bad + unknown * inferred[0],
-        "bad_inferred_high": bad + unknown * inferred[1],
-    }
-    if worth is not None:
-        for part, chosen in (("realised", realised), ("expected", young)):
-            named |= {
-                f"{part}_margin": worth.fee_cents * chosen,
-                f"{part}_loss": worth.loss_cents * chosen,
-                f"{part}_handling": worth.handling_cents * chosen,
-                f"{part}_net": worth.net_cents * chosen,
-            }
-        seen = worth.net_cents * (realised | young)
-        open_net = (worth.fee_cents - worth.handling_cents) * unknown
-        named |= {
-            "net_worst": seen + open_net - worth.at_stake_cents * unknown,
-            "net_best": seen + open_net,
-            "net_inferred_worst": seen + open_net - worth.loss_high_cents * unknown,
-            "net_inferred_best": seen + open_net - worth.loss_low_cents * unknown,
-        }
-    return {
-        f"{prefix}_{name}": np.where(mask, values, 0).astype(np.float64) for name, values in named.items()
-    }
-
-
 def _policy_figures(
-    prefix: str,
+    sums: OrderSums,
     decided: PolicyDecisions,
     totals: Totals,
     evidence: OrderEvidence,
     orders: ReplayedOrders,
-    *,
-    has_costs: bool,
 ) -> PolicyFigures:
     approved = decided.approved
     count = int(approved.sum())
-    rate = totals.rate(f"{prefix}_orders", "orders")
+    rate = totals.rate(sums.orders, ALL_ORDERS)
     if rate is None:
         raise ValueError("there are no orders")
 
@@ -366,99 +155,121 @@ def _policy_figures(
         approved_amount_cents=int(orders.amount_cents[approved].sum()),
         approval_rate=rate,
         evidence={kind.value: evidence_count(kind) for kind in EVIDENCE},
-        bad_rate=totals.rate(f"{prefix}_bad", f"{prefix}_known"),
+        bad_rate=totals.rate(sums.bad, sums.known),
         bad_rate_bounds=Span(
-            low=totals.rate(f"{prefix}_bad", f"{prefix}_judged"),
-            high=totals.rate(f"{prefix}_bad_or_unknown", f"{prefix}_judged"),
+            low=totals.rate(sums.bad, sums.judged), high=totals.rate(sums.bad_or_unknown, sums.judged)
         ),
         bad_rate_inferred=Span(
-            low=totals.rate(f"{prefix}_bad_inferred_low", f"{prefix}_judged"),
-            high=totals.rate(f"{prefix}_bad_inferred_high", f"{prefix}_judged"),
+            low=totals.rate(sums.bad_inferred_low, sums.judged),
+            high=totals.rate(sums.bad_inferred_high, sums.judged),
         ),
-        realised=_money(f"{prefix}_realised", totals) if has_costs else None,
-        expected=_money(f"{prefix}_expected", totals) if has_costs else None,
-        net_bounds=_net_span(totals, prefix, "net") if has_costs else None,
-        net_inferred=_net_span(totals, prefix, "net_inferred") if has_costs else None,
+        realised=None if sums.costs is None else _money(sums.costs.realised, totals),
+        expected=None if sums.costs is None else _money(sums.costs.expected, totals),
+        net_bounds=None if sums.costs is None else _net_span(sums.costs.net_bounds, totals),
+        net_inferred=None if sums.costs is None else _net_span(sums.costs.net_inferred, totals),
     )
 
 
-def _money(prefix: str, totals: Totals) -> Money:
+def _money(sums: MoneySums, totals: Totals) -> Money:
     return Money(
-        margin=totals.amount(f"{prefix}_margin"),
-        loss=totals.amount(f"{prefix}_loss"),
-        handling=totals.amount(f"{prefix}_handling"),
-        net=totals.amount(f"{prefix}_net"),
+        margin=totals.amount(sums.margin),
+        loss=totals.amount(sums.loss),
+        handling=totals.amount(sums.handling),
+        net=totals.amount(sums.net),
     )
 
 
-def _net_span(totals: Totals, prefix: str, name: str) -> Span:
-    return Span(low=totals.amount(f"{prefix}_{name}_worst"), high=totals.amount(f"{prefix}_{name}_best"))
+def _net_span(sums: NetSums, totals: Totals) -> Span:
+    return Span(low=totals.amount(sums.worst), high=totals.amount(sums.best))
 
 
-def _difference(totals: Totals, *, has_costs: bool) -> Difference:
-    approval = totals.rate_difference(("after_orders", "orders"), ("before_orders", "orders"))
+def _difference(
+    totals: Totals, *, before: OrderSums, after: OrderSums, declined: OrderSums, approved: OrderSums
+) -> Difference:
+    """declined, approved: of the orders that only the new policy declines, or approves."""
+    approval = totals.rate_difference((after.orders, ALL_ORDERS), (before.orders, ALL_ORDERS))
     if approval is None:
         raise ValueError("there are no orders")
 
-    def amount(name: str) -> AmountInterval | None:
-        return totals.amount(f"after_{name}", f"before_{name}") if has_costs else None
-
-    def span(name: str) -> Span | None:
+    def span(ends: Callable[[CostSums], NetSums]) -> Span | None:
         # What both approve cancels out; the worst for the change is that what it lets in goes badly and
         # what it turns away would have gone well.
-        if not has_costs:
+        if approved.costs is None or declined.costs is None:
             return None
+        let_in, turned_away = ends(approved.costs), ends(declined.costs)
         return Span(
-            low=totals.amount(f"approved_{name}_worst", f"declined_{name}_best"),
-            high=totals.amount(f"approved_{name}_best", f"declined_{name}_worst"),
+            low=totals.amount(let_in.worst, turned_away.best),
+            high=totals.amount(let_in.best, turned_away.worst),
         )
 
     return Difference(
         approval_rate=approval,
-        bad_rate=totals.rate_difference(("after_bad", "after_known"), ("before_bad", "before_known")),
-        realised_margin=amount("realised_margin"),
-        realised_loss=amount("realised_loss"),
-        realised_net=amount("realised_net"),
-        expected_net=amount("expected_net"),
-        net_bounds=span("net"),
-        net_inferred=span("net_inferred"),
+        bad_rate=totals.rate_difference((after.bad, after.known), (before.bad, before.known)),
+        realised_margin=_amount(totals, lambda costs: costs.realised.margin, after, before),
+        realised_loss=_amount(totals, lambda costs: costs.realised.loss, after, before),
+        realised_net=_amount(totals, lambda costs: costs.realised.net, after, before),
+        expected_net=_amount(totals, lambda costs: costs.expected.net, after, before),
+        net_bounds=span(lambda costs: costs.net_bounds),
+        net_inferred=span(lambda costs: costs.net_inferred),
+    )
+
+
+def _amount(
+    totals: Totals, name: Callable[[CostSums], str], of: OrderSums, minus: OrderSums
+) -> AmountInterval | None:
+    """The difference of one sum in cents between two masks; None without costs."""
+    if of.costs is None or minus.costs is None:
+        return None
+    return totals.amount(name(of.costs), name(minus.costs))
+
+
+@dataclass(frozen=True, kw_only=True)
+class _GrowthSums:
+    """Of the orders that a policy approves with its [limit_growth] and without, and that only it declines."""
+
+    grown: OrderSums
+    ungrown: OrderSums
+    declined: OrderSums
+
+
+def _growth_sums(growing: PolicyDecisions, summing: SummedColumns) -> _GrowthSums:
+    return _GrowthSums(
+        grown=summing.under(growing.approved, "grown"),
+        ungrown=summing.under(growing.approved_without_growth, "ungrown"),
+        declined=summing.under(growing.approved_without_growth & ~growing.approved, "growth_declined"),
     )
 
 
 def _limit_growth(
-    growing: PolicyDecisions, totals: Totals, orders: ReplayedOrders, *, has_costs: bool
+    growing: PolicyDecisions, sums: _GrowthSums, totals: Totals, orders: ReplayedOrders
 ) -> LimitGrowthEffect:
-    approval = totals.rate_difference(("grown_orders", "orders"), ("ungrown_orders", "orders"))
+    grown, ungrown = sums.grown, sums.ungrown
+    approval = totals.rate_difference((grown.orders, ALL_ORDERS), (ungrown.orders, ALL_ORDERS))
     if approval is None:
         raise ValueError("there are no orders")
     declined = growing.approved_without_growth & ~growing.approved
     approved = growing.approved & ~growing.approved_without_growth
-
-    def amount(name: str) -> AmountInterval | None:
-        return totals.amount(f"grown_{name}", f"ungrown_{name}") if has_costs else None
-
     return LimitGrowthEffect(
         policy_version=growing.policy.version,
         declined=int(declined.sum()),
         declined_cents=int(orders.amount_cents[declined].sum()),
         approved=int(approved.sum()),
         approved_cents=int(orders.amount_cents[approved].sum()),
-        lost=totals.rate("growth_declined_orders", "ungrown_orders"),
+        lost=totals.rate(sums.declined.orders, ungrown.orders),
         approval_rate=approval,
-        realised_net=amount("realised_net"),
-        expected_net=amount("expected_net"),
+        realised_net=_amount(totals, lambda costs: costs.realised.net, grown, ungrown),
+        expected_net=_amount(totals, lambda costs: costs.expected.net, grown, ungrown),
     )
 
 
 def _change(
-    prefix: str,
+    sums: OrderSums,
     mask: BoolArray,
     declining: PolicyDecisions,
     totals: Totals,
     orders: ReplayedOrders,
     evidence: OrderEvidence,
     standing: NDArray[np.object_],
-    costs: CostPolicy | None,
 ) -> Change:
     places = np.flatnonzero(mask)
     rules: Counter[str] = Counter()
@@ -474,9 +285,9 @@ def _change(
         amount_cents=int(orders.amount_cents[mask].sum()),
         known=int((mask & evidence.is_one_of(*KNOWN)).sum()),
         bads=int((mask & evidence.is_one_of(Evidence.NOT_PAID)).sum()),
-        bad_rate=totals.rate(f"{prefix}_bad", f"{prefix}_known"),
-        realised_net=None if costs is None else totals.amount(f"{prefix}_realised_net"),
-        expected_net=None if costs is None else totals.amount(f"{prefix}_expected_net"),
+        bad_rate=totals.rate(sums.bad, sums.known),
+        realised_net=None if sums.costs is None else totals.amount(sums.costs.realised.net),
+        expected_net=None if sums.costs is None else totals.amount(sums.costs.expected.net),
         unknown=int(unknown.sum()),
         unknown_amount_cents=int(orders.amount_cents[unknown].sum()),
         fraud=int((mask & evidence.is_one_of(Evidence.FRAUD)).sum()),

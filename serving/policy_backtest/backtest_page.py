@@ -10,7 +10,7 @@ from evidence.axes import Axis, number_axis
 from evidence.charts import WIDE, ChartPoint, ChartRow, Series, Upright, bar_chart, line_chart, row_chart
 from evidence.intervals import AmountInterval, Interval
 from evidence.report_page import report_template
-from serving.policy_backtest.backtest import Backtest, Change, Money, PolicyFigures, SegmentChange
+from serving.policy_backtest.backtest_figures import Backtest, Change, Money, PolicyFigures, SegmentChange
 from serving.policy_backtest.backtest_text import amount_text, rate_text, span_text, verdict
 from serving.policy_backtest.cut_off_curve import CurvePoint, CutOffCurve
 

@@ -2,7 +2,7 @@
 
 from data_contracts.currencies import amount_figure, major_units
 from evidence.intervals import AmountInterval, Interval
-from serving.policy_backtest.backtest import Backtest, Change, LimitGrowthEffect, PolicyFigures, Span
+from serving.policy_backtest.backtest_figures import Backtest, Change, LimitGrowthEffect, PolicyFigures, Span
 from serving.policy_backtest.cut_off_proposal import CutOffProposal
 from serving.policy_backtest.review_capacity import FlagProposal
 

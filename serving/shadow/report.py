@@ -3,20 +3,17 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
-from data_contracts.currencies import amount_figure
 from data_contracts.instants import iso_instant
 from evidence.customer_bootstrap import customer_bootstrap
 from evidence.intervals import CountedShare, counted_share, wilson_interval
 from evidence.sign_flip import sign_flip_p_value
 from evidence.stability import population_stability_index
-from features import feature_sets
-from serving.domain.decision import Outcome
-from serving.store.shadow_decisions import MadeInWindow, ShadowDecision, Subject
+from serving.shadow.question import Question
+from serving.store.shadow_decisions import MadeInWindow, ShadowDecision
 
 MINIMUM_CUSTOMERS = 100
 """With fewer, the interval of a rate near one half is wider than twenty points."""
@@ -26,37 +23,6 @@ MINIMUM_DIFFERING = 6
 """With fewer customers, the sign-flip test cannot come below 5 %, whatever they are."""
 SIGNIFICANCE = 0.05
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Question:
-    """What a model answers. yes, no: its outcomes; the rate of `yes` is compared.
-
-    bad: what an order can turn out to be. judged_when_no: whether that is known also where the champion
-        said no.
-    """
-
-    subject: Subject
-    yes: str
-    no: str
-    bad: str
-    judged_when_no: bool
-
-
-ELIGIBILITY = Question(
-    subject=Subject.DECISION,
-    yes=Outcome.APPROVED.value,
-    no=Outcome.DECLINED.value,
-    bad="not paid 60 days past due",
-    judged_when_no=False,
-)
-ORDER_RISK = Question(
-    subject=Subject.SCREENING, yes="flagged", no="clear", bad="confirmed fraud", judged_when_no=True
-)
-QUESTIONS: Mapping[str, Question] = MappingProxyType(
-    {feature_sets.INVOICE_ELIGIBILITY.name: ELIGIBILITY, feature_sets.ORDER_RISK.name: ORDER_RISK}
-)
-"""What the shadow of each model answers, by the model's name."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -180,117 +146,6 @@ class ShadowReport:
         for decision in document["differing"]:
             decision["as_of"] = iso_instant(decision.pop("as_of_ms"))
         return document
-
-    def to_text(self) -> str:
-        """The report in the order in which a person needs it: the conclusion, few figures, then the rest."""
-        champions = ", ".join(self.champion_versions) or "none"
-        since = iso_instant(self.since_ms)[:16]
-        head = f"{self.model_name}: version {self.version} as shadow of champion {champions}, since {since}Z"
-        counts = (
-            f"{self.made:,} made: {self.compared:,} compared, {self.waiting:,} wait for an answer, "
-            f"{self.failed:,} where the challenger failed, {self.not_comparable:,} that it cannot answer"
-        )
-        if self.other_features:
-            counts += f" ({self.other_features:,} of them were made with another version of the features)"
-        if self.before_start:
-            counts += f", {self.before_start:,} made before the shadow began"
-        lines = [head, self.conclusion, "", counts]
-        for part in (
-            self._outcome_lines,
-            self._rate_lines,
-            self._score_lines,
-            self._ground_lines,
-            self._realised_lines,
-            self._differing_lines,
-        ):
-            lines += part()
-        return "\n".join(lines)
-
-    def _outcome_lines(self) -> list[str]:
-        if not self.outcomes:
-            return []
-        lines = ["", f"{'champion':<14}{'challenger':<14}{'decisions':>10}"]
-        return lines + [
-            f"{cell.champion:<14}{cell.challenger:<14}{cell.decisions:>10,}" for cell in self.outcomes
-        ]
-
-    def _rate_lines(self) -> list[str]:
-        rates, yes = self.rates, self.question.yes
-        if rates is None:
-            return []
-        interval = f"[{rates.difference_low:+.1%}, {rates.difference_high:+.1%}]"
-        p_value = f"p {rates.sign_flip_p_value:.2g}"
-        customers = f"{rates.differing_customers:,} of {rates.customers:,}"
-        lines = [
-            "",
-            f"{yes}, champion    {rates.champion}",
-            f"{yes}, challenger  {rates.challenger}",
-            f"difference {rates.difference:+.1%} {interval}, sign-flip test by customer, exact: {p_value}",
-            f"{yes} only by champion: {rates.only_champion:,}, only by challenger: {rates.only_challenger:,}",
-        ]
-        lines.extend(
-            f"  in {amount.currency}: {amount_figure(amount.only_champion_cents, amount.currency)} and "
-            f"{amount_figure(amount.only_challenger_cents, amount.currency)}"
-            for amount in self.amounts
-        )
-        return [*lines, f"customers with a decision of that kind: {customers}"]
-
-    def _score_lines(self) -> list[str]:
-        if self.scores is None:
-            return []
-        spread = ", ".join(
-            f"{quantile:.0%}: {value:+,.1f}"
-            for quantile, value in zip(QUANTILES, self.scores.quantiles, strict=True)
-        )
-        index = self.scores.stability_index
-        moved = "too few decisions" if index is None else f"{index:.3f}"
-        return [
-            "",
-            f"score, challenger minus champion, in {self.scores.unit}, at quantiles: {spread}",
-            f"stability index of the challenger's probabilities to the champion's: {moved}",
-        ]
-
-    def _ground_lines(self) -> list[str]:
-        if not self.grounds:
-            return []
-        lines = ["", f"{'named for one and not for the other':<44}{'champion':>10}{'challenger':>12}"]
-        return lines + [
-            f"{ground.kind + ' ' + ground.code:<44}{ground.only_champion:>10,}{ground.only_challenger:>12,}"
-            for ground in self.grounds
-        ]
-
-    def _realised_lines(self) -> list[str]:
-        if not self.realised:
-            return []
-        lines = ["", f"what became of the orders ({self.question.bad}), as far as it is known"]
-        for cell in self.realised:
-            if cell.champion == self.question.no and not self.question.judged_when_no:
-                known = "the champion refused them: nobody knows"
-            elif cell.bad is None:
-                known = "no outcome is known yet"
-            else:
-                known = f"{cell.bad.count:,} of {cell.bad.of:,} known: {cell.bad}"
-            lines.append(f"{cell.champion:<14}{cell.challenger:<14}{cell.orders:>10,} orders; {known}")
-        return lines
-
-    def _differing_lines(self) -> list[str]:
-        if not self.differing:
-            return []
-        lines = ["", "the newest that differ"]
-        for one in self.differing:
-            amount = f"{amount_figure(one.amount_cents, one.currency)} {one.currency}"
-            lines.append(
-                f"{one.subject_id}  {iso_instant(one.as_of_ms)[:19]}Z  {amount:>14}  "
-                f"{one.champion.outcome} {_score(one.champion.points, one.champion.probability)} -> "
-                f"{one.challenger.outcome} {_score(one.challenger.points, one.challenger.probability)}"
-            )
-        return lines
-
-
-def _score(points: int | None, probability: float | None) -> str:
-    if points is not None:
-        return f"({points})"
-    return "" if probability is None else f"({probability:.2%})"
 
 
 def shadow_report(

@@ -8,14 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data_contracts.instants import DAY_MS, HOUR_MS
-from features.card_history import (
-    FINDING_DELAY_DAYS,
-    HISTORY_GROUPS,
-    CardOrders,
-    build_history,
-    clients_of,
-    previous_order_of_client,
-)
+from features.card_history import FINDING_DELAY_DAYS, HISTORY_GROUPS, build_history
+from features.card_orders import CardOrders, clients_of, previous_order_of_client
 
 WINDOWS = {"1h": HOUR_MS, "1d": DAY_MS, "7d": 7 * DAY_MS, "30d": 30 * DAY_MS, "ever": 10**15}
 STEPS = (0, 0, 1, HOUR_MS - 1, HOUR_MS, DAY_MS, 7 * DAY_MS, 30 * DAY_MS)

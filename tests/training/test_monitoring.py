@@ -24,16 +24,7 @@ from features.feature_sets import INVOICE_ELIGIBILITY
 from features.supersession import milliseconds
 from tests.training.conftest import TrainedBook
 from training.labels import ledger_end_ms, order_labels
-from training.monitoring.checks import (
-    FAMILY_WISE_CHANCE,
-    Candidate,
-    Check,
-    Level,
-    Section,
-    drift_candidate,
-    judged,
-    realised_candidates,
-)
+from training.monitoring.checks import FAMILY_WISE_CHANCE, Candidate, Check, Level, Section, judged
 from training.monitoring.monitored_model import ScoredDecisions, watch_scored
 from training.monitoring.monitored_service import (
     FeatureComparison,
@@ -48,6 +39,7 @@ from training.monitoring.period import Period, period_until
 from training.monitoring.portfolio_watch import MonitoringReport, monitor
 from training.monitoring.realised_performance import realised_performance
 from training.monitoring.report import page, write_report
+from training.monitoring.watched_figures import drift_candidate, realised_candidates
 from training.registry.registry import ModelRegistry
 from training.splits import out_of_time_split
 

@@ -25,26 +25,25 @@ from data_contracts.public import gmsc, uci_taiwan
 from features.declarations import Direction
 from training.candidates.directed_logistic import fit_directed_logistic
 from training.errors import TrainingError
-from training.flat_tables import table_benchmark
-from training.flat_tables.table_benchmark import (
+from training.flat_tables import table_benchmark, table_choice
+from training.flat_tables.table_benchmark import benchmark, run_public
+from training.flat_tables.table_choice import (
+    Candidate,
+    choose,
+    fit_chosen,
+    simplest_within_one_standard_error,
+)
+from training.flat_tables.table_columns import derived_values, labels_of, model_columns
+from training.flat_tables.table_folds import folds_of, inner_folds, split_keys
+from training.flat_tables.table_result import (
     BONITAS,
     DEFAULT,
+    FIGURE_NAMES,
     WITH_PROTECTED,
     WITHOUT_DIRECTIONS,
-    Candidate,
-    benchmark,
-    choose,
-    derived_values,
-    fit_chosen,
-    folds_of,
-    inner_folds,
-    labels_of,
-    model_columns,
-    run_public,
-    simplest_within_one_standard_error,
-    split_keys,
 )
-from training.flat_tables.table_schema import Operation, Split, SplitKind, parse_table_schema
+from training.flat_tables.table_schema import Operation, Split, SplitKind
+from training.flat_tables.table_schema_reader import parse_table_schema
 
 NO_CODE = ""
 STRATIFIED = 'kind = "stratified_k_fold"\nfolds = 3'
@@ -91,9 +90,9 @@ def bold_trees():
     """Fewer and bolder trees, for tests of the protocol rather than of how well it predicts."""
     with pytest.MonkeyPatch.context() as patch:
         bolder = {"learning_rate": 0.3, "num_threads": 1}
-        patch.setattr(table_benchmark, "TREE_PARAMETERS", table_benchmark.TREE_PARAMETERS | bolder)
+        patch.setattr(table_choice, "TREE_PARAMETERS", table_choice.TREE_PARAMETERS | bolder)
         patch.setattr(table_benchmark, "DEFAULT_PARAMETERS", table_benchmark.DEFAULT_PARAMETERS | bolder)
-        patch.setattr(table_benchmark, "EARLY_STOPPING_ROUNDS", 10)
+        patch.setattr(table_choice, "EARLY_STOPPING_ROUNDS", 10)
         yield
 
 
@@ -133,7 +132,7 @@ def test_the_result_states_every_fold_the_means_and_both_costs(stepped_result):
     document = json.loads(json.dumps(stepped_result.to_json()))
     ours = document["variants"][BONITAS]
     assert len(ours["folds"]) == 3
-    for name in table_benchmark.FIGURE_NAMES:
+    for name in FIGURE_NAMES:
         assert ours["mean"][name] == pytest.approx(np.mean([fold[name] for fold in ours["folds"]]))
     for variant, cost in (
         (WITHOUT_DIRECTIONS, stepped_result.direction_cost_auc),
@@ -186,7 +185,7 @@ def test_raising_a_directed_column_never_lowers_the_risk_whatever_is_chosen(quic
     label, columns = labels_of(table, schema), model_columns(table, schema)
     inner = inner_folds(schema.split, label, split_keys(table, schema.split), 0)
     choice = choose(columns, label, inner, seed=0)
-    choice = table_benchmark.Choice(
+    choice = table_choice.Choice(
         candidate=candidate, trees=80, calibration=choice.calibration, judged=choice.judged
     )
     model = fit_chosen(choice, columns, label, seed=0)

@@ -6,13 +6,8 @@ import pytest
 
 from features.declarations import Direction, Purpose
 from training.flat_tables.table_benchmark import SCHEMA_FILES, SCHEMA_FOLDER
-from training.flat_tables.table_schema import (
-    Operation,
-    SplitKind,
-    TableSchemaInvalid,
-    implied_direction,
-    parse_table_schema,
-)
+from training.flat_tables.table_schema import Operation, SplitKind, implied_direction
+from training.flat_tables.table_schema_reader import TableSchemaInvalid, parse_table_schema
 
 WORSE, BETTER, NONE = Direction.HIGHER_IS_WORSE, Direction.HIGHER_IS_BETTER, Direction.NONE
 

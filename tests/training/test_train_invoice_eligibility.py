@@ -16,10 +16,11 @@ from features.offline import build_features
 from serving.in_force.scorer import load_model
 from tests.builders import write_ledger
 from training.candidates.model_artifact import CalibratedModel, write_model
+from training.data_fingerprint import data_fingerprint
 from training.errors import TrainingError
 from training.invoice_eligibility import INVOICE_ELIGIBILITY_TASK
 from training.labels import FRAUD_OUTCOMES, ledger_end_ms, order_labels
-from training.registry.registry import ModelRegistry, data_fingerprint
+from training.registry.registry import ModelRegistry
 from training.splits import out_of_time_split
 from training.train import train
 from training.training_task import TrainingRequest

@@ -24,11 +24,12 @@ from serving.in_force.scorer import ChampionModel, load_model
 from tests.empty_registry import with_empty_registry
 from training.candidates.model_artifact import CalibratedModel, write_model
 from training.capacity import at_daily_capacity
+from training.data_fingerprint import data_fingerprint
 from training.errors import TrainingError
 from training.evaluation import evaluate
 from training.order_risk import LOWEST_LIFT, ORDER_RISK_TASK, OrderRiskResult
 from training.order_risk_labels import RiskSplit, delayed_split
-from training.registry.registry import ModelRegistry, data_fingerprint
+from training.registry.registry import ModelRegistry
 from training.train import train
 from training.training_task import TrainingRequest
 

@@ -31,15 +31,8 @@ from data_contracts.public.ieee_cis import (
     read_orders,
 )
 from evidence.intervals import Interval
-from features.card_history import (
-    HISTORY_GROUPS,
-    CardOrders,
-    FeatureColumns,
-    build_history,
-    clients_of,
-    dense_codes,
-    previous_order_of_client,
-)
+from features.card_history import HISTORY_GROUPS, FeatureColumns, build_history
+from features.card_orders import CardOrders, clients_of, dense_codes, previous_order_of_client
 from features.instants import Float64Array, Int64Array
 from training.evaluation import Evaluation, auc_difference, average_precision_difference, evaluate
 

@@ -25,17 +25,7 @@ from features.offline import build_features
 from features.order_links import ip_prefix
 from training.candidates.model_artifact import CalibratedModel, read_model
 from training.labels import UNLABELLED
-from training.monitoring.checks import (
-    LEAST_EXPECTED_BADS,
-    Candidate,
-    Level,
-    Section,
-    champion_candidate,
-    drift_candidate,
-    estimated_candidates,
-    realised_candidates,
-    unwatched_candidate,
-)
+from training.monitoring.checks import Candidate, Level, Section
 from training.monitoring.estimated_performance import (
     EstimatedPerformance,
     estimated_performance,
@@ -46,6 +36,14 @@ from training.monitoring.estimated_performance import (
 from training.monitoring.monitored_folder import numbers_of, were_recorded_before
 from training.monitoring.period import Period
 from training.monitoring.realised_performance import RealisedPerformance, realised_performance
+from training.monitoring.watched_figures import (
+    LEAST_EXPECTED_BADS,
+    champion_candidate,
+    drift_candidate,
+    estimated_candidates,
+    realised_candidates,
+    unwatched_candidate,
+)
 from training.registry.registry import ModelRegistry
 from training.tasks import TASKS
 from training.training_task import TrainingTask

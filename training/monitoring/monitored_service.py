@@ -13,17 +13,16 @@ from numpy.typing import NDArray
 from data_contracts.instants import DAY_MS
 from evidence.drift import LEAST_DECISIONS, Binned, Drift, binned_categories, drift, homogeneity
 from features.instants import Int64Array
-from training.monitoring.checks import (
-    Candidate,
-    Section,
+from training.monitoring.checks import Candidate, Section
+from training.monitoring.monitored_folder import RowCounts, numbers_of
+from training.monitoring.period import Period
+from training.monitoring.watched_figures import (
     consistency_candidate,
     contract_candidate,
     drift_candidate,
     rate_candidate,
     unavailable_candidate,
 )
-from training.monitoring.monitored_folder import RowCounts, numbers_of
-from training.monitoring.period import Period
 
 APPROVED, DECLINED, UNAVAILABLE = "approved", "declined", "unavailable"
 

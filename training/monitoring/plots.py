@@ -7,9 +7,10 @@ from markupsafe import Markup
 from evidence.axes import name_axis, number_axis, percent_axis
 from evidence.charts import WIDE, ChartRow, Series, line_chart, row_chart
 from evidence.drift import Drift
-from training.monitoring.checks import ALARM_INDEX, NOTICE_INDEX, Level
+from training.monitoring.checks import Level
 from training.monitoring.monitored_model import VintageFigures
 from training.monitoring.monitored_service import WeekOfDecisions
+from training.monitoring.watched_figures import ALARM_INDEX, NOTICE_INDEX
 
 MOST_BARS = 15
 

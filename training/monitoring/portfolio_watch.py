@@ -13,16 +13,7 @@ from data_contracts.instants import iso_instant
 from data_contracts.json_values import json_values
 from data_contracts.progress import Progress, no_progress
 from evidence.drift import Drift
-from training.monitoring.checks import (
-    FAMILY_WISE_CHANCE,
-    Candidate,
-    Check,
-    Level,
-    Section,
-    contract_candidate,
-    drift_candidate,
-    judged,
-)
+from training.monitoring.checks import FAMILY_WISE_CHANCE, Candidate, Check, Level, Section, judged
 from training.monitoring.monitored_folder import input_drifts, row_counts
 from training.monitoring.monitored_model import ModelWatch, watch_model
 from training.monitoring.monitored_service import (
@@ -33,6 +24,7 @@ from training.monitoring.monitored_service import (
     weeks_of,
 )
 from training.monitoring.period import Period
+from training.monitoring.watched_figures import contract_candidate, drift_candidate
 from training.registry.registry import ModelRegistry
 
 

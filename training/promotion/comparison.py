@@ -21,6 +21,7 @@ from features.model_columns import columns_from
 from features.model_files import ModelFiles
 from features.offline import build_features
 from training.candidates.model_artifact import CalibratedModel, read_model
+from training.data_fingerprint import data_fingerprint
 from training.errors import TrainingError
 from training.evaluation import (
     CUT_OFF_SHARE,
@@ -31,7 +32,8 @@ from training.evaluation import (
 )
 from training.gates.leaks import FeatureBuilder
 from training.labels import file_labels, ledger_end_ms
-from training.registry.registry import ModelRegistry, VersionChangedError, data_fingerprint
+from training.registry.registered_versions import VersionChangedError
+from training.registry.registry import ModelRegistry
 from training.splits import MINIMUM_BADS
 from training.tasks import TASKS
 from training.training_task import TrainingTask

@@ -14,7 +14,7 @@ from data_contracts.progress import Progress, no_progress
 from features.instants import Float64Array
 from training.candidates.candidates import HyperParameters
 from training.candidates.model_artifact import write_model
-from training.registry.registry import ModelRegistry, RegisteredVersion, flat_metrics
+from training.registry.registry import ModelRegistry, RegisteredVersion
 from training.training_task import TrainingRequest
 from training.validation.evidence import ValidationEvidence
 from training.validation.report import write_validation_report
@@ -64,3 +64,16 @@ def register_winner(
             now_ms=instant_ms(datetime.fromisoformat(facts["trained_at"])),
             may_become_champion=passed,
         )
+
+
+def flat_metrics(figures: dict[str, dict[str, Any]]) -> dict[str, float]:
+    """Figures by candidate as MLflow takes them: one number under one dotted name."""
+    metrics = {}
+    for candidate, values in figures.items():
+        for name, value in values.items():
+            if isinstance(value, dict) and "value" in value:
+                for part in ("value", "low", "high"):
+                    metrics[f"{candidate}.{name}.{part}"] = value[part]
+            elif isinstance(value, int | float):
+                metrics[f"{candidate}.{name}"] = float(value)
+    return metrics

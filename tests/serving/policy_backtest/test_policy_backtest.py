@@ -12,7 +12,8 @@ from scipy.stats import binomtest
 
 from evidence.intervals import AmountInterval, Interval
 from serving.domain.policy import Policy
-from serving.policy_backtest.backtest import Backtest, Span, backtest
+from serving.policy_backtest.backtest import backtest
+from serving.policy_backtest.backtest_figures import Backtest, Span
 from serving.policy_backtest.backtest_page import backtest_page
 from serving.policy_backtest.backtest_text import backtest_text, verdict
 from tests.serving.replayed_book import COSTS, POLICY, PlantedOrder, outcomes_of, replayed

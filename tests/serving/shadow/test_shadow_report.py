@@ -11,14 +11,9 @@ from scipy.stats import binomtest
 
 from evidence.intervals import counted_share
 from evidence.stability import population_stability_index
-from serving.shadow.report import (
-    ELIGIBILITY,
-    MINIMUM_DECISIONS,
-    ORDER_RISK,
-    Question,
-    ShadowReport,
-    shadow_report,
-)
+from serving.shadow.question import ELIGIBILITY, ORDER_RISK, Question
+from serving.shadow.report import MINIMUM_DECISIONS, ShadowReport, shadow_report
+from serving.shadow.report_text import report_text
 from serving.store.decision_search import first_id_at
 from serving.store.shadow_decisions import MadeInWindow, ModelAnswer, ShadowDecision
 from tests.builders import DAY, ms
@@ -219,7 +214,7 @@ def test_the_conclusion_says_plainly_what_is_known_and_when_it_is_too_little(
 ) -> None:
     report = report_of(answers_of(counts))
     assert conclusion in report.conclusion
-    assert report.conclusion == report.to_text().splitlines()[1]
+    assert report.conclusion == report_text(report).splitlines()[1]
 
 
 def test_every_decision_of_the_window_is_compared_or_accounted_for() -> None:
@@ -233,7 +228,7 @@ def test_every_decision_of_the_window_is_compared_or_accounted_for() -> None:
         5,
     )
     assert report.made == report.not_comparable + report.waiting + report.failed + report.compared
-    assert "before the shadow began" not in report.to_text()
+    assert "before the shadow began" not in report_text(report)
 
 
 def test_what_was_made_before_the_shadow_began_is_named_so_and_does_not_wait() -> None:
@@ -249,8 +244,8 @@ def test_what_was_made_before_the_shadow_began_is_named_so_and_does_not_wait() -
     assert report.made == (
         report.not_comparable + report.before_start + report.waiting + report.failed + report.compared
     )
-    assert "5 wait for an answer" in report.to_text()
-    assert "2 made before the shadow began" in report.to_text()
+    assert "5 wait for an answer" in report_text(report)
+    assert "2 made before the shadow began" in report_text(report)
 
 
 def test_scores_move_by_points_and_by_the_stability_index_of_training() -> None:
@@ -324,7 +319,7 @@ def test_what_became_of_the_orders_counts_each_order_once_and_never_one_that_was
     assert (both.count, both.of) == (0, 2)
     assert (lost.count, lost.of) == (2, 2)
     assert realised[WON].bad is None
-    assert "the champion refused them: nobody knows" in report_of(answers, labels=labels).to_text()
+    assert "the champion refused them: nobody knows" in report_text(report_of(answers, labels=labels))
 
 
 def test_a_clear_order_is_judged_too_where_the_question_is_order_risk() -> None:
@@ -341,7 +336,7 @@ def test_the_newest_decisions_that_differ_are_listed_newest_first_and_the_report
     assert document["differing"][0]["order_id"] == "o6"
     assert document["since"] == "2026-01-01T00:00:00.000+00:00"
     assert document["question"]["subject"] == "decision"
-    assert "dec_" in report.to_text()
+    assert "dec_" in report_text(report)
     assert report_of(answers_of({BOTH: 1})).differing == ()
 
 
