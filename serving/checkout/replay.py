@@ -16,7 +16,7 @@ from serving.checkout.checkout_judgement import DecisionInputs, answer_to_checko
 from serving.domain.checkout_decision import AMOUNTS_NAMED_AS_AT_RESIDENCE, FIRST_JUDGEMENT_REVISION
 from serving.domain.decision import AccountStanding
 from serving.domain.errors import UnknownDecision
-from serving.domain.policy import parse_policy
+from serving.domain.policy_reader import parse_policy
 from serving.in_force.model_watch import ModelRegistry
 from serving.in_force.scorer import ModelNotUsableError, ReplayModel
 from serving.store.decision_log import LoggedDecision, decision_of

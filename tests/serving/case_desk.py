@@ -7,7 +7,8 @@ from data_contracts.ledger_contracts import CONTRACTS
 from serving.cases.case_settlement import liability_document, settle
 from serving.cases.investigating import check_cases, investigation_document
 from serving.domain.case_stakes import CaseStakes
-from serving.domain.policy import Policy, parse_policy
+from serving.domain.policy import Policy
+from serving.domain.policy_reader import parse_policy
 from serving.domain.review_case import (
     CaseOrigin,
     ContactOutcome,

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from serving.domain.local_forms import local_amount
 from serving.domain.merchant_texts import answer_label, consequence_text, field_label, merchant_text
-from serving.domain.policy import parse_policy
+from serving.domain.policy_reader import parse_policy
 from serving.domain.review_case import Verdict
 from serving.domain.stop_request import (
     AnswerInvalid,

@@ -13,7 +13,8 @@ import pytest
 from serving.cases.case_review import take_step
 from serving.cases.possible_steps import Step
 from serving.domain.case_stakes import CaseStakes
-from serving.domain.policy import Policy, parse_policy
+from serving.domain.policy import Policy
+from serving.domain.policy_reader import parse_policy
 from serving.domain.review_case import (
     CaseOrigin,
     Verdict,
