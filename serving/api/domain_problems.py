@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from serving.cases import case_review, investigating
 from serving.cases.possible_steps import StepInvalid
-from serving.domain import errors, investigation, liability, review_case, stop_request
+from serving.domain import errors, investigation, liability, merchant_answer, review_case, stop_request
 from serving.domain.errors import FieldsInvalid, ParametersInvalid, RiskError, UnknownCase
 from serving.domain.field_errors import FieldError, pointer
 from serving.domain.verified_contacts import NoVerifiedContact
@@ -193,7 +193,7 @@ PROBLEM_OF: Mapping[type[Exception], ProblemType] = {
     stop_request.StopRequestWithdrawn: _conflict(
         "stop-request-withdrawn", "a withdrawn stop request takes no answer"
     ),
-    stop_request.AnswerInvalid: INVALID_BODY,
+    merchant_answer.AnswerInvalid: INVALID_BODY,
 }
 """The problem type of each error that a route can raise."""
 
@@ -240,7 +240,7 @@ def problem_of(error: RiskError) -> ProblemError:
             return ProblemError(
                 PROBLEM_OF[type(error)], errors=error.errors, errors_not_listed=error.not_listed
             )
-        case stop_request.AnswerInvalid():
+        case merchant_answer.AnswerInvalid():
             return ProblemError(
                 INVALID_BODY,
                 errors=[

@@ -29,8 +29,8 @@ from serving.domain.investigation import (
 from serving.domain.investigation import ask_merchant as ask_in
 from serving.domain.investigation import conclude as conclude_in
 from serving.domain.liability import FactsInvalid
+from serving.domain.merchant_answer import MerchantAnswer
 from serving.domain.review_case import CaseOrigin, ReasonMissing, ReviewCase, Verdict
-from serving.domain.stop_request import MerchantAnswer
 from serving.requests.case_scope import CaseScope
 from serving.stop_requests.stop_requesting import ask_question
 from serving.store import investigations

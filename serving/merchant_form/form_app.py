@@ -14,7 +14,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from serving.domain.errors import UnknownCase
-from serving.domain.stop_request import AnswerInvalid, FieldMistake, StopRequestWithdrawn
+from serving.domain.merchant_answer import AnswerInvalid, FieldMistake
+from serving.domain.stop_request import StopRequestWithdrawn
 from serving.merchant_form.form_body import EnteredAnswer, FormUnreadable, parse_form
 from serving.merchant_form.form_language import page_language
 from serving.merchant_form.form_pages import SECURITY_HEADERS, form_page, problem_page

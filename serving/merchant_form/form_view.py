@@ -5,14 +5,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
-from serving.domain.stop_request import (
-    LATER_ANSWERS,
-    AnswerKind,
-    ConsequenceCode,
-    StopRequest,
-    StopRequestState,
-    consequences,
-)
+from serving.domain.answer_consequences import ConsequenceCode, consequences
+from serving.domain.merchant_answer import AnswerKind
+from serving.domain.stop_request import LATER_ANSWERS, StopRequest, StopRequestState
 from serving.merchant_form.form_body import EnteredAnswer
 from serving.requests.case_scope import CaseScope
 from serving.stop_requests.merchant_notices import words_for

@@ -17,26 +17,27 @@ from typing import Any
 import msgspec
 
 from data_contracts.instants import DAY_MS, rfc3339
+from serving.domain.answer_consequences import ConsequenceCode, consequences
 from serving.domain.errors import RiskError
-from serving.domain.review_case import CaseOrigin, Verdict
-from serving.domain.stop_request import (
+from serving.domain.merchant_answer import (
     GOODS_ANSWERS,
     SERVICE_ANSWERS,
-    AnswerEffect,
     AnswerInvalid,
     AnswerKind,
-    ConsequenceCode,
     FieldMistake,
     MerchantAnswer,
     MistakeCode,
+    parse_answer,
+)
+from serving.domain.review_case import CaseOrigin, Verdict
+from serving.domain.stop_request import (
+    AnswerEffect,
     RecallResult,
     StopAction,
     StopRequest,
     StopRequestNotWithdrawable,
     StopRequestState,
-    consequences,
     expire,
-    parse_answer,
     record_delivery,
     take_answer,
 )

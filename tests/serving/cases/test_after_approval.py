@@ -23,9 +23,10 @@ from serving.cases.case_review import renew_queue
 from serving.cases.case_settlement import liability_document
 from serving.cases.possible_steps import Step
 from serving.domain.errors import RiskError
+from serving.domain.merchant_answer import AnswerKind
 from serving.domain.policy_reader import parse_policy
 from serving.domain.review_case import CaseState, ContactOutcome, Verdict
-from serving.domain.stop_request import NEXT_STATES, AnswerKind, StopRequestState
+from serving.domain.stop_request import NEXT_STATES, StopRequestState
 from serving.in_force.policy_activation import POLICY_FILE
 from serving.stop_requests import stop_requesting
 from serving.store.case_queue import StoredCase, case_about

@@ -32,6 +32,7 @@ from serving.domain.investigation import (
     UnknownInvestigation,
 )
 from serving.domain.liability import FactsInvalid
+from serving.domain.merchant_answer import AnswerKind
 from serving.domain.review_case import (
     CaseOrigin,
     ContactOutcome,
@@ -42,7 +43,7 @@ from serving.domain.review_case import (
     reopen,
     withdraw_stop,
 )
-from serving.domain.stop_request import AnswerKind, StopRequestState
+from serving.domain.stop_request import StopRequestState
 from serving.stop_requests.stop_requesting import UnknownStopRequest
 from serving.store.case_queue import history_of
 from serving.store.deliveries import deliveries_of

@@ -16,18 +16,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from serving.domain.answer_consequences import ConsequenceCode
 from serving.domain.local_forms import local_amount
+from serving.domain.merchant_answer import AnswerInvalid, AnswerKind, MistakeCode, parse_answer
 from serving.domain.merchant_texts import answer_label, consequence_text, field_label, merchant_text
 from serving.domain.policy_reader import parse_policy
 from serving.domain.review_case import Verdict
-from serving.domain.stop_request import (
-    AnswerInvalid,
-    AnswerKind,
-    ConsequenceCode,
-    MistakeCode,
-    StopRequestState,
-    parse_answer,
-)
+from serving.domain.stop_request import StopRequestState
 from serving.domain.text_files import LANGUAGE_NAMES, LANGUAGES
 from serving.in_force.model_watch import ModelWatch
 from serving.in_force.policy_activation import POLICY_FILE, PolicyFile

@@ -13,6 +13,7 @@ import pytest
 from serving.cases.case_review import take_step
 from serving.cases.possible_steps import Step
 from serving.domain.case_stakes import CaseStakes
+from serving.domain.merchant_answer import AnswerInvalid
 from serving.domain.policy import Policy
 from serving.domain.policy_reader import parse_policy
 from serving.domain.review_case import (
@@ -25,7 +26,7 @@ from serving.domain.review_case import (
     undo_stop,
     withdraw_stop,
 )
-from serving.domain.stop_request import AnswerInvalid, StopRequest, StopRequestWithdrawn
+from serving.domain.stop_request import StopRequest, StopRequestWithdrawn
 from serving.in_force.policy_activation import POLICY_FILE
 from serving.requests.case_scope import CaseScope
 from serving.stop_requests.stop_requesting import (
