@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from data_contracts.instants import rfc3339
-from serving.cases import case_review, investigating
+from serving.cases import case_outcomes, case_review, investigating
 from serving.cases.case_answers import (
     CASES_MAXIMUM,
     AskedQuestion,
@@ -229,7 +229,7 @@ class CaseApi:
                     investigation.UnknownInvestigation,
                     investigation.InvestigationClosed,
                     investigation.CaseUndecided,
-                    investigating.OutcomeRefused,
+                    case_outcomes.OutcomeRefused,
                     FactsInvalid,
                     UnknownOrder,
                     NoPolicyInForce,

@@ -6,7 +6,7 @@ The use cases know no HTTP. Each error that they raise has one problem type, by 
 import logging
 from collections.abc import Mapping
 
-from serving.cases import case_review, investigating
+from serving.cases import case_outcomes, case_review
 from serving.cases.possible_steps import StepInvalid
 from serving.domain import errors, investigation, liability, merchant_answer, review_case, stop_request
 from serving.domain.errors import FieldsInvalid, ParametersInvalid, RiskError, UnknownCase
@@ -165,7 +165,7 @@ PROBLEM_OF: Mapping[type[Exception], ProblemType] = {
         "investigation-closed", "the investigation has its finding and takes no such step"
     ),
     investigation.CaseUndecided: _conflict("case-undecided", "a finding needs a verdict that stands"),
-    investigating.OutcomeRefused: _conflict(
+    case_outcomes.OutcomeRefused: _conflict(
         "outcome-refused", "the ledger did not take the outcome; the detail names the rule"
     ),
     liability.FactsInvalid: _conflict(
