@@ -13,15 +13,12 @@ from data_contracts.rules import Rule
 from data_contracts.text_form import primary_language
 from features.online import LedgerRows
 from features.supersession import latest_of
-from serving.checkout.checkout_judgement import (
+from serving.checkout.checkout_judgement import Judgement, answer_to_checkout, judge, unavailable
+from serving.checkout.decision_inputs import (
     DecisionInputs,
-    Judgement,
-    answer_to_checkout,
     inputs_at,
-    judge,
     orders_of_fraud,
     rows_of_other_accounts,
-    unavailable,
 )
 from serving.checkout.order_body import OrderBody
 from serving.domain.decision import Outcome, TechnicalFailure

@@ -10,7 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
-from serving.checkout.checkout_judgement import DecisionInputs, judge
+from serving.checkout.checkout_judgement import judge
+from serving.checkout.decision_inputs import DecisionInputs
 from serving.domain.policy import Policy
 from serving.domain.policy_reader import parse_policy
 from serving.in_force.model_watch import ModelInForce

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from data_contracts.ledger_contracts import CONTRACTS
 from features.feature_sets import INVOICE_ELIGIBILITY
 from features.settlement_terms import USUAL_TERMS
-from serving.checkout.checkout_judgement import DecisionInputs, inputs_at
+from serving.checkout.decision_inputs import DecisionInputs, inputs_at
 from serving.store.ledger import AppendStatus, append, credit_rows, entity_of, held_count
 from serving.store.store import Store, open_store
 from tests.builders import (

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from features.settlement_terms import USUAL_TERMS
-from serving.checkout.checkout_judgement import inputs_at
+from serving.checkout.decision_inputs import inputs_at
 from serving.domain.checkout_decision import decide
 from serving.domain.credit_limit import CreditTerms, Familiarity, credit_terms
 from serving.domain.credit_limit import without_limit_growth as without_growth
