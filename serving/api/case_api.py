@@ -36,7 +36,7 @@ from serving.requests.http_requests import (
 )
 from serving.requests.route_declaration import ORDER_BODY_BYTES, REVIEWING, Example, RouteDeclaration
 from serving.requests.store_access import StoreAccess
-from serving.stop_requests import stop_requesting
+from serving.stop_requests import locked_stop_request
 
 LIMIT_DIGITS = 6
 
@@ -86,7 +86,7 @@ STEPS: Mapping[Step, _OfStep] = {
     ),
     Step.RELEASE: _OfStep(
         summary="Let the order go",
-        problems=(*_HELD_BY_CALLER, stop_requesting.StopRequestMoved),
+        problems=(*_HELD_BY_CALLER, locked_stop_request.StopRequestMoved),
     ),
     Step.STOP: _OfStep(
         summary="Stop the order; the merchant is asked once this cannot be undone any more",
@@ -105,7 +105,7 @@ STEPS: Mapping[Step, _OfStep] = {
         problems=(
             review_case.NoStopToTakeBack,
             review_case.WithdrawalNotAllowed,
-            stop_requesting.StopRequestMoved,
+            locked_stop_request.StopRequestMoved,
         ),
     ),
     Step.REOPEN: _OfStep(

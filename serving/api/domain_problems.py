@@ -29,7 +29,7 @@ from serving.requests.problem_details import (
     ProblemType,
 )
 from serving.requests.route_declaration import DoorKind, RouteDeclaration
-from serving.stop_requests import stop_requesting
+from serving.stop_requests import answering, locked_stop_request, recalls, sending_again
 from serving.store.errors import CommitUnknown, StoreUnavailable
 
 LOG = logging.getLogger("bonitas.store")
@@ -171,23 +171,23 @@ PROBLEM_OF: Mapping[type[Exception], ProblemType] = {
     liability.FactsInvalid: _conflict(
         "facts-invalid", "the facts about the order cannot be true together; nothing was posted"
     ),
-    stop_requesting.UnknownStopRequest: _missing("unknown-stop-request", "stop request"),
-    stop_requesting.UnknownDelivery: _missing("unknown-delivery", "notice to a merchant"),
-    stop_requesting.NoticeOvertaken: _conflict(
+    locked_stop_request.UnknownStopRequest: _missing("unknown-stop-request", "stop request"),
+    sending_again.UnknownDelivery: _missing("unknown-delivery", "notice to a merchant"),
+    sending_again.NoticeOvertaken: _conflict(
         "notice-overtaken", "the notice says what is not so any more", "The notice is not true any more"
     ),
-    stop_requesting.RecallStepInvalid: ProblemType(
+    recalls.RecallStepInvalid: ProblemType(
         kind="recall-step-invalid",
         status=422,
         title="The result cannot be recorded so",
         meaning="there is nothing to recall, or the recall was finished with another result",
     ),
-    stop_requesting.AnswerContradicts: _conflict(
+    answering.AnswerContradicts: _conflict(
         "contradicting-answer",
         "the merchant answered before, and cannot take it back here",
         "The answer contradicts an earlier one",
     ),
-    stop_requesting.StopRequestMoved: _conflict(
+    locked_stop_request.StopRequestMoved: _conflict(
         "stop-request-moved", "somebody else changed the stop request at the same moment; look again"
     ),
     stop_request.StopRequestWithdrawn: _conflict(
@@ -204,7 +204,7 @@ NAMES_A_FIELD = frozenset(
         held_events.NoSuchPage,
         investigation.FindingInvalid,
         investigation.QuestionInvalid,
-        stop_requesting.RecallStepInvalid,
+        recalls.RecallStepInvalid,
     }
 )
 """Errors whose message begins with the field that they are about."""

@@ -20,7 +20,7 @@ from serving.in_force.policy_watch import NoPolicyInForce
 from serving.requests.http_requests import authenticated, fields_of, id_in_path, json_answer, json_body
 from serving.requests.route_declaration import ORDER_BODY_BYTES, REVIEWING, Example, RouteDeclaration
 from serving.requests.store_access import StoreAccess
-from serving.stop_requests import stop_requesting
+from serving.stop_requests import locked_stop_request
 
 
 class InvestigationApi:
@@ -62,7 +62,7 @@ class InvestigationApi:
                 problems=(
                     investigation.UnknownInvestigation,
                     investigation.InvestigationClosed,
-                    stop_requesting.UnknownStopRequest,
+                    locked_stop_request.UnknownStopRequest,
                     NoPolicyInForce,
                 ),
                 example=Example(path=EXAMPLE_CASE, body={"question": "Who took the parcel?"}),

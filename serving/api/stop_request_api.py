@@ -9,7 +9,7 @@ from serving.requests.authentication import forbidden
 from serving.requests.http_requests import authenticated, fields_of, id_in_path, json_answer, json_body
 from serving.requests.route_declaration import ORDER_BODY_BYTES, REVIEWING, Example, RouteDeclaration
 from serving.requests.store_access import StoreAccess
-from serving.stop_requests import stop_requesting
+from serving.stop_requests import answering, locked_stop_request, recalls, sending_again, stop_requesting
 from serving.stop_requests.stop_request_answers import (
     DeliveryAnswer,
     RecalledStopRequest,
@@ -43,7 +43,7 @@ class StopRequestApi:
                 name="stopRequest",
                 summary="A stop request, its answers and what follows; a merchant sees its own",
                 answers=(TeamStopRequest, StopRequestAnswer),
-                problems=(stop_requesting.UnknownStopRequest, NoPolicyInForce),
+                problems=(locked_stop_request.UnknownStopRequest, NoPolicyInForce),
                 example=Example(path=EXAMPLE_STOP_REQUEST),
             ),
             RouteDeclaration(
@@ -57,9 +57,9 @@ class StopRequestApi:
                 body=StopAnswer,
                 answers=(StopRequestAnswer,),
                 problems=(
-                    stop_requesting.UnknownStopRequest,
-                    stop_requesting.AnswerContradicts,
-                    stop_requesting.StopRequestMoved,
+                    locked_stop_request.UnknownStopRequest,
+                    answering.AnswerContradicts,
+                    locked_stop_request.StopRequestMoved,
                     StopRequestWithdrawn,
                     NoPolicyInForce,
                 ),
@@ -83,8 +83,8 @@ class StopRequestApi:
                 body=RecallOutcome,
                 answers=(RecalledStopRequest,),
                 problems=(
-                    stop_requesting.UnknownStopRequest,
-                    stop_requesting.RecallStepInvalid,
+                    locked_stop_request.UnknownStopRequest,
+                    recalls.RecallStepInvalid,
                     NoPolicyInForce,
                 ),
                 example=Example(path=EXAMPLE_STOP_REQUEST, body={"result": "recalled"}),
@@ -99,8 +99,8 @@ class StopRequestApi:
                 summary="Send a notice to a merchant again",
                 answers=(DeliveryAnswer,),
                 problems=(
-                    stop_requesting.UnknownDelivery,
-                    stop_requesting.NoticeOvertaken,
+                    sending_again.UnknownDelivery,
+                    sending_again.NoticeOvertaken,
                     NoPolicyInForce,
                 ),
                 example=Example(path={"delivery_id": "stp_1f0c2b7a9d3e4f5061-created"}),
@@ -110,7 +110,7 @@ class StopRequestApi:
     async def _show_stop_request(self, request: Request) -> Response:
         scope, caller = authenticated(request)
         merchant_id = _merchant_of(caller)
-        stop_request_id = id_in_path(request, "stop_request_id", stop_requesting.UnknownStopRequest)
+        stop_request_id = id_in_path(request, "stop_request_id", locked_stop_request.UnknownStopRequest)
         return json_answer(
             await self._access.read(
                 lambda: stop_requesting.view(scope.cases, stop_request_id, merchant_id=merchant_id)
@@ -124,11 +124,11 @@ class StopRequestApi:
         given = fields_of(json_body(request), StopAnswer)
         merchant_id, stop_request_id = (
             caller.merchant_id,
-            id_in_path(request, "stop_request_id", stop_requesting.UnknownStopRequest),
+            id_in_path(request, "stop_request_id", locked_stop_request.UnknownStopRequest),
         )
         return json_answer(
             await self._access.write(
-                lambda: stop_requesting.answer(
+                lambda: answering.answer(
                     scope.cases,
                     stop_request_id,
                     merchant_id=merchant_id,
@@ -143,20 +143,18 @@ class StopRequestApi:
     async def _recall_result(self, request: Request) -> Response:
         scope, caller = authenticated(request)
         result = fields_of(json_body(request), RecallOutcome).result
-        stop_request_id = id_in_path(request, "stop_request_id", stop_requesting.UnknownStopRequest)
+        stop_request_id = id_in_path(request, "stop_request_id", locked_stop_request.UnknownStopRequest)
         return json_answer(
             await self._access.write(
-                lambda: stop_requesting.finish_recall(scope.cases, stop_request_id, result, caller.name)
+                lambda: recalls.finish_recall(scope.cases, stop_request_id, result, caller.name)
             )
         )
 
     async def _resend(self, request: Request) -> Response:
         scope, caller = authenticated(request)
-        delivery_id = id_in_path(request, "delivery_id", stop_requesting.UnknownDelivery)
+        delivery_id = id_in_path(request, "delivery_id", sending_again.UnknownDelivery)
         return json_answer(
-            await self._access.write(
-                lambda: stop_requesting.send_again(scope.cases, delivery_id, caller.name)
-            )
+            await self._access.write(lambda: sending_again.send_again(scope.cases, delivery_id, caller.name))
         )
 
 

@@ -32,7 +32,7 @@ from serving.domain.stop_request import StopRequest, StopRequestState
 from serving.domain.verified_contacts import CustomerContact, NoVerifiedContact, verified_contacts
 from serving.requests.case_scope import CaseScope
 from serving.stop_requests.merchant_notices import stop_request_preview, words_for
-from serving.stop_requests.stop_requesting import is_overtaken
+from serving.stop_requests.sending_again import is_overtaken
 from serving.store.case_queue import (
     HistoryEntry,
     Screening,

@@ -35,7 +35,7 @@ from serving.domain.review_case import (
     withdraw_stop,
 )
 from serving.domain.stop_request import StopRequestState
-from serving.stop_requests.stop_requesting import UnknownStopRequest
+from serving.stop_requests.locked_stop_request import UnknownStopRequest
 from serving.store.case_queue import history_of
 from serving.store.deliveries import deliveries_of
 from serving.store.investigations import InvestigationMovedError, investigation_of, keep_investigation

@@ -36,17 +36,10 @@ from serving.requests.case_scope import CaseScope
 from serving.requests.request_scope import RequestScope, StoreDoor
 from serving.requests.route_declaration import MERCHANT_FORM_BODY_BYTES
 from serving.requests.store_access import StoreAccess
-from serving.stop_requests.stop_requesting import (
-    LinkExpired,
-    StopRequestMoved,
-    answer,
-    expire_due,
-    link_token,
-    reached,
-    request_stop,
-    view,
-    withdraw,
-)
+from serving.stop_requests.answering import answer
+from serving.stop_requests.form_link import LinkExpired, link_token
+from serving.stop_requests.locked_stop_request import StopRequestMoved
+from serving.stop_requests.stop_requesting import expire_due, reached, request_stop, view, withdraw
 from serving.store.case_queue import case_of, update_case
 from serving.store.errors import StoreUnavailable
 from serving.store.migrate import migrate

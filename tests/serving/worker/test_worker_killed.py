@@ -42,7 +42,8 @@ from dataclasses import replace
 from pathlib import Path
 from serving.requests.case_scope import CaseScope
 from serving.domain.policy_reader import parse_policy
-from serving.stop_requests.stop_requesting import expire_due, fallback_text, reached, request_due
+from serving.stop_requests.sending_again import fallback_text
+from serving.stop_requests.stop_requesting import expire_due, reached, request_due
 from serving.store.store import now_ms, open_store
 from serving.webhooks.dispatch import DispatchScope, dispatch_due, send_fallbacks
 from serving.webhooks.mailbox import FileMailbox
