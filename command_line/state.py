@@ -119,7 +119,7 @@ def asked_policy(path: Path | None) -> "Policy":
 
 def policy_in_force() -> "tuple[Policy, str]":
     """The policy in force and its text: the store's, or the file's where no store had one yet."""
-    from serving.domain.policy import parse_policy
+    from serving.domain.policy_reader import parse_policy
     from serving.in_force.policy_activation import history as policy_history
     from serving.in_force.policy_activation import kept_text
     from serving.store.errors import StoreNotMigrated, StoreUnavailable

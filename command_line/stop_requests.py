@@ -28,14 +28,14 @@ def show_stop_request(stop_request_id: str) -> None:
 @click.argument("stop_request_id")
 def link_of_stop_request(stop_request_id: str) -> None:
     """Print a fresh link to the merchant's form, for a merchant who has lost it."""
-    from serving.stop_requests import stop_requesting
+    from serving.stop_requests import form_link, stop_requesting
 
     if read_settings().public_url is None:
         click.echo(f"links begin with {DEFAULT_PUBLIC_URL}: set BONITAS_PUBLIC_URL for another", err=True)
     with case_scope() as scope:
         stop_requesting.view(scope, stop_request_id, merchant_id=None)
         with scope.store.writing("stop-request-link") as tx:
-            click.echo(stop_requesting.link(tx, scope, stop_request_id))
+            click.echo(form_link.link(tx, scope, stop_request_id))
 
 
 @stop_requests.command("recall-result")
@@ -44,10 +44,10 @@ def link_of_stop_request(stop_request_id: str) -> None:
 @click.option("--as", "reviewer", required=True, help="Who found out.")
 def recall_result(stop_request_id: str, result: str, reviewer: str) -> None:
     """Record what came of a parcel that we recalled from the carrier."""
-    from serving.stop_requests import stop_requesting
+    from serving.stop_requests import recalls
 
     with case_scope() as scope:
-        document = stop_requesting.finish_recall(scope, stop_request_id, result, reviewer)
+        document = recalls.finish_recall(scope, stop_request_id, result, reviewer)
         click.echo(json.dumps(document, indent=1))
 
 
@@ -56,10 +56,10 @@ def recall_result(stop_request_id: str, result: str, reviewer: str) -> None:
 @json_option
 def open_recalls(limit: int, as_json: bool) -> None:
     """List the parcels that we are to recall and that nobody has finished, the oldest first."""
-    from serving.stop_requests import stop_requesting
+    from serving.stop_requests import recalls
 
     with case_scope() as scope:
-        waiting = stop_requesting.open_recalls(scope, limit)
+        waiting = recalls.open_recalls(scope, limit)
 
     def render() -> None:
         table = id_table("stop request", "carrier", "tracking number", "since")
@@ -77,7 +77,7 @@ def open_recalls(limit: int, as_json: bool) -> None:
 @click.option("--as", "reviewer", required=True, help="Who wants it.")
 def resend_delivery(delivery_id: str, reviewer: str) -> None:
     """Send a notice again that was delivered, refused or given up; the worker takes it at once."""
-    from serving.stop_requests import stop_requesting
+    from serving.stop_requests import sending_again
 
     with case_scope() as scope:
-        click.echo(json.dumps(stop_requesting.send_again(scope, delivery_id, reviewer), indent=1))
+        click.echo(json.dumps(sending_again.send_again(scope, delivery_id, reviewer), indent=1))

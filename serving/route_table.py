@@ -13,8 +13,10 @@ from starlette.responses import RedirectResponse, Response
 
 from serving.api.case_api import CaseApi
 from serving.api.event_api import EventApi
+from serving.api.investigation_api import InvestigationApi
 from serving.api.openapi import openapi_document
 from serving.api.score_app import ScoreApi
+from serving.api.stop_request_api import StopRequestApi
 from serving.console.all_routes import ALL_ROUTES
 from serving.console.console_app import console_routes
 from serving.merchant_form.form_app import FORM_ROUTES
@@ -61,6 +63,8 @@ def route_table(
         ),
         *EventApi(access).routes(),
         *CaseApi(access).routes(),
+        *InvestigationApi(access).routes(),
+        *StopRequestApi(access).routes(),
         *console_routes(ALL_ROUTES),
         *FORM_ROUTES,
         *_service_routes(ready, metrics),

@@ -26,14 +26,10 @@ from serving.process.slim_process import leave_out_data_frames
 from serving.requests.case_scope import CaseScope
 from serving.screening.order_screening import ScreeningScope, work_off
 from serving.shadow.scoring import ShadowScope, answer_checkouts, answer_screenings
+from serving.stop_requests.locked_stop_request import StopRequestMoved
 from serving.stop_requests.merchant_notices import tell_of_contact_changes
-from serving.stop_requests.stop_requesting import (
-    StopRequestMoved,
-    expire_due,
-    fallback_text,
-    reached,
-    request_due,
-)
+from serving.stop_requests.sending_again import fallback_text
+from serving.stop_requests.stop_requesting import expire_due, reached, request_due
 from serving.store.case_queue import CaseMovedError
 from serving.store.errors import StoreUnavailable
 from serving.store.open_store import open_store

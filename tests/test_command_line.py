@@ -15,7 +15,7 @@ from mlflow import MlflowClient
 import bonitas
 from features.feature_sets import INVOICE_ELIGIBILITY
 from features.model_files import local_folder
-from serving.domain.policy import parse_policy
+from serving.domain.policy_reader import parse_policy
 from serving.in_force.policy_activation import POLICY_FILE, PolicyFile, active_policy
 from serving.store.open_store import open_store
 from tests.builders import (

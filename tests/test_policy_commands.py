@@ -9,7 +9,7 @@ from click.testing import CliRunner, Result
 
 import bonitas
 from data_contracts.simulation.portfolio import simulate_portfolio
-from serving.domain.policy import parse_policy
+from serving.domain.policy_reader import parse_policy
 from serving.in_force.policy_activation import POLICY_FILE
 from serving.process.settings import Settings
 from tests.serving.http.conftest import a_model_document, register_champion, write_model

@@ -11,7 +11,7 @@ import pytest
 
 import bonitas
 from serving.checkout.order_body import order_body
-from serving.domain.policy import parse_policy
+from serving.domain.policy_reader import parse_policy
 from serving.events import event_intake
 from serving.in_force.policy_activation import POLICY_FILE
 from serving.process import bounded_http

@@ -1,4 +1,4 @@
-"""The HTTP edge of what happens after approval, at /v1: review cases, stop requests and their answers."""
+"""The HTTP edge of review cases, at /v1/cases: the order of work, one case, and the steps on it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,56 +7,40 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from data_contracts.instants import rfc3339
-from serving.cases import case_review, investigating
+from serving.cases import case_review
 from serving.cases.case_answers import (
     CASES_MAXIMUM,
-    AskedQuestion,
     CaseAnswer,
     CaseNote,
     CaseQueue,
     ContactOutcomeGiven,
-    InvestigationAnswer,
-    InvestigationFinding,
-    InvestigationReason,
-    MerchantQuestionText,
     NoFields,
     QueueParameters,
     ReopenReason,
     WholeCase,
 )
 from serving.cases.possible_steps import Step
-from serving.domain import investigation, review_case
+from serving.domain import review_case
 from serving.domain.errors import ParametersInvalid, RiskError, UnknownCase, UnknownOrder
 from serving.domain.field_errors import FieldError, pointer
-from serving.domain.liability import FactsInvalid
 from serving.domain.review_case import CaseState
-from serving.domain.stop_request import StopRequestWithdrawn
 from serving.domain.verified_contacts import NoVerifiedContact
 from serving.in_force.policy_watch import NoPolicyInForce
-from serving.requests.authentication import forbidden
-from serving.requests.http_requests import authenticated, fields_of, idempotency_key, json_answer, json_body
-from serving.requests.route_declaration import ORDER_BODY_BYTES, Example, RouteDeclaration
-from serving.requests.store_access import StoreAccess
-from serving.stop_requests import stop_requesting
-from serving.stop_requests.stop_request_answers import (
-    DeliveryAnswer,
-    RecalledStopRequest,
-    RecallOutcome,
-    StopAnswer,
-    StopRequestAnswer,
-    TeamStopRequest,
+from serving.requests.http_requests import (
+    authenticated,
+    fields_of,
+    id_in_path,
+    idempotency_key,
+    json_answer,
+    json_body,
 )
-from serving.store.api_keys import Caller, Role
+from serving.requests.route_declaration import ORDER_BODY_BYTES, REVIEWING, Example, RouteDeclaration
+from serving.requests.store_access import StoreAccess
+from serving.stop_requests import locked_stop_request
 
 LIMIT_DIGITS = 6
-REVIEWING = frozenset({Role.FRAUD})
-ASKED_TO_STOP = frozenset({Role.FRAUD, Role.MERCHANT})
-ANSWERING = frozenset({Role.MERCHANT})
-
 
 EXAMPLE_CASE = {"case_id": "case_1f0c2b7a9d3e4f5061"}
-EXAMPLE_STOP_REQUEST = {"stop_request_id": "stp_1f0c2b7a9d3e4f5061"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,7 +86,7 @@ STEPS: Mapping[Step, _OfStep] = {
     ),
     Step.RELEASE: _OfStep(
         summary="Let the order go",
-        problems=(*_HELD_BY_CALLER, stop_requesting.StopRequestMoved),
+        problems=(*_HELD_BY_CALLER, locked_stop_request.StopRequestMoved),
     ),
     Step.STOP: _OfStep(
         summary="Stop the order; the merchant is asked once this cannot be undone any more",
@@ -121,7 +105,7 @@ STEPS: Mapping[Step, _OfStep] = {
         problems=(
             review_case.NoStopToTakeBack,
             review_case.WithdrawalNotAllowed,
-            stop_requesting.StopRequestMoved,
+            locked_stop_request.StopRequestMoved,
         ),
     ),
     Step.REOPEN: _OfStep(
@@ -142,7 +126,7 @@ class CaseApi:
         self._access = access
 
     def routes(self) -> tuple[RouteDeclaration, ...]:
-        """What the fraud team does with a case, and what a merchant is asked and answers."""
+        """What the fraud team does with a case."""
         return (
             RouteDeclaration(
                 method="GET",
@@ -180,133 +164,7 @@ class CaseApi:
                 problems=(UnknownCase, UnknownOrder, NoPolicyInForce),
                 example=Example(path=EXAMPLE_CASE),
             ),
-            RouteDeclaration(
-                method="POST",
-                path="/v1/cases/{case_id}/investigation",
-                roles=REVIEWING,
-                body_maximum_bytes=ORDER_BODY_BYTES,
-                handler=self._investigate,
-                name="investigate",
-                summary="Investigate a case, with a reason; disputes and unpaid invoices do so by themselves",
-                body=InvestigationReason,
-                answers=(InvestigationAnswer,),
-                problems=(
-                    investigation.UnknownInvestigation,
-                    review_case.ReasonMissing,
-                    NoPolicyInForce,
-                ),
-                example=Example(path=EXAMPLE_CASE, body={"reason": "The customer called us."}),
-            ),
-            RouteDeclaration(
-                method="POST",
-                path="/v1/cases/{case_id}/investigation/question",
-                roles=REVIEWING,
-                body_maximum_bytes=ORDER_BODY_BYTES,
-                handler=self._ask_merchant,
-                name="askMerchant",
-                summary="Ask the merchant of the order for more; the answer comes by the form, as a note",
-                body=MerchantQuestionText,
-                answers=(AskedQuestion,),
-                problems=(
-                    investigation.UnknownInvestigation,
-                    investigation.InvestigationClosed,
-                    stop_requesting.UnknownStopRequest,
-                    NoPolicyInForce,
-                ),
-                example=Example(path=EXAMPLE_CASE, body={"question": "Who took the parcel?"}),
-            ),
-            RouteDeclaration(
-                method="POST",
-                path="/v1/cases/{case_id}/investigation/finding",
-                roles=REVIEWING,
-                body_maximum_bytes=ORDER_BODY_BYTES,
-                handler=self._conclude,
-                name="concludeInvestigation",
-                summary="Close the investigation with a finding; ledger and settlement follow",
-                body=InvestigationFinding,
-                answers=(InvestigationAnswer,),
-                problems=(
-                    investigation.UnknownInvestigation,
-                    investigation.InvestigationClosed,
-                    investigation.CaseUndecided,
-                    investigating.OutcomeRefused,
-                    FactsInvalid,
-                    UnknownOrder,
-                    NoPolicyInForce,
-                ),
-                example=Example(path=EXAMPLE_CASE, body={"finding": "fraud_confirmed"}),
-            ),
             *(self._step_route(step) for step in Step),
-            RouteDeclaration(
-                method="GET",
-                path="/v1/stop-requests/{stop_request_id}",
-                roles=ASKED_TO_STOP,
-                handler=self._show_stop_request,
-                name="stopRequest",
-                summary="A stop request, its answers and what follows; a merchant sees its own",
-                answers=(TeamStopRequest, StopRequestAnswer),
-                problems=(stop_requesting.UnknownStopRequest, NoPolicyInForce),
-                example=Example(path=EXAMPLE_STOP_REQUEST),
-            ),
-            RouteDeclaration(
-                method="POST",
-                path="/v1/stop-requests/{stop_request_id}/answer",
-                roles=ANSWERING,
-                body_maximum_bytes=ORDER_BODY_BYTES,
-                handler=self._answer,
-                name="answerStopRequest",
-                summary="The merchant says where the order stands; the same answer again is harmless",
-                body=StopAnswer,
-                answers=(StopRequestAnswer,),
-                problems=(
-                    stop_requesting.UnknownStopRequest,
-                    stop_requesting.AnswerContradicts,
-                    stop_requesting.StopRequestMoved,
-                    StopRequestWithdrawn,
-                    NoPolicyInForce,
-                ),
-                example=Example(
-                    path=EXAMPLE_STOP_REQUEST,
-                    body={
-                        "kind": "shipped_with_tracking",
-                        "carrier": "PostNord",
-                        "tracking_number": "SE00340434161094042557",
-                    },
-                ),
-            ),
-            RouteDeclaration(
-                method="POST",
-                path="/v1/stop-requests/{stop_request_id}/recall-result",
-                roles=REVIEWING,
-                body_maximum_bytes=ORDER_BODY_BYTES,
-                handler=self._recall_result,
-                name="finishRecall",
-                summary="What came of a parcel that the provider recalled",
-                body=RecallOutcome,
-                answers=(RecalledStopRequest,),
-                problems=(
-                    stop_requesting.UnknownStopRequest,
-                    stop_requesting.RecallStepInvalid,
-                    NoPolicyInForce,
-                ),
-                example=Example(path=EXAMPLE_STOP_REQUEST, body={"result": "recalled"}),
-            ),
-            RouteDeclaration(
-                method="POST",
-                path="/v1/deliveries/{delivery_id}/resend",
-                roles=REVIEWING,
-                body_maximum_bytes=ORDER_BODY_BYTES,
-                handler=self._resend,
-                name="resendDelivery",
-                summary="Send a notice to a merchant again",
-                answers=(DeliveryAnswer,),
-                problems=(
-                    stop_requesting.UnknownDelivery,
-                    stop_requesting.NoticeOvertaken,
-                    NoPolicyInForce,
-                ),
-                example=Example(path={"delivery_id": "stp_1f0c2b7a9d3e4f5061-created"}),
-            ),
         )
 
     def _step_route(self, step: Step) -> RouteDeclaration:
@@ -347,7 +205,7 @@ class CaseApi:
 
     async def _show_case(self, request: Request) -> Response:
         scope, _ = authenticated(request)
-        case_id = _id(request, "case_id", UnknownCase)
+        case_id = id_in_path(request, "case_id", UnknownCase)
         return json_answer(await self._access.read(lambda: case_review.case_view(scope.cases, case_id)))
 
     async def _claim_next(self, request: Request) -> Response:
@@ -359,7 +217,7 @@ class CaseApi:
         scope, caller = authenticated(request)
         given = fields_of(json_body(request, optional=True), of_step.body)
         text = None if of_step.text_field is None else getattr(given, of_step.text_field)
-        case_id = _id(request, "case_id", UnknownCase)
+        case_id = id_in_path(request, "case_id", UnknownCase)
         key = idempotency_key(request)
         document = await self._access.write(
             lambda: case_review.take_step(
@@ -374,104 +232,6 @@ class CaseApi:
             )
         )
         return json_answer(document)
-
-    async def _investigate(self, request: Request) -> Response:
-        scope, caller = authenticated(request)
-        reason = fields_of(json_body(request), InvestigationReason).reason
-        case_id = _id(request, "case_id", investigation.UnknownInvestigation)
-        return json_answer(
-            await self._access.write(
-                lambda: investigating.open_by_hand(scope.cases, case_id, reason=reason, by=caller.name)
-            )
-        )
-
-    async def _ask_merchant(self, request: Request) -> Response:
-        scope, caller = authenticated(request)
-        question = fields_of(json_body(request), MerchantQuestionText).question
-        case_id = _id(request, "case_id", investigation.UnknownInvestigation)
-        asked = await self._access.write(
-            lambda: investigating.ask_merchant(scope.cases, case_id, question, caller.name)
-        )
-        return json_answer({"question": asked.text, "asked_at": rfc3339(asked.asked_at_ms)})
-
-    async def _conclude(self, request: Request) -> Response:
-        scope, caller = authenticated(request)
-        finding = fields_of(json_body(request), InvestigationFinding).finding
-        case_id = _id(request, "case_id", investigation.UnknownInvestigation)
-        return json_answer(
-            await self._access.write(
-                lambda: investigating.conclude(scope.cases, case_id, finding, caller.name)
-            )
-        )
-
-    async def _show_stop_request(self, request: Request) -> Response:
-        scope, caller = authenticated(request)
-        merchant_id = _merchant_of(caller)
-        stop_request_id = _id(request, "stop_request_id", stop_requesting.UnknownStopRequest)
-        return json_answer(
-            await self._access.read(
-                lambda: stop_requesting.view(scope.cases, stop_request_id, merchant_id=merchant_id)
-            )
-        )
-
-    async def _answer(self, request: Request) -> Response:
-        scope, caller = authenticated(request)
-        if caller.merchant_id is None:
-            raise forbidden("a stop request is answered with the merchant's key, or by the form")
-        given = fields_of(json_body(request), StopAnswer)
-        merchant_id, stop_request_id = (
-            caller.merchant_id,
-            _id(request, "stop_request_id", stop_requesting.UnknownStopRequest),
-        )
-        return json_answer(
-            await self._access.write(
-                lambda: stop_requesting.answer(
-                    scope.cases,
-                    stop_request_id,
-                    merchant_id=merchant_id,
-                    kind=given.kind,
-                    carrier=given.carrier,
-                    tracking_number=given.tracking_number,
-                    note=given.note,
-                )
-            )
-        )
-
-    async def _recall_result(self, request: Request) -> Response:
-        scope, caller = authenticated(request)
-        result = fields_of(json_body(request), RecallOutcome).result
-        stop_request_id = _id(request, "stop_request_id", stop_requesting.UnknownStopRequest)
-        return json_answer(
-            await self._access.write(
-                lambda: stop_requesting.finish_recall(scope.cases, stop_request_id, result, caller.name)
-            )
-        )
-
-    async def _resend(self, request: Request) -> Response:
-        scope, caller = authenticated(request)
-        delivery_id = _id(request, "delivery_id", stop_requesting.UnknownDelivery)
-        return json_answer(
-            await self._access.write(
-                lambda: stop_requesting.send_again(scope.cases, delivery_id, caller.name)
-            )
-        )
-
-
-def _id(request: Request, name: str, unknown: type[RiskError]) -> str:
-    """An id of the path. Raises `unknown` for what is none: PostgreSQL takes no zero byte."""
-    value = str(request.path_params[name])
-    if not value.isprintable():
-        raise unknown("there is no such thing")
-    return value
-
-
-def _merchant_of(caller: Caller) -> str | None:
-    """Whose stop requests a caller may see: a merchant its own, the fraud team all."""
-    if caller.role is Role.FRAUD:
-        return None
-    if caller.merchant_id is None:
-        raise forbidden("stop requests are for the fraud team and for the merchant of the order")
-    return caller.merchant_id
 
 
 def _queue_parameters(request: Request) -> QueueParameters:

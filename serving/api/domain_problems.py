@@ -6,9 +6,9 @@ The use cases know no HTTP. Each error that they raise has one problem type, by 
 import logging
 from collections.abc import Mapping
 
-from serving.cases import case_review, investigating
+from serving.cases import case_outcomes, case_review
 from serving.cases.possible_steps import StepInvalid
-from serving.domain import errors, investigation, liability, review_case, stop_request
+from serving.domain import errors, investigation, liability, merchant_answer, review_case, stop_request
 from serving.domain.errors import FieldsInvalid, ParametersInvalid, RiskError, UnknownCase
 from serving.domain.field_errors import FieldError, pointer
 from serving.domain.verified_contacts import NoVerifiedContact
@@ -29,7 +29,7 @@ from serving.requests.problem_details import (
     ProblemType,
 )
 from serving.requests.route_declaration import DoorKind, RouteDeclaration
-from serving.stop_requests import stop_requesting
+from serving.stop_requests import answering, locked_stop_request, recalls, sending_again
 from serving.store.errors import CommitUnknown, StoreUnavailable
 
 LOG = logging.getLogger("bonitas.store")
@@ -165,35 +165,35 @@ PROBLEM_OF: Mapping[type[Exception], ProblemType] = {
         "investigation-closed", "the investigation has its finding and takes no such step"
     ),
     investigation.CaseUndecided: _conflict("case-undecided", "a finding needs a verdict that stands"),
-    investigating.OutcomeRefused: _conflict(
+    case_outcomes.OutcomeRefused: _conflict(
         "outcome-refused", "the ledger did not take the outcome; the detail names the rule"
     ),
     liability.FactsInvalid: _conflict(
         "facts-invalid", "the facts about the order cannot be true together; nothing was posted"
     ),
-    stop_requesting.UnknownStopRequest: _missing("unknown-stop-request", "stop request"),
-    stop_requesting.UnknownDelivery: _missing("unknown-delivery", "notice to a merchant"),
-    stop_requesting.NoticeOvertaken: _conflict(
+    locked_stop_request.UnknownStopRequest: _missing("unknown-stop-request", "stop request"),
+    sending_again.UnknownDelivery: _missing("unknown-delivery", "notice to a merchant"),
+    sending_again.NoticeOvertaken: _conflict(
         "notice-overtaken", "the notice says what is not so any more", "The notice is not true any more"
     ),
-    stop_requesting.RecallStepInvalid: ProblemType(
+    recalls.RecallStepInvalid: ProblemType(
         kind="recall-step-invalid",
         status=422,
         title="The result cannot be recorded so",
         meaning="there is nothing to recall, or the recall was finished with another result",
     ),
-    stop_requesting.AnswerContradicts: _conflict(
+    answering.AnswerContradicts: _conflict(
         "contradicting-answer",
         "the merchant answered before, and cannot take it back here",
         "The answer contradicts an earlier one",
     ),
-    stop_requesting.StopRequestMoved: _conflict(
+    locked_stop_request.StopRequestMoved: _conflict(
         "stop-request-moved", "somebody else changed the stop request at the same moment; look again"
     ),
     stop_request.StopRequestWithdrawn: _conflict(
         "stop-request-withdrawn", "a withdrawn stop request takes no answer"
     ),
-    stop_request.AnswerInvalid: INVALID_BODY,
+    merchant_answer.AnswerInvalid: INVALID_BODY,
 }
 """The problem type of each error that a route can raise."""
 
@@ -204,7 +204,7 @@ NAMES_A_FIELD = frozenset(
         held_events.NoSuchPage,
         investigation.FindingInvalid,
         investigation.QuestionInvalid,
-        stop_requesting.RecallStepInvalid,
+        recalls.RecallStepInvalid,
     }
 )
 """Errors whose message begins with the field that they are about."""
@@ -240,7 +240,7 @@ def problem_of(error: RiskError) -> ProblemError:
             return ProblemError(
                 PROBLEM_OF[type(error)], errors=error.errors, errors_not_listed=error.not_listed
             )
-        case stop_request.AnswerInvalid():
+        case merchant_answer.AnswerInvalid():
             return ProblemError(
                 INVALID_BODY,
                 errors=[

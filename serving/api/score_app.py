@@ -17,15 +17,9 @@ from serving.checkout.checkout_answers import (
     ReviewRequested,
     seen_by,
 )
-from serving.checkout.checkout_scoring import (
-    CheckoutAnswer,
-    answer_without_store,
-    answered_before,
-    count_precheck,
-    precheck,
-    score,
-)
+from serving.checkout.checkout_scoring import CheckoutAnswer, answer_without_store, answered_before, score
 from serving.checkout.order_body import EXAMPLE_ORDER, ORDER, OrderBody, order_body
+from serving.checkout.precheck import count_precheck, precheck
 from serving.domain.errors import (
     AskedTooOften,
     NothingToReview,

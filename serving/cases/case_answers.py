@@ -16,6 +16,7 @@ from serving.domain.investigation import (
     Trigger,
 )
 from serving.domain.liability import Account, Bearer, SettlementText
+from serving.domain.merchant_answer import AnswerKind
 from serving.domain.review_case import (
     Action,
     CaseOrigin,
@@ -23,7 +24,7 @@ from serving.domain.review_case import (
     ContactOutcome,
     Verdict,
 )
-from serving.domain.stop_request import AnswerKind, StopAction
+from serving.domain.stop_request import StopAction
 from serving.requests.answer_fields import Cents, Instant, one_of
 from serving.stop_requests.stop_request_answers import TeamStopRequest
 

@@ -25,13 +25,14 @@ from features.supersession import latest_of, seeing_all
 from serving.cases.case_settlement import liability_document
 from serving.cases.investigating import investigation_document
 from serving.cases.possible_steps import Step, contacts_of, possible_steps
+from serving.domain.answer_consequences import Consequence, consequences
 from serving.domain.errors import UnknownOrder
 from serving.domain.review_case import CaseOrigin, ReviewCase
-from serving.domain.stop_request import Consequence, StopRequest, StopRequestState, consequences
+from serving.domain.stop_request import StopRequest, StopRequestState
 from serving.domain.verified_contacts import CustomerContact, NoVerifiedContact, verified_contacts
 from serving.requests.case_scope import CaseScope
 from serving.stop_requests.merchant_notices import stop_request_preview, words_for
-from serving.stop_requests.stop_requesting import is_overtaken
+from serving.stop_requests.sending_again import is_overtaken
 from serving.store.case_queue import (
     HistoryEntry,
     Screening,

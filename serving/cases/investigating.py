@@ -9,13 +9,12 @@ from typing import Any
 
 import msgspec
 
-from data_contracts.arrivals import AppendStatus
-from data_contracts.instants import DAY_MS, rfc3339
-from data_contracts.order_outcomes import ORDER_OUTCOMES
-from features.instants import NEVER
-from serving.cases.case_settlement import OrderRecord, order_record, outcome_prefix, settle
+from data_contracts.instants import rfc3339
+from serving.cases.case_outcomes import label_release, label_stop_in_effect, record_outcome
+from serving.cases.case_settlement import OrderRecord, order_record, settle
+from serving.cases.invoice_watch import watch_on
 from serving.domain.case_label import OrderOutcomeKind, label_of
-from serving.domain.errors import RiskError, UnknownOrder
+from serving.domain.errors import UnknownOrder
 from serving.domain.investigation import (
     CaseUndecided,
     Finding,
@@ -30,21 +29,18 @@ from serving.domain.investigation import (
 from serving.domain.investigation import ask_merchant as ask_in
 from serving.domain.investigation import conclude as conclude_in
 from serving.domain.liability import FactsInvalid
+from serving.domain.merchant_answer import MerchantAnswer
 from serving.domain.review_case import CaseOrigin, ReasonMissing, ReviewCase, Verdict
-from serving.domain.stop_request import MerchantAnswer
 from serving.requests.case_scope import CaseScope
 from serving.stop_requests.stop_requesting import ask_question
 from serving.store import investigations
 from serving.store.case_queue import SYSTEM, StoredCase, append_history, case_about, known_case
 from serving.store.investigations import investigation_of, keep_investigation
-from serving.store.ledger import append
 from serving.store.outbox import (
     CHECK_CASE,
-    INVOICE_WATCH_MS,
     VERDICT,
     WATCH,
     WaitingMessage,
-    ask_for_invoice_watch,
     take_message,
     waiting_messages,
     work_off_each,
@@ -53,12 +49,6 @@ from serving.store.stop_requests import stop_requests_of_case
 from serving.store.store import Transaction
 
 LOG = logging.getLogger("bonitas.investigations")
-
-WATCH_DAYS = 400
-
-
-class OutcomeRefused(RiskError):
-    """The ledger did not take an outcome; the message names the rule that it breaks."""
 
 
 def open_by_hand(scope: CaseScope, case_id: str, *, reason: str, by: str) -> dict[str, Any]:
@@ -147,94 +137,6 @@ def _outcome_of(scope: CaseScope, case: ReviewCase, finding: Finding) -> OrderOu
     return label.kind
 
 
-def record_outcome(
-    tx: Transaction, scope: CaseScope, case: ReviewCase, kind: OrderOutcomeKind, *, by: str
-) -> bool:
-    """Append to the ledger what a case found; returns whether that was new.
-
-    Where an earlier outcome of the case stands, this one corrects it; the same again changes nothing.
-    `finding_withdrawn` takes back what stands of the case, and is nothing where nothing does.
-
-    A correction by somebody else holds until the case is re-opened. Say case7 wrote
-    `outcome-case7-0-stop_request_upheld`, and the back office corrected that row. To record that the stop
-    request was upheld once more then changes nothing. Once case7 was re-opened, its outcomes are called
-    `outcome-case7-1-...`: they are news, and are appended.
-
-    tx: a writing transaction that holds the lock of the case. Raises OutcomeRefused, UnknownOrder.
-    """
-    # The same order as in every intake: nobody who holds a customer waits for a case.
-    tx.lock(case.customer_id)
-    now_ms = scope.now_ms()
-    record = order_record(tx, known_case(tx, case.case_id), now_ms, scope.policy.settlement_terms)
-    own_ids = {row["event_id"] for row in record.own_outcomes}
-    standing = [row for row in record.outcomes if row["event_id"] in own_ids]
-    is_nothing_to_take_back = kind is OrderOutcomeKind.FINDING_WITHDRAWN and not standing
-    if is_nothing_to_take_back or any(row["kind"] == kind.value for row in standing):
-        return False
-    event_id = f"{outcome_prefix(case.case_id)}{case.reopened_count}-{kind.value}"
-    said_before = [known for known in own_ids if known == event_id or known.startswith(f"{event_id}-")]
-    if said_before and not standing:
-        return False
-    row: dict[str, Any] = {
-        "event_id": f"{event_id}-{len(said_before) + 1}" if said_before else event_id,
-        # A decision may run a few milliseconds ahead of the clock; what is found about it comes after it.
-        "occurred_at": max(now_ms, record.order["occurred_at"]),
-        "order_id": case.order_id,
-        "customer_id": case.customer_id,
-        "kind": kind.value,
-    }
-    if standing:
-        row["corrects"] = standing[-1]["event_id"]
-    result = append(tx, ORDER_OUTCOMES, row, now_ms, clock_tolerance_ms=scope.policy.clock_tolerance_ms)
-    if result.status is not AppendStatus.ACCEPTED:
-        raise OutcomeRefused(f"{row['event_id']} was {result.status.value}: {result.message}")
-    append_history(
-        tx,
-        case.case_id,
-        at_ms=now_ms,
-        actor=by,
-        action=InvestigationAction.OUTCOME_RECORDED,
-        detail={"event_id": row["event_id"], "kind": kind.value, "corrects": row.get("corrects")},
-    )
-    return True
-
-
-def label_release(tx: Transaction, scope: CaseScope, case: ReviewCase) -> OrderOutcomeKind | None:
-    """Record what the release of a case means for the labels; None where it means nothing.
-
-    case: after its release, or after its stop was withdrawn.
-    tx: a writing transaction that holds the lock of the case. Raises OutcomeRefused, UnknownOrder.
-    """
-    if case.verdict is not Verdict.RELEASED:
-        return None
-    return _label(tx, scope, case)
-
-
-def label_stop_in_effect(tx: Transaction, scope: CaseScope, case: ReviewCase) -> OrderOutcomeKind | None:
-    """Record what a stop means for the labels before anything else is known; None where it means nothing.
-
-    None also while the stop can still be undone.
-    tx: a writing transaction that holds the lock of the case. Raises OutcomeRefused, UnknownOrder.
-    """
-    if case.verdict is not Verdict.STOP or not case.is_stop_in_effect(scope.now_ms()):
-        return None
-    return _label(tx, scope, case)
-
-
-def _label(tx: Transaction, scope: CaseScope, case: ReviewCase) -> OrderOutcomeKind | None:
-    """What the verdict adds; what an earlier verdict of the case added does not outlive it."""
-    label = label_of(
-        origin=case.origin,
-        verdict=case.verdict,
-        contact=case.contact_outcome,
-        merchant_answer_upheld=None,
-        policy=scope.policy.review,
-    )
-    kind = None if label is None else label.kind
-    record_outcome(tx, scope, case, kind or OrderOutcomeKind.FINDING_WITHDRAWN, by=case.reviewer or SYSTEM)
-    return kind
-
-
 def check_cases(scope: CaseScope, limit: int = 100) -> int:
     """Look at every case about whose order something is new, or whose invoice is to be looked at.
 
@@ -271,7 +173,7 @@ def _check(tx: Transaction, scope: CaseScope, case_id: str, message: WaitingMess
     for trigger in _triggers(stored, record, scope.policy.investigation.unpaid_days):
         _trigger(tx, scope, case_id, trigger, by=SYSTEM, detail={"why": message.payload["why"]})
     if message.payload["why"] == WATCH:
-        _watch_on(tx, stored.case, record, message.payload["since_ms"], scope)
+        watch_on(tx, stored.case, record, message.payload["since_ms"], scope)
     try:
         settle(tx, scope, case_id)
     except FactsInvalid:
@@ -297,33 +199,6 @@ def _triggers(stored: StoredCase, record: OrderRecord, unpaid_days: int) -> list
     if record.is_invoice_unpaid(unpaid_days):
         triggers.append(Trigger.INVOICE_UNPAID)
     return triggers
-
-
-def _watch_on(
-    tx: Transaction, case: ReviewCase, record: OrderRecord, since_ms: int, scope: CaseScope
-) -> None:
-    is_watched_anew = case.closed_at_ms is not None and case.closed_at_ms > since_ms
-    if is_watched_anew or record.now_ms >= since_ms + WATCH_DAYS * DAY_MS:
-        return
-    next_ms = next_look_ms(record, scope.policy.investigation.unpaid_days)
-    if next_ms is not None:
-        ask_for_invoice_watch(tx, case.order_id, since_ms=since_ms, due_at_ms=next_ms)
-
-
-def next_look_ms(record: OrderRecord, unpaid_days: int) -> int | None:
-    """When the invoices of an order are to be looked at again; None once nothing is owed any more.
-
-    Each day while there is none yet, while one is paused, or when it has been unpaid for too long.
-    """
-    owed = [state for state in record.invoices if state.owed_cents > 0 and not state.cancelled]
-    is_over = record.taken_back is not None or (record.invoices and not owed)
-    if is_over:
-        return None
-    tomorrow_ms = record.now_ms + INVOICE_WATCH_MS
-    if not owed or any(state.paused or state.due_at == NEVER for state in owed):
-        return tomorrow_ms
-    unpaid_from_ms = min(state.due_at for state in owed) + unpaid_days * DAY_MS
-    return unpaid_from_ms if unpaid_from_ms > record.now_ms else tomorrow_ms
 
 
 def investigation_document(tx: Transaction, case_id: str) -> dict[str, Any] | None:

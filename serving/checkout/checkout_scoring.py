@@ -3,7 +3,7 @@
 import logging
 import secrets
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from data_contracts.arrivals import AppendStatus
@@ -12,56 +12,38 @@ from data_contracts.instants import HOUR_MS, MINUTE_MS
 from data_contracts.orders import ORDERS
 from data_contracts.rules import Rule
 from data_contracts.text_form import primary_language
-from features.online import LedgerRows
 from features.supersession import latest_of
 from serving.checkout.checkout_answers import DecisionAnswer
-from serving.checkout.checkout_judgement import (
-    DecisionInputs,
-    Judgement,
-    answer_to_checkout,
-    inputs_at,
-    judge,
-    orders_of_fraud,
-    rows_of_other_accounts,
-    unavailable,
-)
+from serving.checkout.checkout_judgement import Judgement, answer_to_checkout, judge, unavailable
+from serving.checkout.decision_inputs import DecisionInputs, rows_of_other_accounts
+from serving.checkout.inputs_in_store import candidate_rows_of, inputs_in_store
+from serving.checkout.merchant_key_bounds import bounds_of, count_question_of, locks_of_questions_by
 from serving.checkout.order_body import OrderBody
+from serving.checkout.order_under_its_number import locks_of_number, under_its_number
 from serving.domain.decision import Outcome, TechnicalFailure
 from serving.domain.errors import (
-    AskedTooOften,
     FieldsInvalid,
     OrderAlreadyClosed,
     OrderAlreadyConfirmed,
-    OrderNumberTaken,
     OrderOfAnotherCustomer,
 )
 from serving.domain.field_errors import FieldError
-from serving.domain.merchant_keys import MerchantKeyPolicy, QuestionKind
-from serving.domain.policy import Policy
+from serving.domain.merchant_keys import QuestionKind
 from serving.domain.reservation import ReservationState
 from serving.domain.text_files import FALLBACK_LANGUAGE
 from serving.in_force.model_watch import ModelInForce
 from serving.in_force.policy_watch import NoPolicyInForce
 from serving.requests.idempotent_requests import earlier_answer, fingerprint, remember_answer
 from serving.requests.request_scope import RequestScope
-from serving.store.api_keys import Caller, Role
+from serving.store.api_keys import Caller
 from serving.store.credit_rows import credit_rows
 from serving.store.customer_clocks import next_common_as_of_ms
 from serving.store.decision_log import LoggedDecision, append_decision, decisions_about
 from serving.store.errors import StoreUnavailable
 from serving.store.ledger import append_decided_order
-from serving.store.merchant_orders import keep_number, lock_of_number, order_under
-from serving.store.merchant_questions import count_question, lock_of_questions
+from serving.store.merchant_orders import keep_number
 from serving.store.outbox import LINK_ORDER, append_message
-from serving.store.person_accounts import candidate_accounts
-from serving.store.reservations import (
-    Reservation,
-    held_by_merchants_keys,
-    release,
-    reservation_of,
-    reserve,
-    reserved_cents,
-)
+from serving.store.reservations import Reservation, release, reservation_of, reserve
 from serving.store.standing_rows import standing_row
 from serving.store.store import Transaction
 
@@ -122,7 +104,7 @@ def score(
     customer_id, order_id = row["customer_id"], row["order_id"]
     request = "" if idempotency_key is None else _fingerprint(order)
     locked = frozenset({customer_id})
-    beside = [*_locks_of_questions(caller, row), *_locks_of_number(row)]
+    beside = [*locks_of_questions_by(caller, row), *locks_of_number(row)]
     while True:
         try:
             with scope.store.writing(*locked, f"order-{order_id}", *beside) as tx:
@@ -131,8 +113,8 @@ def score(
                 )
                 if earlier is not None:
                     return CheckoutAnswer(document=earlier, replayed=True)
-                _count_question(scope, tx, QuestionKind.ORDER, row, caller)
-                named = _under_its_number(tx, order)
+                count_question_of(scope, tx, QuestionKind.ORDER, row, caller)
+                named = under_its_number(tx, order)
                 _require_lock(named, order_id)
                 answer = _decide_and_keep(scope, tx, named, accepted_language, caller=caller, locked=locked)
                 remember_answer(
@@ -172,26 +154,6 @@ def _require_lock(order: OrderBody, locked_order_id: str) -> None:
         raise _OtherOrderToLock(order.row["order_id"])
 
 
-def _locks_of_number(row: Mapping[str, Any]) -> list[str]:
-    """What is locked while a merchant's number is given to an order; nothing where there is none."""
-    number = row.get("merchant_order_number")
-    return [] if number is None else [lock_of_number(row["merchant_id"], number)]
-
-
-def _under_its_number(tx: Transaction, order: OrderBody) -> OrderBody:
-    """The order with the order_id that its merchant's number stands for. Raises OrderNumberTaken."""
-    row = order.row
-    number = row.get("merchant_order_number")
-    if number is None:
-        return order
-    known = order_under(tx, row["merchant_id"], number)
-    if known is None or known == row["order_id"]:
-        return order
-    if not order.is_named_by_number:
-        raise OrderNumberTaken(f"merchant_order_number {number} stands for another order of the merchant")
-    return replace(order, row={**row, "order_id": known})
-
-
 def _fingerprint(order: OrderBody) -> str:
     return fingerprint("POST /v1/score", {"order": order.row, "language": order.language})
 
@@ -211,10 +173,10 @@ def _decide_and_keep(
     customer_id = row["customer_id"]
     as_of_ms = next_common_as_of_ms(tx, customer_id, sorted(locked - {customer_id}), scope.now_ms())
     rows = credit_rows(tx, customer_id)
-    others = rows_of_other_accounts(rows, _candidate_rows(tx, customer_id), as_of_ms)
+    others = rows_of_other_accounts(rows, candidate_rows_of(tx, customer_id), as_of_ms)
     if not locked.issuperset(others):
         raise _MoreAccountsToLock(others)
-    inputs = _inputs(
+    inputs = inputs_in_store(
         tx,
         row,
         rows,
@@ -224,16 +186,16 @@ def _decide_and_keep(
         policy=scope.policy,
         caller=caller,
     )
-    judgement = _judged(scope, inputs, model, as_of_ms)
+    judgement = judged(scope, inputs, model, as_of_ms)
     outcome = judgement.decision.outcome
-    language = _language(order, accepted_language, rows)
+    language = language_of_texts(order, accepted_language, rows)
     decision_id = None if outcome is Outcome.UNAVAILABLE else _new_decision_id(as_of_ms)
     answer = answer_to_checkout(
         judgement.decision,
         decision_id=decision_id,
         order_id=row["order_id"],
         merchant_order_number=row.get("merchant_order_number"),
-        model=_model_identity(model),
+        model=model_identity(model),
         as_of_ms=as_of_ms,
         language=language,
     )
@@ -289,102 +251,20 @@ def _decide_and_keep(
     return answer
 
 
-def _candidate_rows(tx: Transaction, customer_id: str) -> dict[str, LedgerRows]:
-    """The rows of the accounts that may be the same person's, by customer_id."""
-    return {candidate: credit_rows(tx, candidate) for candidate in candidate_accounts(tx, customer_id)}
-
-
-def _inputs(
-    tx: Transaction,
-    row: Mapping[str, Any],
-    rows: LedgerRows,
-    others: Mapping[str, LedgerRows],
-    *,
-    model: ModelInForce,
-    as_of_ms: int,
-    policy: Policy,
-    caller: Caller,
-) -> DecisionInputs:
-    """What the decision rests on. others: rows of the person's other accounts."""
-    customer_id, order_id, other_accounts = row["customer_id"], row["order_id"], tuple(others)
-    not_owed = tuple(
-        of_fraud
-        for of_account in (rows, *others.values())
-        for of_fraud in orders_of_fraud(of_account, as_of_ms)
-    )
-    merchant_key = None
-    if _bounds_of(caller, policy) is not None:
-        merchant_key = held_by_merchants_keys(
-            tx,
-            customer_id,
-            as_of_ms,
-            merchant_id=row["merchant_id"],
-            excluding_order_id=order_id,
-            other_accounts=other_accounts,
-            not_owed=not_owed,
-        )
-    return inputs_at(
-        rows,
-        row,
-        reserved_cents=reserved_cents(
-            tx,
-            customer_id,
-            as_of_ms,
-            excluding_order_id=order_id,
-            other_accounts=other_accounts,
-            not_owed=not_owed,
-        ),
-        as_of_ms=as_of_ms,
-        feature_set=None if model.model is None else model.model.feature_set,
-        terms=policy.settlement_terms,
-        other_accounts=others,
-        merchant_key=merchant_key,
-    )
-
-
-def _bounds_of(caller: Caller, policy: Policy) -> MerchantKeyPolicy | None:
-    """What bounds a caller; None for all but merchants' own keys."""
-    return policy.merchant_keys if caller.role is Role.MERCHANT else None
-
-
-def _locks_of_questions(caller: Caller, row: Mapping[str, Any]) -> list[str]:
-    """What is locked while a caller's question is counted; nothing for those whose questions are not."""
-    if caller.role is not Role.MERCHANT:
-        return []
-    return [lock_of_questions(row["merchant_id"], row["customer_id"])]
-
-
-def _count_question(
-    scope: RequestScope, tx: Transaction, kind: QuestionKind, row: Mapping[str, Any], caller: Caller
-) -> None:
-    """Count what a merchant's key asks. Raises AskedTooOften."""
-    bounds = _bounds_of(caller, scope.policy)
-    if bounds is None:
-        return
-    wait_ms = count_question(
-        tx,
-        kind,
-        merchant_id=row["merchant_id"],
-        customer_id=row["customer_id"],
-        policy=bounds,
-        now_ms=scope.now_ms(),
-    )
-    if wait_ms is not None:
-        raise AskedTooOften(-(-wait_ms // 1000))
-
-
 def _new_decision_id(as_of_ms: int) -> str:
     """An id that nobody can guess and that grows with time: neighbours share a page of every index."""
     return f"dec_{as_of_ms:011x}{secrets.token_hex(8)}"
 
 
-def _judged(scope: RequestScope, inputs: DecisionInputs, model: ModelInForce, as_of_ms: int) -> Judgement:
+def judged(scope: RequestScope, inputs: DecisionInputs, model: ModelInForce, as_of_ms: int) -> Judgement:
+    """The judgement by the model and the policy in force; `model` is the one that read the features."""
     return judge(
         inputs, model.model, scope.policy, as_of_ms=as_of_ms, technical_reason=model.technical_reason
     )
 
 
-def _model_identity(model: ModelInForce) -> tuple[str, str] | None:
+def model_identity(model: ModelInForce) -> tuple[str, str] | None:
+    """Name and version of the model in force, None while there is none."""
     return None if model.model is None else (model.model.name, model.model.version)
 
 
@@ -430,7 +310,7 @@ def _reserve(
     decision_id: str,
     as_of_ms: int,
 ) -> None:
-    bounds = _bounds_of(caller, scope.policy)
+    bounds = bounds_of(caller, scope.policy)
     held_ms = scope.policy.reservation_hours_unconfirmed * HOUR_MS
     if bounds is not None:
         held_ms = min(held_ms, bounds.unconfirmed_minutes * MINUTE_MS)
@@ -451,56 +331,6 @@ def _reserve(
     )
 
 
-def count_precheck(scope: RequestScope, order: OrderBody, *, caller: Caller) -> None:
-    """Count a merchant's pre-check. Raises StoreUnavailable, AskedTooOften."""
-    with scope.store.writing(*_locks_of_questions(caller, order.row)) as tx:
-        _count_question(scope, tx, QuestionKind.PRECHECK, order.row, caller)
-
-
-def precheck(
-    scope: RequestScope, order: OrderBody, *, caller: Caller, accepted_language: str | None
-) -> DecisionAnswer:
-    """What the answer would be now; nothing is reserved, nothing is kept.
-
-    A merchant's pre-check is counted first, by `count_precheck`. Raises StoreUnavailable, OrderNumberTaken.
-    """
-    model = scope.model
-    with scope.store.reading() as tx:
-        row = _under_its_number(tx, order).row
-        rows = credit_rows(tx, row["customer_id"])
-        candidate_rows = _candidate_rows(tx, row["customer_id"])
-        now_ms = scope.now_ms()
-        newest_ms = max(
-            (
-                known["recorded_at"]
-                for of_account in (rows, *candidate_rows.values())
-                for kind in of_account.values()
-                for known in kind
-            ),
-            default=0,
-        )
-        as_of_ms = max(now_ms, newest_ms + 1)
-        inputs = _inputs(
-            tx,
-            row,
-            rows,
-            rows_of_other_accounts(rows, candidate_rows, as_of_ms),
-            model=model,
-            as_of_ms=as_of_ms,
-            policy=scope.policy,
-            caller=caller,
-        )
-    return answer_to_checkout(
-        _judged(scope, inputs, model, as_of_ms).decision,
-        decision_id=None,
-        order_id=row["order_id"],
-        merchant_order_number=row.get("merchant_order_number"),
-        model=_model_identity(model),
-        as_of_ms=as_of_ms,
-        language=_language(order, accepted_language, rows),
-    )
-
-
 def answer_without_store(
     scope: RequestScope, order: OrderBody, *, accepted_language: str | None, problem: StoreUnavailable
 ) -> CheckoutAnswer:
@@ -518,12 +348,12 @@ def answer_without_store(
         merchant_order_number=order.row.get("merchant_order_number"),
         model=None,
         as_of_ms=scope.now_ms(),
-        language=_language(order, accepted_language, {}),
+        language=language_of_texts(order, accepted_language, {}),
     )
     return CheckoutAnswer(document=document)
 
 
-def _language(order: OrderBody, accepted_language: str | None, rows: Mapping[str, Any]) -> str:
+def language_of_texts(order: OrderBody, accepted_language: str | None, rows: Mapping[str, Any]) -> str:
     """Of the texts: as the order asks, else as the browser does, else the customer's own."""
     tag = order.language or accepted_language
     if tag is not None:

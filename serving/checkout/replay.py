@@ -15,11 +15,12 @@ import msgspec
 from features import feature_sets
 from features.feature_sets import FeatureSet
 from serving.checkout.checkout_answers import DecisionAnswer
-from serving.checkout.checkout_judgement import DecisionInputs, answer_to_checkout, inputs_at, judge
+from serving.checkout.checkout_judgement import answer_to_checkout, judge
+from serving.checkout.decision_inputs import DecisionInputs, inputs_at
 from serving.domain.checkout_decision import AMOUNTS_NAMED_AS_AT_RESIDENCE, FIRST_JUDGEMENT_REVISION
 from serving.domain.decision import AccountStanding
 from serving.domain.errors import UnknownDecision
-from serving.domain.policy import parse_policy
+from serving.domain.policy_reader import parse_policy
 from serving.in_force.model_watch import ModelRegistry
 from serving.in_force.scorer import ModelNotUsableError, ReplayModel
 from serving.store.credit_rows import credit_rows

@@ -1,11 +1,12 @@
 """Every page and action of the console, in the order of the navigation."""
 
-from serving.console import case_page, decision_page, overview_page, queue_page
+from serving.console import case_page, decision_page, decision_search_page, overview_page, queue_page
 from serving.console.page_request import ConsoleRoute
 
 ALL_ROUTES: tuple[ConsoleRoute, ...] = (
     *queue_page.ROUTES,
     *case_page.ROUTES,
+    *decision_search_page.ROUTES,
     *decision_page.ROUTES,
     *overview_page.ROUTES,
 )

@@ -21,7 +21,7 @@ from serving.domain.investigation import (
 from serving.domain.review_case import ContactOutcome, ReasonMissing
 from serving.domain.stop_request import RecallResult
 from serving.requests.case_scope import CaseScope
-from serving.stop_requests import stop_requesting
+from serving.stop_requests import recalls, sending_again
 from serving.store.investigations import InvestigationMovedError
 
 _DONE = {
@@ -37,7 +37,7 @@ _DONE = {
     Step.REOPEN: "The case is open again.",
 }
 # What the reviewer typed breaks a rule; anything else that is refused has to do with the case's state.
-_MISTAKES = (StepInvalid, ReasonMissing, QuestionInvalid, FindingInvalid, stop_requesting.RecallStepInvalid)
+_MISTAKES = (StepInvalid, ReasonMissing, QuestionInvalid, FindingInvalid, recalls.RecallStepInvalid)
 
 
 def _case_id(page: PageRequest) -> str:
@@ -148,9 +148,7 @@ async def record_recall(page: PageRequest) -> Response:
     form, stop_request_id = await page.form(), page.request.path_params["stop_request_id"]
     return await _changed(
         page,
-        lambda scope: stop_requesting.finish_recall(
-            scope, stop_request_id, form.get("result", ""), page.user.name
-        ),
+        lambda scope: recalls.finish_recall(scope, stop_request_id, form.get("result", ""), page.user.name),
         notice="The result of the recall is recorded.",
     )
 
@@ -160,7 +158,7 @@ async def send_notice_again(page: PageRequest) -> Response:
     delivery_id = page.request.path_params["delivery_id"]
     return await _changed(
         page,
-        lambda scope: stop_requesting.send_again(scope, delivery_id, page.user.name),
+        lambda scope: sending_again.send_again(scope, delivery_id, page.user.name),
         notice="The notice is being sent again.",
     )
 

@@ -9,9 +9,10 @@ from serving.console.locale_forms import Locale
 from serving.domain.case_label import OrderOutcomeKind
 from serving.domain.investigation import Finding, Trigger
 from serving.domain.liability import Account, Bearer, SettlementText
+from serving.domain.merchant_answer import AnswerKind
 from serving.domain.merchant_texts import answer_label
 from serving.domain.review_case import CaseOrigin, CaseState, ContactOutcome, Verdict
-from serving.domain.stop_request import AnswerKind, RecallResult, StopRequestState
+from serving.domain.stop_request import RecallResult, StopRequestState
 
 Words = Mapping[str, str]
 

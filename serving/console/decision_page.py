@@ -1,23 +1,18 @@
-"""Decisions: find any checkout decision, see all that it rested on, and replay it.
+"""A decision: all that it rested on, and its replay.
 
 Personal data are shown to the roles that work on orders; an analyst sees features, reasons and figures.
 """
 
-import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from datetime import date, timedelta
-from functools import lru_cache
+from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlencode
 
 from starlette.responses import Response
 
 from data_contracts.customers import CUSTOMERS
 from data_contracts.orders import ORDERS
-from features.feature_sets import FEATURE_SETS
-from features.model_columns import ModelColumn, columns_of
 from serving.checkout.replay import ReplayResult, replay
+from serving.console.decision_features import features_of
 from serving.console.locale_forms import Locale
 from serving.console.page_request import ConsoleRoute, PageRequest
 from serving.domain.console_user import ConsoleRole
@@ -25,15 +20,11 @@ from serving.domain.decision import Outcome
 from serving.domain.errors import UnknownDecision
 from serving.domain.reasons import LANGUAGES
 from serving.domain.text_files import FALLBACK_LANGUAGE
-from serving.figures.flow_overview import start_of
-from serving.in_force.model_watch import ModelRegistry, RegistryUnreachableError
-from serving.in_force.scorer import ModelNotUsableError, ReplayModel
+from serving.in_force.model_watch import RegistryUnreachableError
+from serving.in_force.scorer import ModelNotUsableError
 from serving.store.decision_log import LoggedDecision, decision_of
-from serving.store.decision_search import DecisionFilter, find_decisions
 
-PAGE_SIZE = 50
 NAME_MAXIMUM = 200
-FIRST_YEAR, LAST_YEAR = 2000, 2500
 ROLES = frozenset({ConsoleRole.FRAUD, ConsoleRole.ANALYST, ConsoleRole.ADMIN})
 SEES_PERSONAL_DATA = frozenset({ConsoleRole.FRAUD, ConsoleRole.ADMIN})
 
@@ -67,63 +58,12 @@ OUTCOMES: Mapping[Outcome, tuple[str, str]] = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class SearchForm:
-    """What was asked for, as it was typed. mistake: of the day, None where it can be used."""
-
-    name: str
-    outcome: str
-    merchant: str
-    day: str
-    is_thorough: bool
-    before: str
-    mistake: str | None = None
-
-    @property
-    def is_filtered(self) -> bool:
-        """Whether anything was asked for."""
-        return bool(self.name or self.outcome or self.merchant or self.day)
-
-    def query(self, before: str) -> str:
-        """The query of a link to a page of the same search; before: where it begins, empty for the first."""
-        given = {
-            "q": self.name,
-            "outcome": self.outcome,
-            "merchant": self.merchant,
-            "day": self.day,
-            "thorough": "1" if self.is_thorough else "",
-            "before": before,
-        }
-        return urlencode({key: value for key, value in given.items() if value})
-
-
-@dataclass(frozen=True, kw_only=True)
 class ShownFact:
     """One line of what a decision rested on."""
 
     name: str
     value: str
     description: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class ShownFeature:
-    """A feature as it went into the model. value, usual: None where it was missing."""
-
-    name: str
-    description: str
-    unit: str
-    group: str
-    value: float | None
-    missing_means: str
-    usual: float | None
-
-
-@dataclass(frozen=True, kw_only=True)
-class ShownFeatures:
-    """All features. remark: why names or usual values are not there, None where they are."""
-
-    features: tuple[ShownFeature, ...]
-    remark: str | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,74 +89,9 @@ class ShownReplay:
     problem: str | None = None
 
 
-async def search_page(page: PageRequest) -> Response:
-    """The decisions that were asked for, the newest first, in pages."""
-    form = _search_form(page)
-    wanted = None if form.mistake else _filter(form, page)
-    found = None
-    if wanted is not None:
-        before = form.before or None
-
-        def find() -> Any:
-            with page.scope.store.reading() as tx:
-                return find_decisions(tx, wanted, before=before, limit=PAGE_SIZE)
-
-        found = await page.access.read_beside(find)
-    return page.render(
-        "decisions.html",
-        status=422 if form.mistake else 200,
-        form=form,
-        found=found,
-        next_query=None if found is None or found.next_before is None else form.query(found.next_before),
-        first_query=form.query(""),
-        outcomes=[(outcome.value, OUTCOMES[outcome][0]) for outcome in OUTCOMES if _is_kept(outcome)],
-        outcome_forms=OUTCOMES,
-    )
-
-
-def _is_kept(outcome: Outcome) -> bool:
-    return outcome is not Outcome.UNAVAILABLE
-
-
-def _search_form(page: PageRequest) -> SearchForm:
-    given = page.request.query_params
-    form = SearchForm(
-        name=_cleaned(given.get("q", "")),
-        outcome=given.get("outcome", "") if given.get("outcome") in {one.value for one in Outcome} else "",
-        merchant=_cleaned(given.get("merchant", "")),
-        day=_cleaned(given.get("day", "")),
-        is_thorough=given.get("thorough") == "1",
-        before=_cleaned(given.get("before", "")),
-    )
-    if form.day and _day(form.day) is None:
-        return replace(form, mistake="Day: give a date such as 2026-03-01.")
-    return form
-
-
-def _cleaned(text: str) -> str:
+def typed_text(text: str) -> str:
     """What was typed, without what no id can hold; a database refuses some of it."""
     return "".join(letter for letter in text.strip() if letter.isprintable())[:NAME_MAXIMUM]
-
-
-def _day(text: str) -> date | None:
-    try:
-        day = date.fromisoformat(text)
-    except ValueError:
-        return None
-    return day if FIRST_YEAR <= day.year <= LAST_YEAR else None
-
-
-def _filter(form: SearchForm, page: PageRequest) -> DecisionFilter:
-    day = _day(form.day) if form.day else None
-    zone = page.locale.zone
-    return DecisionFilter(
-        name=form.name if form.name and not form.is_thorough else None,
-        customer_id=form.name if form.name and form.is_thorough else None,
-        outcome=Outcome(form.outcome) if form.outcome else None,
-        merchant_id=form.merchant or None,
-        from_ms=None if day is None else start_of(day, zone),
-        until_ms=None if day is None else start_of(day + timedelta(days=1), zone),
-    )
 
 
 async def decision_page(page: PageRequest) -> Response:
@@ -244,7 +119,7 @@ async def replay_page(page: PageRequest) -> Response:
 async def _logged(page: PageRequest) -> LoggedDecision:
     decision_id = page.request.path_params["decision_id"]
     logged = None
-    if _cleaned(decision_id) == decision_id:
+    if typed_text(decision_id) == decision_id:
 
         def read() -> LoggedDecision | None:
             with page.scope.store.reading() as tx:
@@ -277,7 +152,7 @@ async def _shown(page: PageRequest, logged: LoggedDecision, replayed: ShownRepla
         other_accounts=record.get("other_accounts", []),
         technical_reason=record["technical_reason"],
         raw_log_odds=record["raw_log_odds"],
-        features=await _features(page, logged),
+        features=await features_of(page, logged),
         sees_all=sees_all,
         replayed=replayed,
     )
@@ -335,80 +210,6 @@ def _worded(value: object) -> str:
     return str(value)
 
 
-async def _features(page: PageRequest, logged: LoggedDecision) -> ShownFeatures:
-    """The features by name, with what was usual among customers who paid when the model was trained."""
-    if logged.features is None or logged.model_name is None or logged.model_version is None:
-        return ShownFeatures(features=(), remark="No model took part in this decision.")
-    columns = next(
-        (
-            columns_of(feature_set.features)
-            for feature_set in FEATURE_SETS.values()
-            if (logged.feature_set_version or "").split("-")[0] == feature_set.version
-        ),
-        None,
-    )
-    remarks = []
-    if columns is None:
-        remarks.append(f"Feature set {logged.feature_set_version} is not the one that this release computes.")
-    usual: Mapping[str, float | None] = {}
-    try:
-        model = await _model(page, logged.model_name, logged.model_version)
-    except ModelNotUsableError as problem:
-        remarks.append(f"What is usual is not known: {problem}")
-    except RegistryUnreachableError:
-        remarks.append("What is usual is not known: the model registry cannot be reached now.")
-    else:
-        usual, columns = model.typical_values, model.columns
-    if columns is None or len(columns) != len(logged.features):
-        remarks.append("The names of its features are not known; their values are shown in their order.")
-        features = tuple(_unnamed(place, value) for place, value in enumerate(logged.features, 1))
-    else:
-        features = tuple(
-            _shown_feature(column, value, usual.get(column.name))
-            for column, value in zip(columns, logged.features, strict=True)
-        )
-    return ShownFeatures(features=features, remark=" ".join(remarks) or None)
-
-
-def _shown_feature(column: ModelColumn, value: float, usual: float | None) -> ShownFeature:
-    return ShownFeature(
-        name=column.name,
-        description=column.description,
-        unit=column.unit,
-        group=column.group,
-        value=None if math.isnan(value) else value,
-        missing_means=column.missing_means,
-        usual=usual,
-    )
-
-
-def _unnamed(place: int, value: float) -> ShownFeature:
-    return ShownFeature(
-        name=f"feature {place}",
-        description="",
-        unit="",
-        group="",
-        value=None if math.isnan(value) else value,
-        missing_means="",
-        usual=None,
-    )
-
-
-async def _model(page: PageRequest, name: str, version: str) -> ReplayModel:
-    """A model's version: the one in force, or from the registry. Raises as `load_for_replay`."""
-    in_force = page.scope.model.model
-    if in_force is not None and (in_force.name, in_force.version) == (name, version):
-        return in_force
-    registry = page.scope.watch.registry
-    return await page.access.read_beside(lambda: _earlier_model(registry, name, version))
-
-
-@lru_cache(maxsize=4)
-def _earlier_model(registry: ModelRegistry, name: str, version: str) -> ReplayModel:
-    """A version never changes, so one reading serves all who look at its decisions."""
-    return registry.load_for_replay(name, version)
-
-
 def _replayed(result: ReplayResult, logged: LoggedDecision, sees_all: bool) -> ShownReplay:
     answered = _without_personal_texts(result.answered, sees_all=sees_all)
     recomputed = _without_personal_texts(result.recomputed, sees_all=sees_all)
@@ -430,7 +231,6 @@ def _replayed(result: ReplayResult, logged: LoggedDecision, sees_all: bool) -> S
 
 
 ROUTES: tuple[ConsoleRoute, ...] = (
-    ConsoleRoute(path="/decisions", method="GET", roles=ROLES, page=search_page, title="Decisions"),
     ConsoleRoute(path="/decisions/{decision_id}", method="GET", roles=ROLES, page=decision_page),
     ConsoleRoute(path="/decisions/{decision_id}/replay", method="POST", roles=ROLES, page=replay_page),
 )

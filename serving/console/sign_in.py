@@ -4,8 +4,6 @@ Clock and random values are arguments. Hashing takes tens of milliseconds and te
 `is_right_password` is therefore apart from the steps that touch the store.
 """
 
-import hashlib
-import hmac
 import secrets
 from dataclasses import dataclass
 from functools import lru_cache
@@ -68,11 +66,6 @@ def new_secret() -> str:
 def random_password() -> str:
     """A password of 120 random bits."""
     return secrets.token_urlsafe(15)
-
-
-def csrf_token(secret: str) -> str:
-    """The token that the forms of a session carry; it tells nothing about the session's secret."""
-    return hmac.new(secret.encode(), b"csrf", hashlib.sha256).hexdigest()
 
 
 def is_right_password(tried: SignInTry, password: str) -> bool:

@@ -12,6 +12,8 @@ from starlette.responses import HTMLResponse, Response
 from serving.console.locale_forms import FILTERS
 
 MOUNTED_AT = "/console"
+START = f"{MOUNTED_AT}/"
+"""Where the start page is."""
 _FOLDER = Path(__file__).parent
 _MEDIA_TYPES = {"console.css": "text/css", "console.js": "text/javascript"}
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 
 from serving.domain.case_label import OrderOutcomeKind
 from serving.domain.errors import RiskError
-from serving.domain.stop_request import MerchantAnswer
+from serving.domain.merchant_answer import MerchantAnswer
 
 MAXIMUM_QUESTION_CHARACTERS = 2_000
 

@@ -8,13 +8,8 @@ import enum
 from dataclasses import dataclass
 
 from serving.domain.errors import RiskError
-from serving.domain.stop_request import (
-    AnswerKind,
-    MerchantAnswer,
-    StopRequest,
-    StopRequestPolicy,
-    StopRequestState,
-)
+from serving.domain.merchant_answer import AnswerKind, MerchantAnswer
+from serving.domain.stop_request import StopRequest, StopRequestPolicy, StopRequestState
 
 _SHIPPED_ANSWERS = frozenset(
     {

@@ -3,7 +3,8 @@
 No text names a person or says why the order was judged a risk.
 """
 
-from serving.domain.stop_request import AnswerKind, ConsequenceCode
+from serving.domain.answer_consequences import ConsequenceCode
+from serving.domain.merchant_answer import AnswerKind
 from serving.domain.text_files import text_language, texts_by_code
 
 TEXTS = texts_by_code("merchant")

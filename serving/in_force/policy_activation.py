@@ -12,7 +12,7 @@ from pathlib import Path
 from data_contracts.edited_text import read_edited_text
 from data_contracts.instants import rfc3339
 from serving.domain.errors import PolicyInvalid
-from serving.domain.policy import Policy, parse_policy
+from serving.domain.policy import Policy
 from serving.domain.policy_history import (
     NO_LINE,
     SYSTEM,
@@ -25,6 +25,7 @@ from serving.domain.policy_history import (
     text_sha256,
     version_before,
 )
+from serving.domain.policy_reader import parse_policy
 from serving.store.errors import PolicyVersionReused
 from serving.store.policies import keep_policy, policy_text
 from serving.store.policy_activations import append_activation, changing_policy, policy_activations

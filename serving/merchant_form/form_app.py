@@ -14,7 +14,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from serving.domain.errors import UnknownCase
-from serving.domain.stop_request import AnswerInvalid, FieldMistake, StopRequestWithdrawn
+from serving.domain.merchant_answer import AnswerInvalid, FieldMistake
+from serving.domain.stop_request import StopRequestWithdrawn
 from serving.merchant_form.form_body import EnteredAnswer, FormUnreadable, parse_form
 from serving.merchant_form.form_language import page_language
 from serving.merchant_form.form_pages import SECURITY_HEADERS, form_page, problem_page
@@ -24,14 +25,9 @@ from serving.requests.problem_details import ProblemError
 from serving.requests.request_scope import RequestScope
 from serving.requests.route_declaration import MERCHANT_FORM_BODY_BYTES, DoorKind, RouteDeclaration
 from serving.requests.store_access import StoreAccess
-from serving.stop_requests.stop_requesting import (
-    AnswerContradicts,
-    LinkExpired,
-    LinkInvalid,
-    StopRequestMoved,
-    UnknownStopRequest,
-    answer,
-)
+from serving.stop_requests.answering import AnswerContradicts, answer
+from serving.stop_requests.form_link import LinkExpired, LinkInvalid
+from serving.stop_requests.locked_stop_request import StopRequestMoved, UnknownStopRequest
 from serving.store.errors import CommitUnknown, StoreUnavailable
 
 MOUNTED_AT = "/stop"

@@ -14,8 +14,9 @@ from markupsafe import Markup
 
 from data_contracts.instants import moment
 from serving.domain.local_forms import local_amount, local_instant
+from serving.domain.merchant_answer import AnswerKind, FieldMistake, MistakeCode
 from serving.domain.merchant_texts import answer_label, consequence_text, field_label, merchant_text
-from serving.domain.stop_request import AnswerKind, FieldMistake, MistakeCode, StopRequestState
+from serving.domain.stop_request import StopRequestState
 from serving.domain.text_files import LANGUAGE_NAMES
 from serving.merchant_form.form_body import EnteredAnswer
 from serving.merchant_form.form_view import FormView

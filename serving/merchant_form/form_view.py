@@ -5,18 +5,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
-from serving.domain.stop_request import (
-    LATER_ANSWERS,
-    AnswerKind,
-    ConsequenceCode,
-    StopRequest,
-    StopRequestState,
-    consequences,
-)
+from serving.domain.answer_consequences import ConsequenceCode, consequences
+from serving.domain.merchant_answer import AnswerKind
+from serving.domain.stop_request import LATER_ANSWERS, StopRequest, StopRequestState
 from serving.merchant_form.form_body import EnteredAnswer
 from serving.requests.case_scope import CaseScope
+from serving.stop_requests.form_link import read_token
+from serving.stop_requests.locked_stop_request import UnknownStopRequest
 from serving.stop_requests.merchant_notices import words_for
-from serving.stop_requests.stop_requesting import UnknownStopRequest, read_token
 from serving.store.case_queue import case_of
 from serving.store.order_links import order_rows
 from serving.store.stop_requests import stop_request_of

@@ -33,13 +33,8 @@ from features.instants import Float64Array, Int64Array
 from features.offline import build_features
 from features.settlement_terms import SettlementTerms
 from features.supersession import milliseconds
-from serving.checkout.checkout_judgement import (
-    DecisionInputs,
-    decided_without_limit_growth,
-    inputs_at,
-    judge,
-    rows_of_other_accounts,
-)
+from serving.checkout.checkout_judgement import decided_without_limit_growth, judge
+from serving.checkout.decision_inputs import DecisionInputs, inputs_at, rows_of_other_accounts
 from serving.domain.credit_limit import Familiarity, credit_terms
 from serving.domain.decision import Decision, Outcome
 from serving.domain.policy import Policy

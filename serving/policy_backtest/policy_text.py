@@ -4,7 +4,8 @@ import re
 from collections.abc import Mapping
 
 from serving.domain.errors import PolicyInvalid
-from serving.domain.policy import Policy, parse_policy
+from serving.domain.policy import Policy
+from serving.domain.policy_reader import parse_policy
 
 
 def with_values(text: str, values: Mapping[str, int | str], expected: Policy) -> str:

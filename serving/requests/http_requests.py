@@ -11,7 +11,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from serving.domain.errors import FieldsInvalid
+from serving.domain.errors import FieldsInvalid, RiskError
 from serving.domain.field_errors import FieldError, pointer
 from serving.requests.problem_details import (
     IDEMPOTENCY_KEY_INVALID,
@@ -59,6 +59,14 @@ def authenticated(request: Request) -> tuple[RequestScope, Caller]:
     if admitted.caller is None:
         raise admitted.store_problem or StoreUnavailable("nobody was looked up")
     return admitted.scope, admitted.caller
+
+
+def id_in_path(request: Request, name: str, unknown: type[RiskError]) -> str:
+    """An id of the path. Raises `unknown` for what is none: PostgreSQL takes no zero byte."""
+    value = str(request.path_params[name])
+    if not value.isprintable():
+        raise unknown("there is no such thing")
+    return value
 
 
 def idempotency_key(request: Request) -> str | None:

@@ -29,6 +29,8 @@ EVERY_ROLE = frozenset(Role)
 DECIDING = frozenset({Role.CHECKOUT, Role.MERCHANT})
 """Who has an order decided, confirms it and cancels it."""
 ORDER_VIEWERS = frozenset({Role.CHECKOUT, Role.MERCHANT, Role.FRAUD})
+REVIEWING = frozenset({Role.FRAUD})
+"""Who decides cases, investigates them and follows their stop requests."""
 
 Handler = Callable[[Request], Awaitable[Response]]
 

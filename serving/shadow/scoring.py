@@ -10,8 +10,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
-from serving.checkout.checkout_judgement import DecisionInputs, judge
-from serving.domain.policy import Policy, parse_policy
+from serving.checkout.checkout_judgement import judge
+from serving.checkout.decision_inputs import DecisionInputs
+from serving.domain.policy import Policy
+from serving.domain.policy_reader import parse_policy
 from serving.in_force.model_watch import ModelInForce
 from serving.in_force.scorer import ChampionModel
 from serving.screening.order_screening import fraud_reasons, is_flagged

@@ -7,15 +7,14 @@ from typing import Annotated
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from serving.domain.stop_request import (
+from serving.domain.answer_consequences import ConsequenceCode
+from serving.domain.merchant_answer import (
     MAXIMUM_CARRIER_CHARACTERS,
     MAXIMUM_NOTE_CHARACTERS,
     MAXIMUM_TRACKING_NUMBER_CHARACTERS,
     AnswerKind,
-    ConsequenceCode,
-    RecallResult,
-    StopRequestState,
 )
+from serving.domain.stop_request import RecallResult, StopRequestState
 from serving.requests.answer_fields import Cents, Instant, OwnNumber, one_of
 from serving.store.deliveries import DELIVERED, DROPPED, EMAIL, GIVEN_UP, GONE, WAITING, WEBHOOK
 from serving.webhooks.delivery import DeliveryKind

@@ -1,66 +1,44 @@
-"""Use cases of stop requests: the merchant is asked, answers through a form, and something follows.
+"""Use cases of stop requests: the merchant is asked to stop an order, and told when that changes.
 
 What a merchant sees is about the order: no reason for the suspicion, and nothing about a person. Every
 step holds the lock of its case, as the steps of the fraud team do.
 """
 
-import base64
-import hashlib
-import hmac
-import re
 import secrets
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import replace
 from typing import Any
 
-import msgspec
-
-from data_contracts.instants import DAY_MS, rfc3339
-from serving.domain.errors import RiskError
+from data_contracts.instants import rfc3339
+from serving.domain.answer_consequences import consequences
 from serving.domain.review_case import CaseOrigin, Verdict
 from serving.domain.stop_request import (
-    GOODS_ANSWERS,
-    SERVICE_ANSWERS,
-    AnswerEffect,
-    AnswerInvalid,
-    AnswerKind,
-    ConsequenceCode,
-    FieldMistake,
-    MerchantAnswer,
-    MistakeCode,
-    RecallResult,
     StopAction,
     StopRequest,
     StopRequestNotWithdrawable,
     StopRequestState,
-    consequences,
     expire,
-    parse_answer,
     record_delivery,
-    take_answer,
 )
 from serving.domain.stop_request import withdraw as withdraw_request
 from serving.requests.case_scope import CaseScope
+from serving.stop_requests.form_link import link
+from serving.stop_requests.locked_stop_request import (
+    UnknownStopRequest,
+    changing,
+    keep_stop_request,
+    known_stop_request,
+    lock_case,
+    note_in_history,
+    standing_request,
+)
 from serving.stop_requests.merchant_notices import (
     CREATED,
     EXPIRED,
     INFORMATION_REQUESTED,
     WITHDRAWN,
-    fallback_email,
     tell_merchant,
-    words_for,
 )
-from serving.store.case_queue import SYSTEM, append_history, case_of, history_of, known_case
-from serving.store.deliveries import (
-    DROPPED,
-    Delivery,
-    attempts_of,
-    deliveries_of,
-    delivery_of,
-    drop_waiting,
-    resend,
-)
+from serving.store.case_queue import SYSTEM, case_of, known_case
+from serving.store.deliveries import Delivery, attempts_of, deliveries_of, drop_waiting
 from serving.store.merchant_orders import number_of_order
 from serving.store.outbox import (
     REQUEST_STOP,
@@ -75,60 +53,15 @@ from serving.store.outbox import (
 )
 from serving.store.stop_requests import (
     RecallTask,
-    StopRequestMovedError,
     StoredStopRequest,
     due_for_expiry,
-    finish_recall_task,
     insert_stop_request,
-    known_signing_key,
-    open_recall_task,
-    open_recall_tasks,
     recall_task_of,
-    signing_key,
-    stop_request_of,
     stop_requests_of_case,
-    update,
 )
 from serving.store.store import Transaction
-from serving.webhooks.mailbox import EmailMessageText
 
-MERCHANT = "merchant"
-LINK_KEY = "stop_request_link"
 EXPIRIES_PER_READ = 100
-
-_TOKEN = re.compile(r"([A-Za-z0-9_-]{1,200})\.([A-Za-z0-9_-]{43})")
-
-
-class UnknownStopRequest(RiskError):
-    """There is no such stop request, or it is about another merchant's order."""
-
-
-class AnswerContradicts(RiskError):
-    """The answer takes back an earlier one; the fraud team was told, and has to be talked to."""
-
-
-class StopRequestMoved(RiskError):
-    """Somebody else changed the stop request at the same moment; look again."""
-
-
-class RecallStepInvalid(RiskError):
-    """There is nothing to recall, the result is none, or the recall was finished with another one."""
-
-
-class UnknownDelivery(RiskError):
-    """There is no such notice to a merchant."""
-
-
-class NoticeOvertaken(RiskError):
-    """The notice would tell the merchant what is not so any more."""
-
-
-class LinkInvalid(RiskError):
-    """The link to the form was not made by us, or was altered."""
-
-
-class LinkExpired(RiskError):
-    """The link to the form is too old; the merchant needs a new one."""
 
 
 def request_stop(tx: Transaction, scope: CaseScope, case_id: str) -> StopRequest | None:
@@ -137,13 +70,13 @@ def request_stop(tx: Transaction, scope: CaseScope, case_id: str) -> StopRequest
     None where there is nothing to ask: no stop in effect, a request that stands already, or an order that
     was refused.
     """
-    _lock(tx, case_id)
+    lock_case(tx, case_id)
     known = case_of(tx, case_id)
     now_ms = scope.now_ms()
     if known is None or known.case.verdict is not Verdict.STOP or not known.case.is_stop_in_effect(now_ms):
         return None
     case = known.case
-    if case.origin is CaseOrigin.REVIEW_REQUESTED or _standing(tx, case_id) is not None:
+    if case.origin is CaseOrigin.REVIEW_REQUESTED or standing_request(tx, case_id) is not None:
         return None
     request = StopRequest(
         stop_request_id=f"stp_{secrets.token_hex(10)}",
@@ -161,7 +94,7 @@ def request_stop(tx: Transaction, scope: CaseScope, case_id: str) -> StopRequest
         # A withdrawal that still waits would tell the merchant to go on after it is asked to stop.
         drop_waiting(tx, earlier.request.stop_request_id)
     insert_stop_request(tx, stored)
-    _note_in_history(tx, stored, now_ms, SYSTEM, StopAction.REQUESTED, {})
+    note_in_history(tx, stored, now_ms, SYSTEM, StopAction.REQUESTED, {})
     _leave_notice(tx, scope, stored, CREATED)
     return request
 
@@ -198,52 +131,6 @@ def _check_and_watch_stopped_order(tx: Transaction, scope: CaseScope, case_id: s
         ask_for_stop_request(tx, case_id, due_at_ms=known.case.stop_takes_effect_at_ms)
 
 
-def answer(
-    scope: CaseScope,
-    stop_request_id: str,
-    *,
-    merchant_id: str,
-    kind: str | None,
-    carrier: str | None,
-    tracking_number: str | None,
-    note: str | None,
-) -> dict[str, Any]:
-    """Take a merchant's answer, with all that follows from it, and return the request after it.
-
-    The same answer again changes nothing. One that takes back an earlier one is refused, and noted for
-    the fraud team.
-
-    Raises UnknownStopRequest, AnswerInvalid, AnswerContradicts, StopRequestWithdrawn, StopRequestMoved.
-    """
-    with _changing(scope, stop_request_id, merchant_id) as (tx, stored):
-        now_ms = scope.now_ms()
-        given = parse_answer(
-            kind=kind, carrier=carrier, tracking_number=tracking_number, note=note, answered_at_ms=now_ms
-        )
-        _require_fit(tx, stored, given)
-        after, effect = take_answer(stored.request, given, scope.policy.stop_requests)
-        if effect is AnswerEffect.CONTRADICTED:
-            _note_once(tx, stored, now_ms, _answer_detail(given))
-        elif effect is AnswerEffect.NEW:
-            _follow_up(tx, scope, _keep_request(tx, stored, after), given)
-        document = _document(tx, scope, _known_request(tx, stop_request_id, merchant_id))
-    # Raised after the commit, or the note for the team would be lost with the answer.
-    if effect is AnswerEffect.CONTRADICTED:
-        raise AnswerContradicts(
-            f"the answer {given.kind.value} contradicts an earlier one to stop request {stop_request_id};"
-            " get in touch with the fraud team"
-        )
-    return document
-
-
-def _require_fit(tx: Transaction, stored: StoredStopRequest, given: MerchantAnswer) -> None:
-    """Raises AnswerInvalid for an answer about a service to an order of goods, or the other way round."""
-    is_service = known_case(tx, stored.case_id).stakes.is_service
-    if given.kind in (GOODS_ANSWERS if is_service else SERVICE_ANSWERS):
-        rule = f"must be an answer about {'a service' if is_service else 'goods'}"
-        raise AnswerInvalid((FieldMistake(field="kind", code=MistakeCode.ANSWER_REQUIRED, rule=rule),))
-
-
 def view(scope: CaseScope, stop_request_id: str, *, merchant_id: str | None) -> dict[str, Any]:
     """A stop request, its answers and what followed.
 
@@ -251,8 +138,8 @@ def view(scope: CaseScope, stop_request_id: str, *, merchant_id: str | None) -> 
     Raises UnknownStopRequest, also for another merchant's request.
     """
     with scope.store.reading() as tx:
-        stored = _known_request(tx, stop_request_id, merchant_id)
-        document = _document(tx, scope, stored)
+        stored = known_stop_request(tx, stop_request_id, merchant_id)
+        document = stop_request_document(tx, scope, stored)
         if merchant_id is None:
             document = {**document, **_team_document(tx, stored)}
     return document
@@ -261,7 +148,7 @@ def view(scope: CaseScope, stop_request_id: str, *, merchant_id: str | None) -> 
 def requests_of_case(tx: Transaction, scope: CaseScope, case_id: str) -> list[dict[str, Any]]:
     """Every stop request of a case as the fraud team sees it, the earliest first."""
     return [
-        {**_document(tx, scope, stored), **_team_document(tx, stored)}
+        {**stop_request_document(tx, scope, stored), **_team_document(tx, stored)}
         for stored in stop_requests_of_case(tx, case_id)
     ]
 
@@ -271,9 +158,9 @@ def reached(tx: Transaction, scope: CaseScope, stop_request_id: str, at_ms: int)
 
     Raises UnknownStopRequest, StopRequestMoved.
     """
-    _lock(tx, _known_request(tx, stop_request_id, None).case_id)
-    stored = _known_request(tx, stop_request_id, None)
-    _keep_request(tx, stored, record_delivery(stored.request, at_ms, scope.policy.stop_requests))
+    lock_case(tx, known_stop_request(tx, stop_request_id, None).case_id)
+    stored = known_stop_request(tx, stop_request_id, None)
+    keep_stop_request(tx, stored, record_delivery(stored.request, at_ms, scope.policy.stop_requests))
 
 
 def expire_due(scope: CaseScope) -> int:
@@ -288,89 +175,22 @@ def expire_due(scope: CaseScope) -> int:
             return expired
 
 
-def finish_recall(scope: CaseScope, stop_request_id: str, result: str, by: str) -> dict[str, Any]:
-    """Note what came of recalling a parcel, `recalled` or `failed`; the same again changes nothing.
-
-    Raises UnknownStopRequest, RecallStepInvalid.
-    """
-    outcome = next((known for known in RecallResult if known.value == result), None)
-    if outcome is None:
-        allowed = ", ".join(known.value for known in RecallResult)
-        raise RecallStepInvalid(f"result: must be one of {allowed}")
-    with _changing(scope, stop_request_id, None) as (tx, stored):
-        task = recall_task_of(tx, stop_request_id)
-        if task is None:
-            raise RecallStepInvalid(f"stop request {stop_request_id} has no parcel that we recall")
-        if task.result not in {None, outcome}:
-            raise RecallStepInvalid(
-                f"the recall of {stop_request_id} was finished before, with another result"
-            )
-        _finish_recall(tx, scope, stored, outcome, by)
-        return {**_document(tx, scope, stored), "case_id": stored.case_id}
-
-
-def open_recalls(scope: CaseScope, limit: int) -> list[dict[str, Any]]:
-    """The parcels to recall that nobody has finished, the oldest first."""
-    with scope.store.reading() as tx:
-        return [
-            {"stop_request_id": task.stop_request_id, **_recall_document(task)}
-            for task in open_recall_tasks(tx, limit)
-        ]
-
-
-def send_again(scope: CaseScope, delivery_id: str, by: str) -> dict[str, Any]:
-    """By hand: send a notice again that is no longer tried; one that still waits goes at its time.
-
-    Raises UnknownDelivery, and NoticeOvertaken for one that is not true any more.
-    """
-    with scope.store.reading() as tx:
-        known = delivery_of(tx, delivery_id)
-        stored = None if known is None else _request_behind(tx, known)
-    if known is None or stored is None:
-        raise UnknownDelivery(f"there is no delivery {delivery_id}")
-    with scope.store.writing(f"case-{stored.case_id}") as tx:
-        now_ms = scope.now_ms()
-        if is_overtaken(tx, delivery_of(tx, delivery_id) or known):
-            raise NoticeOvertaken(f"{delivery_id} says what is not so any more, and is not sent again")
-        if resend(tx, delivery_id, now_ms):
-            _note_in_history(tx, stored, now_ms, by, StopAction.SENT_AGAIN, {"delivery_id": delivery_id})
-        delivery = delivery_of(tx, delivery_id) or known
-        return _delivery_document(tx, delivery)
-
-
-def is_overtaken(tx: Transaction, delivery: Delivery) -> bool:
-    """Whether a notice would tell the merchant what is not so any more."""
-    stored = _request_behind(tx, delivery)
-    if stored is None or delivery.state == DROPPED:
-        return True
-    state = stored.request.state
-    match delivery.event_type:
-        case event if event == CREATED:
-            return state not in {StopRequestState.REQUESTED, StopRequestState.EXPIRED}
-        case event if event == EXPIRED:
-            return state is not StopRequestState.EXPIRED
-        case event if event == WITHDRAWN:
-            return _standing(tx, stored.case_id) is not None
-        case _:
-            return False
-
-
 def withdraw(tx: Transaction, scope: CaseScope, case_id: str) -> StopRequest | None:
     """Withdraw the request about the order of a case, and tell the merchant that it may be fulfilled.
 
     None where there is nothing to withdraw: nothing was asked, or the merchant has answered and acted on it.
     """
-    _lock(tx, case_id)
-    stored = _standing(tx, case_id)
+    lock_case(tx, case_id)
+    stored = standing_request(tx, case_id)
     if stored is None:
         return None
     try:
-        after = _keep_request(tx, stored, withdraw_request(stored.request))
+        after = keep_stop_request(tx, stored, withdraw_request(stored.request))
     except StopRequestNotWithdrawable:
         return None
     # What still waits would ask the merchant to stop after it was told to go on.
     drop_waiting(tx, stored.request.stop_request_id)
-    _note_in_history(tx, after, scope.now_ms(), SYSTEM, StopAction.WITHDRAWN, {})
+    note_in_history(tx, after, scope.now_ms(), SYSTEM, StopAction.WITHDRAWN, {})
     _leave_notice(tx, scope, after, WITHDRAWN)
     return after.request
 
@@ -378,12 +198,10 @@ def withdraw(tx: Transaction, scope: CaseScope, case_id: str) -> StopRequest | N
 def ask_question(tx: Transaction, scope: CaseScope, case_id: str, question: str, number: int) -> None:
     """Leave a notice with a question about the order of a case; it is answered by the form, as a note.
 
-    number: which question of the investigation it is. Asked again with the number of a notice that is there,
-        nothing is sent; the next question has the next number, and is another notice.
-    Raises UnknownStopRequest where the merchant was not asked to stop the order: there is then no form to
-    answer by.
+    number: of the question, so that each is sent once. Raises UnknownStopRequest where the merchant was
+    not asked to stop the order: there is then no form to answer by.
     """
-    stored = _standing(tx, case_id)
+    stored = standing_request(tx, case_id)
     if stored is None:
         raise UnknownStopRequest(f"no stop request stands about the order of case {case_id}")
     tell_merchant(
@@ -399,50 +217,6 @@ def ask_question(tx: Transaction, scope: CaseScope, case_id: str, question: str,
     )
 
 
-def fallback_text(tx: Transaction, scope: CaseScope, webhook: Delivery) -> EmailMessageText | None:
-    """What to write in place of a webhook that was not taken; None once it says nothing that counts."""
-    stored = _request_behind(tx, webhook)
-    if stored is None or is_overtaken(tx, webhook):
-        return None
-    return fallback_email(
-        scope.policy,
-        stored.request,
-        webhook.body,
-        stakes=known_case(tx, stored.case_id).stakes,
-        words=words_for(tx, scope.policy, stored.request.merchant_id),
-        now_ms=scope.now_ms(),
-    )
-
-
-def link_token(tx: Transaction, scope: CaseScope, stop_request_id: str) -> str:
-    """A token for a link to the form: signed, url-safe, good for the policy's `link_days`.
-
-    tx: a writing transaction, since the first token makes the key.
-    """
-    now_ms = scope.now_ms()
-    payload = _base64(f"{stop_request_id}.{now_ms + scope.policy.stop_requests.link_days * DAY_MS}".encode())
-    return f"{payload}.{_signature(signing_key(tx, LINK_KEY, now_ms), payload)}"
-
-
-def read_token(scope: CaseScope, token: str) -> str:
-    """The id of the stop request that a link is about. Raises LinkInvalid, LinkExpired."""
-    with scope.store.reading() as tx:
-        key = known_signing_key(tx, LINK_KEY)
-    parts = _TOKEN.fullmatch(token)
-    if key is None or parts is None or not hmac.compare_digest(parts[2], _signature(key, parts[1])):
-        raise LinkInvalid("this link is not one of ours")
-    payload = base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)).decode()
-    stop_request_id, _, expires_at_ms = payload.rpartition(".")
-    if scope.now_ms() >= int(expires_at_ms):
-        raise LinkExpired("this link has expired")
-    return stop_request_id
-
-
-def link(tx: Transaction, scope: CaseScope, stop_request_id: str) -> str:
-    """The address of the merchant's form for one stop request. tx: a writing transaction."""
-    return f"{scope.public_url}/stop/{link_token(tx, scope, stop_request_id)}"
-
-
 def _leave_notice(tx: Transaction, scope: CaseScope, stored: StoredStopRequest, event_type: str) -> None:
     tell_merchant(
         tx,
@@ -455,131 +229,28 @@ def _leave_notice(tx: Transaction, scope: CaseScope, stored: StoredStopRequest, 
     )
 
 
-def _request_behind(tx: Transaction, delivery: Delivery) -> StoredStopRequest | None:
-    return None if delivery.stop_request_id is None else stop_request_of(tx, delivery.stop_request_id)
-
-
-def _standing(tx: Transaction, case_id: str) -> StoredStopRequest | None:
-    """The one request about the order of a case that was not withdrawn."""
-    asked = stop_requests_of_case(tx, case_id)
-    return next((stored for stored in asked if stored.request.state is not StopRequestState.WITHDRAWN), None)
-
-
-def _base64(content: bytes) -> str:
-    return base64.urlsafe_b64encode(content).rstrip(b"=").decode()
-
-
-def _signature(key: bytes, payload: str) -> str:
-    return _base64(hmac.new(key, payload.encode(), hashlib.sha256).digest())
-
-
-def _lock(tx: Transaction, case_id: str) -> None:
-    tx.lock(f"case-{case_id}")
-
-
-@contextmanager
-def _changing(
-    scope: CaseScope, stop_request_id: str, merchant_id: str | None
-) -> Iterator[tuple[Transaction, StoredStopRequest]]:
-    """A transaction that holds the lock of the request's case, and the request as it then is."""
-    with scope.store.reading() as tx:
-        case_id = _known_request(tx, stop_request_id, merchant_id).case_id
-    with scope.store.writing(f"case-{case_id}") as tx:
-        yield tx, _known_request(tx, stop_request_id, merchant_id)
-
-
-def _known_request(tx: Transaction, stop_request_id: str, merchant_id: str | None) -> StoredStopRequest:
-    stored = stop_request_of(tx, stop_request_id)
-    if stored is None or merchant_id not in {None, stored.request.merchant_id}:
-        raise UnknownStopRequest(f"there is no stop request {stop_request_id}")
-    return stored
-
-
-def _keep_request(tx: Transaction, before: StoredStopRequest, after: StopRequest) -> StoredStopRequest:
-    if after is before.request:
-        return before
-    kept = replace(before, request=after, version=before.version + 1)
-    try:
-        update(tx, kept, version_before=before.version)
-    except StopRequestMovedError as problem:
-        raise StopRequestMoved(str(problem)) from problem
-    return kept
-
-
-def _note_in_history(
-    tx: Transaction,
-    stored: StoredStopRequest,
-    at_ms: int,
-    actor: str,
-    action: StopAction,
-    detail: dict[str, Any],
-) -> None:
-    detail = {"stop_request_id": stored.request.stop_request_id, **detail}
-    append_history(tx, stored.case_id, at_ms=at_ms, actor=actor, action=action, detail=detail)
-
-
-def _note_once(tx: Transaction, stored: StoredStopRequest, at_ms: int, detail: dict[str, Any]) -> None:
-    """Note a contradiction; one that a merchant's system sends again and again is noted the first time."""
-    noted = {"stop_request_id": stored.request.stop_request_id, **detail}
-    history = history_of(tx, stored.case_id)
-    if not any(entry.action == StopAction.CONTRADICTED.value and entry.detail == noted for entry in history):
-        _note_in_history(tx, stored, at_ms, MERCHANT, StopAction.CONTRADICTED, detail)
-
-
-def _answer_detail(given: MerchantAnswer) -> dict[str, Any]:
-    facts: dict[str, Any] = msgspec.to_builtins(given)
-    del facts["answered_at_ms"]
-    return facts
-
-
-def _codes(scope: CaseScope, request: StopRequest) -> list[str]:
+def consequence_codes(scope: CaseScope, request: StopRequest) -> list[str]:
+    """The codes of what follows from a request as it is, under the policy in force."""
     return [follows.code.value for follows in consequences(request, scope.policy.stop_requests)]
 
 
-def _follow_up(tx: Transaction, scope: CaseScope, stored: StoredStopRequest, given: MerchantAnswer) -> None:
-    request, now_ms = stored.request, given.answered_at_ms
-    codes = _codes(scope, request)
-    drop_waiting(tx, request.stop_request_id, (CREATED, EXPIRED))
-    detail = {**_answer_detail(given), "late": request.is_late(given), "consequences": codes}
-    _note_in_history(tx, stored, now_ms, MERCHANT, StopAction.ANSWERED, detail)
-    if ConsequenceCode.PROVIDER_RECALLS_PARCEL.value in codes:
-        open_recall_task(
-            tx,
-            stop_request_id=request.stop_request_id,
-            carrier=given.carrier or "",
-            tracking_number=given.tracking_number or "",
-            now_ms=now_ms,
-        )
-    ask_for_case_check(tx, request.order_id, given.kind.value, now_ms)
-    if given.kind is AnswerKind.PARCEL_RETURNED:
-        # What came back need not be recalled any more.
-        _finish_recall(tx, scope, stored, RecallResult.RECALLED, MERCHANT)
-
-
-def _finish_recall(
-    tx: Transaction, scope: CaseScope, stored: StoredStopRequest, result: RecallResult, by: str
-) -> None:
-    now_ms = scope.now_ms()
-    if finish_recall_task(tx, stored.request.stop_request_id, result=result, by=by, now_ms=now_ms):
-        _note_in_history(tx, stored, now_ms, by, StopAction.RECALL_FINISHED, {"result": result.value})
-
-
 def _expire(scope: CaseScope, stop_request_id: str) -> bool:
-    with _changing(scope, stop_request_id, None) as (tx, stored):
+    with changing(scope, stop_request_id, None) as (tx, stored):
         now_ms = scope.now_ms()
         after = expire(stored.request, now_ms)
         if after is stored.request:
             return False
-        kept = _keep_request(tx, stored, after)
-        _note_in_history(
-            tx, stored, now_ms, SYSTEM, StopAction.EXPIRED, {"consequences": _codes(scope, after)}
+        kept = keep_stop_request(tx, stored, after)
+        note_in_history(
+            tx, stored, now_ms, SYSTEM, StopAction.EXPIRED, {"consequences": consequence_codes(scope, after)}
         )
         _leave_notice(tx, scope, kept, EXPIRED)
         ask_for_case_check(tx, kept.request.order_id, StopAction.EXPIRED.value, now_ms)
     return True
 
 
-def _document(tx: Transaction, scope: CaseScope, stored: StoredStopRequest) -> dict[str, Any]:
+def stop_request_document(tx: Transaction, scope: CaseScope, stored: StoredStopRequest) -> dict[str, Any]:
+    """A stop request as its merchant sees it."""
     request = stored.request
     task = recall_task_of(tx, request.stop_request_id)
     return {
@@ -604,7 +275,7 @@ def _document(tx: Transaction, scope: CaseScope, stored: StoredStopRequest) -> d
             {"code": follows.code.value, "text": follows.sentence}
             for follows in consequences(request, scope.policy.stop_requests)
         ],
-        "recall": None if task is None else _recall_document(task),
+        "recall": None if task is None else recall_document(task),
     }
 
 
@@ -617,12 +288,13 @@ def _team_document(tx: Transaction, stored: StoredStopRequest) -> dict[str, Any]
         "merchant_id": request.merchant_id,
         "first_delivered_at": None if first_ms is None else rfc3339(first_ms),
         "deliveries": [
-            _delivery_document(tx, delivery) for delivery in deliveries_of(tx, request.stop_request_id)
+            delivery_document(tx, delivery) for delivery in deliveries_of(tx, request.stop_request_id)
         ],
     }
 
 
-def _delivery_document(tx: Transaction, delivery: Delivery) -> dict[str, Any]:
+def delivery_document(tx: Transaction, delivery: Delivery) -> dict[str, Any]:
+    """One notice to a merchant and each attempt to deliver it."""
     next_ms = delivery.next_attempt_at_ms
     return {
         "delivery_id": delivery.delivery_id,
@@ -643,7 +315,8 @@ def _delivery_document(tx: Transaction, delivery: Delivery) -> dict[str, Any]:
     }
 
 
-def _recall_document(task: RecallTask) -> dict[str, Any]:
+def recall_document(task: RecallTask) -> dict[str, Any]:
+    """One parcel to recall, or recalled."""
     return {
         "carrier": task.carrier,
         "tracking_number": task.tracking_number,

@@ -11,8 +11,9 @@ from typing import Any
 
 import msgspec
 
+from serving.domain.merchant_answer import AnswerKind
 from serving.domain.review_case import Action, CaseOrigin, CaseState, Verdict
-from serving.domain.stop_request import AnswerKind, StopAction
+from serving.domain.stop_request import StopAction
 from serving.store.decision_search import first_id_at
 from serving.store.store import Transaction
 

@@ -8,7 +8,9 @@ from data_contracts.ledger_contracts import CONTRACTS
 from serving.cases.case_settlement import liability_document, settle
 from serving.cases.investigating import check_cases, investigation_document
 from serving.domain.case_stakes import CaseStakes
-from serving.domain.policy import Policy, parse_policy
+from serving.domain.merchant_answer import AnswerKind, MerchantAnswer
+from serving.domain.policy import Policy
+from serving.domain.policy_reader import parse_policy
 from serving.domain.review_case import (
     CaseOrigin,
     ContactOutcome,
@@ -20,12 +22,7 @@ from serving.domain.review_case import (
     record_contact,
     start_contact,
 )
-from serving.domain.stop_request import (
-    AnswerKind,
-    MerchantAnswer,
-    StopRequest,
-    StopRequestState,
-)
+from serving.domain.stop_request import StopRequest, StopRequestState
 from serving.in_force.policy_activation import POLICY_FILE
 from serving.requests.case_scope import CaseScope
 from serving.store.case_queue import StoredCase, case_of, insert_case, update_case

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from serving.domain.policy import parse_policy
+from serving.domain.policy_reader import parse_policy
 from serving.in_force.policy_activation import POLICY_FILE, PolicyFile
 
 

@@ -4,7 +4,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from serving.domain.policy import CostPolicy, Policy, parse_policy
+from serving.domain.policy import CostPolicy, Policy
+from serving.domain.policy_reader import parse_policy
 from serving.in_force.policy_activation import POLICY_FILE
 from serving.policy_backtest.order_evidence import OrderOutcomes
 from serving.policy_backtest.policy_replay import PolicyDecisions, Replay, ReplayedOrders

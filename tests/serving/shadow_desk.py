@@ -11,7 +11,8 @@ from features.feature_sets import INVOICE_ELIGIBILITY, FeatureSet
 from features.model_columns import columns_of
 from serving.checkout.checkout_scoring import score
 from serving.checkout.order_body import OrderBody
-from serving.domain.policy import Policy, parse_policy
+from serving.domain.policy import Policy
+from serving.domain.policy_reader import parse_policy
 from serving.in_force.model_watch import CHAMPION, SHADOW, ModelRegistry, ModelWatch
 from serving.in_force.policy_activation import POLICY_FILE
 from serving.in_force.policy_watch import PolicyInForce

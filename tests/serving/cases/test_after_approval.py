@@ -23,11 +23,12 @@ from serving.cases.case_review import renew_queue
 from serving.cases.case_settlement import liability_document
 from serving.cases.possible_steps import Step
 from serving.domain.errors import RiskError
-from serving.domain.policy import parse_policy
+from serving.domain.merchant_answer import AnswerKind
+from serving.domain.policy_reader import parse_policy
 from serving.domain.review_case import CaseState, ContactOutcome, Verdict
-from serving.domain.stop_request import NEXT_STATES, AnswerKind, StopRequestState
+from serving.domain.stop_request import NEXT_STATES, StopRequestState
 from serving.in_force.policy_activation import POLICY_FILE
-from serving.stop_requests import stop_requesting
+from serving.stop_requests import answering, recalls, sending_again, stop_requesting
 from serving.store.case_queue import StoredCase, case_about
 from serving.store.deliveries import deliveries_of
 from serving.store.investigations import postings_of_case
@@ -116,7 +117,7 @@ class AfterApproval(RuleBasedStateMachine):
             jitter=lambda: 0.5,
             mailbox=FileMailbox(Path(self.folder.name) / "mails"),
             on_delivered=lambda tx, id_, at_ms: stop_requesting.reached(tx, self.scope, id_, at_ms),
-            fallback_email=lambda tx, webhook: stop_requesting.fallback_text(tx, self.scope, webhook),
+            fallback_email=lambda tx, webhook: sending_again.fallback_text(tx, self.scope, webhook),
         )
 
     def teardown(self) -> None:
@@ -209,7 +210,7 @@ class AfterApproval(RuleBasedStateMachine):
         is_tracked = kind is AnswerKind.SHIPPED_WITH_TRACKING
         for _ in range(2):  # whatever an answer does, the same once more does nothing
             self._try(
-                lambda: stop_requesting.answer(
+                lambda: answering.answer(
                     self.scope,
                     stop_request_id,
                     merchant_id="m1",
@@ -235,7 +236,7 @@ class AfterApproval(RuleBasedStateMachine):
     @rule(data=st.data(), result=st.sampled_from(["recalled", "failed"]))
     def recall(self, data: st.DataObject, result: str) -> None:
         stop_request_id = self._one_of(data, self.requests)
-        self._try(lambda: stop_requesting.finish_recall(self.scope, stop_request_id, result, "ann"))
+        self._try(lambda: recalls.finish_recall(self.scope, stop_request_id, result, "ann"))
 
     @rule(wait_ms=st.sampled_from([SECOND, 31 * SECOND, HOUR, 25 * HOUR, 40 * DAY]))
     def wait(self, wait_ms: int) -> None:

@@ -32,7 +32,10 @@ from serving.domain.review_case import Action, CaseOrigin, CaseState
 from serving.domain.stop_request import StopAction
 from serving.domain.verified_contacts import CustomerContact
 from serving.screening.order_screening import LINKED_FRAUD
-from serving.stop_requests.stop_requesting import UnknownStopRequest, answer, finish_recall, request_due
+from serving.stop_requests.answering import answer
+from serving.stop_requests.locked_stop_request import UnknownStopRequest
+from serving.stop_requests.recalls import finish_recall
+from serving.stop_requests.stop_requesting import request_due
 from serving.store.case_queue import Screening, append_screening, case_of, update_case
 from serving.store.deliveries import deliveries_of
 from serving.store.store import Store, Transaction

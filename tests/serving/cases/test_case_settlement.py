@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from serving.cases.case_settlement import risk_facts
 from serving.domain.errors import UnknownCase
 from serving.domain.liability import Account, FactsInvalid, Shipment
+from serving.domain.merchant_answer import AnswerKind
 from serving.domain.review_case import Verdict
-from serving.domain.stop_request import AnswerKind, StopRequestState
+from serving.domain.stop_request import StopRequestState
 from serving.store.case_queue import case_of, history_of
 from serving.store.investigations import StoredPosting
 from serving.store.outbox import CHECK_CASE, waiting_messages

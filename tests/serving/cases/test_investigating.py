@@ -11,18 +11,9 @@ import pytest
 from data_contracts.instants import rfc3339
 from data_contracts.order_outcomes import ORDER_OUTCOMES
 from data_contracts.row_check import check_row
-from serving.cases.investigating import (
-    WATCH_DAYS,
-    OutcomeRefused,
-    ask_merchant,
-    check_cases,
-    conclude,
-    label_release,
-    label_stop_in_effect,
-    open_by_hand,
-    open_investigations,
-    record_outcome,
-)
+from serving.cases.case_outcomes import OutcomeRefused, label_release, label_stop_in_effect, record_outcome
+from serving.cases.investigating import ask_merchant, check_cases, conclude, open_by_hand, open_investigations
+from serving.cases.invoice_watch import WATCH_DAYS
 from serving.domain.case_label import OrderOutcomeKind
 from serving.domain.errors import UnknownCase
 from serving.domain.investigation import (
@@ -32,6 +23,7 @@ from serving.domain.investigation import (
     UnknownInvestigation,
 )
 from serving.domain.liability import FactsInvalid
+from serving.domain.merchant_answer import AnswerKind
 from serving.domain.review_case import (
     CaseOrigin,
     ContactOutcome,
@@ -42,8 +34,8 @@ from serving.domain.review_case import (
     reopen,
     withdraw_stop,
 )
-from serving.domain.stop_request import AnswerKind, StopRequestState
-from serving.stop_requests.stop_requesting import UnknownStopRequest
+from serving.domain.stop_request import StopRequestState
+from serving.stop_requests.locked_stop_request import UnknownStopRequest
 from serving.store.case_queue import history_of
 from serving.store.deliveries import deliveries_of
 from serving.store.investigations import InvestigationMovedError, investigation_of, keep_investigation

@@ -15,7 +15,7 @@ from serving.domain.investigation import (
     conclude,
     open_investigation,
 )
-from serving.domain.stop_request import AnswerKind, MerchantAnswer
+from serving.domain.merchant_answer import AnswerKind, MerchantAnswer
 from tests.builders import DAY, ms
 
 START = ms("2026-06-01T10:00:00")

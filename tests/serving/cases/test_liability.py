@@ -7,6 +7,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from serving.domain.answer_consequences import ConsequenceCode, consequences
 from serving.domain.liability import (
     Account,
     Bearer,
@@ -18,16 +19,8 @@ from serving.domain.liability import (
     liability_of,
     settlement_lines,
 )
-from serving.domain.stop_request import (
-    LATER_ANSWERS,
-    AnswerKind,
-    ConsequenceCode,
-    MerchantAnswer,
-    StopRequest,
-    StopRequestPolicy,
-    StopRequestState,
-    consequences,
-)
+from serving.domain.merchant_answer import AnswerKind, MerchantAnswer
+from serving.domain.stop_request import LATER_ANSWERS, StopRequest, StopRequestPolicy, StopRequestState
 
 POLICY = StopRequestPolicy(
     answer_hours=48,

@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from serving.domain.policy import parse_policy
+from serving.domain.policy_reader import parse_policy
 from serving.domain.review_case import CaseState
 from serving.in_force.policy_activation import POLICY_FILE
 from serving.store.case_queue import cases_in_order_of_work
@@ -20,7 +20,7 @@ import json, sys, time
 from pathlib import Path
 from serving.cases.case_review import CaseMoved, claim_next
 from serving.requests.case_scope import CaseScope
-from serving.domain.policy import parse_policy
+from serving.domain.policy_reader import parse_policy
 from serving.store.store import now_ms, open_store
 
 url, policy_file, reviewer = sys.argv[1], Path(sys.argv[2]), sys.argv[3]

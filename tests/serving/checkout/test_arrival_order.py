@@ -12,7 +12,7 @@ from data_contracts.arrivals import AppendStatus
 from data_contracts.ledger_contracts import CONTRACTS
 from features.feature_sets import INVOICE_ELIGIBILITY
 from features.settlement_terms import USUAL_TERMS
-from serving.checkout.checkout_judgement import DecisionInputs, inputs_at
+from serving.checkout.decision_inputs import DecisionInputs, inputs_at
 from serving.store.credit_rows import credit_rows
 from serving.store.ledger import append, held_count
 from serving.store.ledger_rows import entity_of

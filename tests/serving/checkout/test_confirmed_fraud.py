@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from data_contracts.order_outcomes import FRAUD_OUTCOMES, ORDER_OUTCOMES
 from features.settlement_terms import USUAL_TERMS
-from serving.checkout.checkout_judgement import DecisionInputs, inputs_at, orders_of_fraud
+from serving.checkout.decision_inputs import DecisionInputs, inputs_at, orders_of_fraud
 from serving.domain.decision import AccountStanding
 from tests.builders import DAY, Row, a_customer, a_payment, a_row, an_invoice, an_order, ms
 

@@ -9,12 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from features.settlement_terms import USUAL_TERMS
-from serving.checkout.checkout_judgement import inputs_at
+from serving.checkout.decision_inputs import inputs_at
 from serving.domain.checkout_decision import decide
 from serving.domain.credit_limit import CreditTerms, Familiarity, credit_terms
 from serving.domain.credit_limit import without_limit_growth as without_growth
 from serving.domain.decision import AccountStanding, LimitBasis, Outcome, RepaidInvoice
-from serving.domain.policy import LimitGrowthPolicy, parse_policy
+from serving.domain.policy import LimitGrowthPolicy
+from serving.domain.policy_reader import parse_policy
 from serving.domain.reasons import reason_text
 from serving.in_force.policy_activation import POLICY_FILE
 from tests.builders import DAY, Row, a_customer, a_payment, an_adjustment, an_invoice, an_order, ms

@@ -29,7 +29,7 @@ from serving.domain.decision import (
     TechnicalFailure,
 )
 from serving.domain.errors import PolicyInvalid
-from serving.domain.policy import parse_policy
+from serving.domain.policy_reader import parse_policy
 from serving.domain.policy_rules import completed_years
 from serving.domain.reasons import (
     LANGUAGES,

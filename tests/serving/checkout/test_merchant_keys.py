@@ -18,7 +18,8 @@ from serving.domain.merchant_keys import (
     QuestionKind,
     approved_up_to_cents,
 )
-from serving.domain.policy import LimitBand, Policy, parse_policy
+from serving.domain.policy import LimitBand, Policy
+from serving.domain.policy_reader import parse_policy
 from serving.domain.reasons import reason_text
 from serving.store.api_keys import Role
 from serving.store.merchant_questions import count_question, lock_of_questions

@@ -17,8 +17,9 @@ from features.declarations import FeatureGroup
 from features.feature_sets import FEATURE_SETS, INVOICE_ELIGIBILITY, FeatureSet
 from features.model_columns import UnknownColumnError, columns_from, columns_of
 from features.model_files import ModelFiles
-from serving.checkout import checkout_judgement
-from serving.checkout.checkout_judgement import DecisionInputs, answer_to_checkout, judge
+from serving.checkout import decision_inputs
+from serving.checkout.checkout_judgement import answer_to_checkout, judge
+from serving.checkout.decision_inputs import DecisionInputs
 from serving.checkout.replay import replay
 from serving.domain.reasons import REASON_CODES
 from serving.in_force.scorer import (
@@ -304,7 +305,7 @@ def test_what_was_judged_of_a_text_is_an_input_and_no_new_rule_judges_it_again(
     desk.customer("c1")
     refused, approved = desk.decide("d1", "c1", delivery_name="Te5ter"), desk.decide("d2", "c1")
     for verdict in ((), ("/billing/street",)):
-        monkeypatch.setattr(checkout_judgement, "implausible_fields", lambda _order, found=verdict: found)
+        monkeypatch.setattr(decision_inputs, "implausible_fields", lambda _order, found=verdict: found)
         for decision_id, outcome in ((refused, "declined"), (approved, "approved")):
             result = replay(store, desk.registry, decision_id)
             assert (result.is_identical, result.answered["outcome"]) == (True, outcome)

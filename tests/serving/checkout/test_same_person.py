@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from sqlalchemy import create_engine, inspect
 
 from features.settlement_terms import USUAL_TERMS
-from serving.checkout.checkout_judgement import DecisionInputs, inputs_at, order_of
+from serving.checkout.decision_inputs import DecisionInputs, inputs_at, order_of
 from serving.domain.checkout_decision import decide
 from serving.domain.decision import Outcome
 from serving.domain.same_person import name_forms, other_accounts, person_traces, residence_key

@@ -11,7 +11,7 @@ from features.feature_sets import INVOICE_ELIGIBILITY
 from features.model_files import ModelFiles
 from features.settlement_terms import USUAL_TERMS, SettlementTerms
 from serving.domain.errors import PolicyInvalid
-from serving.domain.policy import parse_policy
+from serving.domain.policy_reader import parse_policy
 from serving.in_force.champion_notice import other_terms
 from serving.in_force.model_watch import ModelInForce
 from serving.in_force.policy_watch import PolicyInForce

@@ -14,7 +14,8 @@ from serving.console.case_page import ROUTES as CASE_ROUTES
 from serving.console.queue_page import ROUTES as QUEUE_ROUTES
 from serving.domain.console_user import ConsoleRole
 from serving.domain.review_case import CaseState, Verdict
-from serving.stop_requests.stop_requesting import answer, request_due
+from serving.stop_requests.answering import answer
+from serving.stop_requests.stop_requesting import request_due
 from serving.store.case_queue import case_of, update_case
 from serving.store.stop_requests import stop_requests_of_case
 from tests.serving.case_desk import MINUTE, CaseDesk, a_desk

@@ -16,7 +16,7 @@ import pytest
 from features.model_files import ModelFiles
 from serving.checkout.checkout_scoring import score
 from serving.checkout.order_body import OrderBody
-from serving.console import decision_page, overview_page
+from serving.console import decision_features, decision_page, decision_search_page, overview_page
 from serving.domain.console_user import ConsoleRole
 from serving.domain.decision import Reason, Recourse
 from serving.domain.reasons import REASON_CODES, RECOURSE_CODES, reason_text, recourse_text
@@ -36,7 +36,7 @@ from tests.builders import DAY, Row, a_customer, a_document_hmac, a_merchant, a_
 from tests.serving.console_browser import START, Browser, ConsoleServer
 from tests.serving.http.conftest import a_model_document, write_model
 
-ROUTES = (*decision_page.ROUTES, *overview_page.ROUTES)
+ROUTES = (*decision_search_page.ROUTES, *decision_page.ROUTES, *overview_page.ROUTES)
 CHECKOUT = Caller(name="shop", role=Role.CHECKOUT, merchant_id=None)
 VOID = {"meta", "link", "input", "br", "hr", "img"}
 PERSONAL = {
@@ -281,7 +281,7 @@ def test_a_decision_is_found_by_each_of_its_ids_and_by_filters(console: Console)
 
 
 def test_pages_of_decisions_follow_each_other(console: Console, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(decision_page, "PAGE_SIZE", 2)
+    monkeypatch.setattr(decision_search_page, "PAGE_SIZE", 2)
     console.customer("c1")
     ids = [console.decided(f"o{number}", "c1", amount_cents=200) for number in range(5)]
     browser = console.signed_in()
@@ -422,7 +422,7 @@ def test_a_decision_of_another_release_is_shown_by_name_and_replayed_without_the
     assert "The decision was made under feature set of-old, which this release does not compute" in page.text
     assert "the ledger as of then gives the same inputs" not in page.text
     shutil.rmtree(console.registry.folder)
-    decision_page._earlier_model.cache_clear()
+    decision_features._earlier_model.cache_clear()
     page = shown(browser, f"/decisions/{decision_id}")
     assert "The names of its features are not known; their values are shown in their order." in page.text
     assert "feature 1" in page.text

@@ -12,7 +12,8 @@ from starlette.routing import Route
 
 from data_contracts.merchants import MERCHANTS
 from serving.console.all_routes import ALL_ROUTES
-from serving.console.console_app import CONTENT_SECURITY_POLICY, SESSION_COOKIE
+from serving.console.answer_headers import CONTENT_SECURITY_POLICY
+from serving.console.cookies import SESSION_COOKIE
 from serving.console.page_request import EVERYONE, ConsoleRoute, PageRequest
 from serving.console.templating import STATIC_FILES, static_url
 from serving.domain.console_user import ConsoleRole

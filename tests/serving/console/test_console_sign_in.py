@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 import bonitas
 from serving.console import sign_in
-from serving.console.console_app import SESSION_COOKIE
+from serving.console.cookies import SESSION_COOKIE
 from serving.console.page_request import EVERYONE, ConsoleRoute, PageRequest
 from serving.console.sign_in import SignInLocked, begin_try
 from serving.domain.console_user import (

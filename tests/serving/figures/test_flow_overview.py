@@ -12,7 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from serving.domain.case_stakes import CaseStakes
-from serving.domain.policy import parse_policy
+from serving.domain.merchant_answer import AnswerKind, MerchantAnswer
+from serving.domain.policy_reader import parse_policy
 from serving.domain.review_case import (
     Action,
     CaseOrigin,
@@ -25,7 +26,7 @@ from serving.domain.review_case import (
     reopen,
     withdraw_stop,
 )
-from serving.domain.stop_request import AnswerKind, MerchantAnswer, StopAction, StopRequest, StopRequestState
+from serving.domain.stop_request import StopAction, StopRequest, StopRequestState
 from serving.figures import flow_overview
 from serving.figures.flow_overview import FlowFigures, Overview, overview, sum_up_orders
 from serving.in_force.policy_activation import POLICY_FILE

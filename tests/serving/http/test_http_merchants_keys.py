@@ -2,7 +2,7 @@
 
 from serving.checkout.replay import replay
 from serving.domain.order_numbers import order_id_for
-from serving.domain.policy import parse_policy
+from serving.domain.policy_reader import parse_policy
 from serving.in_force.model_watch import ModelRegistry
 from serving.in_force.policy_activation import POLICY_FILE
 from serving.store.api_keys import Role

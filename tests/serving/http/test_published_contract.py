@@ -19,7 +19,7 @@ from serving.api.domain_problems import PROBLEM_OF, problem_types_of
 from serving.checkout.order_body import EXAMPLE_ORDER
 from serving.domain.decision_codes import REASON_GROUPS, RULE_CODES, RULE_GROUPS
 from serving.domain.errors import RiskError
-from serving.domain.policy import parse_policy
+from serving.domain.policy_reader import parse_policy
 from serving.domain.reasons import REASON_CODES
 from serving.domain.review_case import Verdict
 from serving.domain.stop_request import StopRequestState

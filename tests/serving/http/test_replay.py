@@ -4,7 +4,7 @@ import pytest
 
 from serving.checkout.replay import replay
 from serving.domain.errors import UnknownDecision
-from serving.domain.policy import parse_policy
+from serving.domain.policy_reader import parse_policy
 from serving.in_force.model_watch import ModelRegistry
 from serving.store.decision_log import decision_of
 from serving.store.open_store import open_store

@@ -3,7 +3,8 @@
 import pytest
 
 from serving.domain.errors import PolicyInvalid
-from serving.domain.policy import CostPolicy, parse_policy
+from serving.domain.policy import CostPolicy
+from serving.domain.policy_reader import parse_policy
 from serving.in_force.policy_activation import POLICY_FILE
 
 TEXT = POLICY_FILE.read_text()

@@ -16,18 +16,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from serving.domain.answer_consequences import ConsequenceCode
 from serving.domain.local_forms import local_amount
+from serving.domain.merchant_answer import AnswerInvalid, AnswerKind, MistakeCode, parse_answer
 from serving.domain.merchant_texts import answer_label, consequence_text, field_label, merchant_text
-from serving.domain.policy import parse_policy
+from serving.domain.policy_reader import parse_policy
 from serving.domain.review_case import Verdict
-from serving.domain.stop_request import (
-    AnswerInvalid,
-    AnswerKind,
-    ConsequenceCode,
-    MistakeCode,
-    StopRequestState,
-    parse_answer,
-)
+from serving.domain.stop_request import StopRequestState
 from serving.domain.text_files import LANGUAGE_NAMES, LANGUAGES
 from serving.in_force.model_watch import ModelWatch
 from serving.in_force.policy_activation import POLICY_FILE, PolicyFile
@@ -41,17 +36,10 @@ from serving.requests.case_scope import CaseScope
 from serving.requests.request_scope import RequestScope, StoreDoor
 from serving.requests.route_declaration import MERCHANT_FORM_BODY_BYTES
 from serving.requests.store_access import StoreAccess
-from serving.stop_requests.stop_requesting import (
-    LinkExpired,
-    StopRequestMoved,
-    answer,
-    expire_due,
-    link_token,
-    reached,
-    request_stop,
-    view,
-    withdraw,
-)
+from serving.stop_requests.answering import answer
+from serving.stop_requests.form_link import LinkExpired, link_token
+from serving.stop_requests.locked_stop_request import StopRequestMoved
+from serving.stop_requests.stop_requesting import expire_due, reached, request_stop, view, withdraw
 from serving.store.case_queue import case_of, update_case
 from serving.store.errors import StoreUnavailable
 from serving.store.migrate import migrate

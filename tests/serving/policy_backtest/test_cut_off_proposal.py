@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from data_contracts.instants import DAY_MS
 from serving.domain.errors import PolicyInvalid
-from serving.domain.policy import parse_policy
+from serving.domain.policy_reader import parse_policy
 from serving.in_force.policy_activation import POLICY_FILE
 from serving.policy_backtest.backtest_text import proposal_text
 from serving.policy_backtest.cut_off_curve import evidence_from

@@ -18,10 +18,11 @@ from data_contracts.simulation.portfolio import simulate_portfolio
 from features.model_files import ModelFiles
 from features.online import CREDIT_CONTRACTS
 from features.settlement_terms import USUAL_TERMS
-from serving.checkout.checkout_judgement import inputs_at, judge, rows_of_other_accounts
+from serving.checkout.checkout_judgement import judge
+from serving.checkout.decision_inputs import inputs_at, rows_of_other_accounts
 from serving.domain.credit_limit import credit_terms, without_limit_growth
 from serving.domain.decision import Outcome
-from serving.domain.policy import parse_policy
+from serving.domain.policy_reader import parse_policy
 from serving.in_force.policy_activation import POLICY_FILE
 from serving.in_force.scorer import ChampionModel, load_model
 from serving.policy_backtest import policy_replay

@@ -18,7 +18,8 @@ from features.offline import build_features
 from serving.cases.case_review import case_view, claim_next, queue, renew_queue, take_step
 from serving.cases.possible_steps import Step, StepInvalid
 from serving.domain.errors import UnknownCase
-from serving.domain.policy import Policy, parse_policy
+from serving.domain.policy import Policy
+from serving.domain.policy_reader import parse_policy
 from serving.domain.review_case import (
     CaseClosed,
     CaseHeldByAnother,

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from features.feature_sets import ORDER_RISK
-from serving.domain.policy import parse_policy
+from serving.domain.policy_reader import parse_policy
 from serving.in_force.model_watch import SHADOW, ModelInForce
 from serving.shadow.scoring import SETTLED_AFTER_MS, ShadowScope, answer_checkouts, answer_screenings
 from serving.store.case_queue import screenings_of

@@ -9,7 +9,7 @@ import pytest
 
 from data_contracts.arrivals import AppendStatus
 from data_contracts.merchants import MERCHANTS
-from serving.domain.policy import parse_policy
+from serving.domain.policy_reader import parse_policy
 from serving.first_look.sample_merchant import sample_merchant
 from serving.in_force.policy_activation import POLICY_FILE
 from serving.stop_requests.merchant_notices import endpoint_host, tell_of_contact_changes

@@ -5,9 +5,10 @@ from string import Formatter
 
 import pytest
 
+from serving.domain.answer_consequences import ConsequenceCode
 from serving.domain.local_forms import local_amount
+from serving.domain.merchant_answer import AnswerKind, MistakeCode
 from serving.domain.merchant_texts import TEXTS, answer_label, consequence_text, field_label, merchant_text
-from serving.domain.stop_request import AnswerKind, ConsequenceCode, MistakeCode
 from serving.domain.text_files import FALLBACK_LANGUAGE, LANGUAGE_NAMES, LANGUAGES, text_language
 
 REASONS_AND_ACCUSATIONS = re.compile(

@@ -7,22 +7,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from serving.domain.answer_consequences import ConsequenceCode, consequences
+from serving.domain.merchant_answer import AnswerInvalid, AnswerKind, MerchantAnswer, parse_answer
 from serving.domain.stop_request import (
     LATER_ANSWERS,
     NEXT_STATES,
     AnswerEffect,
-    AnswerInvalid,
-    AnswerKind,
-    ConsequenceCode,
-    MerchantAnswer,
     StopRequest,
     StopRequestNotWithdrawable,
     StopRequestPolicy,
     StopRequestState,
     StopRequestWithdrawn,
-    consequences,
     expire,
-    parse_answer,
     record_delivery,
     take_answer,
     withdraw,

@@ -13,7 +13,9 @@ import pytest
 from serving.cases.case_review import take_step
 from serving.cases.possible_steps import Step
 from serving.domain.case_stakes import CaseStakes
-from serving.domain.policy import Policy, parse_policy
+from serving.domain.merchant_answer import AnswerInvalid
+from serving.domain.policy import Policy
+from serving.domain.policy_reader import parse_policy
 from serving.domain.review_case import (
     CaseOrigin,
     Verdict,
@@ -24,29 +26,19 @@ from serving.domain.review_case import (
     undo_stop,
     withdraw_stop,
 )
-from serving.domain.stop_request import AnswerInvalid, StopRequest, StopRequestWithdrawn
+from serving.domain.stop_request import StopRequest, StopRequestWithdrawn
 from serving.in_force.policy_activation import POLICY_FILE
 from serving.requests.case_scope import CaseScope
+from serving.stop_requests.answering import AnswerContradicts, answer
+from serving.stop_requests.form_link import LINK_KEY, LinkExpired, LinkInvalid, link_token, read_token
+from serving.stop_requests.locked_stop_request import StopRequestMoved, UnknownStopRequest
+from serving.stop_requests.recalls import RecallStepInvalid, finish_recall, open_recalls
+from serving.stop_requests.sending_again import NoticeOvertaken, fallback_text, send_again
 from serving.stop_requests.stop_requesting import (
-    LINK_KEY,
-    AnswerContradicts,
-    LinkExpired,
-    LinkInvalid,
-    NoticeOvertaken,
-    RecallStepInvalid,
-    StopRequestMoved,
-    UnknownStopRequest,
-    answer,
     expire_due,
-    fallback_text,
-    finish_recall,
-    link_token,
-    open_recalls,
     reached,
-    read_token,
     request_due,
     request_stop,
-    send_again,
     view,
     withdraw,
 )
@@ -608,7 +600,7 @@ def test_an_answer_that_meets_a_change_from_outside_is_told_to_look_again(
     def moved(*args: Any, **more: Any) -> None:
         raise StopRequestMovedError("changed meanwhile")
 
-    monkeypatch.setattr("serving.stop_requests.stop_requesting.update", moved)
+    monkeypatch.setattr("serving.stop_requests.locked_stop_request.update", moved)
     with pytest.raises(StopRequestMoved):
         desk.answer(stop_request_id, "stopped_before_shipping")
 

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from serving.domain.case_stakes import CaseStakes
-from serving.domain.policy import parse_policy
+from serving.domain.policy_reader import parse_policy
 from serving.domain.review_case import CaseOrigin, CaseState, open_case
 from serving.in_force.policy_activation import POLICY_FILE
 from serving.store import case_search

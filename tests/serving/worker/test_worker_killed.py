@@ -16,7 +16,8 @@ from data_contracts.arrivals import AppendStatus
 from data_contracts.ledger_contracts import CONTRACTS
 from serving.cases.case_review import take_step
 from serving.cases.possible_steps import Step
-from serving.domain.policy import Policy, parse_policy
+from serving.domain.policy import Policy
+from serving.domain.policy_reader import parse_policy
 from serving.in_force.policy_activation import POLICY_FILE
 from serving.store.case_queue import history_of
 from serving.store.deliveries import DELIVERED, deliveries_of
@@ -41,8 +42,9 @@ import random, sys, time
 from dataclasses import replace
 from pathlib import Path
 from serving.requests.case_scope import CaseScope
-from serving.domain.policy import parse_policy
-from serving.stop_requests.stop_requesting import expire_due, fallback_text, reached, request_due
+from serving.domain.policy_reader import parse_policy
+from serving.stop_requests.sending_again import fallback_text
+from serving.stop_requests.stop_requesting import expire_due, reached, request_due
 from serving.store.store import now_ms, open_store
 from serving.webhooks.dispatch import DispatchScope, dispatch_due, send_fallbacks
 from serving.webhooks.mailbox import FileMailbox
