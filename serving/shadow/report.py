@@ -16,7 +16,9 @@ from evidence.sign_flip import sign_flip_p_value
 from evidence.stability import population_stability_index
 from features import feature_sets
 from serving.domain.decision import Outcome
-from serving.store.shadow_decisions import MadeInWindow, ShadowDecision, Subject
+from serving.store.made_in_window import MadeInWindow
+from serving.store.shadow_decisions import ShadowDecision
+from serving.store.shadow_progress import Subject
 
 MINIMUM_CUSTOMERS = 100
 """With fewer, the interval of a rate near one half is wider than twenty points."""

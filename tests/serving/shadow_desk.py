@@ -30,14 +30,8 @@ from serving.shadow.scoring import ShadowScope, answer_checkouts
 from serving.store.api_keys import Caller, Role
 from serving.store.ledger import append
 from serving.store.policies import keep_policy
-from serving.store.shadow_decisions import (
-    ShadowDecision,
-    ShadowProgress,
-    Subject,
-    begin_shadow,
-    progress_of,
-    shadow_decisions_after,
-)
+from serving.store.shadow_decisions import ShadowDecision, shadow_decisions_after
+from serving.store.shadow_progress import ShadowProgress, Subject, begin_shadow, progress_of
 from serving.store.store import Store, Transaction
 from serving.store.tables import metadata
 from tests.builders import DAY, Row, a_customer, a_merchant, an_order, ms

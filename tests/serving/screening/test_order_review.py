@@ -32,8 +32,8 @@ from serving.in_force.scorer import Calibration, ChampionModel, Scorecard, Score
 from serving.requests.case_scope import CaseScope
 from serving.screening.order_screening import ScreeningScope, work_off
 from serving.store.case_queue import screenings_of
+from serving.store.export import export_folder
 from serving.store.ledger import append, append_decided_order
-from serving.store.loading import export_folder
 from serving.store.open_store import open_store
 from serving.store.outbox import APPROVED, LINK_ORDER, append_message
 from serving.store.store import Store

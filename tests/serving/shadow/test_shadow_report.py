@@ -20,7 +20,8 @@ from serving.shadow.report import (
     shadow_report,
 )
 from serving.store.decision_search import first_id_at
-from serving.store.shadow_decisions import MadeInWindow, ModelAnswer, ShadowDecision
+from serving.store.made_in_window import MadeInWindow
+from serving.store.shadow_decisions import ModelAnswer, ShadowDecision
 from tests.builders import DAY, ms
 
 T0 = ms("2026-01-01")
