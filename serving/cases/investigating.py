@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from data_contracts.arrivals import AppendStatus
+from data_contracts.between_rows.arrivals import AppendStatus
 from data_contracts.instants import DAY_MS, rfc3339
 from data_contracts.order_outcomes import ORDER_OUTCOMES
 from features.instants import NEVER

@@ -14,11 +14,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from data_contracts.arrivals import AppendResult, AppendStatus
+from data_contracts.between_rows.arrivals import AppendResult, AppendStatus
 from data_contracts.between_rows.book import Arrival
+from data_contracts.between_rows.cross_table_rules import judge_ledger
 from data_contracts.between_rows.ledger_columns import LedgerColumns, needed_columns
 from data_contracts.contract import ColumnType, Contract
-from data_contracts.cross_table_rules import judge_ledger
 from data_contracts.ledger_contracts import ALL_CONTRACTS, CONTRACTS
 from data_contracts.parquet_ledger import has_table, ledger_rows, read_table
 from data_contracts.progress import Progress, no_progress

@@ -22,8 +22,8 @@ from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
 
-from data_contracts.accepted_folder import files_that_count
 from data_contracts.private_files import private_file, private_folder
+from data_contracts.validation.accepted_folder import files_that_count
 from features.alias_lines import (
     CHAMPIONS_FOLDER,
     SHADOWS_FOLDER,

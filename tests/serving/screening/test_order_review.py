@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from data_contracts.arrivals import AppendStatus
+from data_contracts.between_rows.arrivals import AppendStatus
 from data_contracts.ledger_contracts import CONTRACTS
 from features.decisions import Decisions
 from features.feature_sets import ORDER_RISK

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 import bonitas
 from command_line import shadow as command
 from command_line.shadow import question_of
-from data_contracts.arrivals import AppendStatus
+from data_contracts.between_rows.arrivals import AppendStatus
 from data_contracts.ledger_contracts import CONTRACTS
 from data_contracts.progress import Progress
 from serving.in_force.policy_activation import PolicyFile, active_policy

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from data_contracts.arrivals import AppendStatus
+from data_contracts.between_rows.arrivals import AppendStatus
 from data_contracts.ledger_contracts import CONTRACTS
 from data_contracts.rules import Rule
 from serving.domain.reservation import ReservationState

@@ -5,7 +5,7 @@ from typing import Any
 
 from data_contracts.contract import Contract
 from data_contracts.ledger_contracts import CONTRACTS
-from data_contracts.quarantine import MASK, QuarantinedRow
+from data_contracts.validation.quarantine import MASK, QuarantinedRow
 
 _TEMPLATE = """<!doctype html>
 <html lang="en">
