@@ -67,7 +67,7 @@ def benchmark_console(cases: int, rounds: int, as_json: bool) -> None:
 @json_option
 def benchmark_validation(rows: int, as_json: bool) -> None:
     """Validate so many rows, beside reading them."""
-    from data_contracts.validation_benchmark import run as measure
+    from data_contracts.validation.validation_benchmark import run as measure
 
     with progress_bars() as progress:
         figures = measure(rows, progress)

@@ -24,7 +24,7 @@ from command_line.terminal import (
 from data_contracts.contract import DEFAULT_CLOCK_TOLERANCE_MS, MAXIMUM_CLOCK_TOLERANCE_MS
 
 if TYPE_CHECKING:
-    from data_contracts.validation_result import BrokenRule, ValidationResult
+    from data_contracts.validation.validation_result import BrokenRule, ValidationResult
 
 
 @click.group()
@@ -148,7 +148,7 @@ def validate(
     """
     from data_contracts.ledger_contracts import ALL_CONTRACTS
     from data_contracts.parquet_ledger import PART_FILES, has_table
-    from data_contracts.validation import validate_folder, validation_folder
+    from data_contracts.validation.folder_check import validate_folder, validation_folder
 
     tell_what_is_not_read(directory)
     if not any(has_table(directory, contract) for contract in ALL_CONTRACTS):

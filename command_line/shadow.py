@@ -56,7 +56,8 @@ def start_shadow(model: str, version: str, by: str, reason: str, backfill_days: 
     """
     from serving.in_force.model_watch import RegistryUnreachableError
     from serving.in_force.scorer import ModelNotUsableError
-    from serving.store.shadow_decisions import begin_shadow, made_since
+    from serving.store.made_in_window import made_since
+    from serving.store.shadow_progress import begin_shadow
     from training.registry import shadowing
 
     settings = read_settings()
@@ -146,7 +147,7 @@ def shadow_status(model: str, as_json: bool) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    from serving.store.shadow_decisions import progress_of
+    from serving.store.shadow_progress import progress_of
 
     with model_registry() as registry:
         changes = registry.shadow_changes(model, now=datetime.now(UTC))
@@ -221,7 +222,8 @@ def report_shadow(
     from features.feature_sets import FEATURE_SETS
     from serving.shadow.report import shadow_report
     from serving.shadow.report_text import report_text
-    from serving.store.shadow_decisions import answered_feature_set, made_since, progress_of
+    from serving.store.made_in_window import answered_feature_set, made_since
+    from serving.store.shadow_progress import progress_of
 
     now = datetime.now(UTC)
     if version is None:
@@ -294,7 +296,7 @@ def _known_labels(
     """What is known by now of the orders that are old enough: 1 bad, 0 not, by order id."""
     from tempfile import TemporaryDirectory
 
-    from serving.store.loading import export_customers
+    from serving.store.export import export_customers
     from training.labels import LABEL_HORIZON_DAYS
     from training.tasks import TASKS
 

@@ -51,7 +51,7 @@ def tell_what_is_not_read(directory: Path) -> None:
 
 def tell_of_ledger_folder(directory: Path) -> None:
     """Say on stderr what lies in a ledger folder and is not read, and whether what is read was judged."""
-    from data_contracts.accepted_folder import read_accepted_file, what_changed
+    from data_contracts.validation.accepted_folder import read_accepted_file, what_changed
 
     tell_what_is_not_read(directory)
     accepted = read_accepted_file(directory)

@@ -131,7 +131,7 @@ def run(once: bool, port: int, customers: int, months: int, seed: int) -> None:
 def _prepare_book(settings: Settings, book: Path, *, customers: int, months: int, seed: int) -> None:
     """Simulate and validate the book, unless this home holds one."""
     from data_contracts.simulation.portfolio import simulate_portfolio
-    from data_contracts.validation import validate_folder, validation_folder
+    from data_contracts.validation.folder_check import validate_folder, validation_folder
 
     finished = settings.home / "book.json"
     if finished.exists():

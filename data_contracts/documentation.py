@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import assert_never
 
+from data_contracts.between_rows.rules_between_rows import rules_markdown
 from data_contracts.contract import (
     After,
     Column,
@@ -15,7 +16,6 @@ from data_contracts.contract import (
     RowRule,
 )
 from data_contracts.ledger_contracts import ALL_CONTRACTS
-from data_contracts.rules_between_rows import rules_markdown
 
 
 def contract_markdown(contract: Contract) -> str:

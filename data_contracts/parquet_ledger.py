@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from data_contracts.contract import Column, ColumnType, Contract
+from data_contracts.instants import DAY_MS
 from data_contracts.ledger_folder_error import LedgerFolderError
 from data_contracts.private_files import private_file, private_folder
 
@@ -251,8 +252,7 @@ def conforming(column: Column, table: pa.Table) -> pa.ChunkedArray:
         seconds = array.cast(pa.int64())
         array = _null_beyond(seconds, -(_INT64_MAXIMUM // 1_000), _INT64_MAXIMUM // 1_000).cast(array.type)
     elif pa.types.is_date64(array.type):
-        day_ms = 86_400_000
-        array = _null_beyond(array.cast(pa.int64()), -(2**31) * day_ms, 2**31 * day_ms - 1).cast(array.type)
+        array = _null_beyond(array.cast(pa.int64()), -(2**31) * DAY_MS, 2**31 * DAY_MS - 1).cast(array.type)
     # Instants finer than a millisecond are truncated, as at the HTTP edge.
     return array if array.type == arrow_type else array.cast(arrow_type, safe=False)
 

@@ -2,7 +2,7 @@
 
 A column has at most one violation: the first of its rules that fails, in the order in which `Rule`
 lists them. A row rule looks only at columns that have none. The batch check of
-`data_contracts.great_expectations_suite` judges by the same rules.
+`data_contracts.validation.great_expectations_suite` judges by the same rules.
 """
 
 import datetime as dt

@@ -10,8 +10,8 @@ import numpy as np
 import pyarrow as pa
 from hypothesis import strategies as st
 
+from data_contracts.between_rows.cross_table_rules import judge_ledger
 from data_contracts.between_rows.ledger_columns import LedgerColumns, needed_columns, no_rows
-from data_contracts.cross_table_rules import judge_ledger
 from data_contracts.ledger_contracts import CONTRACTS
 from data_contracts.row_check import check_ledger_row
 from tests.builders import (

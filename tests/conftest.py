@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
-import data_contracts.great_expectations_suite  # noqa: F401 - keeps two seconds of grammars out of jsonschema
+import data_contracts.validation.great_expectations_suite  # noqa: F401 - keeps two seconds of grammars out of jsonschema
 import training  # noqa: F401 - sets how threads wait, before any test loads OpenMP
 from data_contracts.public.uci_taiwan import fetch
 from tests.empty_registry import with_empty_registry

@@ -16,6 +16,7 @@ MAY_IMPORT = {
 }
 # From the ground up: a folder imports folders of lower floors only, and none of its own floor.
 FLOORS: dict[str, tuple[set[str], ...]] = {
+    "data_contracts": ({"between_rows", "simulation", "public"}, {"validation"}),
     "training": (
         {"candidates"},
         {"gates"},

@@ -11,6 +11,7 @@ import pytest
 
 import bonitas
 from serving.checkout.order_body import order_body
+from serving.domain import field_errors
 from serving.domain.policy_reader import parse_policy
 from serving.events import event_intake
 from serving.in_force.policy_activation import POLICY_FILE
@@ -206,7 +207,7 @@ def test_a_number_on_a_page_is_the_codes(page: str, told: str) -> None:
 
 def test_numbers_in_words_are_the_codes() -> None:
     assert problem_details.ERRORS_MAXIMUM == 50
-    assert problem_details.NAME_CHARACTERS_MAXIMUM == 100
+    assert field_errors.NAME_CHARACTERS_MAXIMUM == 100
     assert bounded_http.PIPELINED_MAXIMUM == 16
     assert bounded_http.UNREAD_SECONDS == 30
     assert request_patience.LOCK_WAIT_S == 2

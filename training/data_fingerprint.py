@@ -3,7 +3,7 @@
 import hashlib
 from pathlib import Path
 
-from data_contracts.accepted_folder import files_that_count
+from data_contracts.validation.accepted_folder import files_that_count
 
 
 def data_fingerprint(directory: Path) -> str:

@@ -5,7 +5,7 @@ By the stated table of `label_of` they reach labels, features and settlement by 
 
 from typing import Any
 
-from data_contracts.arrivals import AppendStatus
+from data_contracts.between_rows.arrivals import AppendStatus
 from data_contracts.order_outcomes import ORDER_OUTCOMES
 from serving.cases.case_settlement import order_record, outcome_prefix
 from serving.domain.case_label import OrderOutcomeKind, label_of

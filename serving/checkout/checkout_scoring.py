@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from data_contracts.arrivals import AppendStatus
+from data_contracts.between_rows.arrivals import AppendStatus
 from data_contracts.customers import CUSTOMERS
 from data_contracts.instants import HOUR_MS, MINUTE_MS
 from data_contracts.orders import ORDERS

@@ -9,7 +9,7 @@ from typing import Any, TypeGuard
 
 import msgspec
 
-from data_contracts.arrivals import AppendResult, AppendStatus
+from data_contracts.between_rows.arrivals import AppendResult, AppendStatus
 from data_contracts.contract import IDENTIFIER_PATTERN, Contract
 from data_contracts.invoices import INVOICES
 from data_contracts.ledger_contracts import CONTRACTS

@@ -29,8 +29,8 @@ from serving.store.decision_window import (
     event_counts,
     screening_features,
 )
+from serving.store.export import export_customers, export_folder
 from serving.store.flow_figures import judged_orders
-from serving.store.loading import export_customers, export_folder
 from serving.store.store import Store
 
 REBUILT_SAMPLE = 200

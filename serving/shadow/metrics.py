@@ -9,7 +9,7 @@ from prometheus_client.registry import Collector
 from serving.requests.problem_details import ProblemError
 from serving.requests.store_access import StoreAccess
 from serving.store.errors import StoreError
-from serving.store.shadow_decisions import ShadowProgress, all_progress
+from serving.store.shadow_progress import ShadowProgress, all_progress
 
 
 class _ShadowCounts(Collector):

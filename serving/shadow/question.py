@@ -6,7 +6,7 @@ from types import MappingProxyType
 
 from features import feature_sets
 from serving.domain.decision import Outcome
-from serving.store.shadow_decisions import Subject
+from serving.store.shadow_progress import Subject
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,7 +13,8 @@ from evidence.intervals import CountedShare, counted_share, wilson_interval
 from evidence.sign_flip import sign_flip_p_value
 from evidence.stability import population_stability_index
 from serving.shadow.question import Question
-from serving.store.shadow_decisions import MadeInWindow, ShadowDecision
+from serving.store.made_in_window import MadeInWindow
+from serving.store.shadow_decisions import ShadowDecision
 
 MINIMUM_CUSTOMERS = 100
 """With fewer, the interval of a rate near one half is wider than twenty points."""

@@ -24,16 +24,12 @@ from serving.store.shadow_decisions import (
     UNAVAILABLE,
     ModelAnswer,
     ShadowDecision,
-    ShadowProgress,
-    Subject,
     WaitingScreening,
     append_shadow_decisions,
-    move_on,
-    note_problem,
-    progress_of,
     waiting_decisions,
     waiting_screenings,
 )
+from serving.store.shadow_progress import ShadowProgress, Subject, move_on, note_problem, progress_of
 from serving.store.store import Store, Transaction
 
 LOG = logging.getLogger("bonitas.shadow")

@@ -4,8 +4,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from data_contracts.arrivals import AppendResult, AppendStatus, let_in_after, take, take_again
+from data_contracts.between_rows.arrivals import AppendResult, AppendStatus, let_in_after, take, take_again
 from data_contracts.between_rows.book import Arrival
+from data_contracts.between_rows.rules_between_rows import contradiction
 from data_contracts.between_rows.supposition import Supposition
 from data_contracts.between_rows.waits import Broken, Wait, WaitKind
 from data_contracts.contract import DEFAULT_CLOCK_TOLERANCE_MS, Contract
@@ -13,7 +14,6 @@ from data_contracts.ledger_contracts import CONTRACTS
 from data_contracts.merchants import MERCHANTS
 from data_contracts.orders import ORDERS
 from data_contracts.rules import Rule
-from data_contracts.rules_between_rows import contradiction
 from serving.store.ledger_rows import LedgerRow, content_sha256, decode_row, insert_event
 from serving.store.quarantined_rows import tell_of_invoice
 from serving.store.sql_book import SqlBook, held_rows, is_known

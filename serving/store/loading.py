@@ -1,4 +1,4 @@
-"""Bulk load of a ledger folder into the SQL ledger, and the way back.
+"""Bulk load of a ledger folder into the SQL ledger.
 
 A folder is judged as a whole by the rules between rows, and its rows go in as they are, `recorded_at`
 included. Only where that finds a fault, or where the ledger holds rows that the folder does not, a customer's
@@ -6,34 +6,31 @@ rows are judged one by one beside the ledger, as `append` judges news.
 """
 
 import time
-from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from datetime import date
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from data_contracts.arrivals import AppendResult, AppendStatus
+from data_contracts.between_rows.arrivals import AppendResult, AppendStatus
 from data_contracts.between_rows.book import Arrival
+from data_contracts.between_rows.cross_table_rules import judge_ledger
 from data_contracts.between_rows.ledger_columns import LedgerColumns, needed_columns
 from data_contracts.contract import ColumnType, Contract
-from data_contracts.cross_table_rules import judge_ledger
 from data_contracts.ledger_contracts import ALL_CONTRACTS, CONTRACTS
-from data_contracts.parquet_ledger import arrow_schema, has_table, ledger_rows, read_table, write_table
+from data_contracts.parquet_ledger import has_table, ledger_rows, read_table
 from data_contracts.progress import Progress, no_progress
 from data_contracts.rules import Rule
-from data_contracts.sent_instants import happened_at
 from serving.store.follow_ups import keep_in_step
 from serving.store.ledger import readmit_what_is_known, suppose_arrivals
 from serving.store.ledger_rows import INSERT_EVENT, LedgerRow, content_sha256, event_parameters
+from serving.store.load_result import LoadResult
 from serving.store.quarantined_rows import take_refusals_back, tell_of_invoice
 from serving.store.sql_book import keep_repeated
 from serving.store.store import Store, Transaction
+from serving.store.undecidable_rows import undecidable_rows
 
 ROWS_PER_TRANSACTION = 5_000
 LONG_TRANSACTION_S = 0.1
@@ -41,32 +38,6 @@ GIVE_WAY_S = 0.04
 """Longer than the longest pause between two looks of a service that waits to decide (`lock_line`)."""
 
 WHAT_TO_DO = "mend the row, or correct what it contradicts, and load again"
-
-
-@dataclass(frozen=True, kw_only=True)
-class LoadResult:
-    """What became of a folder's rows.
-
-    loaded, repeated: number of rows, by contract. refused: event_id and reason of each row that breaks a rule
-        between rows, beside the folder's other rows or beside those of the ledger: its rule and what to do.
-    """
-
-    loaded: dict[str, int] = field(default_factory=dict)
-    repeated: dict[str, int] = field(default_factory=dict)
-    refused: list[dict[str, str]] = field(default_factory=list)
-
-    def refuse(self, event_id: str, reason: str) -> None:
-        """Note a row that does not enter."""
-        self.refused.append({"event_id": event_id, "reason": reason})
-
-    @property
-    def refused_count(self) -> int:
-        """How many rows did not enter."""
-        return len(self.refused)
-
-    def to_json(self) -> dict[str, Any]:
-        """The result as JSON values."""
-        return asdict(self)
 
 
 def load_folder(
@@ -218,7 +189,7 @@ class _Load:
                     keep_repeated(tx, arrival, first_event_id, self._now_ms)
             else:
                 self._refuse(contract, row, result.rule, result.message or "")
-        undecidable = _undecidable(tx, contract, [row for row, _ in loaded.values()])
+        undecidable = undecidable_rows(tx, contract, [row for row, _ in loaded.values()])
         for event_id, other_id in undecidable.items():
             row, _ = loaded.pop(event_id)
             message = f"nobody can tell which stands: event {other_id} has the same two instants"
@@ -420,80 +391,3 @@ def _among(tx: Transaction, select: str, values: Collection[str]) -> list[tuple[
 def _contents(tx: Transaction, table: str, event_ids: Collection[str]) -> dict[str, str]:
     """The fingerprints under those of the event_ids that a table holds."""
     return dict(_among(tx, f"SELECT event_id, content_sha256 FROM {table} WHERE event_id", event_ids))  # noqa: S608 - a table's name
-
-
-def _undecidable(tx: Transaction, contract: Contract, rows: list[LedgerRow]) -> dict[str, str]:
-    """The rows of which nobody could tell whether they or another stands, each with that other's event_id.
-
-    Another has the same thing, the same two instants and other content, in the folder or in the ledger.
-    """
-    if not contract.has_states or not rows:
-        return {}
-    entities = sorted({row[contract.entity] for row in rows})
-    marks = ", ".join("?" * len(entities))
-    known = tx.execute(
-        f"SELECT body FROM ledger_events WHERE contract = ? AND entity_id IN ({marks})",  # noqa: S608 - placeholders only
-        (contract.name, *entities),
-    )
-    together: defaultdict[tuple[Any, ...], list[LedgerRow]] = defaultdict(list)
-    for row in [*(msgspec.json.decode(body) for (body,) in known), *rows]:
-        thing = contract.thing_of(row)
-        if thing is not None:
-            together[*thing, happened_at(contract, row), row["recorded_at"]].append(row)
-    fresh = {row["event_id"] for row in rows}
-    undecidable = {}
-    for group in together.values():
-        corrected = {row.get("corrects") for row in group}
-        standing = [row for row in group if row["event_id"] not in corrected]
-        # What the ledger holds stays; what the folder alone says in two ways stays out in both.
-        before = [row for row in standing if row["event_id"] not in fresh] or standing
-        for row in standing:
-            others = [other["event_id"] for other in before if contract.says(other) != contract.says(row)]
-            if others and row["event_id"] in fresh:
-                undecidable[row["event_id"]] = others[0]
-    return undecidable
-
-
-def export_folder(store: Store, directory: Path, progress: Progress = no_progress) -> dict[str, int]:
-    """Write the SQL ledger out as a ledger folder, for training. Returns the rows by contract."""
-    counts: dict[str, int] = {}
-    with store.reading() as tx:
-        for done, contract in enumerate(ALL_CONTRACTS):
-            bodies = tx.execute("SELECT body FROM ledger_events WHERE contract = ?", (contract.name,))
-            if bodies:
-                rows = [msgspec.json.decode(body) for (body,) in bodies]
-                counts[contract.name] = write_table(directory, contract, _table(contract, rows))
-            progress("export the ledger", done=done + 1, total=len(ALL_CONTRACTS))
-    return counts
-
-
-def export_customers(store: Store, directory: Path, customer_ids: Iterable[str]) -> dict[str, int]:
-    """Write the ledger rows of some customers out as a ledger folder. Returns the rows by contract."""
-    rows: defaultdict[str, list[LedgerRow]] = defaultdict(list)
-    with store.reading() as tx:
-        for customer_id in customer_ids:
-            for contract_name, body in tx.execute(
-                "SELECT contract, body FROM ledger_events WHERE entity_id = ?", (customer_id,)
-            ):
-                rows[contract_name].append(msgspec.json.decode(body))
-    return {
-        contract.name: write_table(directory, contract, _table(contract, rows[contract.name]))
-        for contract in ALL_CONTRACTS
-        if rows[contract.name]
-    }
-
-
-def _table(contract: Contract, rows: list[LedgerRow]) -> pa.Table:
-    schema = arrow_schema(contract)
-    arrays = []
-    for column in contract.columns:
-        values = [row.get(column.name) for row in rows]
-        arrow_type = schema.field(column.name).type
-        if column.type is ColumnType.TIMESTAMP:
-            arrays.append(pa.array(values, pa.int64()).cast(arrow_type))
-        elif column.type is ColumnType.DATE:
-            dates = [None if value is None else date.fromisoformat(value) for value in values]
-            arrays.append(pa.array(dates, arrow_type))
-        else:
-            arrays.append(pa.array(values, arrow_type))
-    return pa.Table.from_arrays(arrays, schema=schema)

@@ -1,10 +1,5 @@
-"""What challengers would have answered, and how far each of them has come, in SQL.
+"""What challengers would have answered, in SQL: what waits for an answer, and the answers that are kept."""
 
-The ids of decisions (`dec_`) and of screenings (`scr_`) grow with time: after the prefix, the milliseconds
-as eleven hexadecimal digits, then chance. So a span of time is a range of ids.
-"""
-
-import enum
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,26 +7,11 @@ from typing import Any
 import msgspec
 
 from serving.store.decision_log import unpacked
-from serving.store.decision_search import first_id_at
+from serving.store.shadow_progress import ShadowProgress
 from serving.store.store import Transaction
 
 UNAVAILABLE = "unavailable"
 """The outcome of a challenger that failed."""
-
-
-class Subject(enum.Enum):
-    """What a challenger answers for. value: the prefix of its ids."""
-
-    DECISION = "dec_"
-    SCREENING = "scr_"
-
-    def first_id_at(self, instant_ms: int) -> str:
-        """A bound below every id of this instant or later, and above every earlier one.
-
-        >>> Subject.SCREENING.first_id_at(1_767_225_600_123)
-        'scr_19b76daa87b'
-        """
-        return first_id_at(instant_ms, prefix=self.value)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,25 +55,6 @@ class ShadowDecision:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ShadowProgress:
-    """How far a challenger has come.
-
-    answers_from_ms: decisions made from then on are answered. answered_to: up to this id none waits.
-    answered: rows; differing: those of them with another outcome; failed: where the challenger failed.
-    problem: why it cannot answer now, None while it can.
-    """
-
-    model_name: str
-    model_version: str
-    answers_from_ms: int
-    answered_to: str
-    answered: int
-    differing: int
-    failed: int
-    problem: str | None
-
-
-@dataclass(frozen=True, kw_only=True)
 class WaitingScreening:
     """A screening that has no answer of the challenger yet."""
 
@@ -130,61 +91,6 @@ class _Record(msgspec.Struct):
 
 _screening_record = msgspec.json.Decoder(_ScreeningRecord).decode
 _record = msgspec.json.Decoder(_Record).decode
-
-
-def begin_shadow(
-    tx: Transaction, *, model_name: str, model_version: str, subject: Subject, answers_from_ms: int
-) -> None:
-    """Let a challenger answer what is decided from an instant on; what it answered before stays."""
-    tx.execute(
-        "INSERT INTO shadow_progress (model_name, model_version, answers_from_ms, answered_to, answered, "
-        "differing, failed) VALUES (?, ?, ?, ?, 0, 0, 0) ON CONFLICT (model_name, model_version) "
-        "DO UPDATE SET answers_from_ms = excluded.answers_from_ms, answered_to = excluded.answered_to",
-        (model_name, model_version, answers_from_ms, subject.first_id_at(answers_from_ms)),
-    )
-
-
-_PROGRESS_COLUMNS = (
-    "model_name, model_version, answers_from_ms, answered_to, answered, differing, failed, problem"
-)
-
-
-def progress_of(tx: Transaction, model_name: str, model_version: str) -> ShadowProgress | None:
-    """How far a challenger has come; None where it was never started."""
-    rows = tx.execute(
-        f"SELECT {_PROGRESS_COLUMNS} FROM shadow_progress WHERE model_name = ? AND model_version = ?",  # noqa: S608 - a constant
-        (model_name, model_version),
-    )
-    return _progress(rows[0]) if rows else None
-
-
-def all_progress(tx: Transaction) -> list[ShadowProgress]:
-    """How far each challenger has come that was ever started."""
-    rows = tx.execute(
-        f"SELECT {_PROGRESS_COLUMNS} FROM shadow_progress ORDER BY model_name, model_version"  # noqa: S608 - a constant
-    )
-    return [_progress(row) for row in rows]
-
-
-def _progress(row: Sequence[Any]) -> ShadowProgress:
-    return ShadowProgress(
-        model_name=row[0],
-        model_version=row[1],
-        answers_from_ms=int(row[2]),
-        answered_to=row[3],
-        answered=int(row[4]),
-        differing=int(row[5]),
-        failed=int(row[6]),
-        problem=row[7],
-    )
-
-
-def note_problem(tx: Transaction, *, model_name: str, model_version: str, problem: str | None) -> None:
-    """Write down why a challenger cannot answer now; None where it can again."""
-    tx.execute(
-        "UPDATE shadow_progress SET problem = ? WHERE model_name = ? AND model_version = ?",
-        (problem, model_name, model_version),
-    )
 
 
 def waiting_decisions(
@@ -314,15 +220,6 @@ def _grounds(answer: ModelAnswer) -> dict[str, tuple[str, ...]]:
     return {"failed_rules": answer.failed_rules, "reasons": answer.reasons}
 
 
-def move_on(tx: Transaction, seen: ShadowProgress, answered_to: str) -> None:
-    """Nothing waits any more up to `answered_to`; does nothing where somebody else has moved it since."""
-    tx.execute(
-        "UPDATE shadow_progress SET answered_to = ? WHERE model_name = ? AND model_version = ? "
-        "AND answered_to = ?",
-        (answered_to, seen.model_name, seen.model_version, seen.answered_to),
-    )
-
-
 def shadow_decisions_after(
     tx: Transaction, *, model_name: str, model_version: str, after: str, limit: int
 ) -> list[ShadowDecision]:
@@ -367,77 +264,3 @@ def _shadow_decision(model_name: str, model_version: str, row: Sequence[Any]) ->
         raw_log_odds=row[12],
         failure=record.failure,
     )
-
-
-@dataclass(frozen=True, kw_only=True)
-class MadeInWindow:
-    """Decisions or screenings of a window.
-
-    own: made by the version itself. no_features: nothing that it could score; other_features: those of them
-    that were made with another version of the features than it reads.
-    """
-
-    made: int
-    own: int
-    no_features: int
-    other_features: int = 0
-
-    @property
-    def not_comparable(self) -> int:
-        """Those that a version has no answer for."""
-        return self.own + self.no_features
-
-    @property
-    def comparable(self) -> int:
-        """Those that it can answer."""
-        return self.made - self.not_comparable
-
-
-_MADE_IN = {Subject.DECISION: ("decisions", "decision_id"), Subject.SCREENING: ("screenings", "screening_id")}
-"""Table and key of what a challenger answers for."""
-
-
-def answered_feature_set(
-    tx: Transaction, subject: Subject, model_name: str, model_version: str
-) -> str | None:
-    """The version of the features that a challenger reads, by what it answered; None where it has not."""
-    table, key = _MADE_IN[subject]
-    rows = tx.execute(
-        f"SELECT made.feature_set_version FROM shadow_decisions AS given JOIN {table} AS made "  # noqa: S608 - constants
-        f"ON made.{key} = given.subject_id WHERE given.model_name = ? AND given.model_version = ? "
-        "ORDER BY given.subject_id DESC LIMIT 1",
-        (model_name, model_version),
-    )
-    return None if not rows or rows[0][0] is None else str(rows[0][0])
-
-
-def made_since(
-    tx: Transaction,
-    subject: Subject,
-    *,
-    model_name: str,
-    model_version: str,
-    feature_set_version: str,
-    after: str,
-) -> MadeInWindow:
-    """How many decisions or screenings there are beyond an id, and which a version cannot answer."""
-    table, key = _MADE_IN[subject]
-    rows = tx.execute(
-        "SELECT count(*), "  # noqa: S608 - constants
-        "coalesce(sum(CASE WHEN model_name = ? AND model_version = ? THEN 1 ELSE 0 END), 0), "
-        "coalesce(sum(CASE WHEN model_name = ? AND feature_set_version = ? AND features IS NOT NULL "
-        "THEN 0 ELSE 1 END), 0), "
-        "coalesce(sum(CASE WHEN model_name = ? AND feature_set_version <> ? AND features IS NOT NULL "
-        f"THEN 1 ELSE 0 END), 0) FROM {table} WHERE {key} > ?",
-        (
-            model_name,
-            model_version,
-            model_name,
-            feature_set_version,
-            model_name,
-            feature_set_version,
-            after,
-        ),
-    )
-    made, own, no_features, other_features = (int(value) for value in rows[0])
-    return MadeInWindow(made=made, own=own, no_features=no_features, other_features=other_features)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data_contracts.arrivals import AppendStatus, take
+from data_contracts.between_rows.arrivals import AppendStatus, take
 from data_contracts.between_rows.book import Arrival
 from data_contracts.between_rows.book_in_memory import BookInMemory
 from data_contracts.contract import DEFAULT_CLOCK_TOLERANCE_MS

@@ -5,15 +5,15 @@ import random
 import jsonschema
 import pytest
 
+from data_contracts.between_rows.rules_between_rows import RULES
 from data_contracts.contract import ColumnType, NotAbove, NotBefore, Passed, PassedDate, RequiredWhen
-from data_contracts.great_expectations_suite import kind_suite, value_suite
 from data_contracts.instants import rfc3339
 from data_contracts.json_schema import inexpressible_rules, json_schema
-from data_contracts.judged_frame import frame_of_rows, judge_frame, unexpected_rows
 from data_contracts.ledger_contracts import ALL_CONTRACTS, CONTRACTS
 from data_contracts.row_check import check_ledger_row, check_row
 from data_contracts.rules import Rule
-from data_contracts.rules_between_rows import RULES
+from data_contracts.validation.great_expectations_suite import kind_suite, value_suite
+from data_contracts.validation.judged_frame import frame_of_rows, judge_frame, unexpected_rows
 
 ODD_CHARACTERS = [
     "\x00", "\n", "\t", "\x0b", "\x1c", "\x1f", " ", "\x7f", "\x85", "\xa0", "\u1680", "\u2003", "\u200b",

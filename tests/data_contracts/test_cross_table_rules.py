@@ -2,9 +2,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from data_contracts.between_rows.cross_table_rules import judge_ledger
 from data_contracts.between_rows.ledger_columns import LedgerColumns, needed_columns, no_rows
 from data_contracts.contract import MAXIMUM_CLOCK_TOLERANCE_MS
-from data_contracts.cross_table_rules import judge_ledger
 from data_contracts.ledger_contracts import CONTRACTS
 from data_contracts.rules import Rule
 from tests.builders import ms

@@ -10,11 +10,11 @@ import pytest
 from click.testing import CliRunner
 
 import bonitas
-from data_contracts.accepted_folder import read_accepted_file, what_changed, write_accepted_file
 from data_contracts.ledger_contracts import CONTRACTS
 from data_contracts.ledger_folder import RowsLeftOut, refuse_left_out_rows, what_is_not_read
 from data_contracts.ledger_folder_error import LedgerFolderError
 from data_contracts.parquet_ledger import UnreadableLedgerFile, part_files, read_table
+from data_contracts.validation.accepted_folder import read_accepted_file, what_changed, write_accepted_file
 
 INQUIRIES = CONTRACTS["credit_inquiries"]
 

@@ -24,7 +24,7 @@ from data_contracts.public.uci_taiwan import (
     read_card_holders,
 )
 from data_contracts.public.uci_taiwan_ledger import AS_OF, write_ledger, write_protected_attributes
-from data_contracts.validation import validate_folder
+from data_contracts.validation.folder_check import validate_folder
 
 CONTENT = b"a table"
 TAIPEI = dt.timezone(dt.timedelta(hours=8))

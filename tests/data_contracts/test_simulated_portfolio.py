@@ -18,7 +18,7 @@ from data_contracts.order_outcomes import ORDER_OUTCOMES
 from data_contracts.orders import ORDERS
 from data_contracts.parquet_ledger import read_table
 from data_contracts.simulation.portfolio import PortfolioSummary, simulate_portfolio
-from data_contracts.validation import validate_folder
+from data_contracts.validation.folder_check import validate_folder
 
 ENDS_ON = dt.date(2026, 3, 1)
 SECOND_SEED = 8

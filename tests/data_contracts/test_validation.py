@@ -8,9 +8,6 @@ import pytest
 from click.testing import CliRunner
 
 import bonitas
-from data_contracts import quarantine
-from data_contracts.arrow_columns import frame_of_table
-from data_contracts.judged_frame import judge_frame
 from data_contracts.ledger_contracts import CONTRACTS
 from data_contracts.parquet_ledger import (
     UnreadableLedgerFile,
@@ -20,8 +17,11 @@ from data_contracts.parquet_ledger import (
     read_table,
 )
 from data_contracts.rules import Rule
-from data_contracts.validation import validate_folder
-from data_contracts.validation_benchmark import run
+from data_contracts.validation import quarantine
+from data_contracts.validation.arrow_columns import frame_of_table
+from data_contracts.validation.folder_check import validate_folder
+from data_contracts.validation.judged_frame import judge_frame
+from data_contracts.validation.validation_benchmark import run
 
 NOW = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from typing import Any
 
-from data_contracts.arrivals import AppendStatus
+from data_contracts.between_rows.arrivals import AppendStatus
 from data_contracts.ledger_contracts import CONTRACTS
 from serving.cases.case_settlement import liability_document, settle
 from serving.cases.investigating import check_cases, investigation_document

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from data_contracts.arrivals import AppendStatus
+from data_contracts.between_rows.arrivals import AppendStatus
 from data_contracts.ledger_contracts import CONTRACTS
 from features.feature_sets import INVOICE_ELIGIBILITY, FeatureSet
 from features.model_columns import columns_of
@@ -31,14 +31,8 @@ from serving.shadow.scoring import ShadowScope, answer_checkouts
 from serving.store.api_keys import Caller, Role
 from serving.store.ledger import append
 from serving.store.policies import keep_policy
-from serving.store.shadow_decisions import (
-    ShadowDecision,
-    ShadowProgress,
-    Subject,
-    begin_shadow,
-    progress_of,
-    shadow_decisions_after,
-)
+from serving.store.shadow_decisions import ShadowDecision, shadow_decisions_after
+from serving.store.shadow_progress import ShadowProgress, Subject, begin_shadow, progress_of
 from serving.store.store import Store, Transaction
 from serving.store.tables import metadata
 from tests.builders import DAY, Row, a_customer, a_merchant, an_order, ms

@@ -13,11 +13,11 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from scipy.stats import norm
 
-from data_contracts import quarantine
 from data_contracts.contract import Contract
 from data_contracts.instants import DAY_MS
 from data_contracts.orders import ORDERS
 from data_contracts.parquet_ledger import read_table, write_table
+from data_contracts.validation import quarantine
 from evidence.drift import binned_categories, drift
 from evidence.multiple_tests import holm
 from features.feature_sets import INVOICE_ELIGIBILITY

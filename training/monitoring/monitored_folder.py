@@ -10,13 +10,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from data_contracts import quarantine
-from data_contracts.accepted_folder import read_accepted_file
 from data_contracts.instants import HOUR_MS, instant_ms
 from data_contracts.ledger_contracts import ALL_CONTRACTS
 from data_contracts.ledger_folder_error import LedgerFolderError
 from data_contracts.orders import ORDERS
 from data_contracts.parquet_ledger import has_table, read_table
+from data_contracts.validation import quarantine
+from data_contracts.validation.accepted_folder import read_accepted_file
 from evidence.drift import Drift, binned_categories, binned_numbers, drift
 from features.instants import Float64Array, Int64Array
 from features.supersession import milliseconds

@@ -253,7 +253,8 @@ def test_a_decision_of_this_release_is_compared_with_the_ledger(store: Store, tm
 def test_a_shadow_answers_for_no_decision_of_another_revision_and_says_how_many(
     decided: tuple[ShadowDesk, list[str]],
 ) -> None:
-    from serving.store.shadow_decisions import Subject, made_since
+    from serving.store.made_in_window import made_since
+    from serving.store.shadow_progress import Subject
 
     desk, _ = decided
     desk.registry.models["2"] = a_model("2")

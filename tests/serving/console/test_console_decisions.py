@@ -99,7 +99,7 @@ class Console:
         return self.scope.store
 
     def _row(self, contract: str, row: Row) -> None:
-        from data_contracts.arrivals import AppendStatus
+        from data_contracts.between_rows.arrivals import AppendStatus
         from data_contracts.ledger_contracts import CONTRACTS
         from serving.store.ledger import append
 

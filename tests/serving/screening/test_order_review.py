@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from data_contracts.arrivals import AppendStatus
+from data_contracts.between_rows.arrivals import AppendStatus
 from data_contracts.ledger_contracts import CONTRACTS
 from features.decisions import Decisions
 from features.feature_sets import ORDER_RISK
@@ -33,8 +33,8 @@ from serving.in_force.scorer import Calibration, ChampionModel, Scorecard, Score
 from serving.requests.case_scope import CaseScope
 from serving.screening.order_screening import ScreeningScope, work_off
 from serving.store.case_queue import screenings_of
+from serving.store.export import export_folder
 from serving.store.ledger import append, append_decided_order
-from serving.store.loading import export_folder
 from serving.store.open_store import open_store
 from serving.store.outbox import APPROVED, LINK_ORDER, append_message
 from serving.store.store import Store

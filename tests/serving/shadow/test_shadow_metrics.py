@@ -10,7 +10,7 @@ from serving.requests.request_scope import RequestScope, StoreDoor
 from serving.requests.store_access import StoreAccess
 from serving.shadow.metrics import shadow_metrics
 from serving.store.errors import StoreUnavailable
-from serving.store.shadow_decisions import Subject, begin_shadow
+from serving.store.shadow_progress import Subject, begin_shadow
 from serving.store.store import Store
 from tests.serving.shadow_desk import KnownModels
 

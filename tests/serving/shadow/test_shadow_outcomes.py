@@ -11,21 +11,17 @@ from click.testing import CliRunner
 import bonitas
 from command_line import shadow as command
 from command_line.shadow import question_of
-from data_contracts.arrivals import AppendStatus
+from data_contracts.between_rows.arrivals import AppendStatus
 from data_contracts.ledger_contracts import CONTRACTS
 from data_contracts.progress import Progress
 from serving.in_force.policy_activation import PolicyFile, active_policy
 from serving.process.settings import Settings
+from serving.store.export import export_customers, export_folder
 from serving.store.ledger import append
-from serving.store.loading import export_customers, export_folder
 from serving.store.migrate import migrate
 from serving.store.open_store import open_store
-from serving.store.shadow_decisions import (
-    ModelAnswer,
-    ShadowDecision,
-    append_shadow_decisions,
-    begin_shadow,
-)
+from serving.store.shadow_decisions import ModelAnswer, ShadowDecision, append_shadow_decisions
+from serving.store.shadow_progress import begin_shadow
 from serving.store.store import Store, now_ms
 from tests.builders import DAY, Row, a_customer, a_merchant, a_payment, a_row, an_invoice, an_order
 from tests.serving.shadow_desk import a_model, a_shadow_desk

@@ -15,7 +15,8 @@ from serving.shadow.question import ELIGIBILITY, ORDER_RISK, Question
 from serving.shadow.report import MINIMUM_DECISIONS, ShadowReport, shadow_report
 from serving.shadow.report_text import report_text
 from serving.store.decision_search import first_id_at
-from serving.store.shadow_decisions import MadeInWindow, ModelAnswer, ShadowDecision
+from serving.store.made_in_window import MadeInWindow
+from serving.store.shadow_decisions import ModelAnswer, ShadowDecision
 from tests.builders import DAY, ms
 
 T0 = ms("2026-01-01")

@@ -19,17 +19,11 @@ from serving.in_force.model_watch import SHADOW, ModelInForce
 from serving.shadow.scoring import SETTLED_AFTER_MS, ShadowScope, answer_checkouts, answer_screenings
 from serving.store.case_queue import screenings_of
 from serving.store.decision_log import append_decision, decision_of
+from serving.store.made_in_window import answered_feature_set, made_since
 from serving.store.migrate import migrate
 from serving.store.open_store import open_store
-from serving.store.shadow_decisions import (
-    Subject,
-    answered_feature_set,
-    begin_shadow,
-    made_since,
-    progress_of,
-    shadow_decisions_after,
-    waiting_decisions,
-)
+from serving.store.shadow_decisions import shadow_decisions_after, waiting_decisions
+from serving.store.shadow_progress import Subject, begin_shadow, progress_of
 from serving.store.store import Store
 from tests.builders import DAY
 from tests.serving.screening.test_order_review import Team, a_ring, team

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from data_contracts.arrivals import AppendStatus
+from data_contracts.between_rows.arrivals import AppendStatus
 from data_contracts.merchants import MERCHANTS
 from serving.domain.policy_reader import parse_policy
 from serving.first_look.sample_merchant import sample_merchant

@@ -5,7 +5,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from data_contracts.arrivals import AppendStatus
+from data_contracts.between_rows.arrivals import AppendStatus
 from data_contracts.rules import Rule
 from serving.cases.case_dossier import case_dossier
 from serving.domain.errors import UnknownOrder

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from data_contracts.arrivals import AppendStatus
+from data_contracts.between_rows.arrivals import AppendStatus
 from data_contracts.ledger_contracts import CONTRACTS
 from data_contracts.rules import Rule
 from serving.domain.reservation import ReservationState
@@ -26,10 +26,11 @@ from serving.store.errors import (
     StoreNotMigrated,
     StoreUnavailable,
 )
+from serving.store.export import export_folder
 from serving.store.held_rows import refused_invoice_count
 from serving.store.idempotency import StoredAnswer, answer_under, keep_answer
 from serving.store.ledger import append, append_decided_order, held_count
-from serving.store.loading import export_folder, load_folder
+from serving.store.loading import load_folder
 from serving.store.migrate import migrate, sqlalchemy_url
 from serving.store.open_store import open_store
 from serving.store.policies import keep_policy, policy_text

@@ -22,7 +22,7 @@ from typing import Any, TypeVar
 import pytest
 from standardwebhooks import Webhook, WebhookVerificationError
 
-from data_contracts.arrivals import AppendStatus
+from data_contracts.between_rows.arrivals import AppendStatus
 from data_contracts.ledger_contracts import CONTRACTS
 from serving.store.deliveries import (
     DELIVERED,

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from data_contracts.arrivals import AppendStatus
+from data_contracts.between_rows.arrivals import AppendStatus
 from data_contracts.ledger_contracts import CONTRACTS
 from serving.cases.case_review import take_step
 from serving.cases.possible_steps import Step

@@ -26,7 +26,7 @@ LACKED: Mapping[Rule, tuple[str, ...]] = {
 class RefusedOf:
     """The refused rows of one contract.
 
-    columns: `cross_table_rules.needed_columns` of all its rows. rules: by position of each refused row, every
+    columns: `ledger_columns.needed_columns` of all its rows. rules: by position of each refused row, every
     (column, rule) that it breaks. own: positions of those that break a rule of their own contract.
     """
 

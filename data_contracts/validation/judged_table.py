@@ -10,21 +10,21 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from data_contracts import quarantine
-from data_contracts.arrow_columns import frame_of_table, raw_rows
+from data_contracts.between_rows.cross_table_rules import CrossTableVerdict
 from data_contracts.between_rows.ledger_columns import LedgerColumns, needed_columns, no_rows
-from data_contracts.consequences import RefusedOf, RefusedRows
 from data_contracts.contract import ColumnType, Contract
-from data_contracts.cross_table_rules import CrossTableVerdict
 from data_contracts.parquet_ledger import (
     arrow_schema,
     conforming,
     naming_unreadable,
     require_distinct_columns,
 )
-from data_contracts.quarantine import QuarantinedRow
 from data_contracts.rules import Rule, violation
-from data_contracts.validation_result import BrokenRule, ContractCounts
+from data_contracts.validation import quarantine
+from data_contracts.validation.arrow_columns import frame_of_table, raw_rows
+from data_contracts.validation.consequences import RefusedOf, RefusedRows
+from data_contracts.validation.quarantine import QuarantinedRow
+from data_contracts.validation.validation_result import BrokenRule, ContractCounts
 
 ROWS_PER_BATCH = 1_000_000
 """A batch costs a fixed tenth of a second or so in Great Expectations, and about 1 kB of memory per row."""
@@ -98,7 +98,7 @@ class JudgedTable:
 
     def judge(self, batch: pa.Table, clock_tolerance_ms: int) -> None:
         """Run the batch check over the next rows."""
-        from data_contracts.judged_frame import judge_frame  # noqa: PLC0415 it needs pandas
+        from data_contracts.validation.judged_frame import judge_frame  # noqa: PLC0415 it needs pandas
 
         frame = frame_of_table(self.contract, batch)
         for cell in judge_frame(self.contract, frame, clock_tolerance_ms=clock_tolerance_ms):

@@ -1,9 +1,9 @@
 """The rules between the rows of a ledger, stated once: which rows fit what they refer to, and what follows.
 
 `RULES` is the statement; what it checks lies beside it, by subject. Both engines judge by it: the ledger row
-by row as they arrive, the batch check of `data_contracts.cross_table_rules` over a whole folder, in the order
-in which its rows were recorded. A row that breaks a rule is refused at once, or held where only something
-that has not arrived yet makes it break: `data_contracts.arrivals` says how held rows come in.
+by row as they arrive, the batch check of `cross_table_rules` over a whole folder, in the order in which its
+rows were recorded. A row that breaks a rule is refused at once, or held where only something that has not
+arrived yet makes it break: `arrivals` says how held rows come in.
 """
 
 from collections.abc import Callable, Collection

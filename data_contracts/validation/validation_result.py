@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from data_contracts import quarantine
 from data_contracts.invoices import INVOICES
 from data_contracts.ledger_folder import (
     NotRead,
 )
 from data_contracts.rules import Rule
+from data_contracts.validation import quarantine
 
 
 @dataclass(frozen=True, kw_only=True)

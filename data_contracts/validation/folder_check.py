@@ -15,16 +15,12 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from data_contracts import quarantine, validation_report
-from data_contracts.accepted_folder import AcceptedFolder, is_what_validation_wrote, write_accepted_file
-from data_contracts.consequences import RefusedRows
-from data_contracts.contract import DEFAULT_CLOCK_TOLERANCE_MS
-from data_contracts.cross_table_rules import (
+from data_contracts.between_rows.cross_table_rules import (
     CrossTableVerdict,
     judge_ledger,
 )
+from data_contracts.contract import DEFAULT_CLOCK_TOLERANCE_MS
 from data_contracts.instants import instant_ms
-from data_contracts.judged_table import JudgedTable, KeptRows, batches_of
 from data_contracts.ledger_contracts import ALL_CONTRACTS
 from data_contracts.ledger_folder import (
     BESIDE_THE_ROWS,
@@ -39,8 +35,16 @@ from data_contracts.parquet_ledger import (
 )
 from data_contracts.private_files import private_file, private_folder, write_private_text
 from data_contracts.progress import Progress, no_progress
-from data_contracts.quarantine import QuarantinedRow
-from data_contracts.validation_result import ContractCounts, ValidationResult
+from data_contracts.validation import quarantine, validation_report
+from data_contracts.validation.accepted_folder import (
+    AcceptedFolder,
+    is_what_validation_wrote,
+    write_accepted_file,
+)
+from data_contracts.validation.consequences import RefusedRows
+from data_contracts.validation.judged_table import JudgedTable, KeptRows, batches_of
+from data_contracts.validation.quarantine import QuarantinedRow
+from data_contracts.validation.validation_result import ContractCounts, ValidationResult
 
 
 def validation_folder(home: Path, directory: Path) -> Path:

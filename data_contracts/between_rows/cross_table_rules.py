@@ -2,8 +2,8 @@
 
 Most orders of a book cannot break a rule, in whatever order their rows arrived: arithmetic over whole columns
 says so. The rows of the others are replayed as the ledger would have taken them, in the order in which they
-were recorded, by the same rules (`data_contracts.rules_between_rows`) and the same steps
-(`data_contracts.arrivals`). So a folder and a ledger that took the same rows accept the same ones.
+were recorded, by the same rules (`rules_between_rows`) and the same steps (`arrivals`). So a folder and a
+ledger that took the same rows accept the same ones.
 """
 
 from collections import defaultdict
@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from data_contracts.arrivals import AppendResult, AppendStatus, take
+from data_contracts.between_rows.arrivals import AppendResult, AppendStatus, take
 from data_contracts.between_rows.book import Arrival
 from data_contracts.between_rows.book_in_memory import BookInMemory
 from data_contracts.between_rows.doubtful_rows import Doubts

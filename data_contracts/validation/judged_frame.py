@@ -19,7 +19,13 @@ from data_contracts.contract import (
     ColumnType,
     Contract,
 )
-from data_contracts.great_expectations_suite import (
+from data_contracts.instants import (
+    DAY_MS,
+)
+from data_contracts.row_check import is_int64, is_text
+from data_contracts.rules import Rule
+from data_contracts.sent_instants import may_lie_ahead_by_ms, may_stand_for_up_to_ms
+from data_contracts.validation.great_expectations_suite import (
     LATEST_DAY,
     LATEST_INSTANT,
     MALFORMED,
@@ -32,12 +38,6 @@ from data_contracts.great_expectations_suite import (
     row_rule_expectations,
     unknown_column_expectations,
 )
-from data_contracts.instants import (
-    DAY_MS,
-)
-from data_contracts.row_check import is_int64, is_text
-from data_contracts.rules import Rule
-from data_contracts.sent_instants import may_lie_ahead_by_ms, may_stand_for_up_to_ms
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -17,7 +17,7 @@ from data_contracts.instants import DAY_MS, MINUTE_MS
 from data_contracts.ledger_contracts import ALL_CONTRACTS, CONTRACTS
 from data_contracts.parquet_ledger import has_table, read_table, write_table
 from data_contracts.progress import Progress, no_progress
-from data_contracts.validation import validate_folder
+from data_contracts.validation.folder_check import validate_folder
 
 _START_MS = 1_700_000_000_000
 

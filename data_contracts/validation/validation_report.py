@@ -5,7 +5,7 @@ from typing import Any
 
 from data_contracts.contract import Contract
 from data_contracts.ledger_contracts import CONTRACTS
-from data_contracts.quarantine import MASK, QuarantinedRow
+from data_contracts.validation.quarantine import MASK, QuarantinedRow
 
 
 def render(summary: Mapping[str, Any], samples: Mapping[str, Sequence[QuarantinedRow]]) -> str:
@@ -34,7 +34,7 @@ def render(summary: Mapping[str, Any], samples: Mapping[str, Sequence[Quarantine
     most = max((int(broken["rows"]) for broken in rules), default=1)
     quarantined = summary["quarantined"]
     verdict = "every row is good" if not quarantined else f"{quarantined:,} rows in quarantine"
-    return report_template("data_contracts", "ledger_validation.html").render(
+    return report_template("data_contracts.validation", "ledger_validation.html").render(
         s=summary,
         verdict=verdict,
         rules=rules,

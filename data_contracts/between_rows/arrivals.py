@@ -13,12 +13,12 @@ from data_contracts.between_rows.book import Arrival, Book, Held
 from data_contracts.between_rows.ended_waits import brings
 from data_contracts.between_rows.key_rules import circle_of, repeated_transfer
 from data_contracts.between_rows.known_rows import LedgerRow
+from data_contracts.between_rows.rules_between_rows import breaks_for_good, contradiction, still_unfit
 from data_contracts.between_rows.supposition import Supposition
 from data_contracts.between_rows.waits import FREED_VALUES, MADE_TO_FIT_BY_OTHERS, Broken, Wait, WaitKind
 from data_contracts.contract import Contract
 from data_contracts.invoice_adjustments import INVOICE_ADJUSTMENTS
 from data_contracts.rules import Rule
-from data_contracts.rules_between_rows import breaks_for_good, contradiction, still_unfit
 
 WAITING_MAXIMUM = 100
 """So many rows wait for one credit note, payment, invoice of an order or dispute: what may be it judges them
