@@ -180,7 +180,7 @@ def test_a_refusal_that_only_the_growth_of_the_limit_causes_says_so() -> None:
     by_growth = refused(BAND.established_cents)
     assert by_growth.code == "limit_grows_with_repayment"
     assert reason_text(by_growth, "en") == (
-        "The limit grows with what was repaid: EUR\u00a0250.00 is available now. "
+        "The limit grows with what was repaid: EUR 250.00 is available now. "
         "An invoice counts 14 days after it was paid."
     )
     assert "wächst mit dem, was zurückgezahlt wurde" in reason_text(by_growth, "de")

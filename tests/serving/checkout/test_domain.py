@@ -369,7 +369,7 @@ def test_what_fails_only_once_the_arrears_are_settled_is_named_with_them() -> No
         ("order_in_currency", True),
         ("stay_under_amount", True),
     ]
-    assert recourse_text(steps[2], "en") == "Stay at or below EUR\u00a051.00."
+    assert recourse_text(steps[2], "en") == "Stay at or below EUR 51.00."
 
 
 def amount_of(step: Recourse) -> int:

@@ -207,7 +207,7 @@ def test_a_refusal_names_the_amount_that_suffices_and_speaks_of_no_other_merchan
     assert failed(decision) == ["merchant_order_amount"]
     (reason,) = decision.reasons
     assert reason_text(reason, "en") == (
-        "An order that the shop places itself is possible up to EUR\u00a0250.00 at the moment."
+        "An order that the shop places itself is possible up to EUR 250.00 at the moment."
     )
     (step,) = decision.recourse
     assert (step.code, dict(step.data)["available_cents"], step.sufficient) == (

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from serving.requests.http_requests import decoded_json, names_given_twice
-from serving.requests.problem_details import ProblemError
+from serving.domain.errors import FieldsInvalid
 
 TEXTS = st.text(alphabet='ab":\\ ,{}[]\u00e4\n', max_size=4)
 """Of the signs that make a reader of bytes err."""
@@ -51,7 +51,7 @@ def test_a_body_is_refused_exactly_where_an_object_gives_a_name_twice(value: obj
         return
     # Of an object that is lost to its namesake only the namesake is told.
     assert names_given_twice(body)
-    with pytest.raises(ProblemError) as refused:
+    with pytest.raises(FieldsInvalid) as refused:
         decoded_json(body)
     assert refused.value.status == 422
     assert {error.detail for error in refused.value.errors} == {"is given more than once"}
@@ -69,14 +69,14 @@ def test_a_body_is_refused_exactly_where_an_object_gives_a_name_twice(value: obj
     ],
 )
 def test_the_name_that_is_given_twice_is_told_by_its_place(body: bytes, where: str) -> None:
-    with pytest.raises(ProblemError) as refused:
+    with pytest.raises(FieldsInvalid) as refused:
         decoded_json(body)
     assert [error.pointer for error in refused.value.errors] == [where]
 
 
 def test_very_many_names_given_twice_cost_no_more_than_reading_them() -> None:
     body = b"{" + b",".join(b'"a%d":0,"a%d":1' % (place, place) for place in range(2_500)) + b"}"
-    with pytest.raises(ProblemError) as refused:
+    with pytest.raises(FieldsInvalid) as refused:
         decoded_json(body)
     assert len(refused.value.errors) + refused.value.errors_not_listed == 2_500
 
@@ -86,6 +86,6 @@ def test_a_body_too_deep_to_read_is_a_problem_and_no_error() -> None:
     for depth in range(100, 1_200, 50):
         try:
             decoded_json(b'{"a":' * depth + b'":"' + b"}" * depth)
-        except ProblemError:
+        except FieldsInvalid:
             refused += 1
     assert 0 < refused < 22
