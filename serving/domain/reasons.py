@@ -99,7 +99,7 @@ def _worded(texts: Mapping[str, str], field: str | None, data: dict[str, str | i
     words: dict[str, str] = {"field": _field_words(field, language)}
     for name, value in data.items():
         if name.endswith("_cents"):
-            # With plain blanks, as reasons have been told and kept since the first decision: replay compares them.
+            # With plain blanks, as reasons have always been told and kept: replay compares them.
             words[name] = local_amount(int(value), currency, language).replace("\u00a0", " ")
         elif name in {"from_date", "expired_on"}:
             words[name] = local_date(date.fromisoformat(str(value)), language)

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serving.requests.http_requests import decoded_json, names_given_twice
+from serving.api.domain_problems import problem_of
 from serving.domain.errors import FieldsInvalid
+from serving.requests.http_requests import decoded_json, names_given_twice
 
 TEXTS = st.text(alphabet='ab":\\ ,{}[]\u00e4\n', max_size=4)
 """Of the signs that make a reader of bytes err."""
@@ -53,7 +54,7 @@ def test_a_body_is_refused_exactly_where_an_object_gives_a_name_twice(value: obj
     assert names_given_twice(body)
     with pytest.raises(FieldsInvalid) as refused:
         decoded_json(body)
-    assert refused.value.status == 422
+    assert problem_of(refused.value).status == 422
     assert {error.detail for error in refused.value.errors} == {"is given more than once"}
 
 
@@ -78,7 +79,8 @@ def test_very_many_names_given_twice_cost_no_more_than_reading_them() -> None:
     body = b"{" + b",".join(b'"a%d":0,"a%d":1' % (place, place) for place in range(2_500)) + b"}"
     with pytest.raises(FieldsInvalid) as refused:
         decoded_json(body)
-    assert len(refused.value.errors) + refused.value.errors_not_listed == 2_500
+    told = problem_of(refused.value)
+    assert len(told.errors) + told.errors_not_listed == 2_500
 
 
 def test_a_body_too_deep_to_read_is_a_problem_and_no_error() -> None:
