@@ -43,7 +43,8 @@ from pathlib import Path
 from serving.requests.case_scope import CaseScope
 from serving.domain.policy import parse_policy
 from serving.stop_requests.stop_requesting import expire_due, fallback_text, reached, request_due
-from serving.store.store import now_ms, open_store
+from serving.store.open_store import open_store
+from serving.store.store import now_ms
 from serving.webhooks.dispatch import DispatchScope, dispatch_due, send_fallbacks
 from serving.webhooks.mailbox import FileMailbox
 
