@@ -21,7 +21,8 @@ from pathlib import Path
 from serving.cases.case_review import CaseMoved, claim_next
 from serving.requests.case_scope import CaseScope
 from serving.domain.policy_reader import parse_policy
-from serving.store.store import now_ms, open_store
+from serving.store.open_store import open_store
+from serving.store.store import now_ms
 
 url, policy_file, reviewer = sys.argv[1], Path(sys.argv[2]), sys.argv[3]
 scope = CaseScope(

@@ -13,7 +13,7 @@ import pytest
 from data_contracts.customers import CUSTOMERS
 from data_contracts.order_outcomes import ORDER_OUTCOMES
 from data_contracts.orders import ORDERS
-from data_contracts.parquet_ledger import has_table, read_table, write_table
+from data_contracts.parquet_ledger import has_table, ledger_rows, read_table, write_table
 from data_contracts.simulation.portfolio import simulate_portfolio
 from features.model_files import ModelFiles
 from features.online import CREDIT_CONTRACTS
@@ -27,7 +27,6 @@ from serving.in_force.policy_activation import POLICY_FILE
 from serving.in_force.scorer import ChampionModel, load_model
 from serving.policy_backtest import policy_replay
 from serving.policy_backtest.policy_replay import NothingToReplayError, OrderSelection, replay_orders
-from serving.store.loading import ledger_rows
 from tests.builders import a_customer, a_document_hmac, a_merchant, an_order, ms, write_ledger
 from tests.serving.http.conftest import a_model_document, write_model
 

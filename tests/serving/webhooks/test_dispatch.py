@@ -450,7 +450,8 @@ def test_a_failing_hook_takes_its_record_back_and_costs_no_other_message_its_own
 WORKER = """
 import os, random, signal, sys, time
 from pathlib import Path
-from serving.store.store import now_ms, open_store
+from serving.store.open_store import open_store
+from serving.store.store import now_ms
 from serving.webhooks.dispatch import DispatchScope, dispatch_due
 from serving.webhooks.mailbox import FileMailbox
 

@@ -45,7 +45,8 @@ from serving.requests.case_scope import CaseScope
 from serving.domain.policy_reader import parse_policy
 from serving.stop_requests.sending_again import fallback_text
 from serving.stop_requests.stop_requesting import expire_due, reached, request_due
-from serving.store.store import now_ms, open_store
+from serving.store.open_store import open_store
+from serving.store.store import now_ms
 from serving.webhooks.dispatch import DispatchScope, dispatch_due, send_fallbacks
 from serving.webhooks.mailbox import FileMailbox
 
