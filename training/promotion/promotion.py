@@ -19,12 +19,11 @@ from training.gates.leaks import FeatureBuilder, LabelledFeatures, gates_without
 from training.promotion.comparison import (
     Comparison,
     LaterDecisions,
-    Pair,
     comparison_of,
     feature_builder,
     later_decisions,
-    registered_pair,
 )
+from training.promotion.registered_pair import Pair, registered_pair
 from training.promotion.single_row_speed import TIMED_ROWS, ScorerLoader, single_row_time_ratio
 from training.registry.alias_history import version_now
 from training.registry.champion_history import ChampionChange, ChangeKind, version_before
