@@ -190,7 +190,9 @@ def test_wrong_settings_are_all_named_at_once(tmp_path: Path, monkeypatch: pytes
 
 def test_the_default_policy_is_valid_and_a_broken_one_is_explained(tmp_path: Path) -> None:
     runner = CliRunner()
-    good = runner.invoke(bonitas.main, ["policy", "check", str(ROOT / "serving" / "policy.toml")])
+    good = runner.invoke(
+        bonitas.main, ["policy", "check", str(ROOT / "serving" / "in_force" / "policy.toml")]
+    )
     assert good.exit_code == 0
     broken = tmp_path / "policy.toml"
     broken.write_text('version = "1"\nfancy = 1\n')
