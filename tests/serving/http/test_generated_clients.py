@@ -70,32 +70,33 @@ def test_the_generated_client_scores_an_order_and_tells_problems_by_their_type(
     shop: Shop, python_client: ModuleType
 ) -> None:
     shop.customer("generated")
-    client = python_client.AuthenticatedClient(base_url=shop.server.url, token=shop.checkout_key)
     models, score = in_client("models"), in_client("api.default.score")
     order = models.Order.from_dict(order_body("o-generated", "generated"))
-    answer = score.sync(client=client, body=order, idempotency_key="generated-1")
-    assert isinstance(answer, models.DecisionAnswer)
-    assert answer.outcome is models.Outcome.APPROVED
-    assert score.sync(client=client, body=order, idempotency_key="generated-1") == answer
-    order.amount_cents = 6_000
-    reused = score.sync(client=client, body=order, idempotency_key="generated-1")
-    assert isinstance(reused, models.IdempotencyKeyReusedProblem)
-    order.amount_cents = -1
-    assert isinstance(score.sync(client=client, body=order), models.InvalidBodyProblem)
-    nobody = python_client.AuthenticatedClient(base_url=shop.server.url, token="none")  # noqa: S106 - nobody has it
-    assert isinstance(score.sync(client=nobody, body=order), models.UnauthenticatedProblem)
+    with python_client.AuthenticatedClient(base_url=shop.server.url, token=shop.checkout_key) as client:
+        answer = score.sync(client=client, body=order, idempotency_key="generated-1")
+        assert isinstance(answer, models.DecisionAnswer)
+        assert answer.outcome is models.Outcome.APPROVED
+        assert score.sync(client=client, body=order, idempotency_key="generated-1") == answer
+        order.amount_cents = 6_000
+        reused = score.sync(client=client, body=order, idempotency_key="generated-1")
+        assert isinstance(reused, models.IdempotencyKeyReusedProblem)
+        order.amount_cents = -1
+        assert isinstance(score.sync(client=client, body=order), models.InvalidBodyProblem)
+    unknown = "nobody-has-it"
+    with python_client.AuthenticatedClient(base_url=shop.server.url, token=unknown) as nobody:
+        assert isinstance(score.sync(client=nobody, body=order), models.UnauthenticatedProblem)
 
 
 def test_the_generated_client_tells_what_a_merchant_s_key_sees(shop: Shop, python_client: ModuleType) -> None:
     shop.customer("generated-m")
-    client = python_client.AuthenticatedClient(base_url=shop.server.url, token=shop.merchant_key)
     models = in_client("models")
     body = {**order_body("x", "generated-m"), "merchant_order_number": "M-1"}
     del body["order_id"]
-    answer = in_client("api.default.score").sync(client=client, body=models.Order.from_dict(body))
-    assert isinstance(answer, models.MerchantDecisionAnswer)
-    state = in_client("api.default.order").sync("M-1", client=client)
-    assert isinstance(state, models.MerchantOrderState)
+    with python_client.AuthenticatedClient(base_url=shop.server.url, token=shop.merchant_key) as client:
+        answer = in_client("api.default.score").sync(client=client, body=models.Order.from_dict(body))
+        assert isinstance(answer, models.MerchantDecisionAnswer)
+        state = in_client("api.default.order").sync("M-1", client=client)
+        assert isinstance(state, models.MerchantOrderState)
 
 
 @pytest.mark.node
