@@ -26,8 +26,9 @@ LACKED: Mapping[Rule, tuple[str, ...]] = {
 class RefusedOf:
     """The refused rows of one contract.
 
-    columns: `ledger_columns.needed_columns` of all its rows. rules: by position of each refused row, every
-    (column, rule) that it breaks. own: positions of those that break a rule of their own contract.
+    columns: `ledger_columns.needed_columns` of all its rows. rules: by position of each refused row, in
+    file order, every (column, rule) that it breaks. own: positions of those that break a rule of their own
+    contract.
     """
 
     contract: Contract
@@ -42,11 +43,7 @@ class RefusedRows:
     def __init__(self, refused: Mapping[str, RefusedOf]) -> None:
         self._rows = {
             name: dict(
-                zip(
-                    sorted(one.rules),
-                    one.columns.take(pa.array(sorted(one.rules), pa.int64())).to_pylist(),
-                    strict=True,
-                )
+                zip(one.rules, one.columns.take(pa.array(one.rules, pa.int64())).to_pylist(), strict=True)
             )
             for name, one in refused.items()
         }

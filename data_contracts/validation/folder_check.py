@@ -10,7 +10,8 @@ import hashlib
 import json
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -37,7 +38,6 @@ from data_contracts.private_files import private_file, private_folder, write_pri
 from data_contracts.progress import Progress, no_progress
 from data_contracts.validation import quarantine, validation_report
 from data_contracts.validation.accepted_folder import (
-    AcceptedFolder,
     is_what_validation_wrote,
     write_accepted_file,
 )
@@ -108,7 +108,8 @@ def validate_folder(
         full_rows=lambda contract, positions: judged[contract.name].full_rows(positions),
         clock_tolerance_ms=clock_tolerance_ms,
     )
-    refused = RefusedRows({name: table.refused(verdicts[name]) for name, table in judged.items()})
+    refused = {name: table.refused(verdicts[name]) for name, table in judged.items()}
+    all_refused = RefusedRows(refused)
     private_folder(report_directory)
     quarantine.begin_anew(report_directory)
     counts = []
@@ -117,13 +118,13 @@ def validate_folder(
         if contract.name in judged:
             progress(f"quarantine {contract.name}", done=done, total=total)
             table = judged[contract.name]
-            verdict = verdicts[contract.name]
+            own_refused = refused[contract.name]
             kept = KeptRows(sample=[])
-            if table.refused(verdict).rules:
-                rows = kept.watching(table.quarantined_rows(verdict, refused))
+            if own_refused.rules:
+                rows = kept.watching(table.quarantined_rows(own_refused, all_refused))
                 quarantine.append(report_directory, contract.name, rows, quarantined_at=moment.isoformat())
             samples[contract.name] = kept.sample
-            counts.append(table.counts(verdict, kept))
+            counts.append(table.counts(verdicts[contract.name], own_refused, kept))
         else:
             counts.append(
                 ContractCounts(contract=contract.name, read=0, accepted=0, quarantined=0, repeated=0)
@@ -137,6 +138,7 @@ def validate_folder(
             verdicts,
             report_directory=report_directory,
             validated_at=moment.isoformat(),
+            refused=sum(one.quarantined for one in counts),
             progress=progress,
         )
     progress("validate", done=total, total=total)
@@ -190,54 +192,42 @@ def _write_accepted(
     *,
     report_directory: Path,
     validated_at: str,
+    refused: int,
     progress: Progress,
 ) -> str:
     """Write the folder of accepted rows whole, then put it in its place; its fingerprint."""
-    target = accepted_directory.absolute()
-    private_folder(target.parent)
-    with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as scratch:
-        new = Path(scratch) / "new"
-        accepted = _write_accepted_rows(
-            directory,
+    with _put_in_place(accepted_directory) as new:
+        for done, (name, table) in enumerate(judged.items()):
+            progress("write the accepted rows", done=done, total=len(judged))
+            rows = table.accepted_rows(verdicts[name])
+            if rows.num_rows or not table.read:
+                write_table(new, table.contract, rows)
+        for name in BESIDE_THE_ROWS:
+            if (directory / name).is_file():
+                private_file(new / name)
+                shutil.copyfile(directory / name, new / name)
+        accepted = write_accepted_file(
             new,
-            judged,
-            verdicts,
-            stands_at=target,
-            report_directory=report_directory,
+            stands_at=accepted_directory.absolute(),
             validated_at=validated_at,
-            progress=progress,
+            report=report_directory,
+            refused=refused,
         )
-        if target.exists():
-            target.rename(Path(scratch) / "old")
-        new.rename(target)
     return accepted.fingerprint
 
 
-def _write_accepted_rows(
-    directory: Path,
-    new: Path,
-    judged: Mapping[str, "JudgedTable"],
-    verdicts: Mapping[str, CrossTableVerdict],
-    *,
-    stands_at: Path,
-    report_directory: Path,
-    validated_at: str,
-    progress: Progress,
-) -> AcceptedFolder:
-    private_folder(new)
-    for done, (name, table) in enumerate(judged.items()):
-        progress("write the accepted rows", done=done, total=len(judged))
-        rows = table.accepted_rows(verdicts[name])
-        if rows.num_rows or not table.read:
-            write_table(new, table.contract, rows)
-    for name in BESIDE_THE_ROWS:
-        if (directory / name).is_file():
-            private_file(new / name)
-            shutil.copyfile(directory / name, new / name)
-    refused = sum(len(table.refused(verdicts[name]).rules) for name, table in judged.items())
-    return write_accepted_file(
-        new, stands_at=stands_at, validated_at=validated_at, report=report_directory, refused=refused
-    )
+@contextmanager
+def _put_in_place(folder: Path) -> Iterator[Path]:
+    """A new folder beside `folder`, which takes its place at the end; none where writing fails."""
+    target = folder.absolute()
+    private_folder(target.parent)
+    with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as scratch:
+        new = Path(scratch) / "new"
+        private_folder(new)
+        yield new
+        if target.exists():
+            target.rename(Path(scratch) / "old")
+        new.rename(target)
 
 
 def _count_rows(directory: Path) -> int:

@@ -124,36 +124,36 @@ class JudgedTable:
         """The whole rows at some positions, in their order."""
         places = sorted(set(positions))
         rows: dict[int, dict[str, Any]] = {}
-        for _, offset, table in self._tables():
+        for offset, table in self._tables():
             inside = [place for place in places if offset <= place < offset + table.num_rows]
             if inside:
                 found = _normalised(self.contract, table).take(pa.array([place - offset for place in inside]))
                 rows.update(zip(inside, raw_rows(self.contract, found), strict=True))
         return [rows[position] for position in positions]
 
-    def _tables(self) -> Iterator[tuple[Path, int, pa.Table]]:
+    def _tables(self) -> Iterator[tuple[int, pa.Table]]:
+        """The rows of each file, with the position of its first."""
         offset = 0
         for file in self.files:
             table = _read_file(file)
             if table is not None:
-                yield file, offset, table
+                yield offset, table
                 offset += table.num_rows
 
-    def rules_of(self, verdict: CrossTableVerdict, position: int) -> tuple[tuple[str, Rule], ...]:
-        """Every (column, rule) that the row at `position` breaks."""
-        return (*self.broken.get(position, {}).items(), *verdict.broken.get(position, ()))
-
     def refused(self, verdict: CrossTableVerdict) -> RefusedOf:
-        """The rows that break a rule, and which."""
+        """The rows that break a rule, in file order, and which."""
         positions = sorted(self.broken.keys() | verdict.broken.keys())
         return RefusedOf(
             contract=self.contract,
             columns=pa.concat_tables(self.needed) if self.needed else no_rows(self.contract).columns,
-            rules={position: self.rules_of(verdict, position) for position in positions},
+            rules={
+                position: (*self.broken.get(position, {}).items(), *verdict.broken.get(position, ()))
+                for position in positions
+            },
             own=frozenset(self.broken),
         )
 
-    def counts(self, verdict: CrossTableVerdict, kept: KeptRows) -> ContractCounts:
+    def counts(self, verdict: CrossTableVerdict, refused: RefusedOf, kept: KeptRows) -> ContractCounts:
         """The tally of the contract."""
         public = {column.name for column in self.contract.columns if not column.personal}
         reasons = []
@@ -174,29 +174,27 @@ class JudgedTable:
             contract=self.contract.name,
             read=self.read,
             accepted=int(verdict.accepted.sum()),
-            quarantined=len(self.broken.keys() | verdict.broken.keys()),
+            quarantined=len(refused.rules),
             repeated=int(verdict.repeated.sum()),
             consequences=kept.consequences,
             reasons=tuple(reasons),
         )
 
-    def quarantined_rows(
-        self, verdict: CrossTableVerdict, all_refused: RefusedRows
-    ) -> Iterator[QuarantinedRow]:
+    def quarantined_rows(self, refused: RefusedOf, all_refused: RefusedRows) -> Iterator[QuarantinedRow]:
         """The refused rows whole, in file order, each with what it breaks and what that follows from."""
-        refused = np.array(sorted(self.broken.keys() | verdict.broken.keys()), dtype=np.int64)
-        for _, offset, table in self._tables():
-            inside = refused[(refused >= offset) & (refused < offset + table.num_rows)]
+        positions = np.array(list(refused.rules), dtype=np.int64)
+        for offset, table in self._tables():
+            inside = positions[(positions >= offset) & (positions < offset + table.num_rows)]
             raw = raw_rows(self.contract, table.take(pa.array(inside - offset)))
             for row, position in zip(raw, inside.tolist(), strict=True):
-                rules = self.rules_of(verdict, position)
+                rules = refused.rules[position]
                 causes = [all_refused.cause(self.contract.name, position, *broken) for broken in rules]
                 yield self._quarantined(row, rules, tuple(causes))
 
     def accepted_rows(self, verdict: CrossTableVerdict) -> pa.Table:
         """The accepted rows with the contract's columns and types, in file order."""
         parts = [arrow_schema(self.contract).empty_table()]
-        for _, offset, table in self._tables():
+        for offset, table in self._tables():
             keep = verdict.accepted[offset : offset + table.num_rows]
             corrects = {
                 position - offset: event_id
