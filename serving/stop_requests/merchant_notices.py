@@ -98,6 +98,7 @@ def tell_merchant(
     `stop_request.information_requested`, and its number.
     """
     words = words_for(tx, policy, request.merchant_id)
+    email = _email(policy, request, event_type, stakes, words, link, now_ms, question)
     body = StopRequestWebhook(
         type=StopRequestEvent(event_type),
         timestamp=rfc3339(now_ms),
@@ -113,7 +114,7 @@ def tell_merchant(
             currency=stakes.currency,
             answer_url=link,
             language=words.language,
-            text=_email(policy, request, event_type, stakes, words, link, now_ms, question).body,
+            text=email.body,
             question=UNSET if question is None else question,
         ),
     )
@@ -128,15 +129,7 @@ def tell_merchant(
         body=msgspec.json.encode(body).decode(),
         now_ms=now_ms,
     )
-    _tell_contacts_before(
-        tx,
-        policy,
-        request,
-        event_type,
-        _email(policy, request, event_type, stakes, words, link, now_ms, question),
-        suffix=suffix,
-        now_ms=now_ms,
-    )
+    _tell_contacts_before(tx, policy, request, event_type, email, suffix=suffix, now_ms=now_ms)
 
 
 def _tell_contacts_before(

@@ -198,26 +198,26 @@ def withdraw(tx: Transaction, scope: CaseScope, case_id: str) -> StopRequest | N
 def ask_question(tx: Transaction, scope: CaseScope, case_id: str, question: str, number: int) -> None:
     """Leave a notice with a question about the order of a case; it is answered by the form, as a note.
 
-    number: of the question, so that each is sent once. Raises UnknownStopRequest where the merchant was
-    not asked to stop the order: there is then no form to answer by.
+    number: which question of the investigation it is. Asked again with the number of a notice that is there,
+        nothing is sent; the next question has the next number, and is another notice.
+    Raises UnknownStopRequest where the merchant was not asked to stop the order: there is then no form to
+    answer by.
     """
     stored = standing_request(tx, case_id)
     if stored is None:
         raise UnknownStopRequest(f"no stop request stands about the order of case {case_id}")
-    tell_merchant(
-        tx,
-        scope.policy,
-        stored.request,
-        INFORMATION_REQUESTED,
-        stakes=known_case(tx, stored.case_id).stakes,
-        link=link(tx, scope, stored.request.stop_request_id),
-        now_ms=scope.now_ms(),
-        question=question,
-        number=number,
-    )
+    _leave_notice(tx, scope, stored, INFORMATION_REQUESTED, question=question, number=number)
 
 
-def _leave_notice(tx: Transaction, scope: CaseScope, stored: StoredStopRequest, event_type: str) -> None:
+def _leave_notice(
+    tx: Transaction,
+    scope: CaseScope,
+    stored: StoredStopRequest,
+    event_type: str,
+    *,
+    question: str | None = None,
+    number: int = 1,
+) -> None:
     tell_merchant(
         tx,
         scope.policy,
@@ -226,6 +226,8 @@ def _leave_notice(tx: Transaction, scope: CaseScope, stored: StoredStopRequest, 
         stakes=known_case(tx, stored.case_id).stakes,
         link=link(tx, scope, stored.request.stop_request_id),
         now_ms=scope.now_ms(),
+        question=question,
+        number=number,
     )
 
 
