@@ -24,7 +24,7 @@ from training.candidates.candidates import (
 from training.candidates.tuning import Tuned, tune, tuning_folds
 from training.errors import TrainingError
 from training.evaluation import evaluate
-from training.labels import file_labels
+from training.labels import UNLABELLED, file_labels
 from training.splits import (
     FoldPlaces,
     random_calibration_slice,
@@ -69,7 +69,7 @@ def fit_out_of_time(
     training = (values, split.label, split.calibration, feature_set, seed, chosen)
     models = fit_candidates(*training)
     free = fit_without_directions(*training) if task.says_cost_of_directions else None
-    is_labelled = split.test_label >= 0
+    is_labelled = split.test_label != UNLABELLED
     return FittedCandidates(
         models=models,
         chosen=chosen,

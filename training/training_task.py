@@ -4,6 +4,7 @@ Everything else is one way for all models (`train.py`, `promotion/`, `monitoring
 file like `invoice_eligibility.py` or `order_risk.py`, its features, and its line in `tasks.py`.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -177,7 +178,7 @@ class DirectionEvidence:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainingResult:
+class TrainingResult(ABC):
     """What one training run came to. evaluations: figures on the labelled test decisions by candidate."""
 
     model_name: str
@@ -193,9 +194,9 @@ class TrainingResult:
         """The result as JSON values."""
         return asdict(self)
 
+    @abstractmethod
     def candidate_lines(self) -> list[str]:
         """What a person reads of each candidate, and of the two compared."""
-        raise NotImplementedError
 
     def to_text(self) -> str:
         """The result in a few lines for a person."""

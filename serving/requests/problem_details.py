@@ -95,13 +95,6 @@ STARTING = ProblemType(
     title="The service is starting",
     meaning="the process has begun a moment ago; nothing was done, try again",
 )
-NOT_READY = ProblemType(
-    kind="not-ready",
-    status=503,
-    title="This process cannot decide",
-    meaning="the process is up, but cannot decide; `missing` names what it has not",
-)
-
 ERRORS_MAXIMUM = 50
 """So many are listed: whoever sends a thousand wrong fields learns no more from the last of them."""
 

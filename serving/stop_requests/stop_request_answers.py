@@ -117,17 +117,6 @@ class TeamStopRequest(RecalledStopRequest, frozen=True, kw_only=True):
     deliveries: tuple[DeliveryAnswer, ...]
 
 
-class OpenRecall(msgspec.Struct, frozen=True, kw_only=True):
-    """A parcel to recall that nobody has finished."""
-
-    stop_request_id: str
-    carrier: str
-    tracking_number: str
-    opened_at: Instant
-    result: RecallResult | None
-    done_at: Instant | None
-
-
 class RecallOutcome(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What came of a parcel that the provider recalled."""
 

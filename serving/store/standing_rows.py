@@ -2,13 +2,10 @@
 
 from typing import Any
 
-import msgspec
-
 from data_contracts.contract import Contract
 from features.supersession import latest_of
+from serving.store.ledger_rows import decode_row
 from serving.store.store import Transaction
-
-_decode = msgspec.json.Decoder(dict[str, Any]).decode
 
 
 def standing_row(
@@ -25,7 +22,7 @@ def standing_row(
     without_event_id: of a row that is left out, so that the one before it is found.
     """
     rows = [
-        _decode(body)
+        decode_row(body)
         for (body,) in tx.execute(
             "SELECT body FROM ledger_events WHERE contract = ? AND subject_id = ?",
             (contract.name, subject_id),
