@@ -15,7 +15,6 @@ from serving.domain.checkout_decision import decide
 from serving.domain.credit_limit import credit_terms
 from serving.domain.decision import (
     AccountStanding,
-    Address,
     Applicant,
     CreditAssessment,
     Decision,
@@ -39,29 +38,11 @@ from serving.domain.reasons import (
     reason_text,
     recourse_text,
 )
+from tests.serving.checkout.an_order import ADDRESS, ORDER
 
 POLICY_TEXT = (Path(__file__).parents[3] / "serving" / "in_force" / "policy.toml").read_text()
 POLICY = parse_policy(POLICY_TEXT)
 AS_OF = datetime(2026, 6, 15, 12, 0, tzinfo=UTC)
-ADDRESS = Address(
-    name="Erika Mustermann",
-    street="Heidestraße",
-    house_number="17",
-    postal_code="51147",
-    city="Köln",
-    country="DE",
-)
-ORDER = Order(
-    order_id="o1",
-    customer_id="c1",
-    merchant_id="m1",
-    amount_cents=10_000,
-    currency="EUR",
-    delivery=ADDRESS,
-    billing=ADDRESS,
-    contact_email="erika@example.com",
-    contact_phone="+49 30 1234567",
-)
 APPLICANT = Applicant(
     birth_date=date(1980, 5, 17),
     residence_country="DE",

@@ -11,30 +11,10 @@ from hypothesis import strategies as st
 
 from data_contracts.text_form import in_one_form
 from serving.domain import plausible_details
-from serving.domain.decision import Address, Order
 from serving.domain.plausible_details import implausible_fields, is_email, is_possible_phone
 from tests.plausibility_figures import NONSENSE, WHOLE, good_orders, nonsense_passed, refused_among
 from tests.proof_size import examples, whole_or_fiftieth
-
-ADDRESS = Address(
-    name="Erika Mustermann",
-    street="Heidestraße",
-    house_number="17",
-    postal_code="51147",
-    city="Köln",
-    country="DE",
-)
-ORDER = Order(
-    order_id="o1",
-    customer_id="c1",
-    merchant_id="m1",
-    amount_cents=10_000,
-    currency="EUR",
-    delivery=ADDRESS,
-    billing=ADDRESS,
-    contact_email="erika@example.com",
-    contact_phone="+49 30 1234567",
-)
+from tests.serving.checkout.an_order import ADDRESS, ORDER
 
 
 def implausible(**changes: str | None) -> tuple[str, ...]:
