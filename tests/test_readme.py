@@ -18,7 +18,7 @@ from serving.in_force.policy_activation import POLICY_FILE
 from serving.process import bounded_http
 from serving.process.settings import SETTINGS, Settings, settings_page
 from serving.requests import problem_details, request_patience, route_declaration
-from serving.webhooks.delivery import WAITS_SECONDS
+from serving.webhooks.retry_schedule import WAITS_SECONDS
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()

@@ -6,7 +6,7 @@ from typing import Protocol
 from starlette.requests import Request
 from starlette.responses import Response
 
-from serving.checkout import order_confirmation, order_views
+from serving.checkout import order_confirmation, order_views, review_request
 from serving.checkout.checkout_answers import (
     DecisionAnswer,
     MerchantDecisionAnswer,
@@ -279,7 +279,7 @@ class ScoreApi:
         key = idempotency_key(request)
         decision_id = request.path_params["decision_id"]
         document = await self._access.write(
-            lambda: order_confirmation.request_review(
+            lambda: review_request.request_review(
                 scope, decision_id, note=note, caller=caller, idempotency_key=key
             )
         )

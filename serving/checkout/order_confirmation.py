@@ -1,34 +1,26 @@
-"""Use cases after a decision: the customer orders, or does not, or asks a person to look again."""
+"""Use cases after a decision: the customer orders, or does not."""
 
 from data_contracts.instants import HOUR_MS
 from data_contracts.order_events import ORDER_EVENTS
 from data_contracts.orders import ORDERS
 from serving.checkout.checkout_answers import (
-    NOTE_MAXIMUM,
     MerchantOrderState,
     OrderState,
     OrderStateName,
-    ReviewRequested,
-    ReviewRequestState,
 )
 from serving.domain.decision import Outcome
 from serving.domain.errors import (
-    FieldsInvalid,
-    NothingToReview,
     OrderAlreadyClosed,
     OrderNotApproved,
-    UnknownDecision,
     UnknownOrder,
 )
-from serving.domain.field_errors import FieldError
 from serving.domain.order_numbers import OrderAddress
 from serving.domain.reservation import ReservationState
 from serving.requests.authentication import may_see_order_of
 from serving.requests.idempotent_requests import earlier_answer, fingerprint, remember_answer
 from serving.requests.request_scope import RequestScope
 from serving.store.api_keys import Caller, Role
-from serving.store.decision_log import LoggedDecision, decision_of, decisions_about
-from serving.store.decision_log import request_review as keep_review_request
+from serving.store.decision_log import LoggedDecision, decisions_about
 from serving.store.ledger import append
 from serving.store.merchant_orders import order_id_at
 from serving.store.reservations import confirm as confirm_reservation
@@ -158,40 +150,3 @@ def _append_order_event(scope: RequestScope, tx: Transaction, decision: LoggedDe
         now_ms,
         clock_tolerance_ms=scope.policy.clock_tolerance_ms,
     )
-
-
-def request_review(
-    scope: RequestScope,
-    decision_id: str,
-    *,
-    note: str | None,
-    caller: Caller,
-    idempotency_key: str | None,
-) -> ReviewRequested:
-    """Ask that a person looks at a refusal. Asking twice changes nothing.
-
-    Raises FieldsInvalid for a note that is too long, UnknownDecision, and NothingToReview for an approval.
-    """
-    if note is not None and len(note) > NOTE_MAXIMUM:
-        detail = f"note must be a text of at most {NOTE_MAXIMUM} characters"
-        raise FieldsInvalid([FieldError(pointer="/note", detail=detail)])
-    request = fingerprint("POST review-request", {"decision_id": decision_id, "note": note})
-    with scope.store.writing(decision_id) as tx:
-        earlier = earlier_answer(tx, ReviewRequested, caller=caller, key=idempotency_key, request=request)
-        if earlier is not None:
-            return earlier
-        decision = decision_of(tx, decision_id)
-        if decision is None or not may_see_order_of(caller, decision.merchant_id):
-            raise UnknownDecision(f"there is no decision {decision_id}")
-        if decision.outcome == Outcome.APPROVED.value:
-            raise NothingToReview("the order was approved; there is nothing to review")
-        now_ms = scope.now_ms()
-        keep_review_request(tx, decision_id=decision_id, note=note or "", now_ms=now_ms)
-        document = ReviewRequested(
-            order_id=decision.order_id,
-            merchant_order_number=decision.merchant_order_number,
-            decision_id=decision_id,
-            state=ReviewRequestState.REVIEW_REQUESTED,
-        )
-        remember_answer(tx, document, caller=caller, key=idempotency_key, request=request, now_ms=now_ms)
-    return document

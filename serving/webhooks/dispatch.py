@@ -47,7 +47,6 @@ from serving.webhooks.delivery import (
     TIMEOUT_SECONDS,
     DeliveryKind,
     DeliveryResult,
-    next_attempt_after_ms,
     send,
 )
 from serving.webhooks.endpoint_url import (
@@ -57,6 +56,7 @@ from serving.webhooks.endpoint_url import (
     check_endpoint,
 )
 from serving.webhooks.mailbox import EmailMessageText, Mailbox
+from serving.webhooks.retry_schedule import next_attempt_after_ms
 from serving.webhooks.signing import signed_headers
 
 LOG = logging.getLogger("bonitas.webhooks")

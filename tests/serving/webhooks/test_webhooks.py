@@ -23,12 +23,8 @@ from standardwebhooks import Webhook, WebhookVerificationError
 from serving.store.deliveries import new_secret
 from serving.webhooks.delivery import (
     MOST_ANSWER_BYTES,
-    MOST_RETRY_AFTER_SECONDS,
-    WAITS_SECONDS,
     DeliveryKind,
     DeliveryResult,
-    next_attempt_after_ms,
-    retry_after,
     send,
     send_async,
 )
@@ -40,6 +36,12 @@ from serving.webhooks.endpoint_url import (
     Resolver,
     check_endpoint,
     system_resolver,
+)
+from serving.webhooks.retry_schedule import (
+    MOST_RETRY_AFTER_SECONDS,
+    WAITS_SECONDS,
+    next_attempt_after_ms,
+    retry_after,
 )
 from serving.webhooks.signing import signed_headers
 
