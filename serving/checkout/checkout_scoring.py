@@ -40,9 +40,8 @@ from serving.store.credit_rows import credit_rows
 from serving.store.customer_clocks import next_common_as_of_ms
 from serving.store.decision_log import LoggedDecision, append_decision, decisions_about
 from serving.store.errors import StoreUnavailable
-from serving.store.ledger import append_decided_order
+from serving.store.ledger import append_decided_order, order_event_id
 from serving.store.merchant_orders import keep_number
-from serving.store.outbox import LINK_ORDER, append_message
 from serving.store.reservations import Reservation, release, reservation_of, reserve
 from serving.store.standing_rows import standing_row
 from serving.store.store import Transaction
@@ -237,15 +236,6 @@ def _decide_and_keep(
             },
         ),
     )
-    if inputs.applicant is not None:
-        # What an order shares with others counts there, also where it was refused.
-        append_message(
-            tx,
-            message_id=f"link-{decision_id}",
-            kind=LINK_ORDER,
-            payload={"order_id": row["order_id"], "approved": outcome is Outcome.APPROVED},
-            now_ms=as_of_ms,
-        )
     if outcome is not Outcome.APPROVED and corrects is not None:
         release(tx, customer_id=row["customer_id"], order_id=row["order_id"], now_ms=as_of_ms)
     return answer
@@ -290,7 +280,7 @@ def _row_to_correct(tx: Transaction, row: Mapping[str, Any]) -> str | None:
 def _append_order(
     tx: Transaction, row: Mapping[str, Any], corrects: str | None, *, decision_id: str, as_of_ms: int
 ) -> None:
-    ledger_row = {**row, "event_id": f"order-{decision_id}", "occurred_at": as_of_ms}
+    ledger_row = {**row, "event_id": order_event_id(decision_id), "occurred_at": as_of_ms}
     if corrects is not None:
         ledger_row["corrects"] = corrects
     result = append_decided_order(tx, ledger_row, recorded_at_ms=as_of_ms, now_ms=as_of_ms)

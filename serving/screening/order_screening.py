@@ -16,7 +16,6 @@ from data_contracts.instants import DAY_MS
 from data_contracts.merchants import MERCHANTS
 from data_contracts.order_events import ORDER_EVENTS
 from data_contracts.orders import ORDERS
-from features.declarations import EntityKind
 from features.online import visible_rows
 from features.order_links import Keys
 from features.order_risk_online import keys_at, order_risk_features
@@ -26,6 +25,7 @@ from serving.domain.order_of_work import is_sampled, next_handover_ms, priority_
 from serving.domain.policy import Policy
 from serving.domain.review_case import Action, CaseOrigin, open_case, reopen_linked
 from serving.in_force.scorer import ChampionModel
+from serving.screening.following_decisions import follow_decisions
 from serving.store.case_queue import (
     SYSTEM,
     Screening,
@@ -37,27 +37,39 @@ from serving.store.case_queue import (
     is_screened,
     update_case,
 )
-from serving.store.order_links import crowded_entities, link_order, linked_order_ids, order_rows, related_rows
+from serving.store.errors import StoreUnavailable
+from serving.store.order_links import (
+    crowded_entities,
+    customers_rows,
+    linked_orders,
+    order_rows,
+    related_rows,
+)
 from serving.store.outbox import (
-    APPROVED,
     FRAUD_CONFIRMED,
-    LINK_ORDER,
-    SCREEN_ORDER,
     WaitingMessage,
-    append_message,
-    ask_for_screening,
     take_message,
     waiting_messages,
     work_off_each,
 )
 from serving.store.standing_rows import standing_row
 from serving.store.store import Store, Transaction
+from serving.store.waiting_looks import (
+    APPROVED,
+    LINKED_FRAUD,
+    LINKED_ORDER,
+    LINKED_PAUSE_MS,
+    WAITING_LOOKS,
+    WaitingLook,
+    ask_for_looks,
+    end_look,
+    take_looks,
+    waiting_look_count,
+)
 
 LOG = logging.getLogger("bonitas.screening")
 
-LINKS_PER_TRANSACTION = 50
-LINKED_ORDER = "linked_order"
-LINKED_FRAUD = "linked_fraud_confirmed"
+LOOKS_AT_ONCE = 10
 REASONS_MAXIMUM = 4
 LINKED_ORDERS_MAXIMUM = 50
 
@@ -74,56 +86,39 @@ class ScreeningScope:
     now_ms: Callable[[], int]
 
 
-def work_off(scope: ScreeningScope, limit: int = 100) -> int:
-    """Work off waiting messages, the oldest first; returns how many.
+def work_off(scope: ScreeningScope, limit: int = LOOKS_AT_ONCE) -> int:
+    """Follow the decisions, then look at the most urgent orders; returns how much was done.
 
     Without a model they wait: an order that nobody looked at is not clear. Raises StoreUnavailable.
     """
     seen_from_ms = scope.now_ms()
-    linked = _link_what_waits(scope)
+    done = follow_decisions(scope.store)
     model = scope.model()
     if model is None:
-        return linked
+        return done
     with scope.store.reading() as tx:
-        messages = waiting_messages(tx, (SCREEN_ORDER, FRAUD_CONFIRMED), limit, due_at_ms=seen_from_ms)
+        found = waiting_messages(tx, (FRAUD_CONFIRMED,), limit, due_at_ms=seen_from_ms)
+    done += work_off_each(
+        scope.store, found, lambda message: _ask_for_orders_near_fraud(scope, message), scope.now_ms()
+    )
+    for look in _taken_looks(scope, limit, seen_from_ms):
+        done += 1
+        try:
+            _screen(scope, model, look, seen_from_ms)
+        except StoreUnavailable:
+            raise
+        except Exception:  # whatever is wrong with one order, the others must not wait behind it
+            LOG.exception("look_postponed", extra={"order_id": look.order_id})
+    return done
 
-    def look(message: WaitingMessage) -> None:
-        if message.kind == SCREEN_ORDER:
-            _screen(scope, model, message, seen_from_ms)
-        else:
-            _ask_for_orders_near_fraud(scope, message)
 
-    return linked + work_off_each(scope.store, messages, look, scope.now_ms())
-
-
-def _link_what_waits(scope: ScreeningScope) -> int:
-    """Index every order that was decided so far: a look at one sees all that were recorded before it.
-
-    An approved one is then looked at: the checkout leaves one message for both, since it waits for it.
-    """
-    done = 0
-    while True:
-        with scope.store.reading() as tx:
-            # Looked at first without the database's write lock, which checkouts wait for.
-            if not waiting_messages(tx, (LINK_ORDER,), 1, due_at_ms=scope.now_ms()):
-                return done
-        with scope.store.writing("order-links") as tx:
-            messages = waiting_messages(tx, (LINK_ORDER,), LINKS_PER_TRANSACTION, due_at_ms=scope.now_ms())
-            for message in messages:
-                if take_message(tx, message):
-                    for row in order_rows(tx, message.payload["order_id"]):
-                        link_order(tx, row)
-                    if message.payload["approved"]:
-                        append_message(
-                            tx,
-                            message_id=f"screen-{message.message_id}",
-                            kind=SCREEN_ORDER,
-                            payload={"order_id": message.payload["order_id"], "trigger": APPROVED},
-                            now_ms=message.created_at_ms,
-                        )
-            done += len(messages)
-        if not messages:
-            return done
+def _taken_looks(scope: ScreeningScope, limit: int, now_ms: int) -> list[WaitingLook]:
+    with scope.store.reading() as tx:
+        # Looked at first without the database's write lock, which checkouts wait for.
+        if not waiting_look_count(tx):
+            return []
+    with scope.store.writing(WAITING_LOOKS) as tx:
+        return take_looks(tx, limit, now_ms=now_ms)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,23 +135,24 @@ class _Look:
     flagged: bool
 
 
-def _screen(scope: ScreeningScope, model: ChampionModel, message: WaitingMessage, seen_from_ms: int) -> None:
-    order_id = message.payload["order_id"]
-    trigger = message.payload.get("trigger", APPROVED)
-    as_of_ms = max(seen_from_ms, message.created_at_ms + 1)
+def _screen(scope: ScreeningScope, model: ChampionModel, waiting: WaitingLook, seen_from_ms: int) -> None:
+    order_id = waiting.order_id
+    is_first = APPROVED in waiting.triggers
+    as_of_ms = max(seen_from_ms, waiting.due_at_ms + 1)
     with scope.store.reading() as tx:
         # News about an order that we did not approve is nothing to us.
-        is_ours = trigger == APPROVED or is_screened(tx, order_id)
+        is_ours = is_first or is_screened(tx, order_id)
         look = _compute_look(tx, scope, model, order_id, as_of_ms) if is_ours else None
+    if is_first and look is not None and not look.cancelled:
+        # Before the look is kept: a worker that is killed in between asks once more, not never.
+        _ask_for_linked(scope, order_id, look.keys, LINKED_ORDER)
     with scope.store.writing(f"order-{order_id}") as tx:
-        if not take_message(tx, message):
+        if not end_look(tx, waiting):
             return
         if look is None or look.cancelled:
-            LOG.info("not_screened", extra={"order_id": order_id, "trigger": trigger})
+            LOG.info("not_screened", extra={"order_id": order_id, "trigger": waiting.triggers[0]})
             return
-        _keep_screening(tx, scope, model, look, trigger)
-        if trigger == APPROVED:
-            _look_at_linked(tx, scope, look, LINKED_ORDER)
+        _keep_screening(tx, scope, model, look, waiting.triggers)
 
 
 def _compute_look(
@@ -165,19 +161,18 @@ def _compute_look(
     versions = order_rows(tx, order_id)
     if not versions:
         return None
-    as_of_ms = seeing_all(as_of_ms - 1, versions)
-    first = versions[0]
-    keys = keys_at(order_id, {ORDERS.name: versions}, as_of_ms)
+    own = customers_rows(tx, [versions[0]["customer_id"]])
+    news = [row for row in own.get(ORDER_EVENTS.name, ()) if row["order_id"] == order_id]
+    as_of_ms = seeing_all(as_of_ms - 1, [*versions, *news])
+    # The place where the parcel goes may have been changed since: that is in the customer's rows.
+    keys = keys_at(order_id, own, as_of_ms)
     if keys is None:
         return None
-    # The place where the parcel goes may have been changed since: that is in the customer's rows.
-    own = related_rows(tx, order_id, {EntityKind.CUSTOMER: first["customer_id"]}, model.feature_set, as_of_ms)
-    keys = keys_at(order_id, own, as_of_ms) or keys
     customers_maximum = scope.policy.order_risk.linked_customers_maximum
     feature_set = model.feature_set.linking(customers_maximum)
     crowded = crowded_entities(tx, keys, customers_maximum, as_of_ms)
     keys = {entity: key for entity, key in keys.items() if entity not in crowded}
-    rows = related_rows(tx, order_id, keys, feature_set, as_of_ms)
+    rows = related_rows(tx, order_id, keys, feature_set, as_of_ms, own)
     values = order_risk_features(order_id, rows, as_of_ms, feature_set, crowded)
     if values is None:
         return None
@@ -268,9 +263,10 @@ def fraud_reasons(model: ChampionModel, values: Sequence[float]) -> list[dict[st
 
 
 def _keep_screening(
-    tx: Transaction, scope: ScreeningScope, model: ChampionModel, look: _Look, trigger: str
+    tx: Transaction, scope: ScreeningScope, model: ChampionModel, look: _Look, triggers: Sequence[str]
 ) -> None:
     order_id = look.row["order_id"]
+    trigger = triggers[0]
     append_screening(
         tx,
         Screening(
@@ -289,10 +285,10 @@ def _keep_screening(
     )
     stored = case_about(tx, order_id)
     if stored is not None:
-        _renew_case(tx, scope, look, stored, trigger)
+        _renew_case(tx, scope, look, stored, is_beside_fraud=LINKED_FRAUD in triggers)
     elif look.flagged:
         _open_case(tx, scope, look, CaseOrigin.FLAGGED, trigger)
-    elif trigger == APPROVED and is_sampled(_draw(order_id), scope.policy.review):
+    elif APPROVED in triggers and is_sampled(_draw(order_id), scope.policy.review):
         _open_case(tx, scope, look, CaseOrigin.SAMPLED, trigger)
 
 
@@ -329,12 +325,12 @@ def _open_case(tx: Transaction, scope: ScreeningScope, look: _Look, origin: Case
 
 
 def _renew_case(
-    tx: Transaction, scope: ScreeningScope, look: _Look, stored: StoredCase, trigger: str
+    tx: Transaction, scope: ScreeningScope, look: _Look, stored: StoredCase, *, is_beside_fraud: bool
 ) -> None:
     """What is new about the order goes into its case; a confirmed fraud nearby re-opens a released one."""
     before = stored.case
     case = before
-    if trigger == LINKED_FRAUD:
+    if is_beside_fraud:
         case = reopen_linked(before, look.as_of_ms, scope.policy.review)
     # The hand-over is planned once: later it would name the next day's.
     stakes = replace(look.stakes, handover_at_ms=stored.stakes.handover_at_ms)
@@ -369,19 +365,24 @@ def _ask_for_orders_near_fraud(scope: ScreeningScope, message: WaitingMessage) -
         as_of_ms = seeing_all(scope.now_ms(), versions)
         crowded = crowded_entities(tx, keys, customers_maximum, as_of_ms)
     keys = {entity: key for entity, key in keys.items() if entity not in crowded}
+    _ask_for_linked(scope, order_id, keys, LINKED_FRAUD)
     with scope.store.writing(f"order-{order_id}") as tx:
-        if take_message(tx, message):
-            _ask_for_linked(tx, scope, order_id, keys, LINKED_FRAUD)
+        take_message(tx, message)
 
 
-def _look_at_linked(tx: Transaction, scope: ScreeningScope, look: _Look, trigger: str) -> None:
-    _ask_for_linked(tx, scope, look.row["order_id"], look.keys, trigger)
-
-
-def _ask_for_linked(tx: Transaction, scope: ScreeningScope, order_id: str, keys: Keys, trigger: str) -> None:
+def _ask_for_linked(scope: ScreeningScope, order_id: str, keys: Keys, trigger: str) -> None:
+    """Ask for another look at the orders like this one; at once where a fraud tells about them."""
     now_ms = scope.now_ms()
     since_ms = now_ms - scope.policy.order_risk.rescreen_days * DAY_MS
-    linked = (other for other in linked_order_ids(tx, keys, since_ms) if other != order_id)
-    screened = (other for other in linked if is_screened(tx, other))
-    for other in itertools.islice(screened, LINKED_ORDERS_MAXIMUM):
-        ask_for_screening(tx, other, trigger, now_ms)
+    pause_ms = LINKED_PAUSE_MS if trigger == LINKED_ORDER else 0
+    with scope.store.reading() as tx:
+        linked = linked_orders(tx, keys, since_ms, LINKED_ORDERS_MAXIMUM + 1)
+    linked.pop(order_id, None)
+    due_at_ms_of = {
+        # A look of the future was dated by a clock that was wrong.
+        other: max(now_ms, min(looked_at_ms, now_ms) + pause_ms)
+        for other, looked_at_ms in itertools.islice(linked.items(), LINKED_ORDERS_MAXIMUM)
+    }
+    if due_at_ms_of:
+        with scope.store.writing(WAITING_LOOKS) as tx:
+            ask_for_looks(tx, trigger, due_at_ms_of.items())

@@ -109,6 +109,37 @@ def decisions_about(tx: Transaction, order_id: str) -> list[LoggedDecision]:
     return [_logged(row) for row in rows]
 
 
+@dataclass(frozen=True, kw_only=True)
+class LoggedOutcome:
+    """A line of the log, as far as what follows from it needs it. position: its place in the log."""
+
+    position: int
+    decision_id: str
+    order_id: str
+    outcome: str
+    as_of_ms: int
+
+
+def outcomes_after(tx: Transaction, position: int, limit: int) -> list[LoggedOutcome]:
+    """The lines after a place in the log, in their order; one that is still being written may be missing."""
+    rows = tx.execute(
+        "SELECT position, decision_id, order_id, outcome, as_of_ms FROM decisions WHERE position > ? "
+        "ORDER BY position LIMIT ?",
+        (position, limit),
+    )
+    return [
+        LoggedOutcome(
+            position=int(row[0]), decision_id=row[1], order_id=row[2], outcome=row[3], as_of_ms=int(row[4])
+        )
+        for row in rows
+    ]
+
+
+def last_position(tx: Transaction) -> int:
+    """The place of the newest line; 0 in an empty log."""
+    return int(tx.execute("SELECT coalesce(max(position), 0) FROM decisions")[0][0])
+
+
 def is_decided(tx: Transaction, order_id: str) -> bool:
     """Whether any decision was made about an order."""
     return bool(tx.execute("SELECT 1 FROM decisions WHERE order_id = ? LIMIT 1", (order_id,)))

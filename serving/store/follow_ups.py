@@ -9,10 +9,11 @@ from serving.store.contact_changes import note_contact_change
 from serving.store.investigations import has_case, order_of_invoice
 from serving.store.merchant_orders import keep_number
 from serving.store.order_links import link_row
-from serving.store.outbox import ask_for_case_check, ask_for_screening, tell_of_fraud
+from serving.store.outbox import ask_for_case_check, tell_of_fraud
 from serving.store.person_accounts import keep_person_keys
 from serving.store.reservations import end_by_cancellation, end_by_invoice
 from serving.store.store import Transaction
+from serving.store.waiting_looks import ask_for_look
 
 LOOK_AGAIN_AT = frozenset(
     {"address_changed", "delivery_redirected", "shipment_booked", "shipped", "delivered"}
@@ -26,7 +27,7 @@ def follow_up(tx: Transaction, contract: Contract, row: Mapping[str, Any], now_m
     if contract.name == "merchants":
         note_contact_change(tx, row, now_ms)
     if contract.name == "order_events" and row["kind"] in LOOK_AGAIN_AT:
-        ask_for_screening(tx, row["order_id"], row["kind"], now_ms)
+        ask_for_look(tx, row["order_id"], row["kind"], now_ms)
     elif contract.name == "order_outcomes" and row["kind"] in FRAUD_OUTCOMES:
         tell_of_fraud(tx, row["order_id"], now_ms)
     why = _why_to_check(contract, row)

@@ -15,13 +15,10 @@ from serving.store.store import Store, Transaction
 LOG = logging.getLogger("bonitas.outbox")
 POSTPONED_MS = MINUTE_MS
 
-SCREEN_ORDER = "screen_order"
 REQUEST_STOP = "request_stop"
 FRAUD_CONFIRMED = "fraud_confirmed"
-LINK_ORDER = "link_order"
 CHECK_CASE = "check_case"
 CONTACT_CHANGED = "contact_changed"
-APPROVED = "order_approved"
 WATCH = "invoice_watch"
 VERDICT = "verdict"
 
@@ -38,17 +35,6 @@ def append_message(
     tx.execute(
         "INSERT INTO outbox (message_id, kind, payload, created_at_ms) VALUES (?, ?, ?, ?)",
         (message_id, kind, msgspec.json.encode(payload).decode(), now_ms),
-    )
-
-
-def ask_for_screening(tx: Transaction, order_id: str, trigger: str, now_ms: int) -> None:
-    """Leave a message that an order is to be looked at (again)."""
-    append_message(
-        tx,
-        message_id=f"{trigger}-{order_id}-{secrets.token_hex(4)}",
-        kind=SCREEN_ORDER,
-        payload={"order_id": order_id, "trigger": trigger},
-        now_ms=now_ms,
     )
 
 

@@ -9,7 +9,7 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from serving.store.errors import CommitUnknown, StoreBusy, StoreUnavailable
-from serving.store.store import BESIDE_REQUESTS, Row, StoreLimits, Transaction
+from serving.store.store import BESIDE_REQUESTS, Row, RunningWriters, StoreLimits, Transaction
 from serving.store.withdrawal import Withdrawal
 
 
@@ -63,6 +63,13 @@ class _PostgresqlTransaction:
     def lock_everyone(self) -> None:
         # Whoever writes about a customer moves the customer's clock.
         self.execute("LOCK TABLE customer_clocks IN EXCLUSIVE MODE")
+
+    def running_writers(self) -> RunningWriters:
+        ((oldest, following),) = self.execute(
+            "SELECT pg_snapshot_xmin(now)::text::bigint, pg_snapshot_xmax(now)::text::bigint "
+            "FROM pg_current_snapshot() AS now"
+        )
+        return RunningWriters(oldest=int(oldest), next=int(following))
 
 
 class PostgresqlStore:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from serving.store.errors import StoreBusy, StoreLost, StoreNotMigrated, StoreUnavailable
-from serving.store.store import BESIDE_REQUESTS, Row, StoreLimits, Transaction
+from serving.store.store import BESIDE_REQUESTS, Row, RunningWriters, StoreLimits, Transaction
 from serving.store.withdrawal import Withdrawal
 
 CHECKPOINT_INTERVAL_S = 0.5
@@ -45,6 +45,10 @@ class _SqliteTransaction:
 
     def lock_everyone(self) -> None:
         """Nothing to do: SQLite has one writer."""
+
+    def running_writers(self) -> RunningWriters:
+        """Nobody whose commit is still to come has got a position in any log: SQLite has one writer."""
+        return RunningWriters(oldest=0, next=0)
 
 
 BEGIN_WRITING = "BEGIN IMMEDIATE"

@@ -38,6 +38,17 @@ IN_REQUESTS = StoreLimits(sqlite_lock_wait_s=0.0, postgresql_lock_wait_s=0.05, c
 """Of a service process: its event loop may not wait at all, its few threads not long; StoreAccess does it."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class RunningWriters:
+    """Who writes now, by the numbers that the database gives its writers in the order in which they begin.
+
+    oldest: every writer below it has ended. next: of the writer that begins next.
+    """
+
+    oldest: int
+    next: int
+
+
 class Transaction(Protocol):
     """One transaction. Raises StoreUnavailable when the database fails."""
 
@@ -55,6 +66,10 @@ class Transaction(Protocol):
 
     def lock_everyone(self) -> None:
         """Keep every other writer of any customer out until the end of the transaction."""
+        ...
+
+    def running_writers(self) -> RunningWriters:
+        """Who writes now: of those that have ended, a later statement sees all that they committed."""
         ...
 
 

@@ -3,7 +3,7 @@
 Migrations create them; a test compares both. Instants are milliseconds since 1970 UTC.
 """
 
-from sqlalchemy import BigInteger, Column, Double, Index, LargeBinary, MetaData, Table, Text
+from sqlalchemy import BigInteger, Column, Double, Index, Integer, LargeBinary, MetaData, Table, Text
 
 metadata = MetaData()
 
@@ -127,7 +127,14 @@ Index("person_keys_by_customer", person_keys.c.customer_id)
 decisions = Table(
     "decisions",
     metadata,
-    Column("decision_id", Text, primary_key=True),
+    Column(
+        "position",
+        # The key of SQLite's own rows, so that it costs no page.
+        BigInteger().with_variant(Integer(), "sqlite"),
+        primary_key=True,
+        comment="1, 2, 3, ... as they were written; on PostgreSQL a later commit may have a smaller one",
+    ),
+    Column("decision_id", Text, nullable=False, unique=True),
     Column("order_id", Text, nullable=False),
     Column("customer_id", Text, nullable=False),
     Column("merchant_id", Text, nullable=False),
@@ -264,6 +271,30 @@ outbox = Table(
     Column("payload", Text, nullable=False),
     sqlite_with_rowid=False,
 )
+
+log_cursors = Table(
+    "log_cursors",
+    metadata,
+    # How far a reader of the decision log has come.
+    Column("name", Text, primary_key=True),
+    Column("position", BigInteger, nullable=False, comment="of the last decision that is worked off"),
+    Column("gap_to", BigInteger, comment="end of the gap that it waits at; null where at none"),
+    Column("writers_before", BigInteger, comment="the gap is skipped once all of them have ended"),
+    sqlite_with_rowid=False,
+)
+
+waiting_looks = Table(
+    "waiting_looks",
+    metadata,
+    Column("order_id", Text, primary_key=True),
+    Column("trigger", Text, primary_key=True, comment="why it is to be looked at"),
+    Column("rank", BigInteger, nullable=False, comment="0: first look, 1: news, 2: an order like it"),
+    Column("due_at_ms", BigInteger, nullable=False),
+    Column("ask_id", Text, nullable=False, comment="another one where it is asked again during a look"),
+    Column("taken_until_ms", BigInteger, comment="so long a worker has it; null while none does"),
+    sqlite_with_rowid=False,
+)
+Index("waiting_looks_in_order_of_work", waiting_looks.c.rank, waiting_looks.c.due_at_ms)
 
 order_links = Table(
     "order_links",

@@ -31,7 +31,6 @@ from serving.domain.investigation import InvestigationAction
 from serving.domain.review_case import Action, CaseOrigin, CaseState
 from serving.domain.stop_request import StopAction
 from serving.domain.verified_contacts import CustomerContact
-from serving.screening.order_screening import LINKED_FRAUD
 from serving.stop_requests.answering import answer
 from serving.stop_requests.locked_stop_request import UnknownStopRequest
 from serving.stop_requests.recalls import finish_recall
@@ -39,6 +38,7 @@ from serving.stop_requests.stop_requesting import request_due
 from serving.store.case_queue import Screening, append_screening, case_of, update_case
 from serving.store.deliveries import deliveries_of
 from serving.store.store import Store, Transaction
+from serving.store.waiting_looks import LINKED_FRAUD
 from tests.builders import DAY, a_customer
 from tests.serving.case_desk import MINUTE, CaseDesk, a_desk
 

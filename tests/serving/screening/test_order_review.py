@@ -33,11 +33,12 @@ from serving.in_force.scorer import Calibration, ChampionModel, Scorecard, Score
 from serving.requests.case_scope import CaseScope
 from serving.screening.order_screening import ScreeningScope, work_off
 from serving.store.case_queue import screenings_of
+from serving.store.decision_log import LoggedDecision, append_decision
 from serving.store.export import export_folder
-from serving.store.ledger import append, append_decided_order
+from serving.store.ledger import append, append_decided_order, order_event_id
 from serving.store.open_store import open_store
-from serving.store.outbox import APPROVED, LINK_ORDER, append_message
 from serving.store.store import Store
+from serving.store.waiting_looks import APPROVED
 from tests.builders import DAY, Row, a_customer, a_merchant, a_row, an_order, ms
 
 START = ms("2026-06-01T10:00:00")
@@ -67,6 +68,24 @@ def a_model(suspicious: str = "device_customer_count_ever", above: float = 1.0) 
         calibration=Calibration(raw_log_odds=(-9.0, 9.0), log_odds=(-9.0, 9.0)),
         scale=ScoreScale(),
         typical_values=dict.fromkeys(ORDER_RISK.names, 0.0),
+    )
+
+
+def a_decision(decision_id: str, row: Row, *, as_of_ms: int, outcome: str = "approved") -> LoggedDecision:
+    """A line of the log with what follows from it, and nothing that it rested on."""
+    return LoggedDecision(
+        decision_id=decision_id,
+        order_id=row["order_id"],
+        customer_id=row["customer_id"],
+        merchant_id=row["merchant_id"],
+        outcome=outcome,
+        as_of_ms=as_of_ms,
+        model_name=None,
+        model_version=None,
+        feature_set_version=None,
+        policy_version="1",
+        features=None,
+        record={},
     )
 
 
@@ -101,14 +120,9 @@ class Team:
         row = an_order(order_id, customer_id, at=self.now, **columns)
         del row["recorded_at"]
         with self.store.writing(customer_id) as tx:
-            append_decided_order(tx, row, recorded_at_ms=self.now, now_ms=self.now)
-            append_message(
-                tx,
-                message_id=f"link-{order_id}",
-                kind=LINK_ORDER,
-                payload={"order_id": order_id, "approved": True},
-                now_ms=self.now,
-            )
+            decided = {**row, "event_id": order_event_id(f"dec_{order_id}")}
+            append_decided_order(tx, decided, recorded_at_ms=self.now, now_ms=self.now)
+            append_decision(tx, a_decision(f"dec_{order_id}", row, as_of_ms=self.now))
         self.now += MINUTE
 
     def work(self) -> None:

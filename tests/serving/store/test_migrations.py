@@ -11,12 +11,15 @@ from sqlalchemy import create_engine, text
 from data_contracts.ledger_contracts import CONTRACTS
 from serving.domain.policy_history import SYSTEM, ActivationKind
 from serving.in_force.policy_activation import POLICY_FILE, PolicyFile, active_policy, kept_text, roll_back
+from serving.screening.following_decisions import ORDER_LINKS
 from serving.store.errors import StoreNotMigrated
 from serving.store.held_rows import held_rows
 from serving.store.ledger import append
 from serving.store.ledger_rows import content_sha256
+from serving.store.log_cursors import LogCursor, cursor_of
 from serving.store.migrate import HEAD_REVISION, alembic_config, migrate, sqlalchemy_url
 from serving.store.open_store import open_store
+from serving.store.waiting_looks import APPROVED, WAITING_LOOKS, take_looks
 from tests.builders import DAY, a_customer, a_merchant, a_payment, an_invoice, an_order
 from tests.serving.conftest import fresh_postgresql_url
 
@@ -119,3 +122,59 @@ def test_rows_that_waited_before_wait_on_and_come_in(first_store_url: str) -> No
             result = append(tx, CONTRACTS[name], sent, 2 * DAY)
         assert [entered.event_id for entered in result.readmitted] == [payment["event_id"]]
     store.close()
+
+
+def test_what_waited_as_messages_is_followed_from_the_log_and_goes_back_into_messages(
+    first_store_url: str,
+) -> None:
+    engine = create_engine(sqlalchemy_url(first_store_url))
+    with engine.begin() as connection:
+        command.upgrade(alembic_config(connection), "0008")
+        for number in range(1, 5):
+            connection.execute(
+                text(
+                    "INSERT INTO decisions (decision_id, order_id, customer_id, merchant_id, outcome, "
+                    "as_of_ms, policy_version, record) "
+                    "VALUES (:id, :order, 'c', 'm', 'approved', :at, '1', '{}')"
+                ),
+                # Their ids are in another order than they were written in.
+                {"id": f"dec_{9 - number}", "order": f"o{number}", "at": number},
+            )
+        for kind, message_id, payload in (
+            ("link_order", "link-dec_6", {"order_id": "o3", "approved": True}),
+            ("link_order", "link-dec_5", {"order_id": "o4", "approved": True}),
+            ("screen_order", "a", {"order_id": "o1", "trigger": "linked_order"}),
+            ("screen_order", "b", {"order_id": "o1", "trigger": "linked_order"}),
+            ("screen_order", "c", {"order_id": "o2", "trigger": "order_approved"}),
+            ("check_case", "d", {"order_id": "o2", "why": "invoiced"}),
+        ):
+            connection.execute(
+                text("INSERT INTO outbox VALUES (:kind, 7, :id, :payload)"),
+                {"kind": kind, "id": message_id, "payload": json.dumps(payload)},
+            )
+    migrate(first_store_url)
+    store = open_store(first_store_url)
+    with store.writing(WAITING_LOOKS) as tx:
+        assert tx.execute("SELECT position, order_id FROM decisions ORDER BY position") == [
+            (1, "o1"),
+            (2, "o2"),
+            (3, "o3"),
+            (4, "o4"),
+        ]
+        assert cursor_of(tx, ORDER_LINKS) == LogCursor(position=2)
+        looks = [(look.order_id, look.triggers) for look in take_looks(tx, 9, now_ms=8)]
+        assert looks == [("o2", (APPROVED,)), ("o1", ("linked_order",))]
+        assert tx.execute("SELECT kind FROM outbox") == [("check_case",)]
+    store.close()
+    with engine.begin() as connection:
+        command.downgrade(alembic_config(connection), "0008")
+        messages = connection.execute(text("SELECT kind, payload FROM outbox")).all()
+        assert sorted((kind, json.loads(payload)["order_id"]) for kind, payload in messages) == [
+            ("check_case", "o2"),
+            ("link_order", "o3"),
+            ("link_order", "o4"),
+            ("screen_order", "o1"),
+            ("screen_order", "o2"),
+        ]
+    engine.dispose()
+    assert migrate(first_store_url) == HEAD_REVISION

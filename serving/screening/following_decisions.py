@@ -1,0 +1,64 @@
+"""Use case: what follows from each decision in the log: its order is linked, and looked at where approved.
+
+The checkout writes its decision and nothing about this. A cursor over the log says how far we are.
+"""
+
+from collections.abc import Callable
+
+from serving.domain.decision import Outcome
+from serving.store.decision_log import last_position, outcomes_after
+from serving.store.ledger import order_event_id
+from serving.store.ledger_rows import rows_of_events
+from serving.store.log_cursors import LogCursor, advanced, cursor_of, keep_cursor
+from serving.store.order_links import link_order
+from serving.store.store import Store, Transaction
+from serving.store.waiting_looks import APPROVED, WAITING_LOOKS, ask_for_looks
+
+ORDER_LINKS = "order_links"
+"""The cursor's name, and the lock of whoever moves it."""
+DECISIONS_AT_ONCE = 50
+
+
+def follow_decisions(store: Store, stopped: Callable[[], bool] = lambda: False) -> int:
+    """Link every order that was decided so far; returns how many decisions were followed.
+
+    A look at an order then sees all orders that were decided before it; approved ones wait for a look, in
+    the same transaction. Raises StoreUnavailable.
+    """
+    followed = 0
+    while not stopped():
+        with store.reading() as tx:
+            # Looked at first without the database's write lock, which checkouts wait for.
+            if last_position(tx) <= cursor_of(tx, ORDER_LINKS).position:
+                return followed
+        with store.writing(ORDER_LINKS, WAITING_LOOKS) as tx:
+            before = cursor_of(tx, ORDER_LINKS)
+            after = _follow(tx, before)
+        if after.position == before.position:
+            # The next line is still being written.
+            return followed
+        followed += after.position - before.position
+    return followed
+
+
+def _follow(tx: Transaction, before: LogCursor) -> LogCursor:
+    running = tx.running_writers()
+    found = outcomes_after(tx, before.position, DECISIONS_AT_ONCE)
+    after = advanced(before, [line.position for line in found], running)
+    passed = [line for line in found if line.position <= after.position]
+    # An order of nobody whom the ledger knows is not in the ledger, and links nothing.
+    rows = rows_of_events(tx, [order_event_id(line.decision_id) for line in passed])
+    for row in rows.values():
+        link_order(tx, row)
+    ask_for_looks(
+        tx,
+        APPROVED,
+        {
+            line.order_id: line.as_of_ms
+            for line in passed
+            if line.outcome == Outcome.APPROVED.value and order_event_id(line.decision_id) in rows
+        }.items(),
+    )
+    if after != before:
+        keep_cursor(tx, ORDER_LINKS, after)
+    return after
