@@ -136,9 +136,13 @@ class FeatureSet:
             revision += f" links {LINK_REVISION}"
         return hashlib.sha256(f"{revision}\n{columns}\n{text}".encode()).hexdigest()[:12]
 
+    @cached_property
+    def _distinct_measures(self) -> tuple[Measure, ...]:
+        return tuple(dict.fromkeys(measure for feature in self.features for measure in feature.measures()))
+
     def distinct_measures(self) -> tuple[Measure, ...]:
         """Every measure that the features need, each once, in order of first use."""
-        return tuple(dict.fromkeys(measure for feature in self.features for measure in feature.measures()))
+        return self._distinct_measures
 
 
 @lru_cache(maxsize=8)

@@ -61,6 +61,8 @@ LedgerRows = Mapping[str, Sequence[Mapping[str, Any]]]
 """One customer's rows by contract name, in ledger row form: instants in ms, amounts in cents."""
 
 Fact = tuple[int, ...]
+NO_SUMS: Mapping[Measure, int] = {}
+"""Every fact is at hand."""
 
 
 def visible_rows(contract: Contract, rows: LedgerRows, as_of_ms: int) -> list[Mapping[str, Any]]:
@@ -196,19 +198,25 @@ def features_at(
 
 
 def evaluated(
-    feature_set: FeatureSet, facts: Mapping[FactKind, Sequence[Fact]], as_of_ms: int
+    feature_set: FeatureSet,
+    facts: Mapping[FactKind, Sequence[Fact]],
+    as_of_ms: int,
+    sums: Mapping[Measure, int] = NO_SUMS,
 ) -> list[float]:
-    """The features that known facts about a decision's entities come to at `as_of_ms`."""
-    return _evaluator(feature_set)(facts, as_of_ms)
+    """The features that known facts about a decision's entities come to at `as_of_ms`.
+
+    sums: what facts that were added up elsewhere add to a measure.
+    """
+    return _evaluator(feature_set)(facts, as_of_ms, sums)
 
 
-_Evaluator = Callable[[Mapping[FactKind, Sequence[Fact]], int], list[float]]
+_Evaluator = Callable[[Mapping[FactKind, Sequence[Fact]], int, Mapping[Measure, int]], list[float]]
 
 
 @lru_cache(maxsize=8)
 def _evaluator(feature_set: FeatureSet) -> _Evaluator:
     """The function that a feature set comes down to, written out once so that a request only adds up."""
-    namespace: dict[str, Any] = {"KINDS": list(FactKind)}
+    namespace: dict[str, Any] = {"KINDS": list(FactKind), "MEASURES": feature_set.distinct_measures()}
     source = evaluator_source(feature_set)
     exec(compile(source, f"<{feature_set.name}>", "exec"), namespace)  # noqa: S102 - made from our declarations only
     evaluate: _Evaluator = namespace["evaluate"]
@@ -216,13 +224,13 @@ def _evaluator(feature_set: FeatureSet) -> _Evaluator:
 
 
 def evaluator_source(feature_set: FeatureSet) -> str:
-    """Python source of `evaluate(facts, as_of_ms) -> list of float` for a feature set.
+    """Python source of `evaluate(facts, as_of_ms, sums) -> list of float` for a feature set.
 
     One loop for each kind of fact; measures that share their interval share its test.
     """
     measures = feature_set.distinct_measures()
     name_of = {measure: f"m{index}" for index, measure in enumerate(measures)}
-    lines = ["def evaluate(facts, t):"]
+    lines = ["def evaluate(facts, t, sums):"]
     lines += [f"    {name} = 0" for name in name_of.values()]
     for place, kind in enumerate(FactKind):
         intervals: dict[tuple[Any, ...], list[Measure]] = defaultdict(list)
@@ -248,6 +256,9 @@ def evaluator_source(feature_set: FeatureSet) -> str:
                     if measure.above_column is not None:
                         added = f"({added}) * ({measure.above_column} > {measure.above})"
                     lines.append(f"            {name_of[measure]} += {added}")
+    # Seldom: at the checkout every fact is at hand.
+    lines.append("    if sums:")
+    lines += [f"        m{index} += sums.get(MEASURES[{index}], 0)" for index in range(len(measures))]
     lines.append("    return [")
     for feature in feature_set.features:
         above = f"float({name_of[feature.numerator]} + {feature.numerator_plus})"

@@ -24,7 +24,11 @@ from features.order_links import (
     own_attributes,
     shared_attributes,
 )
+from features.plain_orders import PlainOrders, is_first, sums_of_plain_orders
 from features.supersession import as_counted, rank_of
+
+NO_PLAIN_ORDERS: Mapping[EntityKind, PlainOrders] = {}
+"""Every order is read."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,25 +70,37 @@ def order_risk_features(
     as_of_ms: int,
     feature_set: FeatureSet,
     crowded: Collection[EntityKind] = (),
+    plain: Mapping[EntityKind, PlainOrders] = NO_PLAIN_ORDERS,
 ) -> list[float] | None:
     """The features of an order at `as_of_ms`, in the order of the feature set; None for an unknown order.
 
     crowded: entities of the order that too many customers are known to share; their rows may be missing.
     rows: of the orders that share an entity with it, with their events and outcomes, and of its
         customer; rows of other orders change nothing, and neither does what is recorded later.
+    plain: the orders of other customers that are counted and not among the rows.
     """
     keys = keys_at(order_id, rows, as_of_ms)
     if keys is None:
         return None
     keys = {kind: key for kind, key in keys.items() if kind not in crowded}
-    facts = order_risk_facts(order_id, keys, rows, as_of_ms, feature_set.linked_customers_maximum)
-    return evaluated(feature_set, facts, as_of_ms)
+    plain = {kind: orders for kind, orders in plain.items() if kind in keys}
+    facts, first_read_at_ms = order_risk_facts(
+        order_id, keys, rows, as_of_ms, feature_set.linked_customers_maximum, plain
+    )
+    sums = sums_of_plain_orders(feature_set, plain, first_read_at_ms, as_of_ms)
+    return evaluated(feature_set, facts, as_of_ms, sums)
 
 
 def order_risk_facts(
-    order_id: str, keys: Keys, rows: LedgerRows, as_of_ms: int, linked_customers_maximum: int
-) -> dict[FactKind, list[Fact]]:
-    """The facts about the entities of an order that are known at `as_of_ms`.
+    order_id: str,
+    keys: Keys,
+    rows: LedgerRows,
+    as_of_ms: int,
+    linked_customers_maximum: int,
+    plain: Mapping[EntityKind, PlainOrders],
+) -> tuple[dict[FactKind, list[Fact]], dict[EntityKind, dict[str, int]]]:
+    """The facts about the entities of an order that are known at `as_of_ms`, and when the first order of each
+    customer happened at each entity, both among the rows.
 
     An entity that more than `linked_customers_maximum` customers have named by then has none.
     """
@@ -96,14 +112,22 @@ def order_risk_facts(
     }
     facts: dict[FactKind, list[Fact]] = {}
     sharing: dict[EntityKind, set[str]] = {}
+    first_read_at_ms: dict[EntityKind, dict[str, int]] = {}
     for entity, kind in ORDER_FACT_OF.items():
         key = keys.get(entity)
         shared = [link for link in links if key is not None and link.keys.get(entity) == key]
         sharing[entity] = {link.order_id for link in shared}
-        first: dict[str, str] = {}
+        first: dict[str, _Link] = {}
         for link in shared:
             if link.stands:
-                first.setdefault(link.customer_id, link.order_id)
+                first.setdefault(link.customer_id, link)
+        first_read_at_ms[entity] = {customer: link.occurred_at_ms for customer, link in first.items()}
+        counted = plain.get(entity)
+        first_order_of = {
+            customer: link.order_id
+            for customer, link in first.items()
+            if counted is None or not is_first(counted, customer, link.occurred_at_ms)
+        }
         facts[kind] = [
             (
                 0,
@@ -111,7 +135,7 @@ def order_risk_facts(
                 link.occurred_at_ms,
                 -link.occurred_at_ms,
                 *link.attributes,
-                int(first[link.customer_id] == link.order_id),
+                int(first_order_of.get(link.customer_id) == link.order_id),
             )
             for link in _one_for_each_order(shared)
         ]
@@ -135,7 +159,7 @@ def order_risk_facts(
         for row in visible_rows(CUSTOMERS, rows, as_of_ms)
         if row["customer_id"] == keys[EntityKind.CUSTOMER]
     ]
-    return facts
+    return facts, first_read_at_ms
 
 
 def _customers_naming(links: Sequence[_Link], entity: EntityKind, key: str) -> set[str]:

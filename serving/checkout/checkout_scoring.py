@@ -40,7 +40,7 @@ from serving.store.credit_rows import credit_rows
 from serving.store.customer_clocks import next_common_as_of_ms
 from serving.store.decision_log import LoggedDecision, append_decision, decisions_about
 from serving.store.errors import StoreUnavailable
-from serving.store.ledger import append_decided_order, order_event_id
+from serving.store.ledger import append_decided_order
 from serving.store.merchant_orders import keep_number
 from serving.store.reservations import Reservation, release, reservation_of, reserve
 from serving.store.standing_rows import standing_row
@@ -280,7 +280,7 @@ def _row_to_correct(tx: Transaction, row: Mapping[str, Any]) -> str | None:
 def _append_order(
     tx: Transaction, row: Mapping[str, Any], corrects: str | None, *, decision_id: str, as_of_ms: int
 ) -> None:
-    ledger_row = {**row, "event_id": order_event_id(decision_id), "occurred_at": as_of_ms}
+    ledger_row = {**row, "event_id": f"order-{decision_id}", "occurred_at": as_of_ms}
     if corrects is not None:
         ledger_row["corrects"] = corrects
     result = append_decided_order(tx, ledger_row, recorded_at_ms=as_of_ms, now_ms=as_of_ms)

@@ -7,10 +7,8 @@ from collections.abc import Callable
 
 from serving.domain.decision import Outcome
 from serving.store.decision_log import last_position, outcomes_after
-from serving.store.ledger import order_event_id
-from serving.store.ledger_rows import rows_of_events
 from serving.store.log_cursors import LogCursor, advanced, cursor_of, keep_cursor
-from serving.store.order_links import link_order
+from serving.store.order_links import link_decided_orders
 from serving.store.store import Store, Transaction
 from serving.store.waiting_looks import APPROVED, WAITING_LOOKS, ask_for_looks
 
@@ -47,18 +45,13 @@ def _follow(tx: Transaction, before: LogCursor) -> LogCursor:
     after = advanced(before, [line.position for line in found], running)
     passed = [line for line in found if line.position <= after.position]
     # An order of nobody whom the ledger knows is not in the ledger, and links nothing.
-    rows = rows_of_events(tx, [order_event_id(line.decision_id) for line in passed])
-    for row in rows.values():
-        link_order(tx, row)
-    ask_for_looks(
-        tx,
-        APPROVED,
-        {
-            line.order_id: line.as_of_ms
-            for line in passed
-            if line.outcome == Outcome.APPROVED.value and order_event_id(line.decision_id) in rows
-        }.items(),
-    )
+    known = link_decided_orders(tx, sorted({line.order_id for line in passed}))
+    due_at_ms_of = {
+        line.order_id: line.as_of_ms
+        for line in passed
+        if line.outcome == Outcome.APPROVED.value and line.order_id in known
+    }
+    ask_for_looks(tx, APPROVED, due_at_ms_of.items())
     if after != before:
         keep_cursor(tx, ORDER_LINKS, after)
     return after

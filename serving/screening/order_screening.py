@@ -43,6 +43,7 @@ from serving.store.order_links import (
     customers_rows,
     linked_orders,
     order_rows,
+    plain_orders,
     related_rows,
 )
 from serving.store.outbox import (
@@ -172,8 +173,9 @@ def _compute_look(
     feature_set = model.feature_set.linking(customers_maximum)
     crowded = crowded_entities(tx, keys, customers_maximum, as_of_ms)
     keys = {entity: key for entity, key in keys.items() if entity not in crowded}
-    rows = related_rows(tx, order_id, keys, feature_set, as_of_ms, own)
-    values = order_risk_features(order_id, rows, as_of_ms, feature_set, crowded)
+    plain = plain_orders(tx, keys, feature_set, as_of_ms)
+    rows = related_rows(tx, order_id, keys, feature_set, as_of_ms, own, plain)
+    values = order_risk_features(order_id, rows, as_of_ms, feature_set, crowded, plain)
     if values is None:
         return None
     (row,) = [row for row in visible_rows(ORDERS, rows, as_of_ms) if row["order_id"] == order_id]

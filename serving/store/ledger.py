@@ -42,11 +42,6 @@ def append(
     return result
 
 
-def order_event_id(decision_id: str) -> str:
-    """The event_id of the ledger row of an order that was decided here."""
-    return f"order-{decision_id}"
-
-
 def append_decided_order(
     tx: Transaction,
     row: Mapping[str, Any],

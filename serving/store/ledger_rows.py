@@ -1,13 +1,12 @@
 """One row of the ledger in SQL: its fingerprint, by what it is found and locked, and how it is written."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 
 from data_contracts.contract import Contract
-from serving.store.id_lists import lists_of_ids
 from serving.store.store import Transaction
 
 LedgerRow = dict[str, Any]
@@ -41,18 +40,6 @@ def unique_lock_of(contract: Contract, row: Mapping[str, Any]) -> str | None:
     """What a writer locks beside the customer: what only one row of the whole book may carry."""
     value = contract.unique_value(row)
     return None if value is None else f"{contract.name}.{contract.unique}-{value}"
-
-
-def rows_of_events(tx: Transaction, event_ids: Sequence[str]) -> dict[str, LedgerRow]:
-    """The rows under some event_ids; of those that the ledger has not, none."""
-    return {
-        event_id: decode_row(body)
-        for marks, ids in lists_of_ids(event_ids)
-        for event_id, body in tx.execute(
-            f"SELECT event_id, body FROM ledger_events WHERE event_id IN ({marks})",  # noqa: S608 - placeholders only
-            ids,
-        )
-    }
 
 
 def insert_event(

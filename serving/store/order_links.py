@@ -4,7 +4,7 @@ What an order shares with its customer's other orders needs no index: a customer
 """
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -17,6 +17,7 @@ from data_contracts.orders import ORDERS
 from features.declarations import FRAUD_FACT_OF, LINKING, ORDER_FACT_OF, EntityKind
 from features.feature_sets import FeatureSet
 from features.order_links import Keys, address_keys, delivery_key, order_keys
+from features.plain_orders import PlainOrders, counted_orders
 from serving.store.id_lists import lists_of_ids
 from serving.store.store import Transaction
 
@@ -38,13 +39,48 @@ _NEWS_CONTRACTS = (ORDER_EVENTS.name, ORDER_OUTCOMES.name)
 LINKS_FOR_EACH_ORDER = 4
 """So many links are read for an order that is wanted: refused orders are linked too, and moved ones twice."""
 
+INSERT_PLAIN_LINK = (
+    "INSERT INTO order_links (entity_kind, entity_key, is_finding, occurred_at_ms, event_id, order_id, "
+    "customer_id, recorded_at_ms, is_plain) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 1) ON CONFLICT DO NOTHING"
+)
+_INSERT_CHANGED_LINK = INSERT_LINK.replace(
+    "ON CONFLICT DO NOTHING",
+    "ON CONFLICT (entity_kind, entity_key, is_finding, occurred_at_ms, event_id) DO UPDATE SET is_plain = 0",
+)
+
 LedgerRow = dict[str, Any]
 _decode = msgspec.json.Decoder(LedgerRow).decode
 
 
 def link_order(tx: Transaction, row: Mapping[str, Any]) -> None:
-    """Index a row of the orders contract; doing it again changes nothing."""
-    tx.execute_many(INSERT_LINK, order_link_parameters(row))
+    """Index a row of the orders contract, to be read whenever it counts; again changes nothing."""
+    tx.execute_many(_INSERT_CHANGED_LINK, order_link_parameters(row))
+
+
+def link_decided_orders(tx: Transaction, order_ids: Sequence[str]) -> set[str]:
+    """Index orders that were decided; returns those that the ledger has.
+
+    One of which the ledger has a single row, no move and no finding is plain: it is counted by its links
+    alone. Whoever writes more about it writes its links again, and from then on it is read.
+    """
+    versions: dict[str, list[LedgerRow]] = {}
+    for row in _orders(tx, order_ids):
+        versions.setdefault(row["order_id"], []).append(row)
+    customers = sorted({row["customer_id"] for rows in versions.values() for row in rows})
+    told = {
+        row["order_id"] for rows in customers_rows(tx, customers, _NEWS_CONTRACTS).values() for row in rows
+    }
+    plain: list[tuple[object, ...]] = []
+    changed: list[tuple[object, ...]] = []
+    for order_id, rows in sorted(versions.items()):
+        (row, *more) = rows
+        if more or order_id in told or row["occurred_at"] > row["recorded_at"]:
+            changed += [values for row in rows for values in order_link_parameters(row)]
+        else:
+            plain += [(*values, row["recorded_at"]) for values in order_link_parameters(row)]
+    tx.execute_many(INSERT_PLAIN_LINK, plain)
+    tx.execute_many(_INSERT_CHANGED_LINK, changed)
+    return set(versions)
 
 
 def order_link_parameters(row: Mapping[str, Any]) -> list[tuple[object, ...]]:
@@ -73,6 +109,8 @@ def link_event(tx: Transaction, row: Mapping[str, Any]) -> None:
     """Index an order event that moves the parcel to another place."""
     address = delivery_key(row, "new_delivery")
     if address is not None:
+        for order in _orders(tx, [row["order_id"]]):
+            link_order(tx, order)
         tx.execute_many(
             INSERT_LINK, link_parameters(address_keys(row["customer_id"], address), row, is_finding=False)
         )
@@ -87,6 +125,7 @@ def link_outcome(tx: Transaction, row: Mapping[str, Any]) -> None:
         return
     named: set[tuple[EntityKind, str]] = set()
     for order in _orders(tx, [row["order_id"]]):
+        link_order(tx, order)
         named |= set(order_keys(order).items())
     for event in customers_rows(tx, [row["customer_id"]]).get(ORDER_EVENTS.name, []):
         address = delivery_key(event, "new_delivery")
@@ -138,10 +177,11 @@ def crowded_entities(
         # One more is enough to know, however many there are.
         and len(
             tx.execute(
-                "SELECT DISTINCT l.customer_id FROM order_links l JOIN ledger_events e "
-                "ON e.event_id = l.event_id WHERE l.entity_kind = ? AND l.entity_key = ? "
-                "AND l.is_finding = 0 AND e.recorded_at_ms < ? LIMIT ?",
-                (entity.value, keys[entity], as_of_ms, customers_maximum + 1),
+                "SELECT DISTINCT l.customer_id FROM order_links l WHERE l.entity_kind = ? "
+                "AND l.entity_key = ? AND l.is_finding = 0 AND (l.recorded_at_ms < ? "
+                "OR (l.recorded_at_ms IS NULL AND EXISTS (SELECT 1 FROM ledger_events e "
+                "WHERE e.event_id = l.event_id AND e.recorded_at_ms < ?))) LIMIT ?",
+                (entity.value, keys[entity], as_of_ms, as_of_ms, customers_maximum + 1),
             )
         )
         > customers_maximum
@@ -155,15 +195,17 @@ def related_rows(
     feature_set: FeatureSet,
     as_of_ms: int,
     own_rows: Mapping[str, Sequence[LedgerRow]],
+    counted: Collection[EntityKind] = (),
 ) -> dict[str, list[LedgerRow]]:
     """The ledger rows that an order's risk features can depend on, by contract.
 
     keys: the order's entities. Whole histories of a device or an address; of a merchant, a network or an
     e-mail domain only as far back as a feature looks. own_rows: of the order's customer, with the order.
+    counted: entities whose plain orders are not read, since `plain_orders` counts them.
     """
     order_ids = {order_id}
     others: set[str] = set()
-    for linked_id, customer_id, with_their_news in _linked(tx, keys, feature_set, as_of_ms):
+    for linked_id, customer_id, with_their_news in _linked(tx, keys, feature_set, as_of_ms, counted):
         order_ids.add(linked_id)
         if with_their_news:
             others.add(customer_id)
@@ -177,7 +219,7 @@ def related_rows(
 
 
 def _linked(
-    tx: Transaction, keys: Keys, feature_set: FeatureSet, as_of_ms: int
+    tx: Transaction, keys: Keys, feature_set: FeatureSet, as_of_ms: int, counted: Collection[EntityKind]
 ) -> Iterator[tuple[str, str, bool]]:
     """Order and customer of each link that a feature looks at, and whether their events and findings count
     too, not only that they were made: all in one question.
@@ -190,12 +232,47 @@ def _linked(
             parts.append(
                 f"SELECT order_id, customer_id, {int(with_their_news)} FROM order_links "  # noqa: S608 - placeholders only
                 "WHERE entity_kind = ? AND entity_key = ? AND is_finding = ? AND occurred_at_ms >= ?"
+                f"{' AND is_plain = 0' if entity in counted else ''}"
             )
             since_ms = 0 if window_ms is None else as_of_ms - window_ms
             values += [entity.value, keys[entity], int(is_finding), since_ms]
     if parts:
         for order_id, customer_id, with_their_news in tx.execute(" UNION ALL ".join(parts), values):
             yield order_id, customer_id, bool(with_their_news)
+
+
+def plain_orders(
+    tx: Transaction, keys: Keys, feature_set: FeatureSet, as_of_ms: int
+) -> dict[EntityKind, PlainOrders]:
+    """The orders of other customers that are counted by their links alone, by entity, as of `as_of_ms`."""
+    own = keys[EntityKind.CUSTOMER]
+    plain: dict[EntityKind, PlainOrders] = {}
+    for entity in INDEXED:
+        counted = counted_orders(feature_set, entity) if entity in keys else None
+        if counted is None:
+            continue
+        starts = [as_of_ms - window_ms for window_ms in counted.windows_ms]
+        sums = "".join(", sum(CASE WHEN occurred_at_ms >= ? THEN 1 ELSE 0 END)" for _ in starts)
+        where = (
+            "entity_kind = ? AND entity_key = ? AND is_finding = 0 AND occurred_at_ms >= ? "
+            "AND occurred_at_ms < ? AND is_plain = 1 AND recorded_at_ms < ? AND customer_id <> ?"
+        )
+        by_customer = ("customer_id, min(occurred_at_ms)", " GROUP BY customer_id")
+        what, grouped = by_customer if counted.by_customer else ("1, 0", "")
+        # Who was first can only be told from everything.
+        since_ms = 0 if counted.by_customer else min(starts, default=as_of_ms)
+        rows = tx.execute(
+            f"SELECT {what}{sums} FROM order_links WHERE {where}{grouped}",  # noqa: S608 - placeholders only
+            (*starts, entity.value, keys[entity], since_ms, as_of_ms, as_of_ms, own),
+        )
+        plain[entity] = PlainOrders(
+            count_within={
+                window_ms: sum(int(row[2 + place] or 0) for row in rows)
+                for place, window_ms in enumerate(counted.windows_ms)
+            },
+            first_at_ms={row[0]: int(row[1]) for row in rows} if counted.by_customer else {},
+        )
+    return plain
 
 
 def order_rows(tx: Transaction, order_id: str) -> list[LedgerRow]:

@@ -306,7 +306,29 @@ order_links = Table(
     Column("event_id", Text, primary_key=True, comment="ledger row that makes the link"),
     Column("order_id", Text, nullable=False),
     Column("customer_id", Text, nullable=False),
+    Column("recorded_at_ms", BigInteger, comment="of that row, where the link is plain"),
+    Column(
+        "is_plain",
+        BigInteger,
+        nullable=False,
+        server_default="0",
+        comment="1: all that the order ever said is in this row, so that it may be counted unread",
+    ),
     sqlite_with_rowid=False,
+)
+_is_not_plain = order_links.c.is_plain == 0
+Index(
+    "order_links_to_read",
+    # First, and all that is asked for behind: or SQLite would rather go through the plain ones too.
+    order_links.c.is_plain,
+    order_links.c.entity_kind,
+    order_links.c.entity_key,
+    order_links.c.is_finding,
+    order_links.c.occurred_at_ms,
+    order_links.c.order_id,
+    order_links.c.customer_id,
+    sqlite_where=_is_not_plain,
+    postgresql_where=_is_not_plain,
 )
 
 screenings = Table(

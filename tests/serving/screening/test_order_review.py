@@ -35,7 +35,7 @@ from serving.screening.order_screening import ScreeningScope, work_off
 from serving.store.case_queue import screenings_of
 from serving.store.decision_log import LoggedDecision, append_decision
 from serving.store.export import export_folder
-from serving.store.ledger import append, append_decided_order, order_event_id
+from serving.store.ledger import append, append_decided_order
 from serving.store.open_store import open_store
 from serving.store.store import Store
 from serving.store.waiting_looks import APPROVED
@@ -120,7 +120,7 @@ class Team:
         row = an_order(order_id, customer_id, at=self.now, **columns)
         del row["recorded_at"]
         with self.store.writing(customer_id) as tx:
-            decided = {**row, "event_id": order_event_id(f"dec_{order_id}")}
+            decided = {**row, "event_id": f"order-dec_{order_id}"}
             append_decided_order(tx, decided, recorded_at_ms=self.now, now_ms=self.now)
             append_decision(tx, a_decision(f"dec_{order_id}", row, as_of_ms=self.now))
         self.now += MINUTE

@@ -274,7 +274,6 @@ def test_with_a_shadow_every_decision_reservation_and_message_is_stored_to_the_b
     assert beside == without
     assert len(beside["decisions"]) == 10
     assert beside["reservations"]
-    assert beside["outbox"]
 
 
 class Counting:

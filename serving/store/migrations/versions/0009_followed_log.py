@@ -79,6 +79,38 @@ def upgrade() -> None:
         sqlite_with_rowid=False,
     )
     op.create_index("waiting_looks_in_order_of_work", "waiting_looks", ["rank", "due_at_ms"])
+    op.add_column(
+        "order_links",
+        sa.Column(
+            "recorded_at_ms", sa.BigInteger(), nullable=True, comment="of that row, where the link is plain"
+        ),
+    )
+    op.add_column(
+        "order_links",
+        sa.Column(
+            "is_plain",
+            sa.BigInteger(),
+            nullable=False,
+            # Links that there are stay read one by one: that is always right.
+            server_default="0",
+            comment="1: all that the order ever said is in this row, so that it may be counted unread",
+        ),
+    )
+    op.create_index(
+        "order_links_to_read",
+        "order_links",
+        [
+            "is_plain",
+            "entity_kind",
+            "entity_key",
+            "is_finding",
+            "occurred_at_ms",
+            "order_id",
+            "customer_id",
+        ],
+        sqlite_where=sa.text("is_plain = 0"),
+        postgresql_where=sa.text("is_plain = 0"),
+    )
     _begin_where_messages_stand(connection)
     _take_over_looks(connection)
 
@@ -177,6 +209,9 @@ def downgrade() -> None:
     for decision_id, order_id, outcome, as_of_ms in not_linked:
         payload = {"order_id": order_id, "approved": outcome == "approved"}
         _leave_message(connection, "link_order", as_of_ms, f"link-{decision_id}", payload)
+    op.drop_index("order_links_to_read", table_name="order_links")
+    op.drop_column("order_links", "is_plain")
+    op.drop_column("order_links", "recorded_at_ms")
     op.drop_table("waiting_looks")
     op.drop_table("log_cursors")
     if connection.dialect.name == "sqlite":
