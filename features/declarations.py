@@ -12,8 +12,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from data_contracts.instants import DAY_MS, HOUR_MS
-from features.account_facts import AccountFact, PortfolioFact, StatementFact
+from features.account_facts import AccountFact, PortfolioFact
 from features.invoice_facts import InvoiceFact
+from features.single_row_facts import InquiryFact, RegistrationFact, ReminderFact
+from features.statement_facts import StatementFact
 
 
 class FeatureGroup(enum.Enum):
@@ -136,12 +138,12 @@ _SHARED_ORDER_COLUMNS = (
 
 FACT_COLUMNS: dict[FactKind, tuple[str, ...]] = {
     FactKind.INVOICE: InvoiceFact._fields,
-    FactKind.REMINDER: ("seen_from", "seen_until", "occurred_at"),
-    FactKind.INQUIRY: ("seen_from", "seen_until", "occurred_at", "seeks_credit"),
+    FactKind.REMINDER: ReminderFact._fields,
+    FactKind.INQUIRY: InquiryFact._fields,
     FactKind.STATEMENT: StatementFact._fields,
     FactKind.ACCOUNT: AccountFact._fields,
     FactKind.PORTFOLIO: PortfolioFact._fields,
-    FactKind.REGISTRATION: ("seen_from", "seen_until", "one", "minus_registered_at"),
+    FactKind.REGISTRATION: RegistrationFact._fields,
     FactKind.THIS_ORDER: (
         "seen_from",
         "seen_until",

@@ -1,0 +1,45 @@
+"""A fact's array form against its one-by-one form, and which columns of the ledger facts are made of."""
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from data_contracts.credit_inquiries import CREDIT_INQUIRIES
+from features.account_rows import ACCOUNT_COLUMNS
+from features.invoice_rows import INVOICE_COLUMNS
+from features.ledger_columns import code_of, values_of
+from features.online import CREDIT_CONTRACTS
+from features.single_row_facts import SINGLE_ROW_COLUMNS, InquiryFact, inquiry_fact, inquiry_facts
+
+CREDIT_COLUMNS = (*SINGLE_ROW_COLUMNS, *ACCOUNT_COLUMNS, *INVOICE_COLUMNS)
+
+
+def test_the_checkout_reads_the_contracts_that_the_facts_are_made_of() -> None:
+    assert {read.contract.name for read in CREDIT_COLUMNS} == {contract.name for contract in CREDIT_CONTRACTS}
+
+
+def test_each_contract_is_read_once_after_the_one_that_owns_its_ids() -> None:
+    names = [read.contract.name for read in CREDIT_COLUMNS]
+    assert len(set(names)) == len(names)
+    assert names.index("credit_accounts") < names.index("account_balances")
+    owned = [names.index("invoices")]
+    owned += [names.index(f"invoice_{what}") for what in ("payments", "adjustments", "pauses")]
+    assert owned == sorted(owned)
+
+
+instants = st.integers(0, 10_000)
+inquiries = st.tuples(instants, instants, instants, st.sampled_from(values_of(CREDIT_INQUIRIES, "purpose")))
+
+
+@given(st.lists(inquiries, max_size=5))
+def test_many_inquiries_are_each_what_one_is(rows: list[tuple[int, int, int, str]]) -> None:
+    one_by_one = [
+        inquiry_fact(seen_from, seen_until, occurred_at=occurred_at, purpose=purpose)
+        for seen_from, seen_until, occurred_at, purpose in rows
+    ]
+    codes = [(*instants, code_of(CREDIT_INQUIRIES, "purpose", purpose)) for *instants, purpose in rows]
+    seen_from, seen_until, occurred_at, purpose = np.array(codes, dtype=np.int64).reshape(len(rows), 4).T
+    many = inquiry_facts(seen_from, seen_until, occurred_at=occurred_at, purpose=purpose)
+    assert [InquiryFact(*fact) for fact in zip(*(column.tolist() for column in many), strict=True)] == (
+        one_by_one
+    )
