@@ -16,7 +16,7 @@ from data_contracts.instants import DAY_MS
 from data_contracts.merchants import MERCHANTS
 from data_contracts.order_events import ORDER_EVENTS
 from data_contracts.orders import ORDERS
-from features.declarations import EntityKind
+from features.entities import EntityKind
 from features.online import visible_rows
 from features.order_links import Keys
 from features.order_risk_online import keys_at, order_risk_features

@@ -1,14 +1,26 @@
 """A fact's array form against its one-by-one form, and which columns of the ledger facts are made of."""
 
 import numpy as np
+import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
 from data_contracts.credit_inquiries import CREDIT_INQUIRIES
+from data_contracts.order_events import ORDER_EVENTS
+from data_contracts.orders import ORDERS
 from features.account_rows import ACCOUNT_COLUMNS
 from features.invoice_rows import INVOICE_COLUMNS
 from features.ledger_columns import code_of, values_of
 from features.online import CREDIT_CONTRACTS
+from features.order_facts import (
+    OWN_COLUMNS,
+    OrderAttributes,
+    OrderChangeFact,
+    attributes_of_orders,
+    order_attributes,
+    order_change_fact,
+    order_change_facts,
+)
 from features.single_row_facts import SINGLE_ROW_COLUMNS, InquiryFact, inquiry_fact, inquiry_facts
 
 CREDIT_COLUMNS = (*SINGLE_ROW_COLUMNS, *ACCOUNT_COLUMNS, *INVOICE_COLUMNS)
@@ -43,3 +55,35 @@ def test_many_inquiries_are_each_what_one_is(rows: list[tuple[int, int, int, str
     assert [InquiryFact(*fact) for fact in zip(*(column.tolist() for column in many), strict=True)] == (
         one_by_one
     )
+
+
+orders = st.fixed_dictionaries(
+    {
+        "amount_cents": st.integers(1, 1_000_000),
+        "occurred_at": st.integers(0, 2**41),
+        "item_category": st.sampled_from(values_of(ORDERS, "item_category")),
+    }
+)
+
+
+@given(st.lists(orders, max_size=5))
+def test_many_orders_say_to_others_what_each_says(rows: list[dict[str, int]]) -> None:
+    schema = pa.schema([("amount_cents", pa.int64()), ("item_category", pa.string())])
+    occurred_at = np.array([row["occurred_at"] for row in rows], dtype=np.int64)
+    many = attributes_of_orders(pa.Table.from_pylist(rows, schema=schema), occurred_at)
+    assert [OrderAttributes(*one) for one in zip(*(column.tolist() for column in many), strict=True)] == [
+        order_attributes(row) for row in rows
+    ]
+
+
+def test_many_events_are_each_what_one_is() -> None:
+    kinds = values_of(ORDER_EVENTS, "kind")
+    instants = np.arange(len(kinds), dtype=np.int64)
+    many = order_change_facts(instants, instants + 1, np.array(kinds, dtype=object))
+    assert [OrderChangeFact(*one) for one in zip(*(column.tolist() for column in many), strict=True)] == [
+        order_change_fact(place, place + 1, kind) for place, kind in enumerate(kinds)
+    ]
+
+
+def test_an_order_reads_only_columns_of_its_contract() -> None:
+    assert set(OWN_COLUMNS) <= {column.name for column in ORDERS.columns}
