@@ -1,5 +1,7 @@
 """A fact's array form against its one-by-one form, and which columns of the ledger facts are made of."""
 
+from pathlib import Path
+
 import numpy as np
 import pyarrow as pa
 from hypothesis import given
@@ -9,6 +11,7 @@ from data_contracts.credit_inquiries import CREDIT_INQUIRIES
 from data_contracts.order_events import ORDER_EVENTS
 from data_contracts.orders import ORDERS
 from features.account_rows import ACCOUNT_COLUMNS
+from features.feature_sets import FEATURE_SETS
 from features.invoice_rows import INVOICE_COLUMNS
 from features.ledger_columns import code_of, values_of
 from features.online import CREDIT_CONTRACTS
@@ -87,3 +90,16 @@ def test_many_events_are_each_what_one_is() -> None:
 
 def test_an_order_reads_only_columns_of_its_contract() -> None:
     assert set(OWN_COLUMNS) <= {column.name for column in ORDERS.columns}
+
+
+def test_the_page_on_a_new_feature_names_the_file_of_each_fact_and_of_each_group() -> None:
+    root = Path(__file__).parents[2]
+    page = (
+        (root / "docs" / "analysts.md").read_text().partition("### A new feature\n")[2].partition("\n### ")[0]
+    )
+    texts = {path: path.read_text() for path in sorted((root / "features").glob("*.py"))}
+    facts = {path.name for path, text in texts.items() if "Fact(NamedTuple" in text}
+    groups = {path.name for path, text in texts.items() if "_FEATURES: tuple[Feature, ...]" in text}
+    assert len(facts) == 5
+    assert len(groups) >= len(FEATURE_SETS)
+    assert {name for name in facts | groups if f"`features/{name}`" not in page} == set()
