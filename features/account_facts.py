@@ -1,72 +1,29 @@
-"""Credit accounts and their statements as integers: the facts that features of balances and age count.
+"""Credit accounts as integers: the facts that features of account age, and of the newest balances, count.
 
-A new column is a field of its fact, a line where the fact is made of one row, and a line in the array twin
-below it; statements have one function for both.
+A new column is a field of `AccountFact`, a line in `account_fact` and a line in its array twin below it;
+portfolios have one form only.
 """
 
-from collections.abc import Iterable, Sequence
-from operator import attrgetter
-from typing import Generic, NamedTuple, TypeVar
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Generic, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
+from data_contracts.account_balances import ACCOUNT_BALANCES
+from data_contracts.credit_accounts import CREDIT_ACCOUNTS
+from data_contracts.sent_instants import HAPPENED_AT
+from features.account_rows import (
+    AccountRow,
+    StatementRow,
+    account_rows_by,
+    drawn_at_will,
+    is_drawn_at_will,
+    newest_statement,
+)
+from features.fact_tables import FactTable, Whole, derived_one_by_one, fact_table, joined, repeated
 from features.instants import NEVER, Int64Array
-
-UTILISATION_BPS_CAP = 20_000
-"""Utilisation is counted up to twice the limit."""
-
-PAID_BACK_BY_PLAN = ("instalment", "loan")
-"""Kinds of credit account whose limit is the amount that was lent."""
-
-Whole = TypeVar("Whole", int, Int64Array)
-
-
-class AccountRow(NamedTuple):
-    """A row of a credit account, in an interval of our knowledge.
-
-    account_id: the id or its code. closed_at: NEVER while it is open.
-    """
-
-    seen_from: int
-    seen_until: int
-    account_id: str | int
-    kind: str
-    opened_at: int
-    closed_at: int
-
-
-class StatementRow(NamedTuple):
-    """A statement of an account, in an interval of our knowledge. paid_cents, days_past_due: -1 unknown."""
-
-    seen_from: int
-    seen_until: int
-    account_id: str | int
-    happened_at: int
-    balance_cents: int
-    limit_cents: int
-    paid_cents: int
-    days_past_due: int
-
-
-class StatementFact(NamedTuple, Generic[Whole]):
-    """The columns of `FactKind.STATEMENT`.
-
-    balance_cents, limit_cents: of credit that is drawn at will, else 0. has_limit: 0 or 1.
-    utilisation_bps: balance over limit in ten thousandths, at most UTILISATION_BPS_CAP.
-    paid_cents: 0 where it was not reported; payable_cents: what was owed before it, 0 likewise.
-    """
-
-    seen_from: Whole
-    seen_until: Whole
-    occurred_at: Whole
-    balance_cents: Whole
-    limit_cents: Whole
-    utilisation_bps: Whole
-    utilisation_bps_squared: Whole
-    has_limit: Whole
-    paid_cents: Whole
-    payable_cents: Whole
-    days_past_due: Whole
+from features.ledger_columns import EntityRows, RowsRead, code_of
 
 
 class AccountFact(NamedTuple, Generic[Whole]):
@@ -100,97 +57,6 @@ class PortfolioFact(NamedTuple):
     minus_newest_opened_at: int
 
 
-def is_drawn_at_will(kind: str | None) -> int:
-    """1 for a kind of account whose limit can be used, and for an account that nobody told of; else 0."""
-    return 0 if kind in PAID_BACK_BY_PLAN else 1
-
-
-def statement_fact(
-    seen_from: Whole,
-    seen_until: Whole,
-    occurred_at: Whole,
-    balance_cents: Whole,
-    limit_cents: Whole,
-    paid_cents: Whole,
-    days_past_due: Whole,
-    is_drawn_at_will: Whole,
-) -> StatementFact[Whole]:
-    """A statement, or many as arrays, as the integers of `FactKind.STATEMENT`.
-
-    is_drawn_at_will: 0 where the account is PAID_BACK_BY_PLAN, else 1.
-    Written without branches, so that one line serves an int and an int64 array alike.
-    """
-    owed = balance_cents * (balance_cents > 0)
-    drawn = owed * is_drawn_at_will
-    limit = limit_cents * is_drawn_at_will
-    has_limit = (limit > 0) * 1
-    limit_or_one = limit + (limit == 0)
-    uncapped = drawn * 10_000 // limit_or_one * has_limit
-    is_capped = uncapped > UTILISATION_BPS_CAP
-    utilisation = uncapped * (uncapped <= UTILISATION_BPS_CAP) + UTILISATION_BPS_CAP * is_capped
-    reports_payments = paid_cents >= 0
-    reports_arrears = days_past_due >= 0
-    # Not by calling the type, which takes twice as long for names: the checkout waits for it.
-    return StatementFact.__new__(
-        StatementFact,
-        seen_from=seen_from,
-        seen_until=seen_until,
-        occurred_at=occurred_at,
-        balance_cents=drawn,
-        limit_cents=limit,
-        utilisation_bps=utilisation,
-        utilisation_bps_squared=utilisation * utilisation,
-        has_limit=has_limit,
-        paid_cents=paid_cents * reports_payments,
-        payable_cents=(owed + paid_cents) * reports_payments,
-        days_past_due=days_past_due * reports_arrears,
-    )
-
-
-def statement_facts(
-    statements: Sequence[tuple[StatementRow, int]], accounts: Sequence[AccountRow]
-) -> list[StatementFact[int]]:
-    """Every state of the statements of one account, with the kind that the account had in our knowledge.
-
-    statements: each with the instant from which it is counted. accounts: the rows of the account.
-    """
-    facts = []
-    for row, occurred_at in statements:
-        instants = {
-            at
-            for account in accounts
-            for at in (account.seen_from, account.seen_until)
-            if row.seen_from < at < row.seen_until
-        }
-        starts = sorted({row.seen_from, *instants})
-        for seen_from, seen_until in zip(starts, [*starts[1:], row.seen_until], strict=True):
-            known = [account for account in accounts if account.seen_from <= seen_from < account.seen_until]
-            at_will = is_drawn_at_will(known[-1].kind if known else None)
-            facts.append(
-                statement_fact(
-                    seen_from,
-                    seen_until,
-                    occurred_at,
-                    row.balance_cents,
-                    row.limit_cents,
-                    row.paid_cents,
-                    row.days_past_due,
-                    at_will,
-                )
-            )
-    return facts
-
-
-_rank_of_statement = attrgetter(
-    "happened_at", "seen_from", "balance_cents", "limit_cents", "paid_cents", "days_past_due"
-)
-
-
-def newest_statement(known: Iterable[StatementRow]) -> StatementRow | None:
-    """The latest statement by the day it describes, then by when it was recorded, then by its figures."""
-    return max(known, key=_rank_of_statement, default=None)
-
-
 def account_fact(
     seen_from: int, seen_until: int, account: AccountRow, newest: StatementRow | None
 ) -> AccountFact[int]:
@@ -202,7 +68,7 @@ def account_fact(
         balance, limit = max(newest.balance_cents, 0), newest.limit_cents
         days_past_due = max(newest.days_past_due, 0)
     is_at_will = is_drawn_at_will(account.kind)
-    # As for statements.
+    # Not by calling the type, which takes twice as long for names: the checkout waits for it.
     return AccountFact.__new__(
         AccountFact,
         seen_from=seen_from,
@@ -272,6 +138,120 @@ def account_facts(
     return facts
 
 
+def account_table(rows: RowsRead) -> FactTable:
+    """The facts of the accounts of many customers.
+
+    An account is ordinary where it has one standing row, and statements that follow it and one another.
+    """
+    accounts, statements = rows[CREDIT_ACCOUNTS.name], rows[ACCOUNT_BALANCES.name]
+    in_order = statements.at(np.lexsort((statements["seen_from"], statements["account_id"])))
+    same_account = in_order["account_id"][1:] == in_order["account_id"][:-1]
+    steps_back = same_account & (
+        (in_order["seen_from"][1:] <= in_order["seen_from"][:-1])
+        | (in_order[HAPPENED_AT][1:] <= in_order[HAPPENED_AT][:-1])
+    )
+    known = accounts["account_id"]
+    account_seen_from = dict(zip(known.tolist(), accounts["seen_from"].tolist(), strict=True))
+    first_seen = np.array(
+        [account_seen_from.get(code, NEVER) for code in in_order["account_id"].tolist()], dtype=np.int64
+    )
+    special = [
+        repeated(known),
+        known[accounts["seen_until"] != NEVER],
+        in_order["account_id"][in_order["seen_until"] != NEVER],
+        in_order["account_id"][1:][steps_back],
+        in_order["account_id"][in_order["seen_from"] <= first_seen],
+    ]
+    is_special = np.isin(known, np.concatenate(special))
+    ordinary = known[~is_special]
+    return joined(
+        _ordinary_account_table(
+            accounts.where(~is_special), in_order.where(np.isin(in_order["account_id"], ordinary))
+        ),
+        _special_account_table(accounts.where(is_special), statements),
+    )
+
+
+def _special_account_table(accounts: EntityRows, statements: EntityRows) -> FactTable:
+    """Facts of accounts derived one by one."""
+    wanted = accounts["account_id"]
+    rows = account_rows_by(accounts, "account_id")
+    theirs = statements.where(np.isin(statements["account_id"], wanted))
+    by_account = theirs.rows_by("account_id", StatementRow)
+    entity_of = dict(zip(wanted.tolist(), accounts.entity.tolist(), strict=True))
+    return derived_one_by_one(
+        AccountFact, entity_of, lambda code: account_facts(rows[code], by_account.get(code, []))
+    )
+
+
+def _ordinary_account_table(accounts: EntityRows, statements: EntityRows) -> FactTable:
+    """Facts of accounts as arrays: each without a statement, and then by each statement until the next."""
+    place = np.argsort(accounts["account_id"], kind="stable")
+    by_code = accounts["account_id"][place]
+    owner = place[np.searchsorted(by_code, statements["account_id"])]
+    seen_until = np.full(len(statements), NEVER, dtype=np.int64)
+    has_next = statements["account_id"][1:] == statements["account_id"][:-1]
+    seen_until[:-1][has_next] = statements["seen_from"][1:][has_next]
+    is_first = np.ones(len(statements), dtype=bool)
+    is_first[1:] = ~has_next
+    until_first = np.full(len(accounts), NEVER, dtype=np.int64)
+    until_first[owner[is_first]] = statements["seen_from"][is_first]
+    none = np.zeros(len(accounts), dtype=np.int64)
+    return joined(
+        _table_of_states(
+            accounts,
+            np.arange(len(accounts)),
+            accounts["seen_from"],
+            until_first,
+            balance=none,
+            limit=none,
+            days_past_due=none,
+        ),
+        _table_of_states(
+            accounts,
+            owner,
+            statements["seen_from"],
+            seen_until,
+            balance=np.maximum(statements["balance_cents"], 0),
+            limit=statements["limit_cents"],
+            days_past_due=np.maximum(statements["days_past_due"], 0),
+        ),
+    )
+
+
+def _table_of_states(
+    accounts: EntityRows,
+    owner: NDArray[np.intp],
+    seen_from: Int64Array,
+    seen_until: Int64Array,
+    *,
+    balance: Int64Array,
+    limit: Int64Array,
+    days_past_due: Int64Array,
+) -> FactTable:
+    """owner: the place of each state's account among the accounts."""
+    kind = accounts["kind"][owner]
+    facts = ordinary_account_facts(
+        seen_from,
+        seen_until,
+        opened_at=accounts["opened_at"][owner],
+        closed_at=accounts["closed_at"][owner],
+        is_instalment=(kind == code_of(CREDIT_ACCOUNTS, "kind", "instalment")).astype(np.int64),
+        is_at_will=drawn_at_will(kind),
+        balance=balance,
+        limit=limit,
+        days_past_due=days_past_due,
+    )
+    return fact_table(accounts.entity[owner], facts)
+
+
+def known_account_facts(
+    accounts: Iterable[AccountRow], newest_of: Mapping[str | int, StatementRow]
+) -> list[AccountFact[int]]:
+    """The facts of account rows that all stand. newest_of: the newest statement by the account's id."""
+    return [account_fact(0, NEVER, account, newest_of.get(account.account_id)) for account in accounts]
+
+
 def portfolio_fact(seen_from: int, seen_until: int, known: Sequence[AccountRow]) -> list[PortfolioFact]:
     """The fact of `FactKind.PORTFOLIO` from the account rows known, none if no account is open."""
     opened = [row.opened_at for row in known if row.closed_at == NEVER]
@@ -298,3 +278,13 @@ def portfolio_facts(accounts: Sequence[AccountRow]) -> list[PortfolioFact]:
             seen_from, seen_until, [row for row in accounts if row.seen_from <= seen_from < row.seen_until]
         )
     return facts
+
+
+def portfolio_table(rows: RowsRead) -> FactTable:
+    """The facts of the portfolios of many customers, derived one by one."""
+    accounts = account_rows_by(rows[CREDIT_ACCOUNTS.name], "entity")
+    return derived_one_by_one(
+        PortfolioFact,
+        {entity: entity for entity in accounts},
+        lambda entity: portfolio_facts(accounts[entity]),
+    )

@@ -6,13 +6,6 @@ inquiry" is left to the windows, so that no feature switches between missing and
 
 from features.declarations import Direction, FactKind, Feature, FeatureGroup, Measure, in_window
 
-CREDIT_SEEKING_PURPOSES = frozenset({"credit_card", "instalment", "loan"})
-
-
-def inquiry_fact(seen_from: int, seen_until: int, occurred_at: int, purpose: str) -> tuple[int, ...]:
-    """An inquiry as the integers of `FactKind.INQUIRY`."""
-    return (seen_from, seen_until, occurred_at, 1 if purpose in CREDIT_SEEKING_PURPOSES else 0)
-
 
 def _feature(name: str, description: str, numerator: Measure) -> Feature:
     return Feature(

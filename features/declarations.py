@@ -12,8 +12,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from data_contracts.instants import DAY_MS, HOUR_MS
-from features.account_facts import AccountFact, PortfolioFact, StatementFact
+from features.account_facts import AccountFact, PortfolioFact
+from features.entities import EntityKind
 from features.invoice_facts import InvoiceFact
+from features.order_facts import FindingFact, OrderChangeFact, OrderFact, ThisOrderFact
+from features.single_row_facts import InquiryFact, RegistrationFact, ReminderFact
+from features.statement_facts import StatementFact
 
 
 class FeatureGroup(enum.Enum):
@@ -44,22 +48,6 @@ class Direction(enum.Enum):
     HIGHER_IS_BETTER = "higher_is_better"
     NONE = "none"
     """No direction; such a feature must not change when a history gets worse (see `reason_code`)."""
-
-
-class EntityKind(enum.StrEnum):
-    """What facts are about: a fact counts for the decisions that share its entity."""
-
-    CUSTOMER = "customer"
-    DEVICE = "device"
-    DELIVERY_ADDRESS = "delivery_address"
-    MAILBOX = "mailbox"
-    PHONE = "phone"
-    EMAIL_DOMAIN = "email_domain"
-    IP_PREFIX = "ip_prefix"
-    MERCHANT = "merchant"
-    ORDER = "order"
-    CUSTOMER_DEVICE = "customer_device"
-    CUSTOMER_ADDRESS = "customer_address"
 
 
 class FactKind(enum.Enum):
@@ -94,9 +82,6 @@ class FactKind(enum.Enum):
     FRAUD_AT_MERCHANT = "fraud_at_merchant"
 
 
-LINKING = (EntityKind.DEVICE, EntityKind.DELIVERY_ADDRESS, EntityKind.MAILBOX, EntityKind.PHONE)
-"""What ties orders of different customers to each other, so long as not very many customers share it."""
-
 ORDER_FACT_OF: dict[EntityKind, FactKind] = {
     EntityKind.CUSTOMER: FactKind.ORDER_OF_CUSTOMER,
     EntityKind.DEVICE: FactKind.ORDER_ON_DEVICE,
@@ -123,45 +108,18 @@ FRAUD_FACT_OF: dict[EntityKind, FactKind] = {
 }
 """The kind of fact that a finding of fraud about an order is for each entity of that order."""
 
-_SHARED_ORDER_COLUMNS = (
-    "seen_from",
-    "seen_until",
-    "occurred_at",
-    "minus_occurred_at",
-    "amount_cents",
-    "night",
-    "resellable",
-    "is_first_of_customer",
-)
-
 FACT_COLUMNS: dict[FactKind, tuple[str, ...]] = {
     FactKind.INVOICE: InvoiceFact._fields,
-    FactKind.REMINDER: ("seen_from", "seen_until", "occurred_at"),
-    FactKind.INQUIRY: ("seen_from", "seen_until", "occurred_at", "seeks_credit"),
+    FactKind.REMINDER: ReminderFact._fields,
+    FactKind.INQUIRY: InquiryFact._fields,
     FactKind.STATEMENT: StatementFact._fields,
     FactKind.ACCOUNT: AccountFact._fields,
     FactKind.PORTFOLIO: PortfolioFact._fields,
-    FactKind.REGISTRATION: ("seen_from", "seen_until", "one", "minus_registered_at"),
-    FactKind.THIS_ORDER: (
-        "seen_from",
-        "seen_until",
-        "amount_cents",
-        "hour_utc",
-        "night",
-        "resellable",
-        "service",
-        "computers_phones",
-        "gift_cards",
-        "jewellery",
-        "media_software",
-        "address_differs",
-        "recipient_differs",
-        "device_missing",
-        "phone_missing",
-    ),
-    FactKind.ORDER_CHANGE: ("seen_from", "seen_until", "address_changed", "redirected", "booked"),
-    **dict.fromkeys(ORDER_FACT_OF.values(), _SHARED_ORDER_COLUMNS),
-    **dict.fromkeys(FRAUD_FACT_OF.values(), ("seen_from", "seen_until", "occurred_at")),
+    FactKind.REGISTRATION: RegistrationFact._fields,
+    FactKind.THIS_ORDER: ThisOrderFact._fields,
+    FactKind.ORDER_CHANGE: OrderChangeFact._fields,
+    **dict.fromkeys(ORDER_FACT_OF.values(), OrderFact._fields),
+    **dict.fromkeys(FRAUD_FACT_OF.values(), FindingFact._fields),
 }
 """The integer columns of each kind of fact; instants are milliseconds since 1970 UTC."""
 

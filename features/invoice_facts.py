@@ -1,49 +1,37 @@
 """An invoice as integers: the facts that features of payment history count, one by one and as arrays.
 
 A new column is a field of `InvoiceFact`, a line in `invoice_fact` and a line in its array twin below it.
+Of many customers, invoices with an ordinary history (one row, at most one payment) are derived by array
+arithmetic; the others, with pauses, refunds or corrections, one by one with the functions that the checkout
+uses. Tests hold the two ways equal.
 """
 
-from collections.abc import Iterable, Sequence
-from typing import Generic, NamedTuple, TypeVar
+from collections.abc import Sequence
+from typing import Generic, NamedTuple
 
 import numpy as np
 
-from data_contracts.invoice_adjustments import REASON_RETURNED_DEBIT, REASONS_OWED_ANEW
+from data_contracts.invoice_adjustments import INVOICE_ADJUSTMENTS
+from data_contracts.invoice_pauses import INVOICE_PAUSES
+from data_contracts.invoice_payments import INVOICE_PAYMENTS
+from data_contracts.invoices import INVOICES
+from features.fact_tables import (
+    FactTable,
+    Whole,
+    derived_one_by_one,
+    fact_table,
+    facts_where,
+    joined,
+    repeated,
+)
 from features.instants import NEVER, Int64Array
-from features.invoice_state import InvoiceState, Movement, MovementKind, invoice_state
+from features.invoice_rows import InvoiceRow, MovementRow, PauseRow, movements_by_invoice
+from features.invoice_state import InvoiceState, invoice_state
+from features.ledger_columns import EntityRows, RowsRead
 from features.settlement_terms import SettlementTerms
 
 COUNTED_FROM_CENTS = 2_000
 """An invoice of which less than 20.00 was received, on time, counts nowhere."""
-
-Whole = TypeVar("Whole", int, Int64Array)
-
-
-class InvoiceRow(NamedTuple):
-    """A row of an invoice, in an interval of our knowledge. Instants in ms, amounts in cents."""
-
-    seen_from: int
-    seen_until: int
-    occurred_at: int
-    due_at: int
-    amount_cents: int
-
-
-class MovementRow(NamedTuple):
-    """A payment or an adjustment, in an interval of our knowledge."""
-
-    seen_from: int
-    seen_until: int
-    movement: Movement
-
-
-class PauseRow(NamedTuple):
-    """A pause of an invoice, in an interval of our knowledge. ended_at: NEVER while it lasts."""
-
-    seen_from: int
-    seen_until: int
-    started_at: int
-    ended_at: int
 
 
 class InvoiceFact(NamedTuple, Generic[Whole]):
@@ -79,32 +67,6 @@ class InvoiceFact(NamedTuple, Generic[Whole]):
     overdue_cents: Whole
     overdue_ms: Whole
     overdue: Whole
-
-
-def known_invoice_state(
-    invoice: InvoiceRow,
-    movements: Iterable[MovementRow],
-    pauses: Iterable[PauseRow],
-    terms: SettlementTerms,
-) -> InvoiceState:
-    """The state of an invoice from rows that are all known."""
-    return invoice_state(
-        issued_at=invoice.occurred_at,
-        due_at=invoice.due_at,
-        amount_cents=invoice.amount_cents,
-        movements=[row.movement for row in movements],
-        pauses=[(pause.started_at, pause.ended_at) for pause in pauses],
-        terms=terms,
-    )
-
-
-def adjustment_kind(kind: str, reason: str) -> MovementKind:
-    """What an adjustment does to what is owed, by the contract's kind and reason."""
-    if kind == "credit_note":
-        return MovementKind.CREDIT_NOTE
-    if reason == REASON_RETURNED_DEBIT:
-        return MovementKind.RETURNED_DEBIT
-    return MovementKind.MONEY_BACK if reason in REASONS_OWED_ANEW else MovementKind.CREDITED_REFUND
 
 
 def invoice_fact(seen_from: int, seen_until: int, state: InvoiceState) -> InvoiceFact[int]:
@@ -216,11 +178,108 @@ def invoice_facts(
     for seen_from, seen_until in zip(starts, [*starts[1:], NEVER], strict=True):
         known = [row for row in invoices if row.seen_from <= seen_from < row.seen_until]
         if known:
-            state = known_invoice_state(
-                known[-1],
-                [row for row in movements if row.seen_from <= seen_from < row.seen_until],
-                [row for row in pauses if row.seen_from <= seen_from < row.seen_until],
-                terms,
+            invoice = known[-1]
+            state = invoice_state(
+                issued_at=invoice.occurred_at,
+                due_at=invoice.due_at,
+                amount_cents=invoice.amount_cents,
+                movements=[row.movement for row in movements if row.seen_from <= seen_from < row.seen_until],
+                pauses=[
+                    (row.started_at, row.ended_at)
+                    for row in pauses
+                    if row.seen_from <= seen_from < row.seen_until
+                ],
+                terms=terms,
             )
             facts.append(invoice_fact(seen_from, seen_until, state))
     return facts
+
+
+def invoice_table(rows: RowsRead, terms: SettlementTerms) -> FactTable:
+    """The facts of the invoices of many customers."""
+    invoices, payments = rows[INVOICES.name], rows[INVOICE_PAYMENTS.name]
+    known = invoices["invoice_id"]
+    special = [
+        repeated(known),
+        known[invoices["seen_until"] != NEVER],
+        repeated(payments["invoice_id"]),
+        payments["invoice_id"][payments["seen_until"] != NEVER],
+        rows[INVOICE_ADJUSTMENTS.name]["invoice_id"],
+        rows[INVOICE_PAUSES.name]["invoice_id"],
+    ]
+    is_special = np.isin(known, np.concatenate(special))
+    return joined(
+        _ordinary_invoice_table(invoices.where(~is_special), payments, terms),
+        _special_invoice_table(invoices.where(is_special), rows, terms),
+    )
+
+
+def _special_invoice_table(invoices: EntityRows, rows: RowsRead, terms: SettlementTerms) -> FactTable:
+    """Facts of invoices derived one by one."""
+    wanted = invoices["invoice_id"]
+    versions = invoices.rows_by("invoice_id", InvoiceRow)
+    movements = movements_by_invoice(wanted, rows[INVOICE_PAYMENTS.name], rows[INVOICE_ADJUSTMENTS.name])
+    paused = rows[INVOICE_PAUSES.name].rows_by("invoice_id", PauseRow)
+
+    def derive(code: int) -> Sequence[InvoiceFact[int]]:
+        return invoice_facts(versions[code], movements.get(code, ()), paused.get(code, ()), terms)
+
+    entity_of = dict(zip(wanted.tolist(), invoices.entity.tolist(), strict=True))
+    return derived_one_by_one(InvoiceFact, entity_of, derive)
+
+
+def _ordinary_invoice_table(invoices: EntityRows, payments: EntityRows, terms: SettlementTerms) -> FactTable:
+    """Facts of invoices as arrays: each unpaid until its payment is seen, and then paid."""
+    unpaid_until = np.full(len(invoices), NEVER, dtype=np.int64)
+    paid_cents = np.zeros(len(invoices), dtype=np.int64)
+    paid_at = np.zeros(len(invoices), dtype=np.int64)
+    order = np.argsort(payments["invoice_id"], kind="stable")
+    codes = payments["invoice_id"][order]
+    place = np.searchsorted(codes, invoices["invoice_id"])
+    has_payment = place < len(codes)
+    has_payment[has_payment] = codes[place[has_payment]] == invoices["invoice_id"][has_payment]
+    payment = order[place[has_payment]]
+    unpaid_until[has_payment] = payments["seen_from"][payment]
+    paid_cents[has_payment] = payments["amount_cents"][payment]
+    paid_at[has_payment] = np.maximum(payments["occurred_at"][payment], invoices["occurred_at"][has_payment])
+
+    is_first_seen_unpaid = invoices["seen_from"] < unpaid_until
+    unpaid = _table_of_states(
+        invoices,
+        invoices["seen_from"],
+        unpaid_until,
+        paid_cents=np.zeros_like(paid_cents),
+        paid_at=paid_at,
+        terms=terms,
+    )
+    paid = _table_of_states(
+        invoices,
+        np.maximum(invoices["seen_from"], unpaid_until),
+        np.full_like(paid_at, NEVER),
+        paid_cents=paid_cents,
+        paid_at=paid_at,
+        terms=terms,
+    )
+    return joined(facts_where(unpaid, is_first_seen_unpaid), facts_where(paid, has_payment))
+
+
+def _table_of_states(
+    invoices: EntityRows,
+    seen_from: Int64Array,
+    seen_until: Int64Array,
+    *,
+    paid_cents: Int64Array,
+    paid_at: Int64Array,
+    terms: SettlementTerms,
+) -> FactTable:
+    facts = ordinary_invoice_facts(
+        seen_from,
+        seen_until,
+        issued_at=invoices["occurred_at"],
+        due_at=invoices["due_at"],
+        amount_cents=invoices["amount_cents"],
+        paid_cents=paid_cents,
+        paid_at=paid_at,
+        terms=terms,
+    )
+    return fact_table(invoices.entity, facts)

@@ -15,15 +15,14 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from data_contracts.contract import Contract
-from data_contracts.instants import DAY_MS, HOUR_MS
 from data_contracts.parquet_ledger import empty_table, has_table, read_table
 from features.decisions import Decisions, NoDecisionsError
-from features.declarations import EntityKind
+from features.entities import EntityKind
 from features.instants import NEVER, Int64Array
+from features.order_facts import OrderAttributes, attributes_of_orders
 from features.order_links import (
-    NIGHT_ENDS_HOUR_UTC,
+    PLACE_PARTS,
     PLAIN_KEYS,
-    RESELLABLE_CATEGORIES,
     delivery_key,
     shared_place,
 )
@@ -32,10 +31,7 @@ from features.supersession import (
     happened_milliseconds,
     needed_columns,
     seen_rows,
-    whole_numbers,
 )
-
-_ADDRESS = ("street", "house_number", "postal_code", "country")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,8 +109,8 @@ class OrderLinks:
     """Orders and changes of where their parcels go, in the order in which they happened.
 
     Attributes of links, shapes (n_links,): `entity[kind]` the number of what a link names, -1 where nothing;
-    `order` and `customer` by number; `seen_from`, `seen_until` and `occurred_at` in ms; `attributes`: amount
-    in cents, ordered at night, sells again easily. `order_of_row`: of each row of the orders that were given.
+    `order` and `customer` by number; `seen_from`, `seen_until` and `occurred_at` in ms; `attributes`
+    of the orders. `order_of_row`: of each row of the orders that were given.
     `order_ids`, `customer_ids`: the names by number.
     """
 
@@ -167,7 +163,8 @@ class OrderLinks:
         self.seen_from = np.concatenate([orders.seen_from, known_from])[in_order]
         self.seen_until = both.seen_until[in_order]
         self.occurred_at = both.occurred_at[in_order]
-        self.attributes = tuple(column[of_rows] for column in _shared_attributes(orders))
+        attributes = attributes_of_orders(orders.table, orders.occurred_at)
+        self.attributes = OrderAttributes(*(column[of_rows] for column in attributes))
 
     def _entities(self, rows: NDArray[np.intp], place: Int64Array) -> dict[EntityKind, Int64Array]:
         """What rows of the orders name when their parcels go to the places; by number, -1 where nothing."""
@@ -255,22 +252,12 @@ def _where_named(numbers: Int64Array, names: pa.Array) -> Int64Array:
 
 
 def _address_columns(rows: StandingRows, prefix: str) -> pa.Table:
-    return rows.table.select([f"{prefix}_{part}" for part in _ADDRESS])
+    return rows.table.select([f"{prefix}_{part}" for part in PLACE_PARTS])
 
 
 def _paired(customer: Int64Array, other: Int64Array, others_count: int) -> Int64Array:
     """A number for each customer with something else, -1 where that is missing."""
     return np.where(other < 0, -1, customer * others_count + other)
-
-
-def _shared_attributes(orders: StandingRows) -> tuple[Int64Array, Int64Array, Int64Array]:
-    """`order_links.shared_attributes` of each row."""
-    resells = pc.is_in(orders.table["item_category"], value_set=pa.array(sorted(RESELLABLE_CATEGORIES)))
-    return (
-        whole_numbers(orders.table["amount_cents"]),
-        (orders.occurred_at % DAY_MS // HOUR_MS < NIGHT_ENDS_HOUR_UTC).astype(np.int64),
-        resells.to_numpy().astype(np.int64),
-    )
 
 
 def _joined_rows(orders: StandingRows, moves: StandingRows) -> StandingRows:

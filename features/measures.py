@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from features.declarations import FACT_ENTITY, EntityKind, FactKind, Measure
+from features.declarations import FACT_ENTITY, FactKind, Measure
+from features.entities import EntityKind
 from features.fact_tables import FactTable
 from features.feature_sets import FeatureSet
 from features.instants import Float64Array, Int64Array

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 from data_contracts.private_files import private_file
 from data_contracts.progress import Progress, no_progress
+from features.customer_facts import LedgerByCustomer
 from features.decisions import Decisions
-from features.declarations import EntityKind
-from features.fact_tables import LedgerByCustomer
+from features.entities import EntityKind
 from features.feature_sets import FeatureSet
 from features.instants import Float64Array
 from features.intervals import DecisionAxis

@@ -19,29 +19,17 @@ from data_contracts.invoice_charges import INVOICE_CHARGES
 from data_contracts.invoice_pauses import INVOICE_PAUSES
 from data_contracts.invoice_payments import INVOICE_PAYMENTS
 from data_contracts.invoices import INVOICES
-from data_contracts.sent_instants import HAPPENED_AT
-from features.account_facts import (
-    AccountRow,
-    StatementRow,
-    account_fact,
-    is_drawn_at_will,
-    portfolio_fact,
-    statement_fact,
-)
-from features.credit_inquiries import inquiry_fact
+from features.account_facts import known_account_facts, portfolio_fact
+from features.account_rows import is_drawn_at_will, known_accounts, newest_statements
 from features.declarations import FACT_COLUMNS, FactKind, Measure
 from features.feature_sets import FeatureSet
 from features.instants import NEVER
-from features.invoice_facts import (
-    InvoiceRow,
-    MovementRow,
-    PauseRow,
-    adjustment_kind,
-    invoice_fact,
-    known_invoice_state,
-)
-from features.invoice_state import InvoiceState, Movement, MovementKind
+from features.invoice_facts import invoice_fact
+from features.invoice_rows import known_invoice_states
+from features.invoice_state import InvoiceState
 from features.settlement_terms import SettlementTerms
+from features.single_row_facts import known_inquiries, known_registrations, known_reminders
+from features.statement_facts import known_statements
 from features.supersession import standing_rows
 
 CREDIT_CONTRACTS: tuple[Contract, ...] = (
@@ -75,28 +63,13 @@ def visible_rows(contract: Contract, rows: LedgerRows, as_of_ms: int) -> list[Ma
 
 def invoice_states(rows: LedgerRows, as_of_ms: int, terms: SettlementTerms) -> dict[str, InvoiceState]:
     """The state of each of the customer's invoices as known at `as_of_ms`, by invoice_id."""
-    movements: defaultdict[str, list[MovementRow]] = defaultdict(list)
-    for row in visible_rows(INVOICE_PAYMENTS, rows, as_of_ms):
-        paid = Movement(row["occurred_at"], MovementKind.PAYMENT, row["amount_cents"])
-        movements[row["invoice_id"]].append(MovementRow(0, NEVER, paid))
-    for row in visible_rows(INVOICE_ADJUSTMENTS, rows, as_of_ms):
-        kind = adjustment_kind(row["kind"], row["reason"])
-        adjusted = Movement(row["occurred_at"], kind, row["amount_cents"])
-        movements[row["invoice_id"]].append(MovementRow(0, NEVER, adjusted))
-    pauses: defaultdict[str, list[PauseRow]] = defaultdict(list)
-    for row in visible_rows(INVOICE_PAUSES, rows, as_of_ms):
-        ended_at = row.get("ended_at")
-        pauses[row["invoice_id"]].append(
-            PauseRow(0, NEVER, row["started_at"], NEVER if ended_at is None else ended_at)
-        )
-    states = {}
-    for row in visible_rows(INVOICES, rows, as_of_ms):
-        invoice_id = row["invoice_id"]
-        invoice = InvoiceRow(0, NEVER, row["occurred_at"], row["due_at"], row["amount_cents"])
-        states[invoice_id] = known_invoice_state(
-            invoice, movements.get(invoice_id, ()), pauses.get(invoice_id, ()), terms
-        )
-    return states
+    return known_invoice_states(
+        invoices=visible_rows(INVOICES, rows, as_of_ms),
+        payments=visible_rows(INVOICE_PAYMENTS, rows, as_of_ms),
+        adjustments=visible_rows(INVOICE_ADJUSTMENTS, rows, as_of_ms),
+        pauses=visible_rows(INVOICE_PAUSES, rows, as_of_ms),
+        terms=terms,
+    )
 
 
 def facts_at(
@@ -106,61 +79,17 @@ def facts_at(
 
     states: of the customer's invoices, as `invoice_states` gives them.
     """
-    accounts: list[AccountRow] = []
-    for row in visible_rows(CREDIT_ACCOUNTS, rows, as_of_ms):
-        closed_at = row.get("closed_at")
-        accounts.append(
-            AccountRow(
-                0,
-                NEVER,
-                row["account_id"],
-                row["kind"],
-                row["opened_at"],
-                NEVER if closed_at is None else closed_at,
-            )
-        )
+    accounts = known_accounts(visible_rows(CREDIT_ACCOUNTS, rows, as_of_ms))
     at_will_of = {account.account_id: is_drawn_at_will(account.kind) for account in accounts}
-    statements: list[Fact] = []
-    newest_of: dict[str | int, tuple[int, int, tuple[int, int, int, int]]] = {}
-    for row in visible_rows(ACCOUNT_BALANCES, rows, as_of_ms):
-        paid_cents, days_past_due = row.get("paid_cents"), row.get("days_past_due")
-        account_id, occurred_at = row["account_id"], row["occurred_at"]
-        figures = (
-            row["balance_cents"],
-            row["limit_cents"],
-            -1 if paid_cents is None else paid_cents,
-            -1 if days_past_due is None else days_past_due,
-        )
-        is_at_will = at_will_of.get(account_id, 1)
-        statements.append(statement_fact(0, NEVER, occurred_at, *figures, is_at_will))
-        happened = row.get(HAPPENED_AT, occurred_at)
-        rank = (happened, row["recorded_at"], figures)
-        # As `newest_statement` ranks them, without a row for each of many statements.
-        if account_id not in newest_of or rank > newest_of[account_id]:
-            newest_of[account_id] = rank
-    newest = {
-        account_id: StatementRow(recorded_at, NEVER, account_id, happened, *figures)
-        for account_id, (happened, recorded_at, figures) in newest_of.items()
-    }
+    statements = visible_rows(ACCOUNT_BALANCES, rows, as_of_ms)
     return {
         FactKind.INVOICE: [invoice_fact(0, NEVER, state) for state in states.values()],
-        FactKind.REMINDER: [
-            (0, NEVER, row["occurred_at"])
-            for row in visible_rows(INVOICE_CHARGES, rows, as_of_ms)
-            if row["kind"] == "reminder"
-        ],
-        FactKind.INQUIRY: [
-            inquiry_fact(0, NEVER, row["occurred_at"], row["purpose"])
-            for row in visible_rows(CREDIT_INQUIRIES, rows, as_of_ms)
-        ],
-        FactKind.STATEMENT: statements,
-        FactKind.ACCOUNT: [
-            account_fact(0, NEVER, account, newest.get(account.account_id)) for account in accounts
-        ],
+        FactKind.REMINDER: known_reminders(visible_rows(INVOICE_CHARGES, rows, as_of_ms)),
+        FactKind.INQUIRY: known_inquiries(visible_rows(CREDIT_INQUIRIES, rows, as_of_ms)),
+        FactKind.STATEMENT: known_statements(statements, at_will_of),
+        FactKind.ACCOUNT: known_account_facts(accounts, newest_statements(statements)),
         FactKind.PORTFOLIO: portfolio_fact(0, NEVER, accounts),
-        FactKind.REGISTRATION: [
-            (0, NEVER, 1, -row["registered_at"]) for row in visible_rows(CUSTOMERS, rows, as_of_ms)
-        ],
+        FactKind.REGISTRATION: known_registrations(visible_rows(CUSTOMERS, rows, as_of_ms)),
     }
 
 

@@ -11,20 +11,15 @@ from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any
 
-from data_contracts.instants import DAY_MS, HOUR_MS
 from data_contracts.network_address import first_public_address
-from data_contracts.text_form import in_one_form, plain_letters, says_nothing
+from data_contracts.text_form import in_one_form, says_nothing
 from features.contact_keys import email_domain, mailbox_key, phone_key
-from features.declarations import EntityKind
+from features.entities import EntityKind
 from features.place_key import is_parcel_station, place_key
 
 Keys = dict[EntityKind, str]
 """The key of each entity that an order has; one that is not known has no entry."""
 
-NIGHT_ENDS_HOUR_UTC = 5
-RESELLABLE_CATEGORIES = frozenset(
-    {"computers_phones", "gift_cards", "jewellery", "media_software", "tickets_travel"}
-)
 _SEPARATOR = "\x1f"
 _HEXADECIMAL = re.compile(r"[0-9A-Fa-f-]{16,}")
 
@@ -124,50 +119,25 @@ PLAIN_KEYS: dict[EntityKind, tuple[tuple[str, ...], Callable[[Mapping[str, Any]]
 Of entities that are neither the order, its customer nor a place.
 """
 
+PLACE_PARTS = ("street", "house_number", "postal_code", "country")
+"""What a place is named by, after `delivery_`, and after `new_delivery_` in an event."""
+
+LINK_COLUMNS = tuple(
+    dict.fromkeys(
+        (
+            "order_id",
+            "customer_id",
+            *(column for columns, _ in PLAIN_KEYS.values() for column in columns),
+            *(f"delivery_{part}" for part in PLACE_PARTS),
+        )
+    )
+)
+"""The columns of an order by which it names its entities."""
+
+MOVE_COLUMNS = ("order_id", "kind", *(f"new_delivery_{part}" for part in PLACE_PARTS))
+"""The columns of an order event by which it names a new place."""
+
 
 def shared_place(address: str | None) -> str | None:
     """The place where it can tell of whoever else has parcels sent to it; a parcel station tells nothing."""
     return None if address is None or address.startswith(_PARCEL_STATION) else address
-
-
-def hour_utc(instant_ms: int) -> int:
-    """The hour of the day in UTC, 0 to 23."""
-    return instant_ms % DAY_MS // HOUR_MS
-
-
-def shared_attributes(row: Mapping[str, Any]) -> tuple[int, int, int]:
-    """What an order adds to its entities: amount in cents, ordered at night, sells again easily."""
-    return (
-        row["amount_cents"],
-        int(hour_utc(row["occurred_at"]) < NIGHT_ENDS_HOUR_UTC),
-        int(row["item_category"] in RESELLABLE_CATEGORIES),
-    )
-
-
-def own_attributes(row: Mapping[str, Any]) -> tuple[int, ...]:
-    """An order's own columns of the fact THIS_ORDER, as at checkout, after seen_from and seen_until."""
-    amount_cents, night, resellable = shared_attributes(row)
-    category = row["item_category"]
-    return (
-        amount_cents,
-        hour_utc(row["occurred_at"]),
-        night,
-        resellable,
-        int(row["kind"] == "service"),
-        int(category == "computers_phones"),
-        int(category == "gift_cards"),
-        int(category == "jewellery"),
-        int(category == "media_software"),
-        int(delivery_key(row) != delivery_key(row, "billing")),
-        int(plain_letters(row["delivery_name"]) != plain_letters(row["billing_name"])),
-        int(device_key(row.get("device_id")) is None),
-        int(row.get("contact_phone") is None),
-    )
-
-
-def change_attributes(row: Mapping[str, Any]) -> tuple[int, int, int] | None:
-    """What an order event says about risk: address changed, redirected, booked; None for any other."""
-    kind = row["kind"]
-    if kind not in {"address_changed", "delivery_redirected", "shipment_booked"}:
-        return None
-    return int(kind == "address_changed"), int(kind == "delivery_redirected"), int(kind == "shipment_booked")

@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -20,14 +21,28 @@ from data_contracts.orders import ORDERS
 from data_contracts.parquet_ledger import empty_table, has_table, read_table
 from data_contracts.progress import Progress, no_progress
 from features.decisions import Decisions, NoDecisionsError
-from features.declarations import FACT_COLUMNS, FRAUD_FACT_OF, LINKING, ORDER_FACT_OF, EntityKind, FactKind
-from features.fact_tables import FactTable
+from features.declarations import FRAUD_FACT_OF, ORDER_FACT_OF, FactKind
+from features.entities import LINKING, EntityKind
+from features.fact_tables import FactTable, fact_table, table_of_facts
 from features.feature_sets import FeatureSet
 from features.instants import NEVER, Float64Array, Int64Array
 from features.intervals import DecisionAxis
 from features.link_columns import OrderLinks, StandingRows, places_in, standing_rows_of
 from features.measures import evaluated
-from features.order_links import own_attributes
+from features.order_facts import (
+    CHANGES_OF_PLACE,
+    COUNTED_CHANGES,
+    OWN_COLUMNS,
+    FindingFact,
+    OrderAttributes,
+    ThisOrderFact,
+    finding_fact,
+    order_change_facts,
+    order_fact,
+    this_order_fact,
+)
+from features.order_links import LINK_COLUMNS, MOVE_COLUMNS
+from features.single_row_facts import registration_fact
 from features.supersession import (
     SeenInterval,
     Version,
@@ -38,30 +53,7 @@ from features.supersession import (
 )
 
 _STEPS = 4
-MOVES = ("address_changed", "delivery_redirected")
-CHANGES = (*MOVES, "shipment_booked")
-_ORDER_COLUMNS = (
-    "order_id",
-    "customer_id",
-    "merchant_id",
-    "amount_cents",
-    "kind",
-    "item_category",
-    *(
-        f"{prefix}_{part}"
-        for prefix in ("delivery", "billing")
-        for part in ("name", "street", "house_number", "postal_code", "country")
-    ),
-    "contact_email",
-    "contact_phone",
-    "device_id",
-    "ip_address",
-)
-_EVENT_COLUMNS = (
-    "order_id",
-    "kind",
-    *(f"new_delivery_{part}" for part in ("street", "house_number", "postal_code", "country")),
-)
+_ORDER_COLUMNS = tuple(dict.fromkeys((*LINK_COLUMNS, *OWN_COLUMNS)))
 
 
 def approval_decisions(directory: Path) -> Decisions:
@@ -79,7 +71,7 @@ def approval_decisions(directory: Path) -> Decisions:
 def change_decisions(directory: Path) -> Decisions:
     """One decision per change of an order's delivery, as soon as the change is known."""
     orders = standing_rows_of(directory, ORDERS, ("order_id", "customer_id")).as_recorded()
-    events = standing_rows_of(directory, ORDER_EVENTS, ("order_id", "kind"), kinds=MOVES)
+    events = standing_rows_of(directory, ORDER_EVENTS, ("order_id", "kind"), kinds=CHANGES_OF_PLACE)
     first = _first_of_each(orders.texts("order_id"))
     order = places_in(events.table["order_id"], orders.table["order_id"].take(pa.array(first)))
     is_known = order >= 0
@@ -112,12 +104,12 @@ def build_order_risk_features(
     step = f"features of {len(decisions):,} orders"
     progress(step, done=0, total=_STEPS)
     orders = standing_rows_of(directory, ORDERS, _ORDER_COLUMNS).as_recorded()
-    events = standing_rows_of(directory, ORDER_EVENTS, _EVENT_COLUMNS, kinds=CHANGES).as_recorded()
+    events = standing_rows_of(directory, ORDER_EVENTS, MOVE_COLUMNS, kinds=COUNTED_CHANGES).as_recorded()
     progress(step, done=1, total=_STEPS)
     links = OrderLinks(orders, events)
     progress(step, done=2, total=_STEPS)
     codes = _codes(links, decisions, feature_set.linked_customers_maximum)
-    facts = {kind: _order_facts(links, codes[entity], kind) for entity, kind in ORDER_FACT_OF.items()}
+    facts = {kind: _order_facts(links, codes[entity]) for entity, kind in ORDER_FACT_OF.items()}
     outcomes = standing_rows_of(directory, ORDER_OUTCOMES, ("order_id", "kind"), kinds=tuple(FRAUD_OUTCOMES))
     facts |= _fraud_facts(outcomes, links, codes)
     facts |= _own_facts(orders, events, links, codes[EntityKind.ORDER])
@@ -167,43 +159,44 @@ def _places_of(entities: Int64Array, wanted: Int64Array) -> Int64Array:
     return np.where(entities[place] == wanted, place, -1)
 
 
-def _table(kind: FactKind, columns: Sequence[Int64Array]) -> FactTable:
-    """Facts given as the entity's codes and the kind's columns."""
-    return dict(zip(("entity", *FACT_COLUMNS[kind]), columns, strict=True))
-
-
-def _order_facts(links: OrderLinks, codes: _Codes, kind: FactKind) -> FactTable:
+def _order_facts(links: OrderLinks, codes: _Codes) -> FactTable:
     """An order that names an entity twice counts once, by the first row that still stands."""
     asked = np.flatnonzero(codes.of_link >= 0)
     code = codes.of_link[asked]
     seen = links.seen_from[asked], links.seen_until[asked]
     of_order = _while_first(code * len(links.order_ids) + links.order[asked], *seen)
     of_customer = _while_first(code * len(links.customer_ids) + links.customer[asked], *seen)
-    place, seen_from, seen_until, is_first = _cut_where_first(of_order, of_customer)
-    at = asked[place]
-    when = links.occurred_at[at]
-    return _table(
-        kind,
-        (
-            code[place],
-            seen_from,
-            seen_until,
-            when,
-            -when,
-            *(column[at] for column in links.attributes),
-            is_first,
-        ),
+    cut = _cut_where_first(of_order, of_customer)
+    at = asked[cut.standing.place]
+    facts = order_fact(
+        cut.standing.seen_from,
+        cut.standing.seen_until,
+        occurred_at=links.occurred_at[at],
+        attributes=OrderAttributes(*(column[at] for column in links.attributes)),
+        is_first_of_customer=cut.is_first,
     )
+    return fact_table(code[cut.standing.place], facts)
 
 
-_Standing = tuple[Int64Array, Int64Array, Int64Array]
-"""Places with the intervals in which they stand: place, from, until; all of shape (n_intervals,)."""
+class _Standing(NamedTuple):
+    """Places with the intervals in which they stand; all of shape (n_intervals,)."""
+
+    place: Int64Array
+    seen_from: Int64Array
+    seen_until: Int64Array
+
+
+class _CutIntervals(NamedTuple):
+    """Intervals that were cut; is_first: 1 where the place is its customer's first. Shapes (n_intervals,)."""
+
+    standing: _Standing
+    is_first: Int64Array
 
 
 def _while_first(group: Int64Array, seen_from: Int64Array, seen_until: Int64Array) -> _Standing:
     """When each row is the first of its group among those that stand; rows by when they happened."""
     if len(group) == 0:
-        return group, seen_from, seen_until
+        return _Standing(group, seen_from, seen_until)
     order = np.argsort(group, kind="stable")
     start = np.flatnonzero(np.concatenate([[True], np.diff(group[order]) != 0]))
     size = np.diff(np.append(start, len(group)))
@@ -220,27 +213,27 @@ def _while_first(group: Int64Array, seen_from: Int64Array, seen_until: Int64Arra
         changing += [(place, *interval) for place, interval in intervals_of_one_thing(versions)]
     others = np.array(changing, dtype=np.int64).reshape(len(changing), 3)
     plain = first[is_plain]
-    return (
-        np.concatenate([plain, others[:, 0]]),
-        np.concatenate([seen_from[plain], others[:, 1]]),
-        np.concatenate([seen_until[plain], others[:, 2]]),
+    return _Standing(
+        place=np.concatenate([plain, others[:, 0]]),
+        seen_from=np.concatenate([seen_from[plain], others[:, 1]]),
+        seen_until=np.concatenate([seen_until[plain], others[:, 2]]),
     )
 
 
-def _cut_where_first(
-    standing: _Standing, firsts: _Standing
-) -> tuple[Int64Array, Int64Array, Int64Array, Int64Array]:
-    """Intervals cut where a row begins and ends to be its customer's first: place, from, until, is_first."""
+def _cut_where_first(standing: _Standing, firsts: _Standing) -> _CutIntervals:
+    """Intervals cut where a row begins and ends to be its customer's first."""
     place, seen_from, seen_until = standing
     firsts_of: defaultdict[int, list[SeenInterval]] = defaultdict(list)
-    count = np.zeros(max((int(one.max()) + 1 for one in (place, firsts[0]) if len(one)), default=0), np.int64)
-    np.add.at(count, firsts[0], 1)
+    count = np.zeros(
+        max((int(one.max()) + 1 for one in (place, firsts.place) if len(one)), default=0), np.int64
+    )
+    np.add.at(count, firsts.place, 1)
     from_of, until_of = np.full(len(count), NEVER), np.full(len(count), NEVER)
-    from_of[firsts[0]], until_of[firsts[0]] = firsts[1], firsts[2]
+    from_of[firsts.place], until_of[firsts.place] = firsts.seen_from, firsts.seen_until
     is_never = count[place] == 0
     is_always = (count[place] == 1) & (from_of[place] <= seen_from) & (seen_until <= until_of[place])
     is_cut = ~is_never & ~is_always
-    wanted = np.isin(firsts[0], place[is_cut])
+    wanted = np.isin(firsts.place, place[is_cut])
     for own, begin, end in zip(*(column[wanted].tolist() for column in firsts), strict=True):
         firsts_of[own].append(SeenInterval(begin, end))
     parts = [
@@ -250,11 +243,13 @@ def _cut_where_first(
     ]
     cut = np.array(parts, dtype=np.int64).reshape(len(parts), 4)
     whole = ~is_cut
-    return (
-        np.concatenate([place[whole], cut[:, 0]]),
-        np.concatenate([seen_from[whole], cut[:, 1]]),
-        np.concatenate([seen_until[whole], cut[:, 2]]),
-        np.concatenate([is_always[whole].astype(np.int64), cut[:, 3]]),
+    return _CutIntervals(
+        standing=_Standing(
+            place=np.concatenate([place[whole], cut[:, 0]]),
+            seen_from=np.concatenate([seen_from[whole], cut[:, 1]]),
+            seen_until=np.concatenate([seen_until[whole], cut[:, 2]]),
+        ),
+        is_first=np.concatenate([is_always[whole].astype(np.int64), cut[:, 3]]),
     )
 
 
@@ -286,26 +281,26 @@ def _fraud_facts(
         # The links come in the order in which they happened, not in which they became known.
         known_from: defaultdict[int, dict[int, int]] = defaultdict(dict)
         asked = np.flatnonzero(is_found & (codes[entity].of_link >= 0))
-        for found, code, seen_from in zip(
+        for of_order, code, seen_from in zip(
             links.order[asked].tolist(),
             codes[entity].of_link[asked].tolist(),
             links.seen_from[asked].tolist(),
             strict=True,
         ):
-            known_from[found][code] = min(seen_from, known_from[found].get(code, NEVER))
-        facts = [
-            (code, max(seen_from, known), seen_until, occurred_at)
-            for found, seen_from, seen_until, occurred_at in zip(
+            known_from[of_order][code] = min(seen_from, known_from[of_order].get(code, NEVER))
+        found = [
+            (code, finding_fact(max(seen_from, known), seen_until, occurred_at=occurred_at))
+            for of_order, seen_from, seen_until, occurred_at in zip(
                 order.tolist(),
                 findings.seen_from.tolist(),
                 findings.seen_until.tolist(),
                 findings.occurred_at.tolist(),
                 strict=True,
             )
-            if found in known_from
-            for code, known in known_from[found].items()
+            if of_order in known_from
+            for code, known in known_from[of_order].items()
         ]
-        tables[kind] = _table(kind, tuple(np.array(facts, dtype=np.int64).reshape(len(facts), 4).T))
+        tables[kind] = table_of_facts(FindingFact, [code for code, _ in found], [fact for _, fact in found])
     return tables
 
 
@@ -314,24 +309,24 @@ def _own_facts(
 ) -> dict[FactKind, FactTable]:
     code = _places_of(codes.entities, links.order_of_row)
     asked = np.flatnonzero(code >= 0)
-    rows = orders.table.select(_ORDER_COLUMNS).take(pa.array(asked)).to_pylist()
-    attributes = [
-        own_attributes({**row, "occurred_at": occurred_at})
-        for row, occurred_at in zip(rows, orders.occurred_at[asked].tolist(), strict=True)
+    rows = orders.table.select(OWN_COLUMNS).take(pa.array(asked)).to_pylist()
+    own = [
+        this_order_fact(seen_from, seen_until, {**row, "occurred_at": occurred_at})
+        for row, seen_from, seen_until, occurred_at in zip(
+            rows,
+            orders.seen_from[asked].tolist(),
+            orders.seen_until[asked].tolist(),
+            orders.occurred_at[asked].tolist(),
+            strict=True,
+        )
     ]
-    own = np.array(attributes, dtype=np.int64).reshape(len(attributes), -1).T
     changed = _places_of(codes.entities, places_in(events.table["order_id"], links.order_ids))
     kinds = events.texts("kind")
-    of_kind = [(kinds == kind).astype(np.int64) for kind in CHANGES]
-    counts = np.flatnonzero((changed >= 0) & np.any(of_kind, axis=0))
+    counts = np.flatnonzero((changed >= 0) & np.isin(kinds.astype(str), COUNTED_CHANGES))
+    changes = order_change_facts(events.seen_from[counts], events.seen_until[counts], kinds[counts])
     return {
-        FactKind.THIS_ORDER: _table(
-            FactKind.THIS_ORDER, (code[asked], orders.seen_from[asked], orders.seen_until[asked], *own)
-        ),
-        FactKind.ORDER_CHANGE: _table(
-            FactKind.ORDER_CHANGE,
-            tuple(column[counts] for column in (changed, events.seen_from, events.seen_until, *of_kind)),
-        ),
+        FactKind.THIS_ORDER: table_of_facts(ThisOrderFact, code[asked].tolist(), own),
+        FactKind.ORDER_CHANGE: fact_table(changed[counts], changes),
     }
 
 
@@ -347,13 +342,7 @@ def _registrations(directory: Path, links: OrderLinks, codes: _Codes) -> FactTab
     entity = places_in(table["customer_id"], customers)[seen.place]
     known = entity >= 0
     registered_at = counted_milliseconds(CUSTOMERS, table, "registered_at")[seen.place]
-    return _table(
-        FactKind.REGISTRATION,
-        (
-            entity[known],
-            seen.seen_from[known],
-            seen.seen_until[known],
-            np.ones(int(known.sum()), dtype=np.int64),
-            -registered_at[known],
-        ),
+    facts = registration_fact(
+        seen.seen_from[known], seen.seen_until[known], registered_at=registered_at[known]
     )
+    return fact_table(entity[known], facts)

@@ -11,20 +11,27 @@ from data_contracts.customers import CUSTOMERS
 from data_contracts.order_events import ORDER_EVENTS
 from data_contracts.order_outcomes import FRAUD_OUTCOMES, ORDER_OUTCOMES
 from data_contracts.orders import ORDERS
-from features.declarations import FRAUD_FACT_OF, LINKING, ORDER_FACT_OF, EntityKind, FactKind
+from features.declarations import FRAUD_FACT_OF, ORDER_FACT_OF, FactKind
+from features.entities import LINKING, EntityKind
 from features.feature_sets import FeatureSet
 from features.instants import NEVER
 from features.online import Fact, LedgerRows, evaluated, visible_rows
+from features.order_facts import (
+    OrderAttributes,
+    finding_fact,
+    known_changes,
+    order_attributes,
+    order_fact,
+    this_order_fact,
+)
 from features.order_links import (
     Keys,
     address_keys,
-    change_attributes,
     delivery_key,
     order_keys,
-    own_attributes,
-    shared_attributes,
 )
 from features.plain_orders import PlainOrders, is_first, sums_of_plain_orders
+from features.single_row_facts import known_registrations
 from features.supersession import as_counted, rank_of
 
 NO_PLAIN_ORDERS: Mapping[EntityKind, PlainOrders] = {}
@@ -43,7 +50,7 @@ class _Link:
     customer_id: str
     rank: tuple[int, int, str]
     occurred_at_ms: int
-    attributes: tuple[int, int, int]
+    attributes: OrderAttributes[int]
     stands: bool
 
 
@@ -98,24 +105,24 @@ def order_risk_facts(
     as_of_ms: int,
     linked_customers_maximum: int,
     plain: Mapping[EntityKind, PlainOrders],
-) -> tuple[dict[FactKind, list[Fact]], dict[EntityKind, dict[str, int]]]:
+) -> tuple[dict[FactKind, Sequence[Fact]], dict[EntityKind, dict[str, int]]]:
     """The facts about the entities of an order that are known at `as_of_ms`, and when the first order of each
     customer happened at each entity, both among the rows.
 
     An entity that more than `linked_customers_maximum` customers have named by then has none.
     """
-    links = _links(rows, as_of_ms)
-    keys = {
-        kind: key
-        for kind, key in keys.items()
-        if kind not in LINKING or len(_customers_naming(links, kind, key)) <= linked_customers_maximum
-    }
-    facts: dict[FactKind, list[Fact]] = {}
+    orders = visible_rows(ORDERS, rows, as_of_ms)
+    events = visible_rows(ORDER_EVENTS, rows, as_of_ms)
+    links = _links(rows, as_of_ms, _ids(orders), _ids(events))
+    links_of = _links_by_entity(links, keys)
+    for entity in LINKING:
+        if len({link.customer_id for link in links_of[entity]}) > linked_customers_maximum:
+            links_of[entity] = []
+    facts: dict[FactKind, Sequence[Fact]] = {}
     sharing: dict[EntityKind, set[str]] = {}
     first_read_at_ms: dict[EntityKind, dict[str, int]] = {}
     for entity, kind in ORDER_FACT_OF.items():
-        key = keys.get(entity)
-        shared = [link for link in links if key is not None and link.keys.get(entity) == key]
+        shared = links_of[entity]
         sharing[entity] = {link.order_id for link in shared}
         first: dict[str, _Link] = {}
         for link in shared:
@@ -129,42 +136,42 @@ def order_risk_facts(
             if counted is None or not is_first(counted, customer, link.occurred_at_ms)
         }
         facts[kind] = [
-            (
+            order_fact(
                 0,
                 NEVER,
-                link.occurred_at_ms,
-                -link.occurred_at_ms,
-                *link.attributes,
-                int(first_order_of.get(link.customer_id) == link.order_id),
+                occurred_at=link.occurred_at_ms,
+                attributes=link.attributes,
+                is_first_of_customer=int(first_order_of.get(link.customer_id) == link.order_id),
             )
             for link in _one_for_each_order(shared)
         ]
     findings = [row for row in visible_rows(ORDER_OUTCOMES, rows, as_of_ms) if row["kind"] in FRAUD_OUTCOMES]
     for entity, kind in FRAUD_FACT_OF.items():
         facts[kind] = [
-            (0, NEVER, row["occurred_at"]) for row in findings if row["order_id"] in sharing[entity]
+            finding_fact(0, NEVER, occurred_at=row["occurred_at"])
+            for row in findings
+            if row["order_id"] in sharing[entity]
         ]
     facts[FactKind.THIS_ORDER] = [
-        (0, NEVER, *own_attributes(row))
-        for row in visible_rows(ORDERS, rows, as_of_ms)
-        if row["order_id"] == order_id
+        this_order_fact(0, NEVER, row) for row in orders if row["order_id"] == order_id
     ]
-    facts[FactKind.ORDER_CHANGE] = [
-        (0, NEVER, *changed)
-        for row in visible_rows(ORDER_EVENTS, rows, as_of_ms)
-        if row["order_id"] == order_id and (changed := change_attributes(row)) is not None
-    ]
-    facts[FactKind.REGISTRATION] = [
-        (0, NEVER, 1, -row["registered_at"])
+    facts[FactKind.ORDER_CHANGE] = known_changes(row for row in events if row["order_id"] == order_id)
+    facts[FactKind.REGISTRATION] = known_registrations(
+        row
         for row in visible_rows(CUSTOMERS, rows, as_of_ms)
         if row["customer_id"] == keys[EntityKind.CUSTOMER]
-    ]
+    )
     return facts, first_read_at_ms
 
 
-def _customers_naming(links: Sequence[_Link], entity: EntityKind, key: str) -> set[str]:
-    """Whoever has named it, in an order that was corrected since too."""
-    return {link.customer_id for link in links if link.keys.get(entity) == key}
+def _links_by_entity(links: Sequence[_Link], keys: Keys) -> dict[EntityKind, list[_Link]]:
+    """The links that name the same entities, in their order; also those by a row that was corrected since."""
+    links_of: dict[EntityKind, list[_Link]] = {entity: [] for entity in EntityKind}
+    for link in links:
+        for entity, key in link.keys.items():
+            if keys.get(entity) == key:
+                links_of[entity].append(link)
+    return links_of
 
 
 def _one_for_each_order(links: Sequence[_Link]) -> list[_Link]:
@@ -176,10 +183,11 @@ def _one_for_each_order(links: Sequence[_Link]) -> list[_Link]:
     return list(first.values())
 
 
-def _links(rows: LedgerRows, as_of_ms: int) -> list[_Link]:
-    """The links that are known, in the order in which they happened."""
+def _links(
+    rows: LedgerRows, as_of_ms: int, standing_orders: Collection[str], standing_events: Collection[str]
+) -> list[_Link]:
+    """The links that are known, in the order in which they happened. The others: ids of rows that stand."""
     known = [as_counted(ORDERS, row) for row in rows.get(ORDERS.name, ()) if row["recorded_at"] < as_of_ms]
-    standing = _ids(visible_rows(ORDERS, rows, as_of_ms))
     links = [
         _Link(
             keys=order_keys(row),
@@ -187,22 +195,21 @@ def _links(rows: LedgerRows, as_of_ms: int) -> list[_Link]:
             customer_id=row["customer_id"],
             rank=rank_of(ORDERS, row),
             occurred_at_ms=row["occurred_at"],
-            attributes=shared_attributes(row),
-            stands=row["event_id"] in standing,
+            attributes=order_attributes(row),
+            stands=row["event_id"] in standing_orders,
         )
         for row in known
     ]
     first_known: dict[str, Mapping[str, Any]] = {}
     for row in sorted(known, key=lambda row: (row["recorded_at"], row["event_id"])):
         first_known.setdefault(row["order_id"], row)
-    standing = _ids(visible_rows(ORDER_EVENTS, rows, as_of_ms))
     for sent in rows.get(ORDER_EVENTS.name, ()):
         if sent["recorded_at"] >= as_of_ms or sent["order_id"] not in first_known:
             continue
-        event = as_counted(ORDER_EVENTS, sent)
-        address = delivery_key(event, "new_delivery")
+        address = delivery_key(sent, "new_delivery")
         if address is None:
             continue
+        event = as_counted(ORDER_EVENTS, sent)
         order = first_known[event["order_id"]]
         links.append(
             _Link(
@@ -211,8 +218,8 @@ def _links(rows: LedgerRows, as_of_ms: int) -> list[_Link]:
                 customer_id=order["customer_id"],
                 rank=rank_of(ORDER_EVENTS, event),
                 occurred_at_ms=event["occurred_at"],
-                attributes=shared_attributes(order),
-                stands=event["event_id"] in standing,
+                attributes=order_attributes(order),
+                stands=event["event_id"] in standing_events,
             )
         )
     return sorted(links, key=lambda link: link.rank)

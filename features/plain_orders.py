@@ -7,7 +7,8 @@ order: no correction, no move, no finding. Thousands of them at one merchant com
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from features.declarations import ORDER_FACT_OF, EntityKind, Measure
+from features.declarations import ORDER_FACT_OF, Measure
+from features.entities import EntityKind
 from features.feature_sets import FeatureSet
 
 IS_FIRST = "is_first_of_customer"

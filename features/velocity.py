@@ -2,16 +2,15 @@
 
 from features.declarations import (
     FRAUD_FACT_OF,
-    LINKING,
     ORDER_FACT_OF,
     Direction,
-    EntityKind,
     Feature,
     FeatureGroup,
     Measure,
     Purpose,
     in_window,
 )
+from features.entities import LINKING, EntityKind
 
 _NAMES = {
     EntityKind.CUSTOMER: "own",

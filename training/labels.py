@@ -31,7 +31,7 @@ from data_contracts.order_outcomes import FRAUD_OUTCOMES, ORDER_OUTCOMES
 from data_contracts.parquet_ledger import empty_table, has_table, read_parquet_file, read_table
 from features.decisions import Decisions, order_decisions
 from features.instants import NEVER, Int64Array
-from features.invoice_facts import adjustment_kind
+from features.invoice_rows import adjustment_kind
 from features.invoice_state import InvoiceState, Movement, MovementKind, invoice_state
 from features.settlement_terms import USUAL_TERMS, SettlementTerms
 from features.supersession import (

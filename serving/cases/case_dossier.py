@@ -17,7 +17,7 @@ from data_contracts.order_outcomes import ORDER_OUTCOMES
 from data_contracts.orders import ORDERS
 from data_contracts.text_form import plain_letters
 from features.contact_keys import mailbox_key, phone_key
-from features.declarations import EntityKind
+from features.entities import EntityKind
 from features.online import visible_rows
 from features.order_links import Keys, delivery_key
 from features.order_risk_online import keys_at

@@ -14,7 +14,7 @@ import msgspec
 
 from data_contracts.order_outcomes import FRAUD_OUTCOMES, ORDER_OUTCOMES
 from data_contracts.orders import ORDERS
-from features.declarations import EntityKind
+from features.entities import EntityKind
 from features.online import visible_rows
 from features.supersession import seeing_all, standing_rows
 from serving.domain.case_stakes import CaseStakes

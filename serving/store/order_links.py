@@ -14,7 +14,8 @@ from data_contracts.customers import CUSTOMERS
 from data_contracts.order_events import ORDER_EVENTS
 from data_contracts.order_outcomes import FRAUD_OUTCOMES, ORDER_OUTCOMES
 from data_contracts.orders import ORDERS
-from features.declarations import FRAUD_FACT_OF, LINKING, ORDER_FACT_OF, EntityKind
+from features.declarations import FRAUD_FACT_OF, ORDER_FACT_OF
+from features.entities import LINKING, EntityKind
 from features.feature_sets import FeatureSet
 from features.order_links import Keys, address_keys, delivery_key, order_keys
 from features.plain_orders import PlainOrders, counted_orders

@@ -13,8 +13,10 @@ from data_contracts.orders import ORDERS
 from data_contracts.row_check import TimestampForm, check_row
 from data_contracts.rules import Rule
 from features.contact_keys import mailbox_key, phone_key
-from features.declarations import EntityKind
-from features.order_links import Keys, ip_prefix, order_keys, own_attributes
+from features.entities import EntityKind
+from features.instants import NEVER
+from features.order_facts import this_order_fact
+from features.order_links import Keys, ip_prefix, order_keys
 from features.place_key import place_key
 from tests.builders import an_order
 from tests.proof_size import examples
@@ -193,7 +195,7 @@ def test_a_number_without_its_country_is_dialled_from_where_the_bill_goes() -> N
 def test_a_device_that_says_nothing_is_no_device(device: str) -> None:
     said, without = an_order(at=0, device_id=device), an_order(at=0, device_id=None)
     assert order_keys(said) == order_keys(without)
-    assert own_attributes(said) == own_attributes(without)
+    assert this_order_fact(0, NEVER, said) == this_order_fact(0, NEVER, without)
 
 
 @pytest.mark.parametrize(
@@ -222,4 +224,4 @@ def test_who_has_parcels_sent_to_a_station_still_has_a_past_with_it() -> None:
 def test_a_recipient_written_otherwise_is_no_other_recipient() -> None:
     same = an_order(at=0, delivery_name="Jo\u0308rg  Weber", billing_name="JOERG WEBER")
     plain = an_order(at=0, delivery_name="Jörg Weber", billing_name="Jörg Weber")
-    assert own_attributes(same) == own_attributes(plain)
+    assert this_order_fact(0, NEVER, same) == this_order_fact(0, NEVER, plain)

@@ -8,7 +8,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from data_contracts.invoice_adjustments import REASONS_OWED_ANEW
-from features.account_facts import PAID_BACK_BY_PLAN
+from features.account_rows import PAID_BACK_BY_PLAN
 from features.declarations import Direction
 from features.feature_sets import INVOICE_ELIGIBILITY
 from features.online import features_at

@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 
 from data_contracts.instants import DAY_MS
 from data_contracts.parquet_ledger import has_table, ledger_rows, read_table
-from features.account_facts import PAID_BACK_BY_PLAN
+from features.account_rows import PAID_BACK_BY_PLAN
 from features.decisions import Decisions
 from features.feature_sets import FeatureSet
 from features.instants import Float64Array

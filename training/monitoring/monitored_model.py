@@ -18,7 +18,8 @@ from evidence.drift import LEAST_DECISIONS, Drift, binned_numbers, drift
 from evidence.intervals import Interval
 from features.contact_keys import email_domain
 from features.decisions import Decisions
-from features.declarations import FACT_ENTITY, EntityKind, Feature
+from features.declarations import FACT_ENTITY, Feature
+from features.entities import EntityKind
 from features.feature_sets import FeatureSet
 from features.instants import Float64Array, Int64Array
 from features.offline import build_features

@@ -7,7 +7,7 @@ from alembic import command
 from sqlalchemy import create_engine, text
 
 from data_contracts.ledger_contracts import CONTRACTS
-from features.declarations import EntityKind
+from features.entities import EntityKind
 from features.order_links import order_keys
 from serving.store.ledger import append
 from serving.store.migrate import alembic_config, migrate, sqlalchemy_url

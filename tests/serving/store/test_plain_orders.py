@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from data_contracts.ledger_contracts import CONTRACTS
-from features.declarations import LINKING, EntityKind
+from features.entities import LINKING, EntityKind
 from features.feature_sets import ORDER_RISK
 from features.order_risk_online import keys_at, order_risk_features
 from features.plain_orders import CountedOrders, PlainOrders, counted_orders, sums_of_plain_orders
