@@ -219,7 +219,7 @@ class CaseApi:
         text = None if of_step.text_field is None else getattr(given, of_step.text_field)
         case_id = id_in_path(request, "case_id", UnknownCase)
         key = idempotency_key(request)
-        document = await self._access.write(
+        case = await self._access.write(
             lambda: case_review.take_step(
                 scope.cases,
                 case_id,
@@ -231,7 +231,7 @@ class CaseApi:
                 idempotency_key=key,
             )
         )
-        return json_answer(document)
+        return json_answer(case)
 
 
 def _queue_parameters(request: Request) -> QueueParameters:

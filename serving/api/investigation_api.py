@@ -3,7 +3,6 @@
 from starlette.requests import Request
 from starlette.responses import Response
 
-from data_contracts.instants import rfc3339
 from serving.api.case_api import EXAMPLE_CASE
 from serving.cases import case_outcomes, investigating
 from serving.cases.case_answers import (
@@ -104,10 +103,11 @@ class InvestigationApi:
         scope, caller = authenticated(request)
         question = fields_of(json_body(request), MerchantQuestionText).question
         case_id = id_in_path(request, "case_id", investigation.UnknownInvestigation)
-        asked = await self._access.write(
-            lambda: investigating.ask_merchant(scope.cases, case_id, question, caller.name)
+        return json_answer(
+            await self._access.write(
+                lambda: investigating.ask_merchant(scope.cases, case_id, question, caller.name)
+            )
         )
-        return json_answer({"question": asked.text, "asked_at": rfc3339(asked.asked_at_ms)})
 
     async def _conclude(self, request: Request) -> Response:
         scope, caller = authenticated(request)
