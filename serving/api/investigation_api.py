@@ -13,7 +13,7 @@ from serving.cases.case_answers import (
     MerchantQuestionText,
 )
 from serving.domain import investigation, review_case
-from serving.domain.errors import UnknownOrder
+from serving.domain.errors import UnknownCase, UnknownOrder
 from serving.domain.liability import FactsInvalid
 from serving.in_force.policy_watch import NoPolicyInForce
 from serving.requests.http_requests import authenticated, fields_of, id_in_path, json_answer, json_body
@@ -42,7 +42,7 @@ class InvestigationApi:
                 body=InvestigationReason,
                 answers=(InvestigationAnswer,),
                 problems=(
-                    investigation.UnknownInvestigation,
+                    UnknownCase,
                     review_case.ReasonMissing,
                     NoPolicyInForce,
                 ),
@@ -92,7 +92,7 @@ class InvestigationApi:
     async def _investigate(self, request: Request) -> Response:
         scope, caller = authenticated(request)
         reason = fields_of(json_body(request), InvestigationReason).reason
-        case_id = id_in_path(request, "case_id", investigation.UnknownInvestigation)
+        case_id = id_in_path(request, "case_id", UnknownCase)
         return json_answer(
             await self._access.write(
                 lambda: investigating.open_by_hand(scope.cases, case_id, reason=reason, by=caller.name)
