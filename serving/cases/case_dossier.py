@@ -11,7 +11,7 @@ from features.online import visible_rows
 from features.supersession import seeing_all
 from serving.cases.case_answers import InvestigationAnswer, LiabilityAnswer
 from serving.cases.case_settlement import liability_answer
-from serving.cases.flag_reasons import FlagReason, flag_reasons
+from serving.cases.flag_reasons import WeighedReason, weighed_reasons
 from serving.cases.investigating import investigation_answer
 from serving.cases.linked_orders import LinkedOrders, linked_orders
 from serving.cases.order_facts import OrderFacts, Row, order_facts
@@ -81,7 +81,7 @@ class CaseDossier:
     order: OrderFacts | None
     customer: CustomerFacts | None
     merchant: MerchantFacts | None
-    reasons: tuple[FlagReason, ...]
+    reasons: tuple[WeighedReason, ...]
     screening: Screening | None
     links: LinkedOrders
     timeline: tuple[TimelineEntry, ...]
@@ -129,7 +129,7 @@ def case_dossier(scope: CaseScope, case_id: str, *, reviewer: str, role: str) ->
                 None if customer_row is None else customer_facts(tx, stored, customer_row, versions, contacts)
             ),
             merchant=None if merchant_row is None else merchant_facts(tx, scope, case, merchant_row),
-            reasons=flag_reasons(stored.reasons),
+            reasons=weighed_reasons(stored.reasons),
             screening=screenings[0] if screenings else None,
             links=linked_orders(
                 tx, case, versions, events, as_of_ms, scope.policy.order_risk.linked_customers_maximum

@@ -229,7 +229,7 @@ def _summary(stored: StoredCase, now_ms: int) -> CaseSummary:
         recallable=stakes.recallable,
         is_overdue=case.is_overdue(now_ms),
         reopened_count=case.reopened_count,
-        reasons=tuple(msgspec.convert(reason, FlagReasonAnswer) for reason in stored.reasons),
+        reasons=tuple(FlagReasonAnswer(**msgspec.structs.asdict(reason)) for reason in stored.reasons),
     )
 
 

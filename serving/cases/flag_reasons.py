@@ -1,15 +1,18 @@
 """Why the order of a case was flagged, each reason beside the largest."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+
+from msgspec import UNSET, UnsetType
+
+from serving.domain.flag_reason import FlagReason
 
 
 @dataclass(frozen=True, kw_only=True)
-class FlagReason:
-    """One reason why the order was flagged.
+class WeighedReason:
+    """One reason why the order was flagged, as its page shows it.
 
-    usual: the value of an ordinary order, None where that is not known.
+    unit: "" where it was not kept. usual: the value of an ordinary order, None where that is not known.
     contribution: what it adds to the log-odds of fraud. share: of the largest contribution, from 0 to 1.
     """
 
@@ -22,18 +25,23 @@ class FlagReason:
     share: float
 
 
-def flag_reasons(stored: Sequence[Mapping[str, Any]]) -> tuple[FlagReason, ...]:
+def weighed_reasons(stored: Sequence[FlagReason]) -> tuple[WeighedReason, ...]:
     """The reasons as the last screening that flagged the order left them, in its order."""
-    largest = max((float(reason.get("contribution", 0.0)) for reason in stored), default=0.0)
+    contributions = [_known(reason.contribution) or 0.0 for reason in stored]
+    largest = max(contributions, default=0.0)
     return tuple(
-        FlagReason(
-            code=reason["code"],
-            text=reason["text"],
-            unit=reason.get("unit", ""),
-            value=reason.get("value"),
-            usual=reason.get("usual"),
-            contribution=float(reason.get("contribution", 0.0)),
-            share=max(0.0, float(reason.get("contribution", 0.0)) / largest) if largest > 0 else 0.0,
+        WeighedReason(
+            code=reason.code,
+            text=reason.text,
+            unit="" if reason.unit is UNSET else reason.unit,
+            value=_known(reason.value),
+            usual=_known(reason.usual),
+            contribution=contribution,
+            share=max(0.0, contribution / largest) if largest > 0 else 0.0,
         )
-        for reason in stored
+        for reason, contribution in zip(stored, contributions, strict=True)
     )
+
+
+def _known(value: float | UnsetType | None) -> float | None:
+    return None if value is UNSET else value

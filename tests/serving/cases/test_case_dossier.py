@@ -22,6 +22,7 @@ from serving.console.case_words import REASON, TITLE, detail_of, title_of
 from serving.console.link_picture import ROW_HEIGHT, link_picture
 from serving.console.locale_forms import Locale
 from serving.domain.errors import RiskError, UnknownCase
+from serving.domain.flag_reason import FlagReason
 from serving.domain.investigation import InvestigationAction
 from serving.domain.liability import Bearer
 from serving.domain.review_case import Action, CaseOrigin, CaseState
@@ -170,22 +171,8 @@ def test_without_links_there_is_no_picture(desk: CaseDesk) -> None:
 
 def test_reasons_are_measured_against_the_largest(desk: CaseDesk) -> None:
     reasons = (
-        {
-            "code": "shared_device",
-            "text": "x",
-            "unit": "count",
-            "value": 4.0,
-            "usual": 1.0,
-            "contribution": 2.0,
-        },
-        {
-            "code": "order_night",
-            "text": "y",
-            "unit": "flag",
-            "value": None,
-            "usual": None,
-            "contribution": 0.5,
-        },
+        FlagReason(code="shared_device", text="x", unit="count", value=4.0, usual=1.0, contribution=2.0),
+        FlagReason(code="order_night", text="y", unit="flag", value=None, usual=None, contribution=0.5),
     )
     with desk.store.writing("someone") as tx:
         stored = case_of(tx, "case1")
