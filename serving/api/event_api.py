@@ -23,6 +23,7 @@ from serving.events.event_answers import (
     HeldParameters,
 )
 from serving.events.event_permissions import SENDERS
+from serving.events.sent_rows import VALUES_MAXIMUM, rows_of
 from serving.process.observability import HELD_EVENTS
 from serving.requests.http_requests import authenticated, fields_of, json_answer, json_body
 from serving.requests.route_declaration import (
@@ -106,7 +107,7 @@ class EventApi:
 
     async def _events(self, request: Request) -> Response:
         scope, caller = authenticated(request)
-        rows = event_intake.rows_of(json_body(request, values_maximum=event_intake.VALUES_MAXIMUM))
+        rows = rows_of(json_body(request, values_maximum=VALUES_MAXIMUM))
         event_intake.require_any_permitted(caller, rows)
         judged = await _in_turns(event_intake.judged(scope, rows, caller=caller))
         taken = await self._access.write(lambda: event_intake.take_in(scope, judged, caller=caller))

@@ -18,11 +18,10 @@ from data_contracts.ledger_contracts import CONTRACTS
 from data_contracts.orders import ORDERS
 from data_contracts.row_check import check_row
 from data_contracts.rules import Rule
-from serving.domain.errors import FieldsInvalid, NotAllowed
+from serving.domain.errors import NotAllowed
 from serving.domain.field_errors import FieldError, cut_name, pointer
 from serving.domain.order_numbers import is_made_for_another
 from serving.events.event_answers import (
-    ROWS_MAXIMUM,
     EventResult,
     EventResults,
     RowError,
@@ -38,7 +37,7 @@ from serving.events.event_permissions import (
     why_not_permitted,
     why_order_is_not_permitted,
 )
-from serving.requests.problem_details import ERRORS_MAXIMUM
+from serving.events.sent_rows import SentRow
 from serving.requests.request_scope import RequestScope
 from serving.store.api_keys import Caller, Role
 from serving.store.decision_log import is_decided
@@ -48,8 +47,6 @@ from serving.store.quarantined_rows import quarantine_row, tell_of_invoice
 from serving.store.store import Transaction
 
 LOG = logging.getLogger("bonitas.ledger")
-VALUES_MAXIMUM = 100_000
-"""Of a body: several times what as many rows of the widest contract hold."""
 FURTHER_ERRORS_MAXIMUM = 1000
 """So many errors are listed in an answer besides the first of each row."""
 REFUSALS_NAMED = 20
@@ -67,14 +64,6 @@ _STATUS_OF = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class SentRow:
-    """One row as it was sent. where: the JSON pointer to it in the body."""
-
-    where: str
-    value: object
-
-
-@dataclass(frozen=True, kw_only=True)
 class JudgedRow:
     """One row and what is wrong with it by itself. row: in ledger row form, None where something is."""
 
@@ -84,27 +73,6 @@ class JudgedRow:
     errors: tuple[RowError, ...]
     violations: tuple[dict[str, str], ...]
     unlisted_count: int = 0
-
-
-def rows_of(body: object) -> list[SentRow]:
-    """The rows of a body: one object, or `{"events": [...]}`. Raises FieldsInvalid."""
-    if not isinstance(body, dict):
-        raise FieldsInvalid([FieldError(pointer="", detail="the body is a JSON object")])
-    if "events" not in body:
-        return [SentRow(where="", value=body)]
-    unknown = [name for name in body if name != "events"]
-    errors = [
-        FieldError(pointer=pointer(name), detail="there is no such field")
-        for name in unknown[:ERRORS_MAXIMUM]
-    ]
-    events = body["events"]
-    if not isinstance(events, list):
-        errors.append(FieldError(pointer="/events", detail="events must be a list"))
-    elif len(events) > ROWS_MAXIMUM:
-        errors.append(FieldError(pointer="/events", detail=f"at most {ROWS_MAXIMUM} rows at a time"))
-    if errors:
-        raise FieldsInvalid(errors, not_listed=max(len(unknown) - ERRORS_MAXIMUM, 0))
-    return [SentRow(where=pointer("events", index), value=event) for index, event in enumerate(events)]
 
 
 def require_any_permitted(caller: Caller, rows: list[SentRow]) -> None:
