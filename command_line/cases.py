@@ -1,12 +1,11 @@
 """`bonitas cases`: the review queue, every step on a case, and investigations."""
 
-import json
-
 import click
 
 from command_line.state import case_scope
-from command_line.terminal import id_table, json_option, print_result, wide_console
+from command_line.terminal import id_table, json_option, print_answer, print_result, wide_console
 from data_contracts.currencies import amount_figure
+from data_contracts.instants import rfc3339
 
 
 @click.group()
@@ -27,27 +26,28 @@ def list_cases(state: str, limit: int, as_json: bool) -> None:
     """List cases in the order of work: what loses most by waiting comes first."""
     from serving.cases import case_review
     from serving.domain.review_case import CaseState
+    from serving.requests.wire_form import in_plain_values
 
     with case_scope() as scope:
         queue = case_review.queue(scope, state=CaseState(state), limit=limit)
 
     def render() -> None:
         table = id_table("case", "order", "amount", "fraud", "lost per hour", "hand-over", "held by", "why")
-        for case in queue["cases"]:
+        for case in queue.cases:
             table.add_row(
-                case["case_id"],
-                case["order_id"],
-                f"{amount_figure(case['amount_cents'], case['currency'])} {case['currency']}",
-                f"{case['probability_of_fraud']:.1%}",
-                amount_figure(round(case["saving_lost_per_hour_cents"]), case["currency"]),
-                "has left" if case["left"] else case["handover_at"][:16].replace("T", " "),
-                case["reviewer"] or "",
-                "; ".join(reason["text"] for reason in case["reasons"][:2]),
+                case.case_id,
+                case.order_id,
+                f"{amount_figure(case.amount_cents, case.currency)} {case.currency}",
+                f"{case.probability_of_fraud:.1%}",
+                amount_figure(round(case.saving_lost_per_hour_cents), case.currency),
+                "has left" if case.left else rfc3339(case.handover_at)[:16].replace("T", " "),
+                case.reviewer or "",
+                "; ".join(reason.text for reason in case.reasons[:2]),
             )
         wide_console().print(table)
-        click.echo(", ".join(f"{count} {name}" for name, count in queue["counts"].items()))
+        click.echo(", ".join(f"{count} {name}" for name, count in queue.counts.items()))
 
-    print_result(queue, as_json, render)
+    print_result(in_plain_values(queue), as_json, render)
 
 
 @cases.command("show")
@@ -57,7 +57,7 @@ def show_case(case_id: str) -> None:
     from serving.cases import case_review
 
     with case_scope() as scope:
-        click.echo(json.dumps(case_review.case_view(scope, case_id), indent=1))
+        print_answer(case_review.case_view(scope, case_id))
 
 
 @cases.command("next")
@@ -68,7 +68,10 @@ def claim_next_case(reviewer: str) -> None:
 
     with case_scope() as scope:
         case = case_review.claim_next(scope, reviewer)
-    click.echo("no case is open" if case is None else json.dumps(case, indent=1))
+    if case is None:
+        click.echo("no case is open")
+    else:
+        print_answer(case)
 
 
 @cases.command("step")
@@ -100,7 +103,7 @@ def case_step(case_id: str, step: str, reviewer: str, role: str, text: str | Non
 
     with case_scope() as scope:
         case = case_review.take_step(scope, case_id, Step(step), reviewer=reviewer, role=role, text=text)
-    click.echo(json.dumps(case, indent=1))
+    print_answer(case)
 
 
 @cases.command("investigations")
@@ -109,6 +112,7 @@ def case_step(case_id: str, step: str, reviewer: str, role: str, text: str | Non
 def list_investigations(limit: int, as_json: bool) -> None:
     """List the investigations that wait for a finding, the longest open first."""
     from serving.cases import investigating
+    from serving.requests.wire_form import in_plain_values
 
     with case_scope() as scope:
         waiting = investigating.open_investigations(scope, limit)
@@ -117,11 +121,11 @@ def list_investigations(limit: int, as_json: bool) -> None:
         table = id_table("case", "because", "since", "questions asked")
         for known in waiting:
             table.add_row(
-                known["case_id"], known["trigger"], known["opened_at"], str(len(known["questions"]))
+                known.case_id, known.trigger.value, rfc3339(known.opened_at), str(len(known.questions))
             )
         wide_console().print(table)
 
-    print_result({"investigations": waiting}, as_json, render)
+    print_result(in_plain_values({"investigations": waiting}), as_json, render)
 
 
 @cases.command("investigate")
@@ -133,8 +137,8 @@ def investigate_case(case_id: str, reviewer: str, reason: str) -> None:
     from serving.cases import investigating
 
     with case_scope() as scope:
-        document = investigating.open_by_hand(scope, case_id, reason=reason, by=reviewer)
-    click.echo(json.dumps(document, indent=1))
+        found = investigating.open_by_hand(scope, case_id, reason=reason, by=reviewer)
+    print_answer(found)
 
 
 @cases.command("ask-merchant")
@@ -147,7 +151,7 @@ def ask_merchant(case_id: str, question: str, reviewer: str) -> None:
 
     with case_scope() as scope:
         asked = investigating.ask_merchant(scope, case_id, question, reviewer)
-    click.echo(f"asked: {asked.text}")
+    click.echo(f"asked: {asked.question}")
 
 
 @cases.command("conclude")
@@ -159,5 +163,5 @@ def conclude_investigation(case_id: str, finding: str, reviewer: str) -> None:
     from serving.cases import investigating
 
     with case_scope() as scope:
-        document = investigating.conclude(scope, case_id, finding, reviewer)
-    click.echo(json.dumps(document, indent=1))
+        found = investigating.conclude(scope, case_id, finding, reviewer)
+    print_answer(found)

@@ -1,13 +1,17 @@
 """`bonitas events`: ledger rows that wait for something that has not arrived."""
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
 
 from command_line.clock import now_ms
 from command_line.state import opened_store
 from command_line.terminal import CommandFailed, id_table, json_option, print_result, wide_console
+from data_contracts.instants import rfc3339
 from data_contracts.ledger_contracts import CONTRACTS
+
+if TYPE_CHECKING:
+    from serving.events.event_answers import HeldEvents
 
 
 @click.group()
@@ -29,6 +33,7 @@ def list_held(
     """List the rows that wait, in the order of their arrival, and what each waits for."""
     from serving.domain.errors import RiskError
     from serving.events.held_events import held_page
+    from serving.requests.wire_form import in_plain_values
     from serving.store.errors import StoreError
 
     try:
@@ -38,25 +43,25 @@ def list_held(
             )
     except (RiskError, StoreError) as problem:
         raise CommandFailed(str(problem)) from problem
-    print_result(page, as_json, lambda: _print_page(page))
+    print_result(in_plain_values(page), as_json, lambda: _print_page(page))
 
 
-def _print_page(page: dict[str, Any]) -> None:
+def _print_page(page: "HeldEvents") -> None:
     table = id_table("event", "contract", "since", "waits for", "its ids")
-    for row in page["held"]:
-        ids = ", ".join(f"{name} {value}" for name, value in row["ids"].items())
+    for row in page.held:
+        ids = ", ".join(f"{name} {value}" for name, value in row.ids.items())
         table.add_row(
-            row["event_id"],
-            row["contract"],
-            row["since"][:19].replace("T", " "),
-            row["waits_for"]["text"],
+            row.event_id,
+            row.contract,
+            rfc3339(row.since)[:19].replace("T", " "),
+            row.waits_for.text,
             ids,
         )
     wide_console().print(table)
-    waiting = ", ".join(f"{count:,} for {kind}" for kind, count in page["counts"].items())
+    waiting = ", ".join(f"{count:,} for {kind}" for kind, count in page.counts.items())
     click.echo(f"waiting: {waiting or 'nothing'}")
-    if page["next"] is not None:
-        click.echo(f"more with --after {page['next']}")
+    if page.next is not None:
+        click.echo(f"more with --after {page.next}")
 
 
 @events.command("end")
@@ -68,6 +73,7 @@ def end_held_row(event_id: str, reason: str, by: str, as_json: bool) -> None:
     """Move a row that waits to quarantine; it can be sent again. Ending it twice changes nothing."""
     from serving.domain.errors import RiskError
     from serving.events.held_events import end_held
+    from serving.requests.wire_form import in_plain_values
     from serving.store.errors import StoreError
 
     try:
@@ -76,5 +82,7 @@ def end_held_row(event_id: str, reason: str, by: str, as_json: bool) -> None:
     except (RiskError, StoreError) as problem:
         raise CommandFailed(str(problem)) from problem
     print_result(
-        ended, as_json, lambda: click.echo(f"{event_id} is in quarantine, ended by {ended['ended_by']}")
+        in_plain_values(ended),
+        as_json,
+        lambda: click.echo(f"{event_id} is in quarantine, ended by {ended.ended_by}"),
     )

@@ -1,11 +1,10 @@
 """`bonitas stop-requests`: what merchants were asked, recalls, and notices sent again."""
 
-import json
-
 import click
 
 from command_line.state import case_scope, read_settings
-from command_line.terminal import id_table, json_option, print_result, wide_console
+from command_line.terminal import id_table, json_option, print_answer, print_result, wide_console
+from data_contracts.instants import rfc3339
 from serving.process.settings import DEFAULT_PUBLIC_URL
 
 
@@ -21,7 +20,7 @@ def show_stop_request(stop_request_id: str) -> None:
     from serving.stop_requests import stop_requesting
 
     with case_scope() as scope:
-        click.echo(json.dumps(stop_requesting.view(scope, stop_request_id, merchant_id=None), indent=1))
+        print_answer(stop_requesting.view(scope, stop_request_id, merchant_id=None))
 
 
 @stop_requests.command("link")
@@ -47,8 +46,7 @@ def recall_result(stop_request_id: str, result: str, reviewer: str) -> None:
     from serving.stop_requests import recalls
 
     with case_scope() as scope:
-        document = recalls.finish_recall(scope, stop_request_id, result, reviewer)
-        click.echo(json.dumps(document, indent=1))
+        print_answer(recalls.finish_recall(scope, stop_request_id, result, reviewer))
 
 
 @stop_requests.command("recalls")
@@ -56,6 +54,7 @@ def recall_result(stop_request_id: str, result: str, reviewer: str) -> None:
 @json_option
 def open_recalls(limit: int, as_json: bool) -> None:
     """List the parcels that we are to recall and that nobody has finished, the oldest first."""
+    from serving.requests.wire_form import in_plain_values
     from serving.stop_requests import recalls
 
     with case_scope() as scope:
@@ -64,12 +63,10 @@ def open_recalls(limit: int, as_json: bool) -> None:
     def render() -> None:
         table = id_table("stop request", "carrier", "tracking number", "since")
         for task in waiting:
-            table.add_row(
-                task["stop_request_id"], task["carrier"], task["tracking_number"], task["opened_at"]
-            )
+            table.add_row(task.stop_request_id, task.carrier, task.tracking_number, rfc3339(task.opened_at))
         wide_console().print(table)
 
-    print_result({"recalls": waiting}, as_json, render)
+    print_result(in_plain_values({"recalls": waiting}), as_json, render)
 
 
 @stop_requests.command("resend")
@@ -80,4 +77,4 @@ def resend_delivery(delivery_id: str, reviewer: str) -> None:
     from serving.stop_requests import sending_again
 
     with case_scope() as scope:
-        click.echo(json.dumps(sending_again.send_again(scope, delivery_id, reviewer), indent=1))
+        print_answer(sending_again.send_again(scope, delivery_id, reviewer))

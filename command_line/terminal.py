@@ -126,6 +126,13 @@ def print_result(result: Any, as_json: bool, render: Callable[[], None]) -> None
         render()
 
 
+def print_answer(answer: object) -> None:
+    """Print what a use case answered as indented JSON, in the form that the API gives it."""
+    from serving.requests.wire_form import in_plain_values
+
+    click.echo(json.dumps(in_plain_values(answer), indent=1))
+
+
 def wide_console() -> "Console":
     """A console for tables with ids and sentences: they are unreadable in 80 columns."""
     from rich.console import Console

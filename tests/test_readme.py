@@ -13,7 +13,7 @@ import bonitas
 from serving.checkout.order_body import order_body
 from serving.domain import field_errors
 from serving.domain.policy_reader import parse_policy
-from serving.events import event_intake
+from serving.events import event_answers, sent_rows
 from serving.in_force.policy_activation import POLICY_FILE
 from serving.process import bounded_http
 from serving.process.settings import SETTINGS, Settings, settings_page
@@ -181,8 +181,8 @@ NUMBERS = [
     ("operators", f"{bounded_http.HEADERS_MAXIMUM} headers (431)"),
     ("operators", f"| connections of a process | {bounded_http.CONNECTIONS_MAXIMUM:,}; sixteen requests"),
     ("operators", f"{route_declaration.ORDER_BODY_BYTES // 1024} KiB but for ledger rows"),
-    ("operators", f"{route_declaration.EVENTS_BODY_BYTES // 2**20} MiB, {event_intake.ROWS_MAXIMUM:,} rows"),
-    ("operators", f"rows, {event_intake.VALUES_MAXIMUM:,} values"),
+    ("operators", f"{route_declaration.EVENTS_BODY_BYTES // 2**20} MiB, {event_answers.ROWS_MAXIMUM:,} rows"),
+    ("operators", f"rows, {sent_rows.VALUES_MAXIMUM:,} values"),
     ("principles", f"`materiality_cents` ({POLICY.materiality_cents / 100:.2f})"),
     ("principles", f"`grace_days` ({POLICY.grace_days})"),
     ("principles", f"Each invoice counts {GROWTH.counts_after_days} days after it was paid"),

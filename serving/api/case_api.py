@@ -36,7 +36,6 @@ from serving.requests.http_requests import (
 )
 from serving.requests.route_declaration import ORDER_BODY_BYTES, REVIEWING, Example, RouteDeclaration
 from serving.requests.store_access import StoreAccess
-from serving.stop_requests import locked_stop_request
 
 LIMIT_DIGITS = 6
 
@@ -86,7 +85,7 @@ STEPS: Mapping[Step, _OfStep] = {
     ),
     Step.RELEASE: _OfStep(
         summary="Let the order go",
-        problems=(*_HELD_BY_CALLER, locked_stop_request.StopRequestMoved),
+        problems=_HELD_BY_CALLER,
     ),
     Step.STOP: _OfStep(
         summary="Stop the order; the merchant is asked once this cannot be undone any more",
@@ -105,7 +104,6 @@ STEPS: Mapping[Step, _OfStep] = {
         problems=(
             review_case.NoStopToTakeBack,
             review_case.WithdrawalNotAllowed,
-            locked_stop_request.StopRequestMoved,
         ),
     ),
     Step.REOPEN: _OfStep(
@@ -219,7 +217,7 @@ class CaseApi:
         text = None if of_step.text_field is None else getattr(given, of_step.text_field)
         case_id = id_in_path(request, "case_id", UnknownCase)
         key = idempotency_key(request)
-        document = await self._access.write(
+        case = await self._access.write(
             lambda: case_review.take_step(
                 scope.cases,
                 case_id,
@@ -231,7 +229,7 @@ class CaseApi:
                 idempotency_key=key,
             )
         )
-        return json_answer(document)
+        return json_answer(case)
 
 
 def _queue_parameters(request: Request) -> QueueParameters:

@@ -15,6 +15,7 @@ from serving.domain.field_errors import FieldError, pointer
 from serving.events import event_intake, held_events
 from serving.events.event_answers import (
     EVENTS,
+    PAGE_MAXIMUM,
     EndedEvent,
     EndReason,
     EventResults,
@@ -22,6 +23,7 @@ from serving.events.event_answers import (
     HeldParameters,
 )
 from serving.events.event_permissions import SENDERS
+from serving.events.sent_rows import VALUES_MAXIMUM, rows_of
 from serving.process.observability import HELD_EVENTS
 from serving.requests.http_requests import authenticated, fields_of, json_answer, json_body
 from serving.requests.route_declaration import (
@@ -105,15 +107,12 @@ class EventApi:
 
     async def _events(self, request: Request) -> Response:
         scope, caller = authenticated(request)
-        rows = event_intake.rows_of(json_body(request, values_maximum=event_intake.VALUES_MAXIMUM))
+        rows = rows_of(json_body(request, values_maximum=VALUES_MAXIMUM))
         event_intake.require_any_permitted(caller, rows)
         judged = await _in_turns(event_intake.judged(scope, rows, caller=caller))
-        results = await self._access.write(lambda: event_intake.take_in(scope, judged, caller=caller))
-        HELD_EVENTS.inc(sum(result["status"] == "held" for result in results))
-        counts = {
-            status: sum(result["status"] == status for result in results) for status in event_intake.STATUSES
-        }
-        return json_answer({**counts, "results": results})
+        taken = await self._access.write(lambda: event_intake.take_in(scope, judged, caller=caller))
+        HELD_EVENTS.inc(taken.held)
+        return json_answer(taken)
 
     async def _held(self, request: Request) -> Response:
         scope, _ = authenticated(request)
@@ -167,9 +166,8 @@ def _held_parameters(request: Request) -> dict[str, str]:
     ]
     limit = given.get("limit", "100")
     is_number = limit.isascii() and limit.isdigit() and len(limit) <= LIMIT_DIGITS
-    if not is_number or not 1 <= int(limit) <= held_events.PAGE_MAXIMUM:
-        maximum = held_events.PAGE_MAXIMUM
-        errors.append(FieldError(pointer="/limit", detail=f"limit must be from 1 to {maximum}"))
+    if not is_number or not 1 <= int(limit) <= PAGE_MAXIMUM:
+        errors.append(FieldError(pointer="/limit", detail=f"limit must be from 1 to {PAGE_MAXIMUM}"))
     wrong = held_events.wrong_filters(
         contract_name=given.get("contract"), customer_id=given.get("customer_id")
     )

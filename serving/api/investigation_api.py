@@ -3,7 +3,6 @@
 from starlette.requests import Request
 from starlette.responses import Response
 
-from data_contracts.instants import rfc3339
 from serving.api.case_api import EXAMPLE_CASE
 from serving.cases import case_outcomes, investigating
 from serving.cases.case_answers import (
@@ -14,7 +13,7 @@ from serving.cases.case_answers import (
     MerchantQuestionText,
 )
 from serving.domain import investigation, review_case
-from serving.domain.errors import UnknownOrder
+from serving.domain.errors import UnknownCase, UnknownOrder
 from serving.domain.liability import FactsInvalid
 from serving.in_force.policy_watch import NoPolicyInForce
 from serving.requests.http_requests import authenticated, fields_of, id_in_path, json_answer, json_body
@@ -43,7 +42,7 @@ class InvestigationApi:
                 body=InvestigationReason,
                 answers=(InvestigationAnswer,),
                 problems=(
-                    investigation.UnknownInvestigation,
+                    UnknownCase,
                     review_case.ReasonMissing,
                     NoPolicyInForce,
                 ),
@@ -93,7 +92,7 @@ class InvestigationApi:
     async def _investigate(self, request: Request) -> Response:
         scope, caller = authenticated(request)
         reason = fields_of(json_body(request), InvestigationReason).reason
-        case_id = id_in_path(request, "case_id", investigation.UnknownInvestigation)
+        case_id = id_in_path(request, "case_id", UnknownCase)
         return json_answer(
             await self._access.write(
                 lambda: investigating.open_by_hand(scope.cases, case_id, reason=reason, by=caller.name)
@@ -104,10 +103,11 @@ class InvestigationApi:
         scope, caller = authenticated(request)
         question = fields_of(json_body(request), MerchantQuestionText).question
         case_id = id_in_path(request, "case_id", investigation.UnknownInvestigation)
-        asked = await self._access.write(
-            lambda: investigating.ask_merchant(scope.cases, case_id, question, caller.name)
+        return json_answer(
+            await self._access.write(
+                lambda: investigating.ask_merchant(scope.cases, case_id, question, caller.name)
+            )
         )
-        return json_answer({"question": asked.text, "asked_at": rfc3339(asked.asked_at_ms)})
 
     async def _conclude(self, request: Request) -> Response:
         scope, caller = authenticated(request)

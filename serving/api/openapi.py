@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from serving.api.domain_problems import problem_types_of
-from serving.requests.answer_fields import Described, NamedSchema
+from serving.requests.answer_fields import Described, NamedSchema, schema_of_field
 from serving.requests.http_requests import IDEMPOTENCY_KEY_MAXIMUM
 from serving.requests.problem_details import Problem, ProblemType
 from serving.requests.route_declaration import DoorKind, RouteDeclaration
@@ -184,7 +184,7 @@ def _problem_name(problem: ProblemType) -> str:
 
 
 def _components(structs: Iterable[type[msgspec.Struct]]) -> dict[str, Any]:
-    _, components = msgspec.json.schema_components(structs, ref_template=_AT)
+    _, components = msgspec.json.schema_components(structs, schema_hook=schema_of_field, ref_template=_AT)
     for schema in components.values():
         # The members of our enumerations are texts, which generators of clients like to be told.
         if "enum" in schema:

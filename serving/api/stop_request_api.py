@@ -59,7 +59,6 @@ class StopRequestApi:
                 problems=(
                     locked_stop_request.UnknownStopRequest,
                     answering.AnswerContradicts,
-                    locked_stop_request.StopRequestMoved,
                     StopRequestWithdrawn,
                     NoPolicyInForce,
                 ),

@@ -1,1 +1,1 @@
-"""A case of the fraud team: review, dossier, investigation, settlement."""
+"""A case of the fraud team: review, dossier, linked orders, timeline, investigation, settlement."""

@@ -5,12 +5,22 @@ kept only if nobody else was faster.
 """
 
 from dataclasses import replace
-from typing import Any
+
+import msgspec
 
 from data_contracts.customers import CUSTOMERS
-from data_contracts.instants import rfc3339
-from serving.cases.case_settlement import liability_document
-from serving.cases.investigating import investigation_document
+from serving.cases.case_answers import (
+    CaseAnswer,
+    CaseHistoryEntry,
+    CaseQueue,
+    CaseSummary,
+    FlagReasonAnswer,
+    ScreeningAnswer,
+    ScreeningModel,
+    WholeCase,
+)
+from serving.cases.case_settlement import liability_answer
+from serving.cases.investigating import investigation_answer
 from serving.cases.possible_steps import Step, after_step, contacts_of
 from serving.domain.errors import RiskError
 from serving.domain.order_of_work import priority_of
@@ -23,6 +33,7 @@ from serving.domain.review_case import (
     expire_claim,
     expire_contact,
 )
+from serving.requests.answer_fields import Instant, instant_or_none
 from serving.requests.case_scope import CaseScope
 from serving.requests.idempotent_requests import earlier_answer, fingerprint, remember_answer
 from serving.stop_requests.stop_requesting import requests_of_case, withdraw
@@ -53,26 +64,26 @@ class CaseMoved(RiskError):
     """Somebody else changed the case at the same moment; look again."""
 
 
-def queue(scope: CaseScope, *, state: CaseState, limit: int) -> dict[str, Any]:
+def queue(scope: CaseScope, *, state: CaseState, limit: int) -> CaseQueue:
     """The cases in a state, in the order of work, and how many there are in each."""
     with scope.store.reading() as tx:
         cases = cases_in_order_of_work(tx, state, limit)
         counts = count_by_state(tx)
-    return {"counts": counts, "cases": [_summary(stored, scope.now_ms()) for stored in cases]}
+    return CaseQueue(counts=counts, cases=tuple(_summary(stored, scope.now_ms()) for stored in cases))
 
 
-def case_view(scope: CaseScope, case_id: str) -> dict[str, Any]:
+def case_view(scope: CaseScope, case_id: str) -> WholeCase:
     """Everything about a case, what followed from its verdict too. Raises UnknownCase, UnknownOrder."""
     with scope.store.reading() as tx:
-        return {
-            **_view(tx, known_case(tx, case_id), scope.now_ms()),
-            "stop_requests": requests_of_case(tx, scope, case_id),
-            "investigation": investigation_document(tx, case_id),
-            "liability": liability_document(tx, scope, case_id),
-        }
+        return WholeCase(
+            **msgspec.structs.asdict(_view(tx, known_case(tx, case_id), scope.now_ms())),
+            stop_requests=requests_of_case(tx, scope, case_id),
+            investigation=investigation_answer(tx, case_id),
+            liability=liability_answer(tx, scope, case_id),
+        )
 
 
-def claim_next(scope: CaseScope, reviewer: str) -> dict[str, Any] | None:
+def claim_next(scope: CaseScope, reviewer: str) -> CaseAnswer | None:
     """The open case that loses most by waiting, in this reviewer's hands; None for an empty queue.
 
     Raises CaseMoved where others were faster again and again.
@@ -99,7 +110,7 @@ def take_step(
     text: str | None = None,
     caller: Caller | None = None,
     idempotency_key: str | None = None,
-) -> dict[str, Any]:
+) -> CaseAnswer:
     """Do one step and return the case after it.
 
     text: the note, the reason of a re-opening, or the outcome of a contact.
@@ -110,7 +121,7 @@ def take_step(
     request = fingerprint(f"POST /v1/cases/{case_id}/{step.value}", text)
     with scope.store.writing(f"case-{case_id}") as tx:
         if caller is not None:
-            earlier = earlier_answer(tx, dict[str, Any], caller=caller, key=idempotency_key, request=request)
+            earlier = earlier_answer(tx, CaseAnswer, caller=caller, key=idempotency_key, request=request)
             if earlier is not None:
                 return earlier
         stored = known_case(tx, case_id)
@@ -128,10 +139,10 @@ def take_step(
         _keep_case(tx, scope, stored, after, now_ms)
         append_history(tx, case_id, at_ms=now_ms, actor=reviewer, action=action, detail=detail)
         _set_going_what_follows(tx, scope, after, step)
-        document = _view(tx, known_case(tx, case_id), now_ms)
+        answer = _view(tx, known_case(tx, case_id), now_ms)
         if caller is not None:
-            remember_answer(tx, document, caller=caller, key=idempotency_key, request=request, now_ms=now_ms)
-        return document
+            remember_answer(tx, answer, caller=caller, key=idempotency_key, request=request, now_ms=now_ms)
+        return answer
 
 
 def _set_going_what_follows(tx: Transaction, scope: CaseScope, case: ReviewCase, step: Step) -> None:
@@ -196,58 +207,54 @@ def _expire(scope: CaseScope, stored: StoredCase, now_ms: int) -> bool:
     return True
 
 
-def _summary(stored: StoredCase, now_ms: int) -> dict[str, Any]:
+def _summary(stored: StoredCase, now_ms: int) -> CaseSummary:
     case, stakes = stored.case, stored.stakes
-    return {
-        "case_id": case.case_id,
-        "order_id": case.order_id,
-        "customer_id": case.customer_id,
-        "merchant_id": case.merchant_id,
-        "state": case.state.value,
-        "origin": case.origin.value,
-        "reviewer": case.reviewer,
-        "verdict": None if case.verdict is None else case.verdict.value,
-        "probability_of_fraud": stakes.probability,
-        "amount_cents": stakes.amount_cents,
-        "currency": stakes.currency,
-        "saving_lost_per_hour_cents": stored.priority,
-        "opened_at": rfc3339(case.opened_at_ms),
-        "due_at": rfc3339(case.due_at_ms),
-        "handover_at": rfc3339(stakes.handover_at_ms),
-        "left": stakes.left,
-        "recallable": stakes.recallable,
-        "is_overdue": case.is_overdue(now_ms),
-        "reopened_count": case.reopened_count,
-        "reasons": list(stored.reasons),
-    }
+    return CaseSummary(
+        case_id=case.case_id,
+        order_id=case.order_id,
+        customer_id=case.customer_id,
+        merchant_id=case.merchant_id,
+        state=case.state,
+        origin=case.origin,
+        reviewer=case.reviewer,
+        verdict=case.verdict,
+        probability_of_fraud=stakes.probability,
+        amount_cents=stakes.amount_cents,
+        currency=stakes.currency,
+        saving_lost_per_hour_cents=stored.priority,
+        opened_at=Instant(case.opened_at_ms),
+        due_at=Instant(case.due_at_ms),
+        handover_at=Instant(stakes.handover_at_ms),
+        left=stakes.left,
+        recallable=stakes.recallable,
+        is_overdue=case.is_overdue(now_ms),
+        reopened_count=case.reopened_count,
+        reasons=tuple(FlagReasonAnswer(**msgspec.structs.asdict(reason)) for reason in stored.reasons),
+    )
 
 
-def _view(tx: Transaction, stored: StoredCase, now_ms: int) -> dict[str, Any]:
+def _view(tx: Transaction, stored: StoredCase, now_ms: int) -> CaseAnswer:
     case = stored.case
-    takes_effect_at_ms = case.stop_takes_effect_at_ms
-    return {
-        **_summary(stored, now_ms),
-        "contact_outcome": None if case.contact_outcome is None else case.contact_outcome.value,
-        "stop_takes_effect_at": None if takes_effect_at_ms is None else rfc3339(takes_effect_at_ms),
-        "screenings": [
-            {
-                "screening_id": screening.screening_id,
-                "as_of": rfc3339(screening.as_of_ms),
-                "trigger": screening.trigger,
-                "outcome": screening.outcome,
-                "probability_of_fraud": screening.record["probability"],
-                "model": {"name": screening.model_name, "version": screening.model_version},
-                "policy_version": screening.policy_version,
-            }
+    return CaseAnswer(
+        **msgspec.structs.asdict(_summary(stored, now_ms)),
+        contact_outcome=case.contact_outcome,
+        stop_takes_effect_at=instant_or_none(case.stop_takes_effect_at_ms),
+        screenings=tuple(
+            ScreeningAnswer(
+                screening_id=screening.screening_id,
+                as_of=Instant(screening.as_of_ms),
+                trigger=screening.trigger,
+                outcome=screening.outcome,
+                probability_of_fraud=screening.record["probability"],
+                model=ScreeningModel(name=screening.model_name, version=screening.model_version),
+                policy_version=screening.policy_version,
+            )
             for screening in screenings_of(tx, case.order_id)
-        ],
-        "history": [
-            {
-                "at": rfc3339(entry.at_ms),
-                "actor": entry.actor,
-                "action": entry.action,
-                "detail": entry.detail,
-            }
+        ),
+        history=tuple(
+            CaseHistoryEntry(
+                at=Instant(entry.at_ms), actor=entry.actor, action=entry.action, detail=entry.detail
+            )
             for entry in history_of(tx, case.case_id)
-        ],
-    }
+        ),
+    )

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from data_contracts.instants import DAY_MS, rfc3339
+from data_contracts.instants import DAY_MS
 from data_contracts.invoice_pauses import INVOICE_PAUSES
 from data_contracts.invoices import INVOICES
 from data_contracts.order_events import ORDER_EVENTS
@@ -19,6 +19,12 @@ from features.invoice_state import InvoiceState
 from features.online import invoice_states, visible_rows
 from features.settlement_terms import SettlementTerms
 from features.supersession import latest_of, seeing_all
+from serving.cases.case_answers import (
+    LiabilityAnswer,
+    PostingAnswer,
+    SettlementAnswer,
+    SettlementLineAnswer,
+)
 from serving.domain.errors import UnknownOrder
 from serving.domain.investigation import InvestigationAction
 from serving.domain.liability import (
@@ -34,6 +40,7 @@ from serving.domain.liability import (
     settlement_lines,
 )
 from serving.domain.policy import Policy
+from serving.requests.answer_fields import Instant
 from serving.requests.case_scope import CaseScope
 from serving.store.case_queue import SYSTEM, StoredCase, append_history, known_case
 from serving.store.investigations import StoredPosting, append_postings, postings_of_case, settlement_rows
@@ -292,47 +299,47 @@ def _reversed(line: _PostedLine) -> _PostedLine:
     return _PostedLine(text=line.text, currency=line.currency, amounts=amounts)
 
 
-def liability_document(tx: Transaction, scope: CaseScope, case_id: str) -> dict[str, Any]:
+def liability_answer(tx: Transaction, scope: CaseScope, case_id: str) -> LiabilityAnswer:
     """Who bears the loss of a case's order and why, what is demanded for it, and all that was posted.
 
-    bearer: null where the facts cannot be true together; `mistakes` then says how.
-    amount_cents of a line: what the merchant receives; negative: what it pays.
     Raises UnknownOrder.
     """
     stored = known_case(tx, case_id)
     posted = postings_of_case(tx, case_id)
     record = order_record(tx, stored, scope.now_ms(), scope.policy.settlement_terms)
-    document: dict[str, Any] = {
-        "bearer": None,
-        "reasons": [],
-        "lines": [],
-        "mistakes": [],
-        "is_settled": False,
-        "settlements": _settlement_documents(posted),
-    }
+    settlements = _settlements(posted)
     try:
         judged = _judge(tx, scope.policy, stored, record)
     except FactsInvalid as problem:
-        return {**document, "mistakes": problem.mistakes}
-    return {
-        **document,
-        "bearer": judged.liability.bearer.value,
-        "reasons": list(judged.liability.reasons),
-        "lines": [_line_document(line) for line in _demanded_lines(judged.lines)],
-        "is_settled": _standing_lines(posted) == _demanded_lines(judged.lines),
-    }
+        return LiabilityAnswer(
+            bearer=None,
+            reasons=(),
+            lines=(),
+            mistakes=tuple(problem.mistakes),
+            is_settled=False,
+            settlements=settlements,
+        )
+    demanded = _demanded_lines(judged.lines)
+    return LiabilityAnswer(
+        bearer=judged.liability.bearer,
+        reasons=tuple(judged.liability.reasons),
+        lines=tuple(_line_answer(line) for line in demanded),
+        mistakes=(),
+        is_settled=_standing_lines(posted) == demanded,
+        settlements=settlements,
+    )
 
 
-def _settlement_documents(posted: Sequence[StoredPosting]) -> list[dict[str, Any]]:
+def _settlements(posted: Sequence[StoredPosting]) -> tuple[SettlementAnswer, ...]:
     lines: dict[str, dict[int, list[StoredPosting]]] = {}
     for posting in posted:
         lines.setdefault(posting.settlement_id, {}).setdefault(posting.line, []).append(posting)
-    return [
-        {
-            "settlement_id": settlement_id,
-            "posted_at": rfc3339(next(iter(numbered.values()))[0].posted_at_ms),
-            "lines": [
-                _line_document(
+    return tuple(
+        SettlementAnswer(
+            settlement_id=settlement_id,
+            posted_at=Instant(next(iter(numbered.values()))[0].posted_at_ms),
+            lines=tuple(
+                _line_answer(
                     _PostedLine(
                         text=sides[0].text,
                         currency=sides[0].currency,
@@ -340,20 +347,21 @@ def _settlement_documents(posted: Sequence[StoredPosting]) -> list[dict[str, Any
                     )
                 )
                 for _, sides in sorted(numbered.items())
-            ],
-        }
+            ),
+        )
         for settlement_id, numbered in lines.items()
-    ]
+    )
 
 
-def _line_document(line: _PostedLine) -> dict[str, Any]:
+def _line_answer(line: _PostedLine) -> SettlementLineAnswer:
     """A line with its double entry: what is owed to the merchant is a credit, and so negative there."""
     amounts = dict(line.amounts)
-    return {
-        "text": line.text.value,
-        "amount_cents": -amounts.get(Account.MERCHANT_PAYABLE, 0),
-        "currency": line.currency,
-        "postings": [
-            {"account": account.value, "amount_cents": amount_cents} for account, amount_cents in line.amounts
-        ],
-    }
+    return SettlementLineAnswer(
+        text=line.text,
+        amount_cents=-amounts.get(Account.MERCHANT_PAYABLE, 0),
+        currency=line.currency,
+        postings=tuple(
+            PostingAnswer(account=account, amount_cents=amount_cents)
+            for account, amount_cents in line.amounts
+        ),
+    )

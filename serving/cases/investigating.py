@@ -7,9 +7,13 @@ labels, features and settlement by the way of every other row. Every step holds 
 import logging
 from typing import Any
 
-import msgspec
-
-from data_contracts.instants import rfc3339
+from serving.cases.case_answers import (
+    AskedQuestion,
+    InvestigationAnswer,
+    MerchantAnswerNoted,
+    NotedTriggerAnswer,
+    QuestionAnswer,
+)
 from serving.cases.case_outcomes import label_release, label_stop_in_effect, record_outcome
 from serving.cases.case_settlement import OrderRecord, order_record, settle
 from serving.cases.invoice_watch import watch_on
@@ -31,6 +35,7 @@ from serving.domain.investigation import conclude as conclude_in
 from serving.domain.liability import FactsInvalid
 from serving.domain.merchant_answer import MerchantAnswer
 from serving.domain.review_case import CaseOrigin, ReasonMissing, ReviewCase, Verdict
+from serving.requests.answer_fields import Instant, instant_or_none
 from serving.requests.case_scope import CaseScope
 from serving.stop_requests.stop_requesting import ask_question
 from serving.store import investigations
@@ -51,20 +56,20 @@ from serving.store.store import Transaction
 LOG = logging.getLogger("bonitas.investigations")
 
 
-def open_by_hand(scope: CaseScope, case_id: str, *, reason: str, by: str) -> dict[str, Any]:
+def open_by_hand(scope: CaseScope, case_id: str, *, reason: str, by: str) -> InvestigationAnswer:
     """Investigate a case because a person says why; one that is open already stays as it is.
 
-    Returns the investigation as a document. Raises UnknownCase, ReasonMissing.
+    Raises UnknownCase, ReasonMissing.
     """
     if not reason.strip():
         raise ReasonMissing("Say why the case is investigated.")
     with scope.store.writing(f"case-{case_id}") as tx:
         known_case(tx, case_id)
         _trigger(tx, scope, case_id, Trigger.BY_HAND, by=by, detail={"reason": reason.strip()})
-        return _document(_known_investigation(tx, case_id))
+        return _answer(_known_investigation(tx, case_id))
 
 
-def ask_merchant(scope: CaseScope, case_id: str, text: str, by: str) -> MerchantQuestion:
+def ask_merchant(scope: CaseScope, case_id: str, text: str, by: str) -> AskedQuestion:
     """Ask the merchant of a case for more, and return the question; it is answered by the form.
 
     Raises UnknownInvestigation, InvestigationClosed, QuestionInvalid, UnknownStopRequest.
@@ -73,21 +78,25 @@ def ask_merchant(scope: CaseScope, case_id: str, text: str, by: str) -> Merchant
         before = _known_investigation(tx, case_id)
         if before.is_open and before.questions and before.questions[-1].text == text.strip():
             # A request that was sent twice, or a second click.
-            return before.questions[-1]
+            return _asked(before.questions[-1])
         after = ask_in(before, text, by, scope.now_ms())
         question = after.questions[-1]
         ask_question(tx, scope, case_id, question.text, len(after.questions))
         _keep_with_history(
             tx, scope, before, after, InvestigationAction.MERCHANT_ASKED, by, {"question": question.text}
         )
-    return question
+    return _asked(question)
 
 
-def conclude(scope: CaseScope, case_id: str, finding: str, by: str) -> dict[str, Any]:
+def _asked(question: MerchantQuestion) -> AskedQuestion:
+    return AskedQuestion(question=question.text, asked_at=Instant(question.asked_at_ms))
+
+
+def conclude(scope: CaseScope, case_id: str, finding: str, by: str) -> InvestigationAnswer:
     """Close the investigation of a case with a finding, and let the ledger, settlement included, follow.
 
     finding: `fraud_confirmed` or `not_fraud`; the same again changes nothing.
-    Returns the investigation as a document, which also says where the finding means nothing for the ledger.
+    The answer also says where the finding means nothing for the ledger.
     Raises UnknownInvestigation, FindingInvalid, InvestigationClosed, CaseUndecided, OutcomeRefused,
     FactsInvalid, UnknownOrder.
     """
@@ -104,12 +113,12 @@ def conclude(scope: CaseScope, case_id: str, finding: str, by: str) -> dict[str,
         outcome = _outcome_of(scope, case, found)
         after = conclude_in(before, found, by, now_ms, outcome=outcome)
         if after is before:
-            return _document(before)
+            return _answer(before)
         detail = {"finding": found.value, "outcome": None if outcome is None else outcome.value}
         _keep_with_history(tx, scope, before, after, InvestigationAction.CONCLUDED, by, detail)
         record_outcome(tx, scope, case, outcome or OrderOutcomeKind.FINDING_WITHDRAWN, by=by)
         settle(tx, scope, case_id)
-        return _document(after)
+        return _answer(after)
 
 
 def _require_verdict(case: ReviewCase, now_ms: int) -> None:
@@ -201,17 +210,17 @@ def _triggers(stored: StoredCase, record: OrderRecord, unpaid_days: int) -> list
     return triggers
 
 
-def investigation_document(tx: Transaction, case_id: str) -> dict[str, Any] | None:
+def investigation_answer(tx: Transaction, case_id: str) -> InvestigationAnswer | None:
     """The investigation of a case for the fraud team, None where it never had one."""
     known = investigation_of(tx, case_id)
-    return None if known is None else _document(known)
+    return None if known is None else _answer(known)
 
 
-def open_investigations(scope: CaseScope, limit: int) -> list[dict[str, Any]]:
+def open_investigations(scope: CaseScope, limit: int) -> list[InvestigationAnswer]:
     """The investigations that wait for a finding, the longest open first."""
     with scope.store.reading() as tx:
         waiting = investigations.open_investigations(tx, limit)
-    return [_document(known) for known in waiting]
+    return [_answer(known) for known in waiting]
 
 
 def _trigger(
@@ -256,34 +265,37 @@ def _known_investigation(tx: Transaction, case_id: str) -> Investigation:
     return known
 
 
-def _document(known: Investigation) -> dict[str, Any]:
-    return {
-        "case_id": known.case_id,
-        "state": known.state.value,
-        "trigger": known.trigger.value,
-        "noted_triggers": [
-            {"trigger": noted.trigger.value, "noted_at": rfc3339(noted.noted_at_ms)}
+def _answer(known: Investigation) -> InvestigationAnswer:
+    return InvestigationAnswer(
+        case_id=known.case_id,
+        state=known.state,
+        trigger=known.trigger,
+        noted_triggers=tuple(
+            NotedTriggerAnswer(trigger=noted.trigger, noted_at=Instant(noted.noted_at_ms))
             for noted in known.noted_triggers
-        ],
-        "opened_at": rfc3339(known.opened_at_ms),
-        "merchant_answers": [_answer_document(given) for given in known.merchant_answers],
-        "questions": [
-            {"text": asked.text, "asked_by": asked.asked_by, "asked_at": rfc3339(asked.asked_at_ms)}
+        ),
+        opened_at=Instant(known.opened_at_ms),
+        merchant_answers=tuple(
+            MerchantAnswerNoted(
+                kind=given.kind,
+                carrier=given.carrier,
+                tracking_number=given.tracking_number,
+                note=given.note,
+                answered_at=Instant(given.answered_at_ms),
+            )
+            for given in known.merchant_answers
+        ),
+        questions=tuple(
+            QuestionAnswer(text=asked.text, asked_by=asked.asked_by, asked_at=Instant(asked.asked_at_ms))
             for asked in known.questions
-        ],
-        "finding": None if known.finding is None else known.finding.value,
-        "outcome": None if known.outcome is None else known.outcome.value,
-        "outcome_text": _outcome_text(known),
-        "closed_at": None if known.closed_at_ms is None else rfc3339(known.closed_at_ms),
-        "closed_by": known.closed_by,
-        "version": known.version,
-    }
-
-
-def _answer_document(given: MerchantAnswer) -> dict[str, Any]:
-    facts: dict[str, Any] = msgspec.to_builtins(given)
-    answered_at = rfc3339(facts.pop("answered_at_ms"))
-    return {**facts, "answered_at": answered_at}
+        ),
+        finding=known.finding,
+        outcome=known.outcome,
+        outcome_text=_outcome_text(known),
+        closed_at=instant_or_none(known.closed_at_ms),
+        closed_by=known.closed_by,
+        version=known.version,
+    )
 
 
 def _outcome_text(known: Investigation) -> str | None:

@@ -11,7 +11,7 @@ from serving.domain.decision_codes import REASON_GROUPS, RULE_CODES, RULE_GROUPS
 from serving.domain.policy import ALTERNATIVE_NAMES
 from serving.domain.reasons import MAXIMUM_REASONS, REASON_CODES, RECOURSE_CODES
 from serving.domain.reservation import ReservationState
-from serving.requests.answer_fields import Cents, Instant, OwnNumber, one_of
+from serving.requests.answer_fields import Cents, InstantText, OwnNumber, one_of
 from serving.store.api_keys import Caller, Role
 
 NOTE_MAXIMUM = 2000
@@ -82,7 +82,7 @@ class DecisionAnswer(msgspec.Struct, frozen=True, kw_only=True):
     recourse: tuple[RecourseStep, ...]
     model: ModelName | None
     policy_version: str
-    decided_at: Instant
+    decided_at: InstantText
     degraded: bool
 
 
@@ -132,7 +132,7 @@ class OrderState(msgspec.Struct, frozen=True, kw_only=True):
     reserved_cents: Cents
     customer_id: str
     merchant_id: str
-    decided_at: Instant
+    decided_at: InstantText
 
 
 class MerchantOrderState(msgspec.Struct, frozen=True, kw_only=True):

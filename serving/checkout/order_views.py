@@ -1,12 +1,18 @@
 """Use cases that only look: an order and a decision, as far as the caller may see them."""
 
-from typing import Any
+import msgspec
 
-from serving.checkout.checkout_answers import MerchantOrderState, OrderState
+from serving.checkout.checkout_answers import (
+    DecisionAnswer,
+    MerchantDecisionAnswer,
+    MerchantOrderState,
+    OrderState,
+    seen_by,
+)
 from serving.checkout.order_confirmation import newest_decision, order_state
 from serving.domain.errors import UnknownDecision
 from serving.domain.order_numbers import OrderAddress
-from serving.requests.authentication import may_see_order_of, view_for
+from serving.requests.authentication import may_see_order_of
 from serving.requests.request_scope import RequestScope
 from serving.store.api_keys import Caller
 from serving.store.decision_log import decision_of
@@ -20,10 +26,12 @@ def order_view(
         return order_state(tx, newest_decision(tx, address, caller), caller)
 
 
-def decision_view(scope: RequestScope, decision_id: str, *, caller: Caller) -> dict[str, Any]:
+def decision_view(
+    scope: RequestScope, decision_id: str, *, caller: Caller
+) -> DecisionAnswer | MerchantDecisionAnswer:
     """A decision as it was answered. Raises UnknownDecision, also for another merchant's."""
     with scope.store.reading() as tx:
         decision = decision_of(tx, decision_id)
     if decision is None or not may_see_order_of(caller, decision.merchant_id):
         raise UnknownDecision(f"there is no decision {decision_id}")
-    return view_for(caller, decision.record["answer"])
+    return seen_by(caller, msgspec.convert(decision.record["answer"], DecisionAnswer))

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-from serving.cases.case_dossier import SharedBy, TimelineEntry, TimelineSource
+from serving.cases.linked_orders import SharedBy
+from serving.cases.timeline import TimelineEntry, TimelineSource
 from serving.console.locale_forms import Locale
 from serving.domain.case_label import OrderOutcomeKind
 from serving.domain.investigation import Finding, Trigger

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from serving.cases.case_dossier import LinkedOrder, LinkedOrders, SharedBy
+from serving.cases.linked_orders import LinkedOrder, LinkedOrders, SharedBy
 
 ROW_HEIGHT = 30
 WIDTH = 860

@@ -178,7 +178,7 @@ async def take_next(page: PageRequest) -> Response:
         return page.redirect("/", notice="Others were faster again and again. Try again.")
     if case is None:
         return page.redirect("/", notice="No case is waiting.")
-    return page.redirect(f"/cases/{case['case_id']}", notice="The case is yours.")
+    return page.redirect(f"/cases/{case.case_id}", notice="The case is yours.")
 
 
 ROUTES = (

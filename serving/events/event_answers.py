@@ -9,9 +9,13 @@ from msgspec import UNSET, Meta, UnsetType
 from data_contracts.between_rows.waits import WaitKind
 from data_contracts.json_schema import json_schema
 from data_contracts.ledger_contracts import ALL_CONTRACTS, CONTRACTS
-from serving.events.event_intake import ROWS_MAXIMUM
-from serving.events.held_events import PAGE_MAXIMUM, REASON_CHARACTERS_MAXIMUM
 from serving.requests.answer_fields import Instant, NamedSchema, one_of
+
+ROWS_MAXIMUM = 1000
+"""Of one body."""
+PAGE_MAXIMUM = 500
+"""Of held rows."""
+REASON_CHARACTERS_MAXIMUM = 2000
 
 ContractName = Annotated[str, one_of(CONTRACTS)]
 

@@ -3,11 +3,13 @@
 import hashlib
 import logging
 import re
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, TypeGuard
 
 import msgspec
+from msgspec import UNSET, UnsetType, structs
 
 from data_contracts.between_rows.arrivals import AppendResult, AppendStatus
 from data_contracts.contract import IDENTIFIER_PATTERN, Contract
@@ -16,9 +18,16 @@ from data_contracts.ledger_contracts import CONTRACTS
 from data_contracts.orders import ORDERS
 from data_contracts.row_check import check_row
 from data_contracts.rules import Rule
-from serving.domain.errors import FieldsInvalid, NotAllowed
+from serving.domain.errors import NotAllowed
 from serving.domain.field_errors import FieldError, cut_name, pointer
 from serving.domain.order_numbers import is_made_for_another
+from serving.events.event_answers import (
+    EventResult,
+    EventResults,
+    RowError,
+    RowStatus,
+    WaitsFor,
+)
 from serving.events.event_ids import EventIdScope
 from serving.events.event_permissions import (
     RULE,
@@ -28,7 +37,7 @@ from serving.events.event_permissions import (
     why_not_permitted,
     why_order_is_not_permitted,
 )
-from serving.requests.problem_details import ERRORS_MAXIMUM
+from serving.events.sent_rows import SentRow
 from serving.requests.request_scope import RequestScope
 from serving.store.api_keys import Caller, Role
 from serving.store.decision_log import is_decided
@@ -38,10 +47,6 @@ from serving.store.quarantined_rows import quarantine_row, tell_of_invoice
 from serving.store.store import Transaction
 
 LOG = logging.getLogger("bonitas.ledger")
-STATUSES = ("accepted", "repeated", "held", "rejected")
-ROWS_MAXIMUM = 1000
-VALUES_MAXIMUM = 100_000
-"""Of a body: several times what as many rows of the widest contract hold."""
 FURTHER_ERRORS_MAXIMUM = 1000
 """So many errors are listed in an answer besides the first of each row."""
 REFUSALS_NAMED = 20
@@ -50,20 +55,12 @@ REFUSALS_NAMED = 20
 ID_CHARACTERS_MAXIMUM = 64
 _INVOICE_COLUMNS = tuple(column.name for column in INVOICES.columns)
 
-_STATUS_WORD = {
-    AppendStatus.ACCEPTED: "accepted",
-    AppendStatus.REPEATED: "repeated",
-    AppendStatus.HELD: "held",
-    AppendStatus.REFUSED: "rejected",
+_STATUS_OF = {
+    AppendStatus.ACCEPTED: RowStatus.ACCEPTED,
+    AppendStatus.REPEATED: RowStatus.REPEATED,
+    AppendStatus.HELD: RowStatus.HELD,
+    AppendStatus.REFUSED: RowStatus.REJECTED,
 }
-
-
-@dataclass(frozen=True, kw_only=True)
-class SentRow:
-    """One row as it was sent. where: the JSON pointer to it in the body."""
-
-    where: str
-    value: object
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,30 +70,9 @@ class JudgedRow:
     sent: SentRow
     contract: Contract | None
     row: dict[str, Any] | None
-    errors: tuple[dict[str, str], ...]
+    errors: tuple[RowError, ...]
     violations: tuple[dict[str, str], ...]
     unlisted_count: int = 0
-
-
-def rows_of(body: object) -> list[SentRow]:
-    """The rows of a body: one object, or `{"events": [...]}`. Raises FieldsInvalid."""
-    if not isinstance(body, dict):
-        raise FieldsInvalid([FieldError(pointer="", detail="the body is a JSON object")])
-    if "events" not in body:
-        return [SentRow(where="", value=body)]
-    unknown = [name for name in body if name != "events"]
-    errors = [
-        FieldError(pointer=pointer(name), detail="there is no such field")
-        for name in unknown[:ERRORS_MAXIMUM]
-    ]
-    events = body["events"]
-    if not isinstance(events, list):
-        errors.append(FieldError(pointer="/events", detail="events must be a list"))
-    elif len(events) > ROWS_MAXIMUM:
-        errors.append(FieldError(pointer="/events", detail=f"at most {ROWS_MAXIMUM} rows at a time"))
-    if errors:
-        raise FieldsInvalid(errors, not_listed=max(len(unknown) - ERRORS_MAXIMUM, 0))
-    return [SentRow(where=pointer("events", index), value=event) for index, event in enumerate(events)]
 
 
 def require_any_permitted(caller: Caller, rows: list[SentRow]) -> None:
@@ -146,7 +122,7 @@ def judged(scope: RequestScope, rows: list[SentRow], *, caller: Caller) -> Itera
         yield _checked(sent, caller, now_ms, clock_tolerance_ms)
 
 
-def take_in(scope: RequestScope, rows: list[JudgedRow], *, caller: Caller) -> list[dict[str, Any]]:
+def take_in(scope: RequestScope, rows: list[JudgedRow], *, caller: Caller) -> EventResults:
     """Append every good row and quarantine every bad one, in one transaction; one result for each row.
 
     The server stamps `recorded_at`. Rows are kept under event_ids of the caller's own, and answered by those
@@ -160,23 +136,27 @@ def take_in(scope: RequestScope, rows: list[JudgedRow], *, caller: Caller) -> li
             _taken(tx, _permitted(tx, _naming_own(tx, one, ids), caller), ids, now_ms, clock_tolerance_ms)
             for one in rows
         ]
-    return _with_errors_bounded(results)
+    statuses = Counter(result.status for result in results)
+    return EventResults(
+        accepted=statuses[RowStatus.ACCEPTED],
+        repeated=statuses[RowStatus.REPEATED],
+        held=statuses[RowStatus.HELD],
+        rejected=statuses[RowStatus.REJECTED],
+        results=tuple(_with_errors_bounded(results)),
+    )
 
 
-def _with_errors_bounded(results: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _with_errors_bounded(results: Iterable[EventResult]) -> Iterator[EventResult]:
     """The results with the first error of each row, and of the others as many as an answer may hold."""
     further = FURTHER_ERRORS_MAXIMUM
     for result in results:
-        errors = result.get("errors")
-        if not errors:
-            continue
+        errors = result.errors or ()
         listed = errors[: 1 + further]
-        further -= len(listed) - 1
-        not_listed = result.pop("errors_not_listed", 0) + len(errors) - len(listed)
-        result["errors"] = listed
-        if not_listed:
-            result["errors_not_listed"] = not_listed
-    return results
+        if len(listed) < len(errors):
+            not_listed = (result.errors_not_listed or 0) + len(errors) - len(listed)
+            result = structs.replace(result, errors=listed, errors_not_listed=not_listed)  # noqa: PLW2901
+        further -= max(len(listed) - 1, 0)
+        yield result
 
 
 def _locks(checked: list[JudgedRow]) -> set[str]:
@@ -247,7 +227,7 @@ def _checked(sent: SentRow, caller: Caller, now_ms: int, clock_tolerance_ms: int
         errors = []
         violations = []
         for violation in result.violations:
-            errors.append({"pointer": sent.where + pointer(violation.column), "detail": violation.message})
+            errors.append(RowError(pointer=sent.where + pointer(violation.column), detail=violation.message))
             violations.append(
                 {
                     "column": cut_name(violation.column),
@@ -289,36 +269,25 @@ def _bad(
         sent=sent,
         contract=contract,
         row=None,
-        errors=({"pointer": where, "detail": detail},),
+        errors=(RowError(pointer=where, detail=detail),),
         violations=({"column": column, "rule": rule, "value": "", "message": detail},),
     )
 
 
 def _taken(
     tx: Transaction, one: JudgedRow, ids: EventIdScope, now_ms: int, clock_tolerance_ms: int
-) -> dict[str, Any]:
-    document: dict[str, Any] = {
-        "event_id": _told_event_id(one),
-        "contract": None if one.contract is None else one.contract.name,
-    }
+) -> EventResult:
     if one.contract is None or one.row is None:
         _quarantine(tx, one, ids, list(one.violations), now_ms)
         _tell_of_malformed_invoice(one)
-        unlisted = {"errors_not_listed": one.unlisted_count} if one.unlisted_count else {}
-        return {**document, "status": "rejected", "errors": list(one.errors), **unlisted}
+        return EventResult(
+            event_id=_told_event_id(one),
+            contract=None if one.contract is None else one.contract.name,
+            status=RowStatus.REJECTED,
+            errors=one.errors,
+            errors_not_listed=one.unlisted_count or UNSET,
+        )
     result = append(tx, one.contract, one.row, now_ms, clock_tolerance_ms=clock_tolerance_ms)
-    document["status"] = _STATUS_WORD[result.status]
-    if result.status is AppendStatus.REPEATED and result.message is not None:
-        document["detail"] = ids.sent(result.message)
-    elif result.message is not None:
-        where = one.sent.where + pointer(result.column or "event_id")
-        document["errors"] = [{"pointer": where, "detail": ids.sent(result.message)}]
-    if result.wait is not None:
-        document["waits_for"] = {"kind": result.wait.kind.value, "id": ids.sent(result.wait.id)}
-    if result.readmitted:
-        document["readmitted"] = [
-            ids.sent(entered.event_id) for entered in _entered(result) if ids.is_own(entered.event_id)
-        ]
     if result.status is AppendStatus.REFUSED:
         violation = {
             "column": result.column or "",
@@ -327,7 +296,33 @@ def _taken(
             "message": result.message or "",
         }
         _quarantine(tx, one, ids, [violation], now_ms)
-    return document
+    return _told(one, one.contract, result, ids)
+
+
+def _told(one: JudgedRow, contract: Contract, result: AppendResult, ids: EventIdScope) -> EventResult:
+    """What became of a row of a contract, in the caller's own event_ids."""
+    detail: str | UnsetType = UNSET
+    errors: tuple[RowError, ...] | UnsetType = UNSET
+    if result.message is not None and result.status is AppendStatus.REPEATED:
+        detail = ids.sent(result.message)
+    elif result.message is not None:
+        where = one.sent.where + pointer(result.column or "event_id")
+        errors = (RowError(pointer=where, detail=ids.sent(result.message)),)
+    return EventResult(
+        event_id=_told_event_id(one),
+        contract=contract.name,
+        status=_STATUS_OF[result.status],
+        errors=errors,
+        detail=detail,
+        waits_for=(
+            UNSET if result.wait is None else WaitsFor(kind=result.wait.kind, id=ids.sent(result.wait.id))
+        ),
+        readmitted=(
+            tuple(ids.sent(entered.event_id) for entered in _entered(result) if ids.is_own(entered.event_id))
+            if result.readmitted
+            else UNSET
+        ),
+    )
 
 
 def _told_event_id(one: JudgedRow) -> str | None:

@@ -2,14 +2,22 @@
 
 import logging
 import re
-from typing import Any
+
+from msgspec import UNSET
 
 from data_contracts.contract import IDENTIFIER_PATTERN
-from data_contracts.instants import rfc3339
 from data_contracts.ledger_contracts import CONTRACTS
+from data_contracts.merchants import MERCHANTS
 from serving.domain.errors import RiskError
+from serving.events.event_answers import (
+    REASON_CHARACTERS_MAXIMUM,
+    EndedEvent,
+    HeldEvent,
+    HeldEvents,
+    HeldFor,
+)
+from serving.requests.answer_fields import Instant
 from serving.store.held_rows import (
-    EndedRow,
     HeldRow,
     end_waiting,
     ended_row,
@@ -20,8 +28,6 @@ from serving.store.held_rows import (
 from serving.store.store import Store
 
 LOG = logging.getLogger("bonitas.ledger")
-PAGE_MAXIMUM = 500
-REASON_CHARACTERS_MAXIMUM = 2000
 
 
 class UnknownHeldEvent(RiskError):
@@ -57,7 +63,7 @@ def held_page(
     after: str | None = None,
     contract_name: str | None = None,
     customer_id: str | None = None,
-) -> dict[str, Any]:
+) -> HeldEvents:
     """Held rows in the order of their arrival, what each waits for, and how many wait for what.
 
     after: what the page before named as `next`. Raises FilterInvalid, NoSuchPage, StoreUnavailable.
@@ -72,11 +78,11 @@ def held_page(
         )
         counts = held_counts(tx)
     page = rows[:limit]
-    return {
-        "held": [_document(row) for row in page],
-        "next": f"{page[-1].since_ms}.{page[-1].entity_id}" if len(rows) > limit else None,
-        "counts": {kind.value: count for kind, count in counts.items() if count},
-    }
+    return HeldEvents(
+        held=tuple(_held(row) for row in page),
+        next=f"{page[-1].since_ms}.{page[-1].entity_id}" if len(rows) > limit else None,
+        counts={kind.value: count for kind, count in counts.items() if count},
+    )
 
 
 def _place(after: str) -> tuple[int, str]:
@@ -86,19 +92,20 @@ def _place(after: str) -> tuple[int, str]:
     return int(since_ms), entity_id
 
 
-def _document(row: HeldRow) -> dict[str, Any]:
-    owner = "merchant_id" if row.contract == "merchants" else "customer_id"
-    return {
-        "event_id": row.event_id,
-        "contract": row.contract,
-        owner: row.entity_id,
-        "ids": dict(row.ids),
-        "waits_for": {"kind": row.wait.kind.value, "id": row.wait.id, "text": row.wait.in_words},
-        "since": rfc3339(row.since_ms),
-    }
+def _held(row: HeldRow) -> HeldEvent:
+    is_merchants_own = row.contract == MERCHANTS.name
+    return HeldEvent(
+        event_id=row.event_id,
+        contract=row.contract,
+        customer_id=UNSET if is_merchants_own else row.entity_id,
+        merchant_id=row.entity_id if is_merchants_own else UNSET,
+        ids=dict(row.ids),
+        waits_for=HeldFor(kind=row.wait.kind, id=row.wait.id, text=row.wait.in_words),
+        since=Instant(row.since_ms),
+    )
 
 
-def end_held(store: Store, event_id: str, *, reason: str, by: str, now_ms: int) -> dict[str, Any]:
+def end_held(store: Store, event_id: str, *, reason: str, by: str, now_ms: int) -> EndedEvent:
     """Move a held row to quarantine. Ending it twice changes nothing; afterwards it can be sent again.
 
     Raises UnknownHeldEvent, EndInvalid for a missing or overlong reason or name, StoreUnavailable.
@@ -118,14 +125,10 @@ def end_held(store: Store, event_id: str, *, reason: str, by: str, now_ms: int) 
         raise UnknownHeldEvent(f"no row waits under the event_id {event_id}")
     if is_new:
         LOG.info("held_row_ended", extra={"event_id": event_id, "contract": ended.contract, "by": by})
-    return _ended_document(ended)
-
-
-def _ended_document(ended: EndedRow) -> dict[str, Any]:
-    return {
-        "event_id": ended.event_id,
-        "contract": ended.contract,
-        "ended_at": rfc3339(ended.ended_at_ms),
-        "ended_by": ended.ended_by,
-        "reason": ended.reason,
-    }
+    return EndedEvent(
+        event_id=ended.event_id,
+        contract=ended.contract,
+        ended_at=Instant(ended.ended_at_ms),
+        ended_by=ended.ended_by,
+        reason=ended.reason,
+    )

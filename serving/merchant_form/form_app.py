@@ -5,7 +5,7 @@ somebody else has nothing to forge a request with, so there is no further token 
 """
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -28,6 +28,7 @@ from serving.requests.store_access import StoreAccess
 from serving.stop_requests.answering import AnswerContradicts, answer
 from serving.stop_requests.form_link import LinkExpired, LinkInvalid
 from serving.stop_requests.locked_stop_request import StopRequestMoved, UnknownStopRequest
+from serving.stop_requests.stop_request_answers import StopRequestAnswer
 from serving.store.errors import CommitUnknown, StoreUnavailable
 
 MOUNTED_AT = "/stop"
@@ -140,14 +141,14 @@ class _MerchantForm:
             return await self._refused(request, entered, "error.request_withdrawn")
         entered = view.completed(entered)
         try:
-            document = await self._access.write(lambda: _give(stop_scope(scope), view, entered))
+            answered = await self._access.write(lambda: _give(stop_scope(scope), view, entered))
         except AnswerInvalid as invalid:
             return _invalid(request, view, entered, invalid.mistakes)
         except AnswerContradicts:
             return await self._refused(request, entered, "error.contradicting_answer")
         except (StopRequestMoved, StopRequestWithdrawn):
             return await self._refused(request, entered, "error.changed_meanwhile")
-        again = "&again=1" if len(document["answers"]) == len(view.request.answers) else ""
+        again = "&again=1" if len(answered.answers) == len(view.request.answers) else ""
         # Relative, so that it holds behind any proxy and under any mount.
         location = f"?lang={_language(request, view)}{again}"
         return Response(status_code=303, headers={**SECURITY_HEADERS, "Location": location})
@@ -163,7 +164,7 @@ class _MerchantForm:
         return _page(form_page(view, language, entered=entered, refusal=refusal), language, status=409)
 
 
-def _give(scope: CaseScope, view: FormView, entered: EnteredAnswer) -> dict[str, Any]:
+def _give(scope: CaseScope, view: FormView, entered: EnteredAnswer) -> StopRequestAnswer:
     return answer(
         scope,
         view.request.stop_request_id,

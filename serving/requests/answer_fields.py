@@ -7,8 +7,29 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
-Instant = Annotated[str, Meta(extra_json_schema={"format": "date-time"})]
-"""RFC 3339 in UTC, to the millisecond."""
+_DATE_TIME = {"format": "date-time"}
+
+
+class Instant(int):
+    """Milliseconds since 1970 UTC. On the wire it is RFC 3339 in UTC, to the millisecond: see `wire_form`."""
+
+    __slots__ = ()
+
+
+def instant_or_none(milliseconds: int | None) -> Instant | None:
+    """An instant of an answer, None where there is none."""
+    return None if milliseconds is None else Instant(milliseconds)
+
+
+def schema_of_field(kind: type) -> dict[str, str]:
+    """JSON Schema of a type that only answers have; msgspec knows all others."""
+    if kind is Instant:
+        return {**_DATE_TIME, "type": "string"}
+    raise NotImplementedError(f"an answer holds no {kind.__name__}")
+
+
+InstantText = Annotated[str, Meta(extra_json_schema=_DATE_TIME)]
+"""The same as text already: of a decision, whose answer is kept word for word as it was given."""
 Cents = Annotated[int, Meta(description="minor units of the currency")]
 OwnNumber = Annotated[str | None, Meta(description="the merchant's own number; null without one")]
 

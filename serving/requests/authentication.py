@@ -2,8 +2,7 @@
 
 import hashlib
 import time
-from collections.abc import Callable, Mapping
-from typing import Any, assert_never
+from collections.abc import Callable
 
 from data_contracts.instants import rfc3339
 from serving.requests.problem_details import (
@@ -18,26 +17,10 @@ from serving.store.api_keys import USE_NOTED_EVERY_MS, Caller, Role
 REMEMBERED_SECONDS = 10.0
 """A key that was found good is not looked up again for so long; a revoked one works on for at most that."""
 
-MERCHANT_SEES = ("decision_id", "order_id", "merchant_order_number", "outcome", "alternatives")
-"""The fields of a decision that a merchant's key gets to see."""
-
 
 def may_see_order_of(caller: Caller, merchant_id: str) -> bool:
     """Whether orders of this merchant are the caller's business."""
     return caller.role in {Role.CHECKOUT, Role.FRAUD} or caller.merchant_id == merchant_id
-
-
-def view_for(caller: Caller, answer: Mapping[str, Any]) -> dict[str, Any]:
-    """The part of an answer that the caller may see."""
-    match caller.role:
-        case Role.CHECKOUT | Role.FRAUD:
-            return dict(answer)
-        case Role.MERCHANT:
-            return {name: answer[name] for name in MERCHANT_SEES if name in answer}
-        case Role.LEDGER | Role.ADMIN:
-            return {}
-        case _:
-            assert_never(caller.role)
 
 
 KeyLookup = Callable[[str], Caller | None]

@@ -19,6 +19,7 @@ from serving.requests.problem_details import (
     ProblemError,
 )
 from serving.requests.request_scope import RequestScope
+from serving.requests.wire_form import encoded
 from serving.store.api_keys import Caller
 from serving.store.errors import StoreUnavailable
 
@@ -205,4 +206,4 @@ def require_json(request: Request) -> None:
 
 def json_answer(document: object, *, status: int = 200) -> Response:
     """An answer in JSON."""
-    return Response(msgspec.json.encode(document), status_code=status, media_type="application/json")
+    return Response(encoded(document), status_code=status, media_type="application/json")

@@ -5,6 +5,7 @@ from typing import TypeVar
 import msgspec
 
 from serving.domain.errors import IdempotencyConflict
+from serving.requests.wire_form import decoded, encoded
 from serving.store.api_keys import Caller
 from serving.store.idempotency import StoredAnswer, answer_under, keep_answer, request_sha256
 from serving.store.store import Transaction
@@ -31,7 +32,7 @@ def earlier_answer(
         return None
     if stored.request_sha256 != request:
         raise IdempotencyConflict("use a new Idempotency-Key for another request")
-    return msgspec.json.decode(stored.answer, type=answer)
+    return decoded(stored.answer, answer)
 
 
 def remember_answer(
@@ -45,5 +46,5 @@ def remember_answer(
 ) -> None:
     """Keep an answer under its key, in the transaction that it belongs to."""
     if key is not None:
-        kept = StoredAnswer(request_sha256=request, status=200, answer=msgspec.json.encode(answer).decode())
+        kept = StoredAnswer(request_sha256=request, status=200, answer=encoded(answer).decode())
         keep_answer(tx, caller=caller.name, key=key, answer=kept, now_ms=now_ms)

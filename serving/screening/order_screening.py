@@ -21,6 +21,7 @@ from features.order_links import Keys
 from features.order_risk_online import keys_at, order_risk_features
 from features.supersession import seeing_all
 from serving.domain.case_stakes import CaseStakes
+from serving.domain.flag_reason import FlagReason
 from serving.domain.order_of_work import is_sampled, next_handover_ms, priority_of
 from serving.domain.policy import Policy
 from serving.domain.review_case import Action, CaseOrigin, open_case, reopen_linked
@@ -238,28 +239,28 @@ def is_flagged(probability: float, policy: Policy) -> bool:
     return probability >= policy.order_risk.flag_probability
 
 
-def fraud_reasons(model: ChampionModel, values: Sequence[float]) -> list[dict[str, Any]]:
+def fraud_reasons(model: ChampionModel, values: Sequence[float]) -> list[FlagReason]:
     """What speaks most for fraud: at most four features, one for each reason code."""
     weighed = sorted(
         zip(model.columns, values, model.contributions(values), strict=True),
         key=lambda entry: -entry[2],
     )
-    reasons: dict[str, dict[str, Any]] = {}
+    reasons: dict[str, FlagReason] = {}
     for column, value, contribution in weighed:
         if contribution <= 0 or len(reasons) == REASONS_MAXIMUM:
             break
         reasons.setdefault(
             column.reason_code,
-            {
-                "code": column.reason_code,
-                "group": column.group,
-                "feature": column.name,
-                "text": column.description,
-                "unit": column.unit,
-                "value": value,
-                "usual": model.typical_values.get(column.name),
-                "contribution": contribution,
-            },
+            FlagReason(
+                code=column.reason_code,
+                group=column.group,
+                feature=column.name,
+                text=column.description,
+                unit=column.unit,
+                value=value,
+                usual=model.typical_values.get(column.name),
+                contribution=contribution,
+            ),
         )
     return list(reasons.values())
 

@@ -268,7 +268,7 @@ def _answer_for_screening(asked: _OpenScreening, model: ChampionModel, policy: P
         probability=scored.probability_of_default,
         points=None,
         failed_rules=(),
-        reasons=tuple(reason["code"] for reason in reasons),
+        reasons=tuple(reason.code for reason in reasons),
     )
     return _beside_screening(asked, model, challenger, raw_log_odds=scored.raw_log_odds)
 

@@ -26,7 +26,8 @@ from serving.stop_requests.locked_stop_request import (
 )
 from serving.stop_requests.merchant_notices import CREATED, EXPIRED
 from serving.stop_requests.recalls import end_recall
-from serving.stop_requests.stop_requesting import consequence_codes, stop_request_document
+from serving.stop_requests.stop_request_answers import StopRequestAnswer
+from serving.stop_requests.stop_requesting import consequence_codes, merchant_view
 from serving.store.case_queue import history_of, known_case
 from serving.store.deliveries import drop_waiting
 from serving.store.outbox import ask_for_case_check
@@ -49,7 +50,7 @@ def answer(
     carrier: str | None,
     tracking_number: str | None,
     note: str | None,
-) -> dict[str, Any]:
+) -> StopRequestAnswer:
     """Take a merchant's answer, with all that follows from it, and return the request after it.
 
     The same answer again changes nothing. One that takes back an earlier one is refused, and noted for
@@ -68,14 +69,14 @@ def answer(
             _note_once(tx, stored, now_ms, _answer_detail(given))
         elif effect is AnswerEffect.NEW:
             _follow_up(tx, scope, keep_stop_request(tx, stored, after), given)
-        document = stop_request_document(tx, scope, known_stop_request(tx, stop_request_id, merchant_id))
+        answered = merchant_view(tx, scope, known_stop_request(tx, stop_request_id, merchant_id))
     # Raised after the commit, or the note for the team would be lost with the answer.
     if effect is AnswerEffect.CONTRADICTED:
         raise AnswerContradicts(
             f"the answer {given.kind.value} contradicts an earlier one to stop request {stop_request_id};"
             " get in touch with the fraud team"
         )
-    return document
+    return answered
 
 
 def _require_fit(tx: Transaction, stored: StoredStopRequest, given: MerchantAnswer) -> None:

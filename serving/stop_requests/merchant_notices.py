@@ -11,12 +11,11 @@ import zoneinfo
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any
 
 import msgspec
 from msgspec import UNSET
 
-from data_contracts.instants import HOUR_MS, moment, rfc3339
+from data_contracts.instants import HOUR_MS, moment
 from data_contracts.merchants import MERCHANTS
 from serving.domain.case_stakes import CaseStakes
 from serving.domain.local_forms import local_amount, local_instant
@@ -24,7 +23,9 @@ from serving.domain.merchant_texts import merchant_text
 from serving.domain.policy import Policy
 from serving.domain.stop_request import StopRequest, StopRequestState
 from serving.domain.text_files import FALLBACK_LANGUAGE, text_language
+from serving.requests.answer_fields import Instant, instant_or_none
 from serving.requests.case_scope import CaseScope
+from serving.requests.wire_form import encoded
 from serving.stop_requests.stop_request_answers import (
     CONTACT_CHANGED,
     ChangedContactField,
@@ -58,6 +59,18 @@ _EMAIL_OF: Mapping[str, str] = MappingProxyType(
         INFORMATION_REQUESTED: "email_question",
     }
 )
+
+
+class _SentNotice(msgspec.Struct, frozen=True, kw_only=True):
+    answer_url: str
+    question: str | None = None
+
+
+class _SentWebhook(msgspec.Struct, frozen=True, kw_only=True):
+    """What an e-mail in place of a webhook takes from it, also of one that an earlier release left."""
+
+    type: str
+    data: _SentNotice
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,14 +114,14 @@ def tell_merchant(
     email = _email(policy, request, event_type, stakes, words, link, now_ms, question)
     body = StopRequestWebhook(
         type=StopRequestEvent(event_type),
-        timestamp=rfc3339(now_ms),
+        timestamp=Instant(now_ms),
         data=StopRequestNotice(
             stop_request_id=request.stop_request_id,
             order_id=request.order_id,
             merchant_order_number=request.merchant_order_number,
             state=request.state,
-            requested_at=rfc3339(request.requested_at_ms),
-            answer_due_at=None if request.answer_due_at_ms is None else rfc3339(request.answer_due_at_ms),
+            requested_at=Instant(request.requested_at_ms),
+            answer_due_at=instant_or_none(request.answer_due_at_ms),
             answer_hours=policy.stop_requests.answer_hours,
             amount_cents=stakes.amount_cents,
             currency=stakes.currency,
@@ -126,7 +139,7 @@ def tell_merchant(
         stop_request_id=request.stop_request_id,
         event_type=event_type,
         channel=WEBHOOK,
-        body=msgspec.json.encode(body).decode(),
+        body=encoded(body).decode(),
         now_ms=now_ms,
     )
     _tell_contacts_before(tx, policy, request, event_type, email, suffix=suffix, now_ms=now_ms)
@@ -206,10 +219,10 @@ def tell_contact_before(tx: Transaction, policy: Policy, change: ContactChange, 
     )
     body = ContactChangedWebhook(
         type=ContactChangedEvent.CONTACT_CHANGED,
-        timestamp=rfc3339(now_ms),
+        timestamp=Instant(now_ms),
         data=ContactChangeNotice(
             merchant_id=change.merchant_id,
-            changed_at=rfc3339(change.at_ms),
+            changed_at=Instant(change.at_ms),
             email=address if change.is_new_email else None,
             endpoint_host=host if change.is_new_endpoint else None,
             changed=tuple(
@@ -228,7 +241,7 @@ def tell_contact_before(tx: Transaction, policy: Policy, change: ContactChange, 
     notice_id = f"contact_{hashlib.sha256(change.event_id.encode()).hexdigest()[:24]}"
     notices = [(EMAIL, "mailbox", msgspec.json.encode(text), change.before.email)]
     if change.before.endpoint_url is not None:
-        notices.append((WEBHOOK, "endpoint", msgspec.json.encode(body), change.before.endpoint_url))
+        notices.append((WEBHOOK, "endpoint", encoded(body), change.before.endpoint_url))
     for channel, where, content, sent_to in notices:
         enqueue(
             tx,
@@ -295,11 +308,8 @@ def fallback_email(
     now_ms: int,
 ) -> EmailMessageText:
     """The e-mail in place of a webhook that the merchant's endpoint did not take."""
-    body = msgspec.json.decode(webhook_body, type=dict[str, Any])
-    data = body["data"]
-    return _email(
-        policy, request, body["type"], stakes, words, data["answer_url"], now_ms, data.get("question")
-    )
+    sent = msgspec.json.decode(webhook_body, type=_SentWebhook)
+    return _email(policy, request, sent.type, stakes, words, sent.data.answer_url, now_ms, sent.data.question)
 
 
 def _email(

@@ -1,12 +1,13 @@
 """Use cases of recalls: the parcels that the provider recalls for a merchant, and what came of each."""
 
-from typing import Any
+import msgspec
 
 from serving.domain.errors import RiskError
 from serving.domain.stop_request import RecallResult, StopAction
 from serving.requests.case_scope import CaseScope
 from serving.stop_requests.locked_stop_request import changing, note_in_history
-from serving.stop_requests.stop_requesting import recall_document, stop_request_document
+from serving.stop_requests.stop_request_answers import OpenRecall, RecalledStopRequest
+from serving.stop_requests.stop_requesting import merchant_view, recall_answer
 from serving.store.stop_requests import (
     StoredStopRequest,
     finish_recall_task,
@@ -20,7 +21,7 @@ class RecallStepInvalid(RiskError):
     """There is nothing to recall, the result is none, or the recall was finished with another one."""
 
 
-def finish_recall(scope: CaseScope, stop_request_id: str, result: str, by: str) -> dict[str, Any]:
+def finish_recall(scope: CaseScope, stop_request_id: str, result: str, by: str) -> RecalledStopRequest:
     """Note what came of recalling a parcel, `recalled` or `failed`; the same again changes nothing.
 
     Raises UnknownStopRequest, RecallStepInvalid.
@@ -38,14 +39,16 @@ def finish_recall(scope: CaseScope, stop_request_id: str, result: str, by: str) 
                 f"the recall of {stop_request_id} was finished before, with another result"
             )
         end_recall(tx, scope, stored, outcome, by)
-        return {**stop_request_document(tx, scope, stored), "case_id": stored.case_id}
+        return RecalledStopRequest(
+            **msgspec.structs.asdict(merchant_view(tx, scope, stored)), case_id=stored.case_id
+        )
 
 
-def open_recalls(scope: CaseScope, limit: int) -> list[dict[str, Any]]:
+def open_recalls(scope: CaseScope, limit: int) -> list[OpenRecall]:
     """The parcels to recall that nobody has finished, the oldest first."""
     with scope.store.reading() as tx:
         return [
-            {"stop_request_id": task.stop_request_id, **recall_document(task)}
+            OpenRecall(**msgspec.structs.asdict(recall_answer(task)), stop_request_id=task.stop_request_id)
             for task in open_recall_tasks(tx, limit)
         ]
 

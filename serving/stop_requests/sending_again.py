@@ -1,13 +1,12 @@
 """A notice to a merchant once more, by hand or by e-mail in place of a webhook, unless it is overtaken."""
 
-from typing import Any
-
 from serving.domain.errors import RiskError
 from serving.domain.stop_request import StopAction, StopRequestState
 from serving.requests.case_scope import CaseScope
 from serving.stop_requests.locked_stop_request import note_in_history, standing_request
 from serving.stop_requests.merchant_notices import CREATED, EXPIRED, WITHDRAWN, fallback_email, words_for
-from serving.stop_requests.stop_requesting import delivery_document
+from serving.stop_requests.stop_request_answers import DeliveryAnswer
+from serving.stop_requests.stop_requesting import delivery_answer
 from serving.store.case_queue import known_case
 from serving.store.deliveries import DROPPED, Delivery, delivery_of, resend
 from serving.store.stop_requests import StoredStopRequest, stop_request_of
@@ -23,7 +22,7 @@ class NoticeOvertaken(RiskError):
     """The notice would tell the merchant what is not so any more."""
 
 
-def send_again(scope: CaseScope, delivery_id: str, by: str) -> dict[str, Any]:
+def send_again(scope: CaseScope, delivery_id: str, by: str) -> DeliveryAnswer:
     """By hand: send a notice again that is no longer tried; one that still waits goes at its time.
 
     Raises UnknownDelivery, and NoticeOvertaken for one that is not true any more.
@@ -40,7 +39,7 @@ def send_again(scope: CaseScope, delivery_id: str, by: str) -> dict[str, Any]:
         if resend(tx, delivery_id, now_ms):
             note_in_history(tx, stored, now_ms, by, StopAction.SENT_AGAIN, {"delivery_id": delivery_id})
         delivery = delivery_of(tx, delivery_id) or known
-        return delivery_document(tx, delivery)
+        return delivery_answer(tx, delivery)
 
 
 def is_overtaken(tx: Transaction, delivery: Delivery) -> bool:

@@ -103,6 +103,12 @@ class StopRequestAnswer(msgspec.Struct, frozen=True, kw_only=True):
     recall: Recall | None
 
 
+class OpenRecall(Recall, frozen=True, kw_only=True):
+    """A parcel to recall in the list of those that nobody has finished."""
+
+    stop_request_id: str
+
+
 class RecalledStopRequest(StopRequestAnswer, frozen=True, kw_only=True):
     """A stop request after the result of its recall."""
 

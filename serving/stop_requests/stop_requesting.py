@@ -5,9 +5,9 @@ step holds the lock of its case, as the steps of the fraud team do.
 """
 
 import secrets
-from typing import Any
 
-from data_contracts.instants import rfc3339
+import msgspec
+
 from serving.domain.answer_consequences import consequences
 from serving.domain.review_case import CaseOrigin, Verdict
 from serving.domain.stop_request import (
@@ -19,6 +19,7 @@ from serving.domain.stop_request import (
     record_delivery,
 )
 from serving.domain.stop_request import withdraw as withdraw_request
+from serving.requests.answer_fields import Instant, instant_or_none
 from serving.requests.case_scope import CaseScope
 from serving.stop_requests.form_link import link
 from serving.stop_requests.locked_stop_request import (
@@ -36,6 +37,15 @@ from serving.stop_requests.merchant_notices import (
     INFORMATION_REQUESTED,
     WITHDRAWN,
     tell_merchant,
+)
+from serving.stop_requests.stop_request_answers import (
+    DeliveryAnswer,
+    DeliveryAttemptAnswer,
+    Recall,
+    StopAnswerGiven,
+    StopConsequence,
+    StopRequestAnswer,
+    TeamStopRequest,
 )
 from serving.store.case_queue import SYSTEM, case_of, known_case
 from serving.store.deliveries import Delivery, attempts_of, deliveries_of, drop_waiting
@@ -60,6 +70,7 @@ from serving.store.stop_requests import (
     stop_requests_of_case,
 )
 from serving.store.store import Transaction
+from serving.webhooks.delivery import DeliveryKind
 
 EXPIRIES_PER_READ = 100
 
@@ -131,7 +142,9 @@ def _check_and_watch_stopped_order(tx: Transaction, scope: CaseScope, case_id: s
         ask_for_stop_request(tx, case_id, due_at_ms=known.case.stop_takes_effect_at_ms)
 
 
-def view(scope: CaseScope, stop_request_id: str, *, merchant_id: str | None) -> dict[str, Any]:
+def view(
+    scope: CaseScope, stop_request_id: str, *, merchant_id: str | None
+) -> StopRequestAnswer | TeamStopRequest:
     """A stop request, its answers and what followed.
 
     merchant_id: None for the fraud team, which also sees the case.
@@ -139,18 +152,12 @@ def view(scope: CaseScope, stop_request_id: str, *, merchant_id: str | None) -> 
     """
     with scope.store.reading() as tx:
         stored = known_stop_request(tx, stop_request_id, merchant_id)
-        document = stop_request_document(tx, scope, stored)
-        if merchant_id is None:
-            document = {**document, **_team_document(tx, stored)}
-    return document
+        return (team_view if merchant_id is None else merchant_view)(tx, scope, stored)
 
 
-def requests_of_case(tx: Transaction, scope: CaseScope, case_id: str) -> list[dict[str, Any]]:
+def requests_of_case(tx: Transaction, scope: CaseScope, case_id: str) -> tuple[TeamStopRequest, ...]:
     """Every stop request of a case as the fraud team sees it, the earliest first."""
-    return [
-        {**stop_request_document(tx, scope, stored), **_team_document(tx, stored)}
-        for stored in stop_requests_of_case(tx, case_id)
-    ]
+    return tuple(team_view(tx, scope, stored) for stored in stop_requests_of_case(tx, case_id))
 
 
 def reached(tx: Transaction, scope: CaseScope, stop_request_id: str, at_ms: int) -> None:
@@ -251,78 +258,77 @@ def _expire(scope: CaseScope, stop_request_id: str) -> bool:
     return True
 
 
-def stop_request_document(tx: Transaction, scope: CaseScope, stored: StoredStopRequest) -> dict[str, Any]:
+def merchant_view(tx: Transaction, scope: CaseScope, stored: StoredStopRequest) -> StopRequestAnswer:
     """A stop request as its merchant sees it."""
     request = stored.request
     task = recall_task_of(tx, request.stop_request_id)
-    return {
-        "stop_request_id": request.stop_request_id,
-        "order_id": request.order_id,
-        "merchant_order_number": request.merchant_order_number,
-        "state": request.state.value,
-        "requested_at": rfc3339(request.requested_at_ms),
-        "answer_due_at": None if request.answer_due_at_ms is None else rfc3339(request.answer_due_at_ms),
-        "answers": [
-            {
-                "kind": given.kind.value,
-                "carrier": given.carrier,
-                "tracking_number": given.tracking_number,
-                "note": given.note,
-                "answered_at": rfc3339(given.answered_at_ms),
-                "late": request.is_late(given),
-            }
+    return StopRequestAnswer(
+        stop_request_id=request.stop_request_id,
+        order_id=request.order_id,
+        merchant_order_number=request.merchant_order_number,
+        state=request.state,
+        requested_at=Instant(request.requested_at_ms),
+        answer_due_at=instant_or_none(request.answer_due_at_ms),
+        answers=tuple(
+            StopAnswerGiven(
+                kind=given.kind,
+                carrier=given.carrier,
+                tracking_number=given.tracking_number,
+                note=given.note,
+                answered_at=Instant(given.answered_at_ms),
+                late=request.is_late(given),
+            )
             for given in request.answers
-        ],
-        "consequences": [
-            {"code": follows.code.value, "text": follows.sentence}
+        ),
+        consequences=tuple(
+            StopConsequence(code=follows.code, text=follows.sentence)
             for follows in consequences(request, scope.policy.stop_requests)
-        ],
-        "recall": None if task is None else recall_document(task),
-    }
+        ),
+        recall=None if task is None else recall_answer(task),
+    )
 
 
-def _team_document(tx: Transaction, stored: StoredStopRequest) -> dict[str, Any]:
-    """What only the fraud team sees: the case, and how the merchant was told."""
+def team_view(tx: Transaction, scope: CaseScope, stored: StoredStopRequest) -> TeamStopRequest:
+    """A stop request as the fraud team sees it: with the case, and how the merchant was told."""
     request = stored.request
-    first_ms = request.first_delivered_at_ms
-    return {
-        "case_id": stored.case_id,
-        "merchant_id": request.merchant_id,
-        "first_delivered_at": None if first_ms is None else rfc3339(first_ms),
-        "deliveries": [
-            delivery_document(tx, delivery) for delivery in deliveries_of(tx, request.stop_request_id)
-        ],
-    }
+    return TeamStopRequest(
+        **msgspec.structs.asdict(merchant_view(tx, scope, stored)),
+        case_id=stored.case_id,
+        merchant_id=request.merchant_id,
+        first_delivered_at=instant_or_none(request.first_delivered_at_ms),
+        deliveries=tuple(
+            delivery_answer(tx, delivery) for delivery in deliveries_of(tx, request.stop_request_id)
+        ),
+    )
 
 
-def delivery_document(tx: Transaction, delivery: Delivery) -> dict[str, Any]:
+def delivery_answer(tx: Transaction, delivery: Delivery) -> DeliveryAnswer:
     """One notice to a merchant and each attempt to deliver it."""
-    next_ms = delivery.next_attempt_at_ms
-    return {
-        "delivery_id": delivery.delivery_id,
-        "event_type": delivery.event_type,
-        "channel": delivery.channel,
-        "is_copy_to_contact_before": delivery.sent_to is not None,
-        "state": delivery.state,
-        "next_attempt_at": None if next_ms is None else rfc3339(next_ms),
-        "attempts": [
-            {
-                "at": rfc3339(attempt.at_ms),
-                "outcome": attempt.outcome,
-                "status": attempt.status,
-                "detail": attempt.detail,
-            }
+    return DeliveryAnswer(
+        delivery_id=delivery.delivery_id,
+        event_type=delivery.event_type,
+        channel=delivery.channel,
+        is_copy_to_contact_before=delivery.sent_to is not None,
+        state=delivery.state,
+        next_attempt_at=instant_or_none(delivery.next_attempt_at_ms),
+        attempts=tuple(
+            DeliveryAttemptAnswer(
+                at=Instant(attempt.at_ms),
+                outcome=DeliveryKind(attempt.outcome),
+                status=attempt.status,
+                detail=attempt.detail,
+            )
             for attempt in attempts_of(tx, delivery.delivery_id)
-        ],
-    }
+        ),
+    )
 
 
-def recall_document(task: RecallTask) -> dict[str, Any]:
+def recall_answer(task: RecallTask) -> Recall:
     """One parcel to recall, or recalled."""
-    return {
-        "carrier": task.carrier,
-        "tracking_number": task.tracking_number,
-        "opened_at": rfc3339(task.created_at_ms),
-        "result": None if task.result is None else task.result.value,
-        "done_at": None if task.done_at_ms is None else rfc3339(task.done_at_ms),
-    }
+    return Recall(
+        carrier=task.carrier,
+        tracking_number=task.tracking_number,
+        opened_at=Instant(task.created_at_ms),
+        result=task.result,
+        done_at=instant_or_none(task.done_at_ms),
+    )

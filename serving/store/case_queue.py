@@ -9,6 +9,7 @@ import msgspec
 
 from serving.domain.case_stakes import CaseStakes
 from serving.domain.errors import UnknownCase
+from serving.domain.flag_reason import FlagReason
 from serving.domain.review_case import CaseState, ReviewCase
 from serving.store.decision_log import packed, unpacked
 from serving.store.store import Transaction
@@ -24,7 +25,7 @@ class StoredCase:
     case: ReviewCase
     stakes: CaseStakes
     priority: int
-    reasons: tuple[dict[str, Any], ...]
+    reasons: tuple[FlagReason, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,20 +64,28 @@ _COLUMNS = "priority, record"
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
 
 
+class _CaseRecord(msgspec.Struct, frozen=True, kw_only=True):
+    case: ReviewCase
+    stakes: CaseStakes
+    reasons: tuple[FlagReason, ...]
+
+
+_decode_case = msgspec.json.Decoder(_CaseRecord).decode
+
+
 def _record(stored: StoredCase) -> str:
-    return msgspec.json.encode(
-        {"case": stored.case, "stakes": stored.stakes, "reasons": stored.reasons}
-    ).decode()
+    kept = _CaseRecord(case=stored.case, stakes=stored.stakes, reasons=stored.reasons)
+    return msgspec.json.encode(kept).decode()
+
+
+def stored_case(priority: int, record: str) -> StoredCase:
+    """A case by these two columns of its row."""
+    kept = _decode_case(record)
+    return StoredCase(case=kept.case, stakes=kept.stakes, priority=int(priority), reasons=kept.reasons)
 
 
 def _stored(row: Sequence[Any]) -> StoredCase:
-    record = _decode(row[1])
-    return StoredCase(
-        case=msgspec.convert(record["case"], ReviewCase),
-        stakes=msgspec.convert(record["stakes"], CaseStakes),
-        priority=int(row[0]),
-        reasons=tuple(record["reasons"]),
-    )
+    return stored_case(row[0], row[1])
 
 
 def insert_case(tx: Transaction, stored: StoredCase) -> bool:

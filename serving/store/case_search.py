@@ -17,9 +17,8 @@ from data_contracts.orders import ORDERS
 from features.entities import EntityKind
 from features.online import visible_rows
 from features.supersession import seeing_all, standing_rows
-from serving.domain.case_stakes import CaseStakes
-from serving.domain.review_case import CaseOrigin, CaseState, ReviewCase
-from serving.store.case_queue import StoredCase
+from serving.domain.review_case import CaseOrigin, CaseState
+from serving.store.case_queue import StoredCase, stored_case
 from serving.store.merchant_orders import orders_numbered
 from serving.store.store import Transaction
 
@@ -123,7 +122,7 @@ def queue_page(tx: Transaction, wanted: QueueFilter, *, after: QueuePlace | None
             return QueuePage(cases=tuple(found), after=last)
         last = QueuePlace(priority=row.priority, state=wanted.states[row.rank], case_id=row.case_id)
         if _is_wanted(row, wanted):
-            found.append(_stored(row.priority, row.record))
+            found.append(stored_case(row.priority, row.record))
     return QueuePage(cases=tuple(found), after=None)
 
 
@@ -167,16 +166,6 @@ def _is_wanted(row: _Row, wanted: QueueFilter) -> bool:
     return wanted.origin is None or _decode(row.record)["case"]["origin"] == wanted.origin.value
 
 
-def _stored(priority: Any, record_text: str) -> StoredCase:
-    record = _decode(record_text)
-    return StoredCase(
-        case=msgspec.convert(record["case"], ReviewCase),
-        stakes=msgspec.convert(record["stakes"], CaseStakes),
-        priority=int(priority),
-        reasons=tuple(record["reasons"]),
-    )
-
-
 def cases_named(tx: Transaction, named: str) -> list[StoredCase]:
     """The cases whose id, order id, merchant's order number or customer id is this text, the newest first.
 
@@ -191,7 +180,7 @@ def cases_named(tx: Transaction, named: str) -> list[StoredCase]:
             (value, FOUND_MAXIMUM),
         ):
             rows[case_id] = (priority, record)
-    found = [_stored(*row) for row in rows.values()]
+    found = [stored_case(*row) for row in rows.values()]
     found.sort(key=lambda stored: (stored.case.opened_at_ms, stored.case.case_id), reverse=True)
     return found[:FOUND_MAXIMUM]
 

@@ -5,8 +5,8 @@ from typing import Any
 
 from data_contracts.between_rows.arrivals import AppendStatus
 from data_contracts.ledger_contracts import CONTRACTS
-from serving.cases.case_settlement import liability_document, settle
-from serving.cases.investigating import check_cases, investigation_document
+from serving.cases.case_settlement import liability_answer, settle
+from serving.cases.investigating import check_cases, investigation_answer
 from serving.domain.case_stakes import CaseStakes
 from serving.domain.merchant_answer import AnswerKind, MerchantAnswer
 from serving.domain.policy import Policy
@@ -36,6 +36,7 @@ from serving.store.stop_requests import (
 )
 from serving.store.store import Store
 from tests.builders import DAY, Row, a_customer, a_merchant, a_row, an_order, ms
+from tests.serving.as_sent import as_sent
 
 START = ms("2026-06-01T10:00:00")
 HOUR = 3_600_000
@@ -189,11 +190,11 @@ class CaseDesk:
 
     def liability(self, case_id: str = "case1") -> Row:
         with self.store.reading() as tx:
-            return liability_document(tx, self.scope, case_id)
+            return as_sent(liability_answer(tx, self.scope, case_id))
 
     def investigation(self, case_id: str = "case1") -> Row | None:
         with self.store.reading() as tx:
-            return investigation_document(tx, case_id)
+            return as_sent(investigation_answer(tx, case_id))
 
     def outcomes(self, customer_id: str = "c1") -> list[Row]:
         with self.store.reading() as tx:

@@ -20,7 +20,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from serving.cases import investigating
 from serving.cases.case_review import renew_queue
-from serving.cases.case_settlement import liability_document
+from serving.cases.case_settlement import liability_answer
 from serving.cases.possible_steps import Step
 from serving.domain.errors import RiskError
 from serving.domain.merchant_answer import AnswerKind
@@ -259,8 +259,8 @@ class AfterApproval(RuleBasedStateMachine):
         self.remember()
         for case_id in self.cases:
             with self.store.reading() as tx:
-                liability = liability_document(tx, self.scope, case_id)
-            assert liability["is_settled"] or liability["mistakes"], liability
+                liability = liability_answer(tx, self.scope, case_id)
+            assert liability.is_settled or liability.mistakes, liability
 
     def _try(self, step: Any) -> None:
         # A refusal is an answer; any other exception is a defect.

@@ -12,22 +12,19 @@ import pytest
 from data_contracts.order_events import ORDER_EVENTS
 from data_contracts.order_outcomes import ORDER_OUTCOMES
 from features.feature_sets import ORDER_RISK
-from serving.cases.case_dossier import (
-    LINKED_MAXIMUM,
-    CaseDossier,
-    SharedBy,
-    TimelineEntry,
-    TimelineSource,
-    case_dossier,
-)
+from serving.cases.case_dossier import CaseDossier, case_dossier
 from serving.cases.case_review import take_step
 from serving.cases.investigating import ask_merchant, open_by_hand
+from serving.cases.linked_orders import LINKED_MAXIMUM, SharedBy
 from serving.cases.possible_steps import Step, possible_steps
+from serving.cases.timeline import TimelineEntry, TimelineSource
 from serving.console.case_words import REASON, TITLE, detail_of, title_of
 from serving.console.link_picture import ROW_HEIGHT, link_picture
 from serving.console.locale_forms import Locale
 from serving.domain.errors import RiskError, UnknownCase
+from serving.domain.flag_reason import FlagReason
 from serving.domain.investigation import InvestigationAction
+from serving.domain.liability import Bearer
 from serving.domain.review_case import Action, CaseOrigin, CaseState
 from serving.domain.stop_request import StopAction
 from serving.domain.verified_contacts import CustomerContact
@@ -174,22 +171,8 @@ def test_without_links_there_is_no_picture(desk: CaseDesk) -> None:
 
 def test_reasons_are_measured_against_the_largest(desk: CaseDesk) -> None:
     reasons = (
-        {
-            "code": "shared_device",
-            "text": "x",
-            "unit": "count",
-            "value": 4.0,
-            "usual": 1.0,
-            "contribution": 2.0,
-        },
-        {
-            "code": "order_night",
-            "text": "y",
-            "unit": "flag",
-            "value": None,
-            "usual": None,
-            "contribution": 0.5,
-        },
+        FlagReason(code="shared_device", text="x", unit="count", value=4.0, usual=1.0, contribution=2.0),
+        FlagReason(code="order_night", text="y", unit="flag", value=None, usual=None, contribution=0.5),
     )
     with desk.store.writing("someone") as tx:
         stored = case_of(tx, "case1")
@@ -246,17 +229,19 @@ def test_a_stop_request_comes_with_answers_consequences_notices_and_recall(desk:
     )
     seen = look(desk)
     (file,) = seen.stop_requests
-    assert file.request.current_answer is not None
-    assert [follows.code.value for follows in file.consequences] == ["provider_recalls_parcel"]
-    assert [(told.delivery.event_type, told.can_be_resent) for told in file.notices] == [
+    assert file.request.answers
+    assert [follows.code.value for follows in file.request.consequences] == ["provider_recalls_parcel"]
+    assert [(told.event_type, told.delivery_id in file.resendable) for told in file.request.deliveries] == [
         ("stop_request.created", False)
     ]
-    assert file.recall is not None
-    assert file.recall.result is None
+    assert file.request.recall is not None
+    assert (file.request.recall.result, file.recalled_by) == (None, None)
     finish_recall(desk.scope, stop_request_id, "recalled", "ann")
-    assert look(desk).stop_requests[0].recall != file.recall
+    (recalled,) = look(desk).stop_requests
+    assert recalled.request.recall != file.request.recall
+    assert recalled.recalled_by == "ann"
     assert seen.liability is not None
-    assert seen.liability["bearer"] == "nobody_yet"
+    assert seen.liability.bearer is Bearer.NOBODY_YET
 
 
 def test_a_case_without_its_order_in_the_ledger_is_shown_all_the_same(desk: CaseDesk) -> None:
@@ -364,12 +349,13 @@ def test_a_contact_is_offered_exactly_where_the_step_takes_it(desk: CaseDesk, ve
 
 
 def test_a_question_goes_to_the_merchant_once_and_needs_a_request(desk: CaseDesk) -> None:
+    opened_at_ms = desk.now
     open_by_hand(desk.scope, "case1", reason="looks odd", by="ann")
     with pytest.raises(UnknownStopRequest):
         ask_merchant(desk.scope, "case1", "Where did it go?", "ann")
     found = look(desk).investigation
     assert found is not None
-    assert found["questions"] == []
+    assert found.questions == ()
     stop_request_id = stopped(desk)
     assert look(desk).can_ask_merchant
     ask_merchant(desk.scope, "case1", "Where did it go?", "ann")
@@ -379,8 +365,8 @@ def test_a_question_goes_to_the_merchant_once_and_needs_a_request(desk: CaseDesk
     assert told == ["stop_request.created", *["stop_request.information_requested"] * 2]
     found = look(desk).investigation
     assert found is not None
-    assert [asked["text"] for asked in found["questions"]] == ["Where did it go?", "And when?"]
-    assert found["opened_at_ms"] is not None
+    assert [asked.text for asked in found.questions] == ["Where did it go?", "And when?"]
+    assert found.opened_at == opened_at_ms
 
 
 def test_every_code_that_a_reviewer_can_meet_has_words() -> None:

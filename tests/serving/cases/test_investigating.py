@@ -43,6 +43,7 @@ from serving.store.open_store import open_store
 from serving.store.outbox import CHECK_CASE, FRAUD_CONFIRMED, waiting_messages, watch_invoice
 from serving.store.store import Store
 from tests.builders import DAY, Row, a_pause, a_payment, a_row, an_adjustment, an_invoice, an_order
+from tests.serving.as_sent import as_sent
 from tests.serving.case_desk import CaseDesk, a_desk
 
 ANSWERED = StopRequestState.ANSWERED
@@ -125,7 +126,7 @@ def test_a_dispute_opens_an_investigation_with_what_the_merchant_answered(desk: 
     ]
     assert (document["finding"], document["outcome"], document["outcome_text"]) == (None, None, None)
     assert actions(desk) == [("system", "investigation_opened")]
-    assert [known["case_id"] for known in open_investigations(desk.scope, 10)] == ["case1"]
+    assert [known.case_id for known in open_investigations(desk.scope, 10)] == ["case1"]
 
 
 def test_a_repeated_message_changes_nothing(desk: CaseDesk) -> None:
@@ -252,7 +253,7 @@ def test_a_refused_a_returned_or_a_known_fraud_order_is_not_investigated(desk: C
 def test_a_conclusion_writes_the_outcome_once_and_posts_a_balanced_settlement(desk: CaseDesk) -> None:
     stopped(desk)
     open_by_hand(desk.scope, "case1", reason="the police asked", by="ann")
-    document = conclude(desk.scope, "case1", "fraud_confirmed", "ann")
+    document = as_sent(conclude(desk.scope, "case1", "fraud_confirmed", "ann"))
     assert (document["finding"], document["outcome"]) == ("fraud_confirmed", "stop_request_upheld")
     assert document["outcome_text"] == "The finding stands in the ledger as stop_request_upheld."
     (row,) = desk.outcomes()
@@ -267,7 +268,7 @@ def test_a_conclusion_writes_the_outcome_once_and_posts_a_balanced_settlement(de
     assert sum(posting.amount_cents for posting in posted) == 0
     assert desk.liability()["is_settled"] is True
     desk.now += DAY
-    assert conclude(desk.scope, "case1", "fraud_confirmed", "bob") == document
+    assert as_sent(conclude(desk.scope, "case1", "fraud_confirmed", "bob")) == document
     desk.check()
     assert len(desk.outcomes()) == 1
     assert desk.postings() == posted
@@ -303,7 +304,7 @@ def test_a_fraud_that_is_found_after_a_release_corrects_it_and_is_settled(desk: 
     label(desk)
     desk.now += DAY
     open_by_hand(desk.scope, "case1", reason="the customer called", by="ann")
-    document = conclude(desk.scope, "case1", "fraud_confirmed", "ann")
+    document = as_sent(conclude(desk.scope, "case1", "fraud_confirmed", "ann"))
     assert document["outcome"] == "identity_misuse_upheld"
     assert kinds(desk) == [
         ("review_released", None),
@@ -322,7 +323,7 @@ def test_a_finding_that_decides_nothing_takes_back_what_the_case_had_added_and_s
     assert desk.postings()
     desk.now += DAY
     open_by_hand(desk.scope, "case1", reason="the customer called", by="ann")
-    document = conclude(desk.scope, "case1", "not_fraud", "ann")
+    document = as_sent(conclude(desk.scope, "case1", "not_fraud", "ann"))
     assert document["outcome"] is None
     assert document["outcome_text"].startswith("The finding adds nothing to the ledger")
     assert kinds(desk) == [
@@ -347,7 +348,7 @@ def test_what_a_release_added_does_not_outlive_a_stop_that_proves_nothing_yet(de
 def test_a_customer_and_a_merchant_that_contradict_each_other_decide_nothing(desk: CaseDesk) -> None:
     stopped(desk, ContactOutcome.CONFIRMED)
     open_by_hand(desk.scope, "case1", reason="odd", by="ann")
-    assert conclude(desk.scope, "case1", "fraud_confirmed", "ann")["outcome"] is None
+    assert conclude(desk.scope, "case1", "fraud_confirmed", "ann").outcome is None
     assert desk.outcomes() == []
 
 
@@ -360,7 +361,7 @@ def test_without_a_verdict_that_stands_there_is_nothing_to_conclude(desk: CaseDe
     with pytest.raises(CaseUndecided, match="undone"):
         conclude(desk.scope, "case1", "not_fraud", "ann")
     desk.now += 60_000
-    assert conclude(desk.scope, "case1", "not_fraud", "ann")["outcome"] == "stop_request_rejected"
+    assert as_sent(conclude(desk.scope, "case1", "not_fraud", "ann"))["outcome"] == "stop_request_rejected"
 
 
 def test_a_conclusion_on_facts_that_cannot_be_true_leaves_everything_as_it_was(desk: CaseDesk) -> None:
@@ -384,10 +385,12 @@ def test_a_question_to_the_merchant_is_kept_and_sent_with_the_link_to_the_form(d
         ask_merchant(desk.scope, "case1", "Who signed for it?", "ann")
     stopped(desk)
     question = ask_merchant(desk.scope, "case1", " Who signed for it? ", "ann")
-    assert (question.text, question.asked_by, question.asked_at_ms) == ("Who signed for it?", "ann", desk.now)
+    assert (question.question, question.asked_at) == ("Who signed for it?", desk.now)
     document = desk.investigation()
     assert document is not None
-    assert [asked["text"] for asked in document["questions"]] == ["Who signed for it?"]
+    assert [(asked["text"], asked["asked_by"]) for asked in document["questions"]] == [
+        ("Who signed for it?", "ann")
+    ]
     assert actions(desk)[-1] == ("ann", "merchant_asked")
     with desk.store.reading() as tx:
         (sent,) = deliveries_of(tx, "stp_case1")

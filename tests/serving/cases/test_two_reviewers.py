@@ -39,7 +39,7 @@ while True:
         continue
     if case is None:
         break
-    claimed.append(case["case_id"])
+    claimed.append(case.case_id)
     time.sleep(0.003)  # a glance at it; without one, one process may keep the other from the database
 print(json.dumps(claimed))
 """

@@ -298,7 +298,7 @@ def test_reasons_of_fraud_are_worded_by_the_model_that_names_them() -> None:
     (reason,) = fraud_reasons(
         replace(model, columns=(told, *model.columns[1:])), [1.0, *[0.0] * (len(model.columns) - 1)]
     )
-    assert (reason["text"], reason["code"], reason["feature"]) == ("as it was worded then", "of_old", name)
+    assert (reason.text, reason.code, reason.feature) == ("as it was worded then", "of_old", name)
 
 
 def test_what_was_judged_of_a_text_is_an_input_and_no_new_rule_judges_it_again(

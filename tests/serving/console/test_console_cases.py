@@ -8,11 +8,13 @@ from itertools import pairwise
 
 import httpx
 import pytest
+from msgspec import structs
 
 from serving.console import queue_page as queue_page_module
 from serving.console.case_page import ROUTES as CASE_ROUTES
 from serving.console.queue_page import ROUTES as QUEUE_ROUTES
 from serving.domain.console_user import ConsoleRole
+from serving.domain.flag_reason import FlagReason
 from serving.domain.review_case import CaseState, Verdict
 from serving.stop_requests.answering import answer
 from serving.stop_requests.stop_requesting import request_due
@@ -314,18 +316,19 @@ def test_linked_orders_are_drawn_and_listed(team: Team) -> None:
 
 
 def test_reasons_have_words_values_and_bars(team: Team) -> None:
-    reason = {
-        "code": "shared_device",
-        "text": "customers first seen in the window with the same device, this one too",
-        "unit": "count",
-        "value": 4.0,
-        "usual": 1.0,
-        "contribution": 2.0,
-    }
+    reason = FlagReason(
+        code="shared_device",
+        text="customers first seen in the window with the same device, this one too",
+        unit="count",
+        value=4.0,
+        usual=1.0,
+        contribution=2.0,
+    )
+    other = structs.replace(reason, code="order_night", value=None)
     with team.desk.store.writing("someone") as tx:
         stored = case_of(tx, "case1")
         assert stored is not None
-        renewed = replace(stored, reasons=(reason, {**reason, "code": "order_night", "value": None}))
+        renewed = replace(stored, reasons=(reason, other))
         update_case(tx, renewed, version_before=1)
     page = team.get("/cases/case1")
     assert "Several customers on this device" in page

@@ -48,6 +48,7 @@ from serving.store.stop_requests import stop_requests_of_case
 from serving.store.store import Store
 from serving.store.tables import metadata
 from tests.builders import DAY, Row, a_merchant
+from tests.serving.as_sent import as_sent
 from tests.serving.case_desk import HOUR, START, CaseDesk
 from tests.serving.conftest import written_by_another
 from tests.serving.shadow_desk import KnownModels
@@ -123,7 +124,7 @@ class Site:
             assert withdraw(tx, self.desk.scope, "case1") is not None
 
     def document(self) -> Row:
-        return view(self.desk.scope, self.stop_request_id, merchant_id="m1")
+        return as_sent(view(self.desk.scope, self.stop_request_id, merchant_id="m1"))
 
     def everything(self) -> dict[str, list[Any]]:
         """All rows of all tables."""

@@ -40,6 +40,7 @@ from serving.store.open_store import open_store
 from serving.store.store import Store
 from serving.store.waiting_looks import APPROVED
 from tests.builders import DAY, Row, a_customer, a_merchant, a_row, an_order, ms
+from tests.serving.as_sent import as_sent
 
 START = ms("2026-06-01T10:00:00")
 MINUTE = 60_000
@@ -131,11 +132,11 @@ class Team:
             self.now += MINUTE
 
     def open_cases(self) -> dict[str, Row]:
-        found = queue(self.review, state=CaseState.OPEN, limit=100)["cases"]
+        found = as_sent(queue(self.review, state=CaseState.OPEN, limit=100))["cases"]
         return {case["order_id"]: case for case in found}
 
     def step(self, case_id: str, step: Step, reviewer: str = "ann", **more: Any) -> Row:
-        return take_step(self.review, case_id, step, reviewer=reviewer, **more)
+        return as_sent(take_step(self.review, case_id, step, reviewer=reviewer, **more))
 
     def looks(self, order_id: str) -> list[tuple[str, str]]:
         with self.store.reading() as tx:
@@ -244,7 +245,7 @@ def test_a_confirmed_fraud_reopens_the_released_case_of_a_linked_order_with_the_
         ),
     )
     team.work()
-    view = case_view(team.review, case_id)
+    view = as_sent(case_view(team.review, case_id))
     assert (view["state"], view["reopened_count"]) == ("open", 1)
     assert view["history"][-1]["action"] == "reopened"
     assert view["history"][-1]["detail"] == {"reason": "linked_fraud_confirmed"}
@@ -255,7 +256,7 @@ def test_the_queue_is_in_the_order_of_what_waiting_loses_and_is_renewed_as_time_
     for number, cents in ((1, 5_000), (2, 90_000), (3, 20_000)):
         team.approved(f"o{number}", f"c{number}", device_id="shared", amount_cents=cents, vat_cents=0)
     team.work()
-    in_order = [case["order_id"] for case in queue(team.review, state=CaseState.OPEN, limit=10)["cases"]]
+    in_order = [case.order_id for case in queue(team.review, state=CaseState.OPEN, limit=10).cases]
     assert in_order == ["o2", "o3", "o1"]
     before = team.open_cases()["o2"]["saving_lost_per_hour_cents"]
     team.now += 2 * HOUR
@@ -278,7 +279,7 @@ def test_two_reviewers_at_once_never_hold_the_same_case(team: Team, database_url
         together.wait()
         taken = []
         while (case := claim_next(scope, reviewer)) is not None:
-            taken.append(case["case_id"])
+            taken.append(case.case_id)
         own.close()
         return taken
 
@@ -343,7 +344,7 @@ def test_a_claim_that_nobody_works_on_goes_back_to_the_queue(team: Team) -> None
     team.step(case_id, Step.CLAIM)
     team.now += 31 * MINUTE
     assert renew_queue(team.review) >= 1
-    view = case_view(team.review, case_id)
+    view = as_sent(case_view(team.review, case_id))
     assert (view["state"], view["reviewer"]) == ("open", None)
     assert view["history"][-1]["action"] == "claim_expired"
 

@@ -29,6 +29,7 @@ from serving.domain.review_case import (
 from serving.domain.stop_request import StopRequest, StopRequestWithdrawn
 from serving.in_force.policy_activation import POLICY_FILE
 from serving.requests.case_scope import CaseScope
+from serving.stop_requests import stop_requesting
 from serving.stop_requests.answering import AnswerContradicts, answer
 from serving.stop_requests.form_link import LINK_KEY, LinkExpired, LinkInvalid, link_token, read_token
 from serving.stop_requests.locked_stop_request import StopRequestMoved, UnknownStopRequest
@@ -39,7 +40,6 @@ from serving.stop_requests.stop_requesting import (
     reached,
     request_due,
     request_stop,
-    view,
     withdraw,
 )
 from serving.store.case_queue import StoredCase, case_of, history_of, insert_case, update_case
@@ -57,6 +57,7 @@ from serving.store.stop_requests import (
 )
 from serving.store.store import Store
 from tests.builders import DAY, Row, ms
+from tests.serving.as_sent import as_sent
 
 START = ms("2026-06-01T10:00:00")
 SECOND = 1_000
@@ -140,7 +141,7 @@ class Desk:
 
     def answer(self, stop_request_id: str, kind: str, merchant_id: str = "m1", **more: str) -> Row:
         given: dict[str, str | None] = {"carrier": None, "tracking_number": None, "note": None, **more}
-        return answer(self.scope, stop_request_id, merchant_id=merchant_id, kind=kind, **given)
+        return as_sent(answer(self.scope, stop_request_id, merchant_id=merchant_id, kind=kind, **given))
 
     def withdraw(self) -> StopRequest | None:
         with self.store.writing("case-case1") as tx:
@@ -160,6 +161,10 @@ def desk(store: Store) -> Desk:
     made = Desk(store, parse_policy(POLICY_FILE.read_text()))
     made.open_case("case1", "o1")
     return made
+
+
+def view(scope: CaseScope, stop_request_id: str, *, merchant_id: str | None) -> Row:
+    return as_sent(stop_requesting.view(scope, stop_request_id, merchant_id=merchant_id))
 
 
 def codes(document: Row) -> list[str]:
@@ -380,7 +385,7 @@ def test_a_recall_is_finished_once_with_one_result(desk: Desk) -> None:
         finish_recall(desk.scope, stop_request_id, "lost", "ann")
     desk.now += HOUR
     done = finish_recall(desk.scope, stop_request_id, "failed", "ann")
-    assert done["recall"]["result"] == "failed"
+    assert done.recall.result.value == "failed"
     desk.now += HOUR
     assert finish_recall(desk.scope, stop_request_id, "failed", "bob") == done
     with pytest.raises(RecallStepInvalid, match="another result"):
@@ -437,7 +442,7 @@ def test_an_open_recall_is_listed_until_it_has_a_result(desk: Desk) -> None:
     stop_request_id = desk.asked()
     assert open_recalls(desk.scope, 10) == []
     desk.answer(stop_request_id, **WITH_TRACKING, carrier="PostNord")
-    assert [task["stop_request_id"] for task in open_recalls(desk.scope, 10)] == [stop_request_id]
+    assert [task.stop_request_id for task in open_recalls(desk.scope, 10)] == [stop_request_id]
     finish_recall(desk.scope, stop_request_id, "failed", "ann")
     assert open_recalls(desk.scope, 10) == []
 

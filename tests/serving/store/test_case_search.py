@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from serving.domain.case_stakes import CaseStakes
+from serving.domain.flag_reason import FlagReason
 from serving.domain.policy_reader import parse_policy
 from serving.domain.review_case import CaseOrigin, CaseState, open_case
 from serving.in_force.policy_activation import POLICY_FILE
@@ -62,7 +63,7 @@ def a_case(
         recallable=True,
         is_service=False,
     )
-    reasons = ({"code": "shared_device", "text": '"origin":"sampled"'},)
+    reasons = (FlagReason(code="shared_device", text='"origin":"sampled"'),)
     return StoredCase(
         case=replace(case, state=state, reviewer=reviewer), stakes=stakes, priority=priority, reasons=reasons
     )

@@ -90,7 +90,7 @@ def test_the_merchant_is_asked_about_its_own_number(desk: CaseDesk) -> None:
     assert "1001" in data["text"]
     assert "1001" in preview.subject
     shown = view(desk.scope, request.stop_request_id, merchant_id="m1")
-    assert (shown["order_id"], shown["merchant_order_number"]) == ("o1", "1001")
+    assert (shown.order_id, shown.merchant_order_number) == ("o1", "1001")
 
 
 def test_the_order_id_that_we_make_is_an_id_and_tells_merchant_and_number_apart() -> None:
