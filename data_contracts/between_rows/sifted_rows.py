@@ -51,6 +51,9 @@ class SiftedRows:
         within, unique = self.contract.unique_within, self.contract.unique
         if unique is None:
             return pa.nulls(len(self.accepted), pa.string())
+        if self.contract.unique_in_one_form:
+            without_blanks = pc.replace_substring_regex(self.strings(unique), r"[ \x{a0}]+", "")
+            return pc.ascii_lower(without_blanks)
         if within is None:
             return self.strings(unique)
         return pc.binary_join_element_wise(self.strings(within), self.strings(unique), " ")

@@ -260,11 +260,12 @@ class _Load:
         if column == contract.unique and contract.unique_within is not None:
             self._doubt_known_numbers(tx, contract, rows)
             return
-        values = {row[column] for row in rows if row.get(column) is not None}
+        own = [contract.unique_value(row) if column == contract.unique else row.get(column) for row in rows]
+        values = {value for value in own if value is not None}
         select = f"SELECT subject_id, entity_id FROM ledger_events WHERE contract = '{contract.name}' "  # noqa: S608 - a contract's name
         owners: dict[str, str] = dict(_among(tx, f"{select} AND subject_id", values))
-        for row in rows:
-            owner = owners.get(row.get(column) or "")
+        for row, value in zip(rows, own, strict=True):
+            owner = owners.get(value or "")
             if owner is not None and (column == contract.unique or owner != row[contract.entity]):
                 self._doubted.add(row[contract.entity])
 
