@@ -168,11 +168,10 @@ CUSTOMERS = Contract(
         PassedDate(column="birth_date", by="registered_at"),
         NotBeforeDate(later="identity_document_expires_on", earlier="birth_date"),
         NotBefore(later="occurred_at", earlier="registered_at", moves=False),
-        # A state that says of something that it was confirmed began then, or later.
+        # A confirmation may be later than the state: who confirms what is known already begins none.
         *(
-            NotBefore(later=later, earlier=earlier, moves=False)
+            NotBefore(later=confirmed_at, earlier="registered_at", moves=False)
             for confirmed_at in ("email_confirmed_at", "phone_confirmed_at", "personal_data_confirmed_at")
-            for later, earlier in ((confirmed_at, "registered_at"), ("occurred_at", confirmed_at))
         ),
     ),
 )

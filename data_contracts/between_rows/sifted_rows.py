@@ -52,8 +52,7 @@ class SiftedRows:
         if unique is None:
             return pa.nulls(len(self.accepted), pa.string())
         if self.contract.unique_in_one_form:
-            without_blanks = pc.replace_substring_regex(self.strings(unique), r"[ \x{a0}]+", "")
-            return pc.ascii_lower(without_blanks)
+            return one_references(self.strings(unique))
         if within is None:
             return self.strings(unique)
         return pc.binary_join_element_wise(self.strings(within), self.strings(unique), " ")
@@ -160,3 +159,8 @@ def mask_of(rows: int, positions: Any) -> Mask:
     mask: Mask = np.zeros(rows, dtype=np.bool_)
     mask[list(positions)] = True
     return mask
+
+
+def one_references(references: pa.Array) -> pa.Array:
+    """Each text as `data_contracts.contract.one_reference` writes it."""
+    return pc.ascii_lower(pc.replace_substring_regex(references, r"[ \x{a0}]+", ""))
