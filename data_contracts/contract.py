@@ -40,6 +40,8 @@ class Column:
     pattern: a regular expression that must match the whole STRING (`re.fullmatch`). pattern_in_words: what it
         asks for, where nobody would read the expression.
     max_length: longest STRING, in characters; an empty string is never valid.
+    free_blanks: a text as people type or paste it, such as a name: a tab or a line break in it is a blank
+        like any other, whatever looks at its one form. Elsewhere it is a control character, and refused.
     reference: the row of another contract that must exist.
     personal: personal data under the GDPR: never logged, erased on request.
     past: an instant that has passed when the row is recorded; a sender's clock may be ahead by the
@@ -62,6 +64,7 @@ class Column:
     reference: Reference | None = None
     past: bool = False
     personal: bool = False
+    free_blanks: bool = False
 
     def __post_init__(self) -> None:
         if self.nullable and self.missing_means is None:
@@ -82,12 +85,15 @@ class Passed:
 
 @dataclass(frozen=True, kw_only=True)
 class PassedDate:
-    """Row rule: the date in `column` is not after that of `recorded_at` in the zone farthest ahead.
+    """Row rule: the date in `column` is not after that of `by` in the zone farthest ahead.
 
     A row recorded at 2026-10-02T10:00Z may carry 2026-10-03, which has begun at UTC+14, and no later date.
+
+    by: an instant. Where it is not `recorded_at`, it is the one that is wrong.
     """
 
     column: str
+    by: str = "recorded_at"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,7 +102,18 @@ class NotBefore:
 
     What was written without its end, as a date or a whole minute, may stand for a moment that is later, and
     two clocks may be apart by the tolerance. Such a `later` counts as `earlier`.
+
+    moves: false where it does not: features read the two apart, or only one of them.
     """
+
+    later: str
+    earlier: str
+    moves: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class NotBeforeDate:
+    """Row rule: `later` >= `earlier` where both are present (dates)."""
 
     later: str
     earlier: str
@@ -127,7 +144,7 @@ class RequiredWhen:
     equals: str
 
 
-RowRule = Passed | PassedDate | NotBefore | After | NotAbove | RequiredWhen
+RowRule = Passed | PassedDate | NotBefore | NotBeforeDate | After | NotAbove | RequiredWhen
 
 DEFAULT_CLOCK_TOLERANCE_MS = 300_000
 MAXIMUM_CLOCK_TOLERANCE_MS = HOUR_MS
@@ -138,6 +155,8 @@ FARTHEST_ZONE_AHEAD_MS = 14 * HOUR_MS
 
 IDENTIFIER_PATTERN = r"[A-Za-z0-9][A-Za-z0-9._:-]*"
 COUNTRY_PATTERN = r"[A-Z]{2}"
+EMAIL_PATTERN = r"[^@\s]{1,64}@[^@\s]+\.[^@\s]+"
+"""What stands before the sign has at most 64 characters (RFC 5321): no mailbox has more."""
 AMOUNT_CENTS_MAXIMUM = 100_000_000_000
 """One thousand million major units: beyond it, an amount is a mistake of scale."""
 
@@ -170,7 +189,9 @@ def customer_reference() -> Column:
     )
 
 
-def amount_cents(name: str, description: str, *, minimum: int = 0) -> Column:
+def amount_cents(
+    name: str, description: str, *, minimum: int = 0, maximum: int = AMOUNT_CENTS_MAXIMUM
+) -> Column:
     """A required amount of money in whole minor units of the row's `currency`."""
     return Column(
         name=name,
@@ -178,7 +199,7 @@ def amount_cents(name: str, description: str, *, minimum: int = 0) -> Column:
         description=description,
         unit="minor units of `currency`",
         minimum=minimum,
-        maximum=AMOUNT_CENTS_MAXIMUM,
+        maximum=maximum,
     )
 
 
@@ -193,14 +214,17 @@ def currency() -> Column:
 
 
 def bank_reference(description: str, *, missing_means: str) -> Column:
-    """The reference that a bank gave a movement of money, as it stands on the statement."""
+    """The reference that a bank gave a movement of money, as it stands on the statement: its case and its
+    blanks differ from bank to bank, and tell no two apart.
+    """
     return Column(
         name="bank_reference",
         type=ColumnType.STRING,
         description=description,
         nullable=True,
         missing_means=missing_means,
-        pattern=r"[!-~]+( [!-~]+)*",
+        pattern="[ -~\u00a0]*[!-~][ -~\u00a0]*",
+        pattern_in_words="printable ASCII characters and blanks",
         max_length=140,
     )
 
@@ -265,8 +289,9 @@ class Contract:
         question of one order, the one that was made last stands.
     entity: the column by which the rows are kept sorted, then by `recorded_at`.
     unique: a nullable column beside the key whose value no two standing rows share; None for none.
+    unique_in_one_form: values of `unique` that differ in their case or their blanks alone are one.
     unique_within: the column of whose each value `unique` is unique among the rows; None for all of them.
-    never_before: the pairs of its `NotBefore` rules, (later, earlier).
+    never_before: the pairs of its `NotBefore` rules that move an instant, (later, earlier).
     state_of: the columns that name the thing of which one row stands at a time, the one that happened last:
         the key where rows are states; () where every row stands beside the others.
     state_columns: what such a state consists of, where a row may also say other things: a row with none of
@@ -282,6 +307,7 @@ class Contract:
     rows_are_states: bool = False
     answers: Answers | None = None
     unique: str | None = None
+    unique_in_one_form: bool = False
     unique_within: str | None = None
     state_of: tuple[str, ...] = ()
     state_columns: tuple[str, ...] = ()
@@ -307,8 +333,8 @@ class Contract:
         object.__setattr__(self, "past_columns", past_columns)
         rules = (*(Passed(column=name) for name in past_columns), *self.own_row_rules)
         object.__setattr__(self, "row_rules", rules)
-        pairs = tuple((rule.later, rule.earlier) for rule in rules if isinstance(rule, NotBefore))
-        object.__setattr__(self, "never_before", pairs)
+        moving = [rule for rule in rules if isinstance(rule, NotBefore) and rule.moves]
+        object.__setattr__(self, "never_before", tuple((rule.later, rule.earlier) for rule in moving))
 
     def column(self, name: str) -> Column:
         """The column called `name`; KeyError if there is none."""
@@ -337,6 +363,8 @@ class Contract:
         Where it is unique within another column, it begins with that one's value and a space.
         """
         value = None if self.unique is None else row.get(self.unique)
+        if value is not None and self.unique_in_one_form:
+            return one_reference(value)
         if value is None or self.unique_within is None:
             return value
         return f"{row[self.unique_within]} {value}"
@@ -351,6 +379,15 @@ class Contract:
         for column in self.columns:
             if column.reference is not None:
                 yield column, column.reference
+
+
+def one_reference(text: str) -> str:
+    """A reference without blanks and in small letters, by which two are compared.
+
+    >>> one_reference(" RF18 5390\u00a0A/1 ")
+    'rf185390a/1'
+    """
+    return "".join(text.split()).lower()
 
 
 _SPACE_CLASS = "\x00- \x7f-\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000\ufeff"

@@ -46,5 +46,6 @@ CREDIT_ACCOUNTS = Contract(
     own_row_rules=(
         NotBefore(later="closed_at", earlier="opened_at"),
         NotBefore(later="occurred_at", earlier="opened_at"),
+        NotBefore(later="occurred_at", earlier="closed_at", moves=False),
     ),
 )

@@ -2,9 +2,12 @@
 
 from data_contracts.contract import (
     COUNTRY_PATTERN,
+    EMAIL_PATTERN,
     Column,
     ColumnType,
     Contract,
+    NotBefore,
+    NotBeforeDate,
     PassedDate,
     identifier,
 )
@@ -27,8 +30,20 @@ CUSTOMERS = Contract(
             unit="UTC, milliseconds",
             past=True,
         ),
-        Column(name="given_name", type=ColumnType.STRING, description="given names", personal=True),
-        Column(name="family_name", type=ColumnType.STRING, description="family name", personal=True),
+        Column(
+            name="given_name",
+            type=ColumnType.STRING,
+            description="given names",
+            personal=True,
+            free_blanks=True,
+        ),
+        Column(
+            name="family_name",
+            type=ColumnType.STRING,
+            description="family name",
+            personal=True,
+            free_blanks=True,
+        ),
         Column(
             name="birth_date",
             type=ColumnType.DATE,
@@ -39,7 +54,7 @@ CUSTOMERS = Contract(
             name="email",
             type=ColumnType.STRING,
             description="e-mail address",
-            pattern=r"[^@\s]+@[^@\s]+\.[^@\s]+",
+            pattern=EMAIL_PATTERN,
             personal=True,
         ),
         Column(
@@ -50,13 +65,20 @@ CUSTOMERS = Contract(
             max_length=20,
             personal=True,
         ),
-        Column(name="residence_street", type=ColumnType.STRING, description="street", personal=True),
+        Column(
+            name="residence_street",
+            type=ColumnType.STRING,
+            description="street",
+            personal=True,
+            free_blanks=True,
+        ),
         Column(
             name="residence_house_number",
             type=ColumnType.STRING,
             description="house number",
             max_length=20,
             personal=True,
+            free_blanks=True,
         ),
         Column(
             name="residence_postal_code",
@@ -64,8 +86,11 @@ CUSTOMERS = Contract(
             description="postal code; never a credit feature",
             max_length=12,
             personal=True,
+            free_blanks=True,
         ),
-        Column(name="residence_city", type=ColumnType.STRING, description="city", personal=True),
+        Column(
+            name="residence_city", type=ColumnType.STRING, description="city", personal=True, free_blanks=True
+        ),
         Column(
             name="residence_country",
             type=ColumnType.STRING,
@@ -138,5 +163,15 @@ CUSTOMERS = Contract(
             missing_means="never confirmed",
         ),
     ),
-    own_row_rules=(PassedDate(column="birth_date"),),
+    own_row_rules=(
+        PassedDate(column="birth_date"),
+        PassedDate(column="birth_date", by="registered_at"),
+        NotBeforeDate(later="identity_document_expires_on", earlier="birth_date"),
+        NotBefore(later="occurred_at", earlier="registered_at", moves=False),
+        # A confirmation may be later than the state: who confirms what is known already begins none.
+        *(
+            NotBefore(later=confirmed_at, earlier="registered_at", moves=False)
+            for confirmed_at in ("email_confirmed_at", "phone_confirmed_at", "personal_data_confirmed_at")
+        ),
+    ),
 )

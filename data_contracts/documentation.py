@@ -10,6 +10,7 @@ from data_contracts.contract import (
     Contract,
     NotAbove,
     NotBefore,
+    NotBeforeDate,
     Passed,
     PassedDate,
     RequiredWhen,
@@ -103,13 +104,15 @@ def _sentence(rule: RowRule) -> str:
                 f"`{column}` does not lie after `recorded_at`, but for the tolerance between clocks; a date "
                 "without a time may be 14 hours ahead"
             )
-        case PassedDate(column=column):
-            return f"`{column}` is not after the date of `recorded_at` in the zone farthest ahead, UTC+14"
-        case NotBefore(later=later, earlier=earlier):
+        case PassedDate(column=column, by=by):
+            return f"`{column}` is not after the date of `{by}` in the zone farthest ahead, UTC+14"
+        case NotBefore(later=later, earlier=earlier, moves=moves):
             return (
                 f"`{later}` does not lie before `{earlier}`, but for the tolerance between clocks; a date "
-                "without a time counts as it"
+                f"without a time {'counts as it' if moves else 'may stand for it'}"
             )
+        case NotBeforeDate(later=later, earlier=earlier):
+            return f"`{later}` does not lie before `{earlier}`"
         case After(later=later, earlier=earlier):
             return f"`{later}` lies after `{earlier}`"
         case NotAbove(smaller=smaller, larger=larger):

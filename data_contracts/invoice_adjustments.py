@@ -27,6 +27,7 @@ INVOICE_ADJUSTMENTS = Contract(
     occurred_at_description="when the credit note was issued or the money left",
     key=("event_id",),
     unique="bank_reference",
+    unique_in_one_form=True,
     own_columns=(
         invoice_reference(),
         customer_reference(),

@@ -3,6 +3,9 @@
 from data_contracts.contract import Column, ColumnType, Contract, amount_cents, currency, customer_reference
 from data_contracts.invoices import invoice_reference
 
+FEE_CENTS_MAXIMUM = 10_000_000
+"""A hundred thousand major units, of whatever currency: beyond it, a fee is a mistake of scale."""
+
 INVOICE_CHARGES = Contract(
     name="invoice_charges",
     description=(
@@ -28,7 +31,7 @@ INVOICE_CHARGES = Contract(
             minimum=1,
             maximum=9,
         ),
-        amount_cents("amount_cents", "the fee; 0 for a free reminder"),
+        amount_cents("amount_cents", "the fee; 0 for a free reminder", maximum=FEE_CENTS_MAXIMUM),
         currency(),
     ),
 )

@@ -69,6 +69,7 @@ INVOICE_PAUSES = Contract(
     own_row_rules=(
         NotBefore(later="ended_at", earlier="started_at"),
         NotBefore(later="occurred_at", earlier="started_at"),
+        NotBefore(later="occurred_at", earlier="ended_at", moves=False),
         RequiredWhen(column="tracking_number", when_column="reason", equals="return"),
     ),
 )

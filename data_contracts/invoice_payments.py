@@ -19,6 +19,7 @@ INVOICE_PAYMENTS = Contract(
     occurred_at_description="value date of the payment: when the customer paid",
     key=("event_id",),
     unique="bank_reference",
+    unique_in_one_form=True,
     own_columns=(
         invoice_reference(),
         customer_reference(),

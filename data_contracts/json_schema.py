@@ -9,13 +9,19 @@ from data_contracts.contract import (
     Contract,
     NotAbove,
     NotBefore,
+    NotBeforeDate,
     Passed,
     PassedDate,
     RequiredWhen,
     portable_pattern,
 )
 from data_contracts.instants import RFC3339_PATTERN
-from data_contracts.row_check import CONTROL_CHARACTER_CLASS, DATE_PATTERN, INT64_MAXIMUM, INT64_MINIMUM
+from data_contracts.row_check import (
+    DATE_PATTERN,
+    INT64_MAXIMUM,
+    INT64_MINIMUM,
+    control_character_class,
+)
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -74,6 +80,8 @@ def inexpressible_rules(contract: Contract) -> tuple[str, ...]:
                     "unless the policy says otherwise) and for a date without a time that has begun "
                     "elsewhere on earth: a whole quarter of an hour may lie 14 hours ahead."
                 )
+            case PassedDate(column=column, by=by) if by != "recorded_at":
+                rules.append(f"`{by}` must not lie before `{column}`, wherever on earth.")
             case PassedDate(column=column):
                 rules.append(f"`{column}` must not lie in the future, wherever on earth.")
             case NotAbove(smaller=smaller, larger=larger):
@@ -83,6 +91,8 @@ def inexpressible_rules(contract: Contract) -> tuple[str, ...]:
                     f"`{later}` must not lie before `{earlier}`, but for the tolerance between clocks and "
                     "what a date without a time or a whole minute may stand for."
                 )
+            case NotBeforeDate(later=later, earlier=earlier):
+                rules.append(f"`{later}` must not lie before `{earlier}`.")
             case After(later=later, earlier=earlier):
                 rules.append(f"`{later}` must lie after `{earlier}`.")
             case RequiredWhen():
@@ -102,7 +112,7 @@ def _property(column: Column) -> dict[str, Any]:
             if column.pattern is not None:
                 schema["pattern"] = f"^(?:{portable_pattern(column.pattern)})$"
             # Some engines let `$` match before a final line break.
-            schema["not"] = {"type": "string", "pattern": CONTROL_CHARACTER_CLASS}
+            schema["not"] = {"type": "string", "pattern": control_character_class(column)}
         case ColumnType.INT64:
             schema |= {
                 "type": "integer",

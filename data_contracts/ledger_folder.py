@@ -104,13 +104,32 @@ def _beside_the_parts(folder: Path) -> Iterator[NotRead]:
         if entry in read:
             continue
         if entry.is_dir():
-            contracts = (folder.name,) if _holds_files(entry) else ()
+            contracts = (folder.name,) if _looks_like_rows(entry) or _holds_files(entry) else ()
             reason = "folders inside a contract's folder are not read"
             yield NotRead(path=f"{folder.name}/{entry.name}/", reason=reason, contracts=contracts)
+        elif entry.match(PART_FILES):
+            yield NotRead(
+                path=f"{folder.name}/{entry.name}", reason=_what_is_no_file(entry), contracts=(folder.name,)
+            )
         else:
             contracts = (folder.name,) if _looks_like_rows(entry) else ()
             reason = f"only files named {PART_FILES} are read"
             yield NotRead(path=f"{folder.name}/{entry.name}", reason=reason, contracts=contracts)
+
+
+def _what_is_no_file(entry: Path) -> str:
+    """Why something that has the name of a part is not read."""
+    if entry.is_symlink() and not entry.exists():
+        return f"is a link to {entry.readlink()}, which is not there"
+    link = "is a link to" if entry.is_symlink() else "is"
+    kinds = (
+        (entry.is_fifo, "a named pipe"),
+        (entry.is_socket, "a socket"),
+        (entry.is_block_device, "a device"),
+        (entry.is_char_device, "a device"),
+    )
+    kind = next((name for is_of_kind, name in kinds if is_of_kind()), "something else")
+    return f"{link} {kind}, and only files are read"
 
 
 def _looks_like_rows(file: Path) -> bool:

@@ -25,6 +25,7 @@ def _new_address_part(name: str, description: str, max_length: int = 200) -> Col
         missing_means="the event does not change it",
         max_length=max_length,
         personal=True,
+        free_blanks=True,
     )
 
 

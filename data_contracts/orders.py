@@ -19,13 +19,18 @@ from data_contracts.network_address import NETWORK_ADDRESSES_PATTERN
 def _address(prefix: str, what: str) -> tuple[Column, ...]:
     return (
         Column(
-            name=f"{prefix}_name", type=ColumnType.STRING, description=f"name of the {what}", personal=True
+            name=f"{prefix}_name",
+            type=ColumnType.STRING,
+            description=f"name of the {what}",
+            personal=True,
+            free_blanks=True,
         ),
         Column(
             name=f"{prefix}_street",
             type=ColumnType.STRING,
             description=f"street of the {what}",
             personal=True,
+            free_blanks=True,
         ),
         Column(
             name=f"{prefix}_house_number",
@@ -35,6 +40,7 @@ def _address(prefix: str, what: str) -> tuple[Column, ...]:
             missing_means="not given; invoice is then refused",
             max_length=20,
             personal=True,
+            free_blanks=True,
         ),
         Column(
             name=f"{prefix}_postal_code",
@@ -42,9 +48,14 @@ def _address(prefix: str, what: str) -> tuple[Column, ...]:
             description=f"postal code of the {what}",
             max_length=12,
             personal=True,
+            free_blanks=True,
         ),
         Column(
-            name=f"{prefix}_city", type=ColumnType.STRING, description=f"city of the {what}", personal=True
+            name=f"{prefix}_city",
+            type=ColumnType.STRING,
+            description=f"city of the {what}",
+            personal=True,
+            free_blanks=True,
         ),
         country(f"{prefix}_country", f"country of the {what}, ISO 3166-1 alpha-2"),
     )
@@ -109,6 +120,7 @@ ORDERS = Contract(
             type=ColumnType.STRING,
             description="e-mail address given with the order",
             personal=True,
+            free_blanks=True,
         ),
         Column(
             name="contact_phone",
@@ -118,6 +130,7 @@ ORDERS = Contract(
             missing_means="not given",
             max_length=40,
             personal=True,
+            free_blanks=True,
         ),
         Column(
             name="device_id",

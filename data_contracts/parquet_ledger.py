@@ -173,6 +173,7 @@ def read_parquet_file(file: Path, columns: Sequence[str] | None = None) -> pa.Ta
 @contextmanager
 def naming_unreadable(file: Path) -> Iterator[None]:
     """Say of which file it was that it cannot be read. Raises UnreadableLedgerFile."""
+    require_file(file)
     try:
         yield
     except (pa.ArrowException, OSError) as error:
@@ -180,6 +181,12 @@ def naming_unreadable(file: Path) -> Iterator[None]:
         raise UnreadableLedgerFile(
             f"{file} cannot be read as Parquet ({reason}); restore it or move it out of the folder"
         ) from error
+
+
+def require_file(file: Path) -> None:
+    """Raise UnreadableLedgerFile for what is there and is no file: a named pipe would be waited for."""
+    if file.exists() and not file.is_file():
+        raise UnreadableLedgerFile(f"{file} is no file; move it out of the folder")
 
 
 def require_distinct_columns(file: Path, names: Sequence[str]) -> None:

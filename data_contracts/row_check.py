@@ -21,6 +21,7 @@ from data_contracts.contract import (
     Contract,
     NotAbove,
     NotBefore,
+    NotBeforeDate,
     Passed,
     PassedDate,
     RequiredWhen,
@@ -70,11 +71,17 @@ INT64_MAXIMUM = 2**63 - 1
 
 CONTROL_CHARACTER_CLASS = "[\x00-\x1f\x7f-\x9f\u2028\u2029]"
 """C0 and C1 controls and the two Unicode line separators, as literal characters: every engine reads it."""
+CONTROL_BUT_NO_BLANK_CLASS = "[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f]"
+"""The same without those that are blanks: tabs, line breaks and page breaks."""
 
 DATE_PATTERN = r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
 
-_has_control_character = re.compile(CONTROL_CHARACTER_CLASS).search
 _matches_date = re.compile(DATE_PATTERN).fullmatch
+
+
+def control_character_class(column: Column) -> str:
+    """The characters that a text may not contain."""
+    return CONTROL_BUT_NO_BLANK_CLASS if column.free_blanks else CONTROL_CHARACTER_CLASS
 
 
 def is_text(value: object) -> bool:
@@ -140,6 +147,8 @@ def _string_check(column: Column) -> _ColumnCheck:
 
         return check_pattern
 
+    has_control_character = re.compile(control_character_class(column)).search
+
     def check_text(value: object) -> object:
         if type(value) is not str or not (value.isascii() or is_text(value)):
             return Rule.TYPE
@@ -147,7 +156,7 @@ def _string_check(column: Column) -> _ColumnCheck:
             return Rule.EMPTY
         if len(value) > max_length:
             return Rule.TOO_LONG
-        if not value.isprintable() and _has_control_character(value) is not None:
+        if not value.isprintable() and has_control_character(value) is not None:
             return Rule.CONTROL_CHARACTERS
         return value
 
@@ -247,11 +256,11 @@ def _is_broken(row_rule: RowRule) -> _BrokenRowRule:
                 )
 
             return has_not_passed
-        case PassedDate(column=column):
+        case PassedDate(column=column, by=by):
 
             def has_not_begun(row: Mapping[str, object], _clock_tolerance_ms: int) -> bool:
-                date, recorded_at = row.get(column), row.get("recorded_at")
-                return type(date) is str and type(recorded_at) is int and date > latest_date(recorded_at)
+                date, instant = row.get(column), row.get(by)
+                return type(date) is str and type(instant) is int and date > latest_date(instant)
 
             return has_not_begun
         case NotBefore(later=later, earlier=earlier):
@@ -266,6 +275,14 @@ def _is_broken(row_rule: RowRule) -> _BrokenRowRule:
                 )
 
             return must_lie_before
+        case NotBeforeDate(later=later, earlier=earlier):
+
+            def is_an_earlier_date(row: Mapping[str, object], _clock_tolerance_ms: int) -> bool:
+                high, low = row.get(later), row.get(earlier)
+                # Dates are written so that their order is that of their texts.
+                return type(high) is str and type(low) is str and high < low
+
+            return is_an_earlier_date
         case NotAbove(smaller=less, larger=greater):
 
             def falls_below(row: Mapping[str, object], _clock_tolerance_ms: int) -> bool:

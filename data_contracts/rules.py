@@ -9,6 +9,7 @@ from data_contracts.contract import (
     Contract,
     NotAbove,
     NotBefore,
+    NotBeforeDate,
     Passed,
     PassedDate,
     RequiredWhen,
@@ -91,9 +92,11 @@ class RowRuleParts(NamedTuple):
 def row_rule_parts(row_rule: RowRule) -> RowRuleParts:
     """Which `Rule` a row rule stands for, the column it blames and the other one it reads."""
     match row_rule:
+        case PassedDate(column=column, by=by) if by != "recorded_at":
+            return RowRuleParts(Rule.NOT_BEFORE, by, column)
         case Passed(column=column) | PassedDate(column=column):
             return RowRuleParts(Rule.IN_FUTURE, column, "recorded_at")
-        case NotBefore(later=later, earlier=earlier):
+        case NotBefore(later=later, earlier=earlier) | NotBeforeDate(later=later, earlier=earlier):
             return RowRuleParts(Rule.NOT_BEFORE, later, earlier)
         case After(later=later, earlier=earlier):
             return RowRuleParts(Rule.AFTER, later, earlier)
@@ -119,10 +122,12 @@ def value_repr(value: object) -> str:
 def message(contract: Contract, column: str, rule: Rule) -> str:  # noqa: PLR0912, PLR0915 one arm per rule
     """What is wrong, in one sentence without the value."""
     declared = next((known for known in contract.columns if known.name == column), None)
-    parts = next(
-        (p for p in map(row_rule_parts, contract.row_rules) if p.rule is rule and p.column == column), None
+    # A column has one violation of a rule, whichever of several others it contradicts.
+    other = " or ".join(
+        parts.other_column
+        for parts in map(row_rule_parts, contract.row_rules)
+        if parts.rule is rule and parts.column == column
     )
-    other = parts.other_column if parts is not None else ""
     match rule:
         case Rule.NOT_AN_OBJECT:
             return "a row is a JSON object"

@@ -43,7 +43,7 @@ def mostly(usual: Any, *others: Any) -> st.SearchStrategy[Any]:
 
 currencies = mostly("EUR", "SEK")
 customers = mostly("c1", "c2")
-references = st.sampled_from([None, None, "R1", "R2"])
+references = st.sampled_from([None, None, "R1", "R2", " r 1", "r2 "])
 numbers = st.sampled_from([None, None, "1", "1", "2"])
 
 

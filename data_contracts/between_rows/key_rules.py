@@ -15,14 +15,16 @@ def repeated_transfer(contract: Contract, row: LedgerRow, known: KnownRows) -> s
     if value is None or contract.key != ("event_id",) or row.get("corrects") is not None:
         return None
     for other in known.with_unique(contract, value):
-        if other["event_id"] != row["event_id"] and _content(other) == _content(row):
+        if other["event_id"] != row["event_id"] and _content(contract, other) == _content(contract, row):
             return str(other["event_id"])
     return None
 
 
-def _content(row: LedgerRow) -> dict[str, Any]:
-    envelope = {"event_id", "corrects", "recorded_at"}
-    return {name: value for name, value in row.items() if name not in envelope and value is not None}
+def _content(contract: Contract, row: LedgerRow) -> dict[str, Any]:
+    """What a row says; its unique value in the form in which it is compared."""
+    envelope = {"event_id", "corrects", "recorded_at", contract.unique}
+    content = {name: value for name, value in row.items() if name not in envelope and value is not None}
+    return {**content, "": contract.unique_value(row)}
 
 
 def key_is_new(

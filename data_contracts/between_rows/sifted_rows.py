@@ -51,6 +51,8 @@ class SiftedRows:
         within, unique = self.contract.unique_within, self.contract.unique
         if unique is None:
             return pa.nulls(len(self.accepted), pa.string())
+        if self.contract.unique_in_one_form:
+            return one_references(self.strings(unique))
         if within is None:
             return self.strings(unique)
         return pc.binary_join_element_wise(self.strings(within), self.strings(unique), " ")
@@ -157,3 +159,8 @@ def mask_of(rows: int, positions: Any) -> Mask:
     mask: Mask = np.zeros(rows, dtype=np.bool_)
     mask[list(positions)] = True
     return mask
+
+
+def one_references(references: pa.Array) -> pa.Array:
+    """Each text as `data_contracts.contract.one_reference` writes it."""
+    return pc.ascii_lower(pc.replace_substring_regex(references, r"[ \x{a0}]+", ""))

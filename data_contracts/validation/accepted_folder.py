@@ -17,7 +17,7 @@ from typing import Any
 from data_contracts.ledger_contracts import ALL_CONTRACTS
 from data_contracts.ledger_folder import ACCEPTED_FILE, BESIDE_THE_ROWS
 from data_contracts.ledger_folder_error import LedgerFolderError
-from data_contracts.parquet_ledger import part_files
+from data_contracts.parquet_ledger import part_files, require_file
 from data_contracts.private_files import write_private_text
 
 _FORM = 1
@@ -75,6 +75,7 @@ def read_accepted_file(directory: Path) -> AcceptedFolder | None:
     file = directory / ACCEPTED_FILE
     if not file.exists():
         return None
+    require_file(file)
     try:
         document: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
         accepted = AcceptedFolder(

@@ -15,6 +15,7 @@ from data_contracts.contract import (
     Contract,
     NotAbove,
     NotBefore,
+    NotBeforeDate,
     Passed,
     PassedDate,
     RequiredWhen,
@@ -26,7 +27,7 @@ from data_contracts.instants import (
     LATEST_DATE,
     LATEST_TIMESTAMP_MS,
 )
-from data_contracts.row_check import CONTROL_CHARACTER_CLASS
+from data_contracts.row_check import control_character_class
 from data_contracts.rules import Rule, row_rule_parts
 
 # Great Expectations imports Altair, Altair jsonschema, and jsonschema this one where JupyterLab brought it:
@@ -37,8 +38,12 @@ WRONG_KIND = "wrong kind"
 MALFORMED = "malformed"
 
 LATEST_INSTANT = "recorded_at + tolerance between clocks"
-LATEST_DAY = "day of recorded_at in the zone farthest ahead"
-"""Columns that a frame gets for the rules about what has passed: expectations compare columns, not sums."""
+"""A column that a frame gets for the rules about what has passed: expectations compare columns, not sums."""
+
+
+def latest_day_column(column: str) -> str:
+    """The column that a frame gets for the last day that has begun anywhere at an instant."""
+    return f"day of {column} in the zone farthest ahead"
 
 
 def earliest_moment_column(column: str) -> str:
@@ -118,7 +123,9 @@ def column_expectations(column: Column) -> list[Any]:
                     column=name, max_value=column.max_length, meta=_meta(name, Rule.TOO_LONG)
                 ),
                 gxe.ExpectColumnValuesToNotMatchRegex(
-                    column=name, regex=CONTROL_CHARACTER_CLASS, meta=_meta(name, Rule.CONTROL_CHARACTERS)
+                    column=name,
+                    regex=control_character_class(column),
+                    meta=_meta(name, Rule.CONTROL_CHARACTERS),
                 )
                 if column.pattern is None
                 else gxe.ExpectColumnValuesToMatchRegex(
@@ -208,9 +215,11 @@ def row_rule_expectations(contract: Contract) -> list[RowExpectation]:
             case Passed(column=column):
                 reads = (earliest_moment_column(column), LATEST_INSTANT)
                 expectation = greater(LATEST_INSTANT, earliest_moment_column(column), meta)
-            case PassedDate(column=column):
-                reads = (column, LATEST_DAY)
-                expectation = greater(LATEST_DAY, column, meta)
+            case PassedDate(column=column, by=by):
+                reads = (column, latest_day_column(by))
+                expectation = greater(latest_day_column(by), column, meta)
+            case NotBeforeDate(later=later, earlier=earlier):
+                expectation = greater(later, earlier, meta)
             case NotBefore(later=later, earlier=earlier):
                 reads = (latest_moment_column(later), earlier)
                 expectation = greater(latest_moment_column(later), earlier, meta)

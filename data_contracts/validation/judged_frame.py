@@ -18,15 +18,14 @@ from data_contracts.contract import (
     Column,
     ColumnType,
     Contract,
+    NotBefore,
+    PassedDate,
 )
-from data_contracts.instants import (
-    DAY_MS,
-)
+from data_contracts.instants import DAY_MS, LATEST_DATE
 from data_contracts.row_check import is_int64, is_text
 from data_contracts.rules import Rule
 from data_contracts.sent_instants import may_lie_ahead_by_ms, may_stand_for_up_to_ms
 from data_contracts.validation.great_expectations_suite import (
-    LATEST_DAY,
     LATEST_INSTANT,
     MALFORMED,
     WRONG_KIND,
@@ -34,6 +33,7 @@ from data_contracts.validation.great_expectations_suite import (
     days_since_1970,
     earliest_moment_column,
     kind_expectations,
+    latest_day_column,
     latest_moment_column,
     row_rule_expectations,
     unknown_column_expectations,
@@ -148,13 +148,16 @@ def judge_frame(
         if wrong:
             typed[name] = typed[name].mask(np.isin(np.arange(len(typed)), wrong))
     typed[LATEST_INSTANT] = typed["recorded_at"] + clock_tolerance_ms
-    typed[LATEST_DAY] = (typed["recorded_at"] + FARTHEST_ZONE_AHEAD_MS) // DAY_MS
     for name in contract.past_columns:
         typed[earliest_moment_column(name)] = typed[name] - may_lie_ahead_by_ms(typed[name])
-    for name, _ in contract.never_before:
-        typed[latest_moment_column(name)] = (
-            typed[name] + may_stand_for_up_to_ms(typed[name]) + clock_tolerance_ms
-        )
+    for row_rule in contract.row_rules:
+        if isinstance(row_rule, PassedDate):
+            latest_day = (typed[row_rule.by] + FARTHEST_ZONE_AHEAD_MS) // DAY_MS
+            typed[latest_day_column(row_rule.by)] = latest_day.clip(upper=days_since_1970(LATEST_DATE))
+        elif isinstance(row_rule, NotBefore):
+            later = typed[row_rule.later]
+            latest_moment = later + may_stand_for_up_to_ms(later) + clock_tolerance_ms
+            typed[latest_moment_column(row_rule.later)] = latest_moment
     for blamed, reads, expectation in row_expectations:
         for rule, rows in unexpected_rows(typed[list(reads)], [expectation]):
             note(rows, blamed, rule)

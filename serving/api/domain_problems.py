@@ -18,6 +18,7 @@ from serving.requests.problem_details import (
     BODY_TOO_LARGE,
     BODY_TOO_SLOW,
     FORBIDDEN,
+    HEADER_REPEATED,
     IDEMPOTENCY_KEY_INVALID,
     INVALID_BODY,
     INVALID_PARAMETERS,
@@ -215,7 +216,7 @@ _TRY_AGAIN = {"Retry-After": "1"}
 
 def problem_types_of(route: RouteDeclaration) -> tuple[ProblemType, ...]:
     """Every problem that a route can end with, by status: what its door says, and what its handler raises."""
-    found: dict[ProblemType, None] = {}
+    found: dict[ProblemType, None] = {HEADER_REPEATED: None}
     if route.is_idempotent:
         found[IDEMPOTENCY_KEY_INVALID] = None
         found[PROBLEM_OF[errors.IdempotencyConflict]] = None
@@ -227,6 +228,8 @@ def problem_types_of(route: RouteDeclaration) -> tuple[ProblemType, ...]:
         found |= dict.fromkeys([BODY_TOO_SLOW, BODY_TOO_LARGE])
     if route.body is not None:
         found |= dict.fromkeys([UNSUPPORTED_MEDIA_TYPE, INVALID_BODY])
+    if route.query is not None:
+        found[INVALID_PARAMETERS] = None
     if route.method == "POST":
         found[PROBLEM_OF[CommitUnknown]] = None
     found |= dict.fromkeys(PROBLEM_OF[error] for error in route.problems)

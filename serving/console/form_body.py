@@ -20,6 +20,8 @@ async def form_fields(request: Request) -> dict[str, str]:
     content_type = request.headers.get("content-type", "").split(";")[0].strip().lower()
     if body and content_type != "application/x-www-form-urlencoded":
         raise HTTPException(415, "A form is expected")
+    if body and request.headers.get("content-encoding", "").strip().lower() not in {"", "identity"}:
+        raise HTTPException(415, "A form is sent as it is, not compressed")
     try:
         pairs = parse_qsl(
             body.decode("ascii"),

@@ -41,6 +41,9 @@ _WEB_OR_MAIL = re.compile(
 )
 _NOT_AVAILABLE = re.compile(r"\bn/a\b")
 _DIGIT_WITHIN_WORD = re.compile(r"[^\W\d_]\d+[^\W\d_]")
+_ONE_LETTER = re.compile(r"[^\W\d_]")
+_SQUARE_WITH_NUMBER = re.compile(r"[^\W\d_] ?\d{1,3}[ ,]+\d")
+"""A house's number stands behind that of its square, as in Mannheim's `Q7, 3`."""
 _STREET_WITH_NUMBER = re.compile(r"[^\W\d_]{2}.*\d")
 _NOT_IN_PHONE = str.maketrans("", "", " ()/.-")
 _LENGTH_OF_CODE_MAXIMUM = 3
@@ -77,7 +80,8 @@ def _implausible_in(address: Address) -> list[str]:
     judged = {
         # At a parcel station the number of its customer stands beside the name.
         "name": is_plausible_name(re.sub(r"\b\d{6,12}\b", "", address.name) if at_station else address.name),
-        "street": is_plausible_street(address.street),
+        "street": is_plausible_street(address.street)
+        or is_plausible_square(address.street, address.house_number),
         "house_number": is_plausible_house_number(address.house_number, address.street),
         "country": _has_addresses(address.country),
         "postal_code": is_postal_code(address.postal_code, address.country),
@@ -108,6 +112,23 @@ def is_plausible_street(street: str) -> bool:
     """
     form = _NUMBER_SIGN.sub(" ", in_one_form(street))
     return _LETTER_AND_MORE.search(form) is not None and _can_be_called(form)
+
+
+def is_plausible_square(street: str, house_number: str | None) -> bool:
+    """Whether a street is the letter of a square, whose number begins that of the house; or a hamlet's name.
+
+    >>> is_plausible_square("Q", "7, 24"), is_plausible_square("Å", "3"), is_plausible_square("Q", "a")
+    (True, True, False)
+    >>> is_plausible_square("X", "1"), is_plausible_square("-", "1"), is_plausible_square("Q", None)
+    (False, False, False)
+    """
+    form = in_one_form(street).rstrip(" .,-")
+    return (
+        house_number is not None
+        and _ONE_LETTER.fullmatch(form) is not None
+        and _can_be_called(form)
+        and _DIGIT.match(in_one_form(house_number)) is not None
+    )
 
 
 @lru_cache(maxsize=8192)
@@ -145,11 +166,12 @@ def is_plausible_house_number(house_number: str | None, street: str) -> bool:
 
     >>> [is_plausible_house_number(number, "Am Hang") for number in (" 12", "12\u201314", "A 12", "-", None)]
     [True, True, True, False, False]
-    >>> is_plausible_house_number(None, "Am Hang 12"), is_plausible_house_number(None, "Q 7")
-    (True, False)
+    >>> [is_plausible_house_number(None, street) for street in ("Am Hang 12", "Q7, 3", "Q 7 3a", "Q 7")]
+    [True, True, True, False]
     """
     if house_number is None:
-        return _STREET_WITH_NUMBER.search(in_one_form(street)) is not None
+        form = in_one_form(street)
+        return bool(_STREET_WITH_NUMBER.search(form) or _SQUARE_WITH_NUMBER.match(form))
     form = _NUMBER_SIGN.sub("", in_one_form(house_number)).casefold()
     if form.isalnum() and _DIGIT.search(form):
         return True
@@ -217,7 +239,7 @@ def is_email(email: str) -> bool:
     if _ORDINARY_EMAIL.fullmatch(form) and not form.lower().endswith(_RESERVED_ENDINGS):
         return True
     try:
-        email_validator.validate_email(form, check_deliverability=False)
+        email_validator.validate_email(form, check_deliverability=False, strict=True)
     except email_validator.EmailNotValidError:
         return False
     return True

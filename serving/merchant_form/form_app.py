@@ -237,7 +237,8 @@ def _refuse_other_sites(request: Request, public_url: str) -> None:
 async def _form_body(request: Request) -> bytes:
     """The body. Raises FormRefused (413, 415)."""
     content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if content_type != FORM_TYPE:
+    coding = request.headers.get("content-encoding", "").strip().lower()
+    if content_type != FORM_TYPE or coding not in {"", "identity"}:
         raise FormRefused(_NO_FORM)
     length = request.headers.get("content-length", "")
     if length.isdigit() and int(length) > MERCHANT_FORM_BODY_BYTES:

@@ -10,21 +10,27 @@ import asyncio
 import ipaddress
 import logging
 import re
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from urllib.parse import parse_qsl
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.routing import compile_path
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from serving.domain.errors import ParametersInvalid
+from serving.domain.field_errors import FieldError, pointer
 from serving.requests.authentication import forbidden
 from serving.requests.http_requests import ADMISSION, Admission
 from serving.requests.problem_details import (
     BODY_TOO_LARGE,
     BODY_TOO_SLOW,
+    HEADER_REPEATED,
     METHOD_NOT_ALLOWED,
     NO_SUCH_ROUTE,
     UNEXPECTED,
+    UNSUPPORTED_MEDIA_TYPE,
     ProblemError,
 )
 from serving.requests.request_scope import RequestScope
@@ -38,6 +44,24 @@ OWN_DOORS = frozenset({DoorKind.SESSION, DoorKind.SIGNED_LINK})
 """Of applications behind this one: they let in by themselves, and refuse with pages of their own."""
 CONSOLE = "/console"
 """Below it the console answers what no route declares, within the frame for whoever is signed in."""
+READ_ONCE = frozenset(
+    {
+        b"authorization",
+        b"content-encoding",
+        b"content-length",
+        b"content-type",
+        b"cookie",
+        b"host",
+        b"idempotency-key",
+        b"origin",
+        b"sec-fetch-site",
+        b"transfer-encoding",
+    }
+)
+"""Headers of which one value counts: with two, a proxy before us may have judged another one than we do."""
+AS_IT_IS = frozenset({b"", b"identity"})
+AS_IT_IS_TRANSFERRED = AS_IT_IS | {b"chunked"}
+"""Codings that leave a body as it is. We undo no other: a few bytes could stand for gigabytes."""
 FORWARDING_HEADERS = frozenset({b"forwarded", b"x-forwarded-for", b"x-real-ip", b"via"})
 
 ProblemOf = Callable[[Exception], ProblemError | None]
@@ -77,28 +101,53 @@ class Routes:
 
 @dataclass(frozen=True, slots=True)
 class _Head:
-    """What the door reads of a request's headers. length: None where none is declared."""
+    """What the door reads of a request's headers.
+
+    length: None where none is declared. coding: of the body, "" for one that is as it is.
+    """
 
     authorization: str | None
     length: int | None
     is_chunked: bool
     is_forwarded: bool
+    coding: str
 
     @classmethod
     def of(cls, scope: Scope) -> "_Head":
+        """Of a request. Raises ProblemError (400) where one of `READ_ONCE` comes twice."""
         authorization: str | None = None
         length: int | None = None
         is_chunked = is_forwarded = False
+        coding = b""
+        read: list[bytes] = []
         for name, value in scope["headers"]:
-            if name == b"authorization" and authorization is None:
-                authorization = value.decode("latin-1")
-            elif name == b"content-length":
-                length = int(value) if value.isdigit() else None
-            elif name == b"transfer-encoding":
-                is_chunked = True
+            if name in READ_ONCE:
+                read.append(name)
+                if name == b"authorization":
+                    authorization = value.decode("latin-1")
+                elif name == b"content-length":
+                    length = int(value) if value.isdigit() else None
+                elif name == b"transfer-encoding":
+                    is_chunked = True
+                    coding = coding or _coding(value, AS_IT_IS_TRANSFERRED)
+                elif name == b"content-encoding":
+                    coding = coding or _coding(value, AS_IT_IS)
             elif name in FORWARDING_HEADERS:
                 is_forwarded = True
-        return cls(authorization, length, is_chunked, is_forwarded)
+        if len(set(read)) < len(read):
+            raise _header_repeated([name.decode() for name, times in Counter(read).items() if times > 1])
+        return cls(authorization, length, is_chunked, is_forwarded, coding.decode("latin-1"))
+
+    @property
+    def has_body(self) -> bool:
+        """Whether a body is to come."""
+        return bool(self.length) or self.is_chunked
+
+
+def _coding(value: bytes, harmless: frozenset[bytes]) -> bytes:
+    """The first coding of a list that changes the body; empty without one."""
+    codings = (one.strip().lower() for one in value.split(b","))
+    return next((one for one in codings if one not in harmless), b"")
 
 
 class Door:
@@ -134,14 +183,14 @@ class Door:
             await send({"type": "websocket.close", "code": 1008})
             return
         try:
-            answer, receive = await self._answer(scope, receive)
+            answer, receive = await self._answer(scope, _Head.of(scope), receive)
         except ClientDisconnect:
             return
         except Exception as error:
             answer = self._problem_or_failure(error, scope).response()
         await answer(scope, receive, send)
 
-    async def _answer(self, scope: Scope, receive: Receive) -> tuple[ASGIApp, Receive]:
+    async def _answer(self, scope: Scope, head: _Head, receive: Receive) -> tuple[ASGIApp, Receive]:
         """What answers, and how it receives what is still to come. Raises what a handler does."""
         path, method = scope["path"], scope["method"]
         found = self._routes.at(path)
@@ -156,13 +205,13 @@ class Door:
             raise _nothing_here(method, path, () if found is None else found[0])
         if route.same_as is not None:
             scope["path"] = route.same_as
-            return await self._answer(scope, receive)
+            return await self._answer(scope, head, receive)
         scope[ROUTE] = route
         if route.door is DoorKind.CLOSED:
             raise _nothing_here(method, path, ())
         if route.door in OWN_DOORS:
             return self._app, _InTime(receive, self._body_seconds)
-        admitted = await self._admitted(route, scope, receive)
+        admitted = await self._admitted(route, scope, head, receive)
         if route.handler is None:
             return self._app, receive
         scope[ADMISSION] = admitted
@@ -176,9 +225,10 @@ class Door:
         LOG.error("request_failed", extra={"path": scope["path"][:200]}, exc_info=error)
         return ProblemError(UNEXPECTED, detail="the error was noted")
 
-    async def _admitted(self, route: RouteDeclaration, scope: Scope, receive: Receive) -> Admission | None:
-        """Who asks and with what. Raises ProblemError (401, 403, 408, 413, 503), StoreUnavailable."""
-        head = _Head.of(scope)
+    async def _admitted(
+        self, route: RouteDeclaration, scope: Scope, head: _Head, receive: Receive
+    ) -> Admission | None:
+        """Who asks and with what. Raises ProblemError (401, 403, 408, 413, 415, 503), StoreUnavailable."""
         caller: Caller | None = None
         store_problem: StoreUnavailable | None = None
         if route.door is DoorKind.API_KEY or (
@@ -195,8 +245,12 @@ class Door:
             return None
         else:
             request_scope = self._access.ready_scope()
+        if route.query is not None and scope["query_string"]:
+            _refuse_parameters_given_twice(scope["query_string"])
         body = b""
-        if route.body_maximum_bytes and (head.length or head.is_chunked):
+        if route.body_maximum_bytes and head.has_body:
+            if head.coding:
+                raise body_coded(head.coding)
             body = await _whole_body(receive, route.body_maximum_bytes, head.length, self._body_seconds)
         return Admission(scope=request_scope, caller=caller, body=body, store_problem=store_problem)
 
@@ -266,6 +320,30 @@ def body_too_large(maximum: int) -> ProblemError:
 def body_too_slow(seconds: float) -> ProblemError:
     """408: the body did not come in time; nothing was begun."""
     return ProblemError(BODY_TOO_SLOW, detail=f"it must have come within {seconds:g} s; nothing was begun")
+
+
+def body_coded(coding: str) -> ProblemError:
+    """415: the body is compressed, or changed in another way."""
+    return ProblemError(
+        UNSUPPORTED_MEDIA_TYPE,
+        detail=f"send the body as it is, without a coding such as {coding[:40]!r}",
+        headers={"Accept-Encoding": "identity"},
+    )
+
+
+def _header_repeated(names: Sequence[str]) -> ProblemError:
+    return ProblemError(
+        HEADER_REPEATED, detail=f"send each of these once: {', '.join(names)}; nothing was begun"
+    )
+
+
+def _refuse_parameters_given_twice(query: bytes) -> None:
+    names = Counter(name for name, _ in parse_qsl(query.decode("latin-1"), keep_blank_values=True))
+    twice = [name for name, times in names.items() if times > 1]
+    if twice:
+        raise ParametersInvalid(
+            [FieldError(pointer=pointer(name), detail="is given more than once") for name in twice]
+        )
 
 
 def _nothing_here(method: str, path: str, allowed: Sequence[str] | _Methods) -> ProblemError:

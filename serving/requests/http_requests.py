@@ -25,6 +25,8 @@ from serving.store.errors import StoreUnavailable
 
 IDEMPOTENCY_KEY_MAXIMUM = 255
 ADMISSION = "bonitas.admission"
+UTF_8 = frozenset({"utf-8", "utf8", "us-ascii"})
+"""The character sets that a body may name; ASCII is a part of it."""
 _AFTER_NAME = re.compile(rb'"[ \t\r\n]*:')
 """Once after every name of a document, and where a text holds such signs."""
 
@@ -199,9 +201,13 @@ def fields_of(body: object, fields: type[Body]) -> Body:
 
 def require_json(request: Request) -> None:
     """Raise ProblemError (415) where the body says that it is something else."""
-    content_type = request.headers.get("content-type", "").split(";")[0].strip().lower()
-    if content_type != "application/json":
-        raise ProblemError(UNSUPPORTED_MEDIA_TYPE, detail="send application/json")
+    media_type, _, parameters = request.headers.get("content-type", "").partition(";")
+    if media_type.strip().lower() != "application/json":
+        raise ProblemError(UNSUPPORTED_MEDIA_TYPE, detail="send it as Content-Type: application/json")
+    for parameter in parameters.split(";") if parameters else ():
+        name, _, value = parameter.partition("=")
+        if name.strip().lower() == "charset" and value.strip(' "\t').lower() not in UTF_8:
+            raise ProblemError(UNSUPPORTED_MEDIA_TYPE, detail="send it in UTF-8, as JSON is")
 
 
 def json_answer(document: object, *, status: int = 200) -> Response:

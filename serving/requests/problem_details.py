@@ -34,6 +34,12 @@ IDEMPOTENCY_KEY_INVALID = ProblemType(
     title="The Idempotency-Key is not valid",
     meaning="the Idempotency-Key is empty, too long or not printable",
 )
+HEADER_REPEATED = ProblemType(
+    kind="header-repeated",
+    status=400,
+    title="A header is there more than once",
+    meaning="a header of which one value counts, such as Authorization, was sent more than once",
+)
 UNAUTHENTICATED = ProblemType(
     kind="unauthenticated",
     status=401,
@@ -72,7 +78,7 @@ UNSUPPORTED_MEDIA_TYPE = ProblemType(
     kind="unsupported-media-type",
     status=415,
     title="Unsupported media type",
-    meaning="the body is not application/json",
+    meaning="the body is not application/json in UTF-8, or it is compressed",
 )
 INVALID_BODY = ProblemType(
     kind="invalid-body",

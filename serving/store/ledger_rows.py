@@ -32,8 +32,7 @@ def entity_of(contract: Contract, row: Mapping[str, Any]) -> str:
 
 def subject_of(contract: Contract, row: Mapping[str, Any]) -> str | None:
     """By what a row is found besides its event_id: its key, or what no other of its contract has."""
-    name = contract.unique if contract.key == ("event_id",) else contract.key[0]
-    return None if name is None else row.get(name)
+    return contract.unique_value(row) if contract.key == ("event_id",) else row.get(contract.key[0])
 
 
 def unique_lock_of(contract: Contract, row: Mapping[str, Any]) -> str | None:

@@ -18,6 +18,7 @@ from data_contracts.between_rows.arrivals import AppendResult, AppendStatus
 from data_contracts.between_rows.book import Arrival
 from data_contracts.between_rows.cross_table_rules import judge_ledger
 from data_contracts.between_rows.ledger_columns import LedgerColumns, needed_columns
+from data_contracts.between_rows.sifted_rows import one_references
 from data_contracts.contract import ColumnType, Contract
 from data_contracts.ledger_contracts import ALL_CONTRACTS, CONTRACTS
 from data_contracts.parquet_ledger import has_table, ledger_rows, read_table
@@ -121,8 +122,11 @@ class _Load:
             for column in (contract.unique, *contract.key):
                 if column is not None and column not in {"event_id", contract.entity}:
                     owners = table.select([column, contract.entity]).group_by([column, contract.entity])
-                    shared = owners.aggregate([])[column] if column in contract.key else table[column]
-                    self._doubt(contract, table, _are_among(table[column], _several(shared)))
+                    own = table[column]
+                    if column == contract.unique and contract.unique_in_one_form:
+                        own = pa.chunked_array([one_references(own.combine_chunks())])
+                    shared = owners.aggregate([])[column] if column in contract.key else own
+                    self._doubt(contract, table, _are_among(own, _several(shared)))
 
     def _doubt(self, contract: Contract, table: pa.Table, mask: Any) -> None:
         self._doubted.update(table[contract.entity].filter(pa.array(mask)).to_pylist())
@@ -260,11 +264,12 @@ class _Load:
         if column == contract.unique and contract.unique_within is not None:
             self._doubt_known_numbers(tx, contract, rows)
             return
-        values = {row[column] for row in rows if row.get(column) is not None}
+        own = [contract.unique_value(row) if column == contract.unique else row.get(column) for row in rows]
+        values = {value for value in own if value is not None}
         select = f"SELECT subject_id, entity_id FROM ledger_events WHERE contract = '{contract.name}' "  # noqa: S608 - a contract's name
         owners: dict[str, str] = dict(_among(tx, f"{select} AND subject_id", values))
-        for row in rows:
-            owner = owners.get(row.get(column) or "")
+        for row, value in zip(rows, own, strict=True):
+            owner = owners.get(value or "")
             if owner is not None and (column == contract.unique or owner != row[contract.entity]):
                 self._doubted.add(row[contract.entity])
 

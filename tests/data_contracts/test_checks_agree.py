@@ -6,7 +6,15 @@ import jsonschema
 import pytest
 
 from data_contracts.between_rows.rules_between_rows import RULES
-from data_contracts.contract import ColumnType, NotAbove, NotBefore, Passed, PassedDate, RequiredWhen
+from data_contracts.contract import (
+    ColumnType,
+    NotAbove,
+    NotBefore,
+    NotBeforeDate,
+    Passed,
+    PassedDate,
+    RequiredWhen,
+)
 from data_contracts.instants import rfc3339
 from data_contracts.json_schema import inexpressible_rules, json_schema
 from data_contracts.ledger_contracts import ALL_CONTRACTS, CONTRACTS
@@ -79,7 +87,16 @@ def generated_rows(contract, a_row, seed):
         if isinstance(row_rule, PassedDate):
             # Recorded on 15 June at 15:06 UTC, when 16 June had begun at UTC+14.
             rows += [{**good, row_rule.column: date} for date in ("2025-06-16", "2025-06-17", "9999-12-31")]
-            rows.append({**good, row_rule.column: "2025-06-16", "recorded_at": good["recorded_at"] - DAY_MS})
+            by = row_rule.by
+            rows.append({**good, row_rule.column: "2025-06-16", by: good[by] - DAY_MS})
+            begins_at = good[by] // DAY_MS * DAY_MS - 14 * HOUR_MS
+            same_day = rfc3339(good[by])[:10]
+            rows += [{**good, row_rule.column: same_day, by: begins_at + step} for step in (-1, 0, 1)]
+            rows.append({**good, row_rule.column: "9999-12-31", by: 253_402_300_799_999})
+            continue
+        if isinstance(row_rule, NotBeforeDate):
+            dates = ("1999-12-31", "2000-01-01", "2000-01-02")
+            rows += [{**good, row_rule.earlier: dates[1], row_rule.later: date} for date in dates]
             continue
         high, low = (
             (row_rule.larger, row_rule.smaller)

@@ -474,6 +474,18 @@ def test_a_transfer_that_was_imported_twice_counts_once(a_book, a_row):
     assert verdict["invoice_payments"].broken == {}
 
 
+@pytest.mark.parametrize("written", ["RF18 5390/A", "rf185390/a", " RF18  5390/a ", "RF18\u00a05390/A"])
+def test_a_bank_reference_is_one_however_its_letters_and_blanks_are_written(a_book, a_row, written):
+    first = a_transfer(a_row, 1, "p-2", bank_reference="RF18 5390/A")
+    again, other = (a_transfer(a_row, 2, "p-3", bank_reference=text) for text in (written, "RF18 5390/B"))
+    assert judged(a_book(invoice_payments=[first, again]))["invoice_payments"].repeated.tolist() == [
+        False, False, True,
+    ]  # fmt: skip
+    assert not judged(a_book(invoice_payments=[first, other]))["invoice_payments"].repeated.any()
+    found = broken(a_book(invoice_payments=[first, {**again, "amount_cents": 7}]))
+    assert found == {("invoice_payments", 2, "bank_reference", Rule.BANK_REFERENCE_REUSED)}
+
+
 def test_a_bank_reference_stands_for_one_transfer_until_it_is_corrected_away(a_book, a_row):
     first, other = a_transfer(a_row, 1, "p-2"), a_transfer(a_row, 2, "p-3", amount_cents=7)
     found = broken(a_book(invoice_payments=[first, other]))

@@ -1,7 +1,9 @@
 """What lies beside the rows of a ledger folder is named, and neither read nor left out without a word."""
 
 import json
+import os
 import shutil
+import socket
 from pathlib import Path
 
 import pyarrow as pa
@@ -13,7 +15,7 @@ import bonitas
 from data_contracts.ledger_contracts import CONTRACTS
 from data_contracts.ledger_folder import RowsLeftOut, refuse_left_out_rows, what_is_not_read
 from data_contracts.ledger_folder_error import LedgerFolderError
-from data_contracts.parquet_ledger import UnreadableLedgerFile, part_files, read_table
+from data_contracts.parquet_ledger import UnreadableLedgerFile, part_files, read_parquet_file, read_table
 from data_contracts.validation.accepted_folder import read_accepted_file, what_changed, write_accepted_file
 
 INQUIRIES = CONTRACTS["credit_inquiries"]
@@ -277,6 +279,48 @@ def test_validate_says_the_reasons_and_writes_the_accepted_rows_apart(write_rows
     (accepted / "note.txt").write_text("mine")
     kept_safe = run(home, "data", "validate", book, "--out", accepted)
     assert (kept_safe.exit_code, "holds something else" in kept_safe.stderr) == (1, True)
+
+
+def _pipe(part: Path) -> None:
+    os.mkfifo(part)
+
+
+def _socket(part: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as end:
+        end.bind(os.fspath(part))
+
+
+ODD_PARTS = {
+    "is a named pipe": _pipe,
+    "is a socket": _socket,
+    "is a link to a device": lambda part: part.symlink_to("/dev/zero"),
+    "is a link to nowhere.parquet, which is not there": lambda part: part.symlink_to("nowhere.parquet"),
+    "folders inside a contract's folder are not read": Path.mkdir,
+}
+
+
+@pytest.mark.parametrize("reason", ODD_PARTS)
+def test_what_has_the_name_of_a_part_and_is_no_file_is_named_with_the_true_reason(
+    book, rows_file, reason, monkeypatch
+):
+    part = rows_file(book, "credit_inquiries").with_name("p")
+    # The path of a socket may have about a hundred signs.
+    monkeypatch.chdir(part.parent)
+    ODD_PARTS[reason](Path("p"))
+    part.rename(part.with_name("part-00001.parquet"))
+    (found,) = what_is_not_read(book)
+    assert (found.path.rstrip("/"), reason in found.reason) == ("credit_inquiries/part-00001.parquet", True)
+    refuse_left_out_rows(book, (found,))
+    part.with_name("part-00000.parquet").unlink()
+    with pytest.raises(RowsLeftOut, match="part-00001"):
+        refuse_left_out_rows(book, (found,))
+
+
+@pytest.mark.parametrize("name", ["labels.parquet", "accepted.json"])
+def test_a_pipe_beside_the_rows_is_refused_and_not_waited_for(book, name):
+    os.mkfifo(book / name)
+    with pytest.raises(LedgerFolderError, match="is no file"):
+        read_accepted_file(book) if name == "accepted.json" else read_parquet_file(book / name)
 
 
 def test_a_folder_without_rows_is_no_validated_folder(tmp_path):

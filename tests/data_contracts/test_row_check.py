@@ -1,15 +1,17 @@
 import datetime as dt
 import time
+from itertools import combinations
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from data_contracts.contract import ColumnType
-from data_contracts.instants import rfc3339, timestamp_ms
-from data_contracts.ledger_contracts import CONTRACTS
+from data_contracts.instants import moment, rfc3339, timestamp_ms
+from data_contracts.ledger_contracts import ALL_CONTRACTS, CONTRACTS
 from data_contracts.row_check import TimestampForm, check_ledger_row, check_row
 from data_contracts.rules import Rule, message, value_repr
+from data_contracts.text_form import in_one_form
 
 ORDERS = CONTRACTS["orders"]
 CUSTOMERS = CONTRACTS["customers"]
@@ -97,10 +99,24 @@ def test_an_amount_is_a_whole_number_in_its_range(an_order, value, rule):
     assert ("amount_cents", rule) in rules(checked)
 
 
-@pytest.mark.parametrize("text", ["a\nb", "a\x00", "\x7f", "a\x85b", "a\u2028b"])
-def test_control_characters_are_refused(an_order, text):
+@pytest.mark.parametrize("text", ["a\x00", "\x7f", "a\x1bb", "a\x1fb", "a\x9bb"])
+def test_control_characters_are_refused_in_a_name_too(an_order, text):
     checked = check_row(ORDERS, an_order(delivery_name=text), recorded_at_ms=NOW_MS)
     assert rules(checked) == {("delivery_name", Rule.CONTROL_CHARACTERS)}
+
+
+@pytest.mark.parametrize("text", ["a\tb", "a\nb", "a\r\nb", "a\x0bb", "a\x85b", "a\u2028b", "a\u00a0b"])
+def test_a_blank_of_any_kind_in_a_name_or_address_is_one_blank_and_elsewhere_refused(an_order, text):
+    assert in_one_form(text) == "a b"
+    typed = {name: text for name in an_order() if name.startswith(("delivery_", "billing_"))}
+    typed = {name: text for name, text in typed.items() if not name.endswith("country")}
+    assert len(typed) == 10
+    checked = check_row(ORDERS, an_order(**typed, device_id="a b"), recorded_at_ms=NOW_MS)
+    assert checked.row is not None
+    assert {name: checked.row[name] for name in typed} == typed
+    if text != "a\u00a0b":
+        checked = check_row(ORDERS, an_order(device_id=text), recorded_at_ms=NOW_MS)
+        assert rules(checked) == {("device_id", Rule.CONTROL_CHARACTERS)}
 
 
 def test_a_lone_surrogate_is_no_text(an_order):
@@ -251,7 +267,74 @@ def test_who_was_born_today_somewhere_on_earth_may_be_recorded_and_nobody_from_t
     for date, expected in (("2024-10-05", set()), ("2024-10-06", {("birth_date", Rule.IN_FUTURE)})):
         row = a_row("customers", birth_date=date, recorded_at=at_noon)
         past = {name: at_noon for name in row if CONTRACTS["customers"].column(name).past}
-        assert rules(check_ledger_row(CUSTOMERS, {**row, **past})) == expected
+        found = rules(check_ledger_row(CUSTOMERS, {**row, **past}))
+        # Nobody registers before that either.
+        assert {broken for broken in found if broken[1] is Rule.IN_FUTURE} == expected
+
+
+ONE_ORDER_ONLY = [
+    ("customers", "registered_at", "occurred_at"),
+    ("customers", "registered_at", "email_confirmed_at"),
+    ("customers", "registered_at", "phone_confirmed_at"),
+    ("customers", "registered_at", "personal_data_confirmed_at"),
+    ("credit_accounts", "opened_at", "closed_at"),
+    ("credit_accounts", "opened_at", "occurred_at"),
+    ("credit_accounts", "closed_at", "occurred_at"),
+    ("invoice_pauses", "started_at", "ended_at"),
+    ("invoice_pauses", "started_at", "occurred_at"),
+    ("invoice_pauses", "ended_at", "occurred_at"),
+]
+
+
+@pytest.mark.parametrize(("contract", "earlier", "later"), ONE_ORDER_ONLY)
+def test_of_two_instants_that_can_be_true_in_one_order_only_the_other_is_refused(
+    a_row, contract, earlier, later
+):
+    declared, row = CONTRACTS[contract], a_row(contract)
+    at = row["recorded_at"] - 10 * EPOCH_DAY_MS + 500
+    row |= {name: at for name in row if declared.column(name).past}
+    row |= {earlier: at, later: at}
+    assert rules(check_ledger_row(declared, row)) == set()
+    within = check_ledger_row(declared, {**row, later: at - 300_000})
+    assert (later, Rule.NOT_BEFORE) not in rules(within)
+    wrong = check_ledger_row(declared, {**row, later: at - 300_001})
+    assert (later, Rule.NOT_BEFORE) in rules(wrong)
+    assert any(earlier in one.message for one in wrong.violations if one.column == later)
+
+
+def test_nobody_registers_or_has_a_document_before_birth(a_row):
+    row = a_row("customers")
+    day = row["registered_at"] // EPOCH_DAY_MS * EPOCH_DAY_MS
+    unborn = moment(day + 2 * EPOCH_DAY_MS).date().isoformat()
+    found = check_ledger_row(CUSTOMERS, {**row, "birth_date": unborn})
+    assert ("registered_at", Rule.NOT_BEFORE) in rules(found)
+    expired = {**row, "birth_date": "1990-01-02", "identity_document_expires_on": "1990-01-01"}
+    assert rules(check_ledger_row(CUSTOMERS, expired)) == {("identity_document_expires_on", Rule.NOT_BEFORE)}
+
+
+def test_every_pair_of_past_instants_of_a_row_is_ordered_or_said_not_to_be():
+    ordered = {(contract, earlier, later) for contract, earlier, later in ONE_ORDER_ONLY}
+    # Who confirms what is known already begins no state.
+    independent = {"occurred_at", "email_confirmed_at", "phone_confirmed_at", "personal_data_confirmed_at"}
+    for contract in ALL_CONTRACTS:
+        for one, other in combinations(contract.past_columns, 2):
+            is_ordered = {(contract.name, one, other), (contract.name, other, one)} & ordered
+            assert is_ordered or {one, other} <= independent, (contract.name, one, other)
+
+
+@pytest.mark.parametrize("kind", ["collection_notice", "late_fee", "reminder"])
+def test_a_fee_has_a_bound_of_its_own(a_row, kind):
+    charges = CONTRACTS["invoice_charges"]
+    for cents, expected in ((10_000_000, set()), (10_000_001, {("amount_cents", Rule.RANGE)})):
+        row = a_row("invoice_charges", kind=kind, amount_cents=cents)
+        assert rules(check_ledger_row(charges, row)) == expected
+
+
+@pytest.mark.parametrize("contract", ["customers", "merchants"])
+def test_no_mailbox_has_more_than_64_characters_before_its_sign(a_row, contract):
+    for length, expected in ((64, set()), (65, {("email", Rule.PATTERN)})):
+        row = a_row(contract, email=f"{'a' * length}@mail.example")
+        assert rules(check_ledger_row(CONTRACTS[contract], row)) == expected
 
 
 def test_a_finding_is_withdrawn_by_name_or_not_at_all(a_row):

@@ -95,7 +95,7 @@ def test_bad_rows_are_copied_to_quarantine_and_a_second_run_says_the_same(
     orders = [
         a_row("orders"),
         a_row("orders"),
-        a_row("orders", event_id="e-2", order_id="o-2", amount_cents=-1, delivery_name="Secret\nName"),
+        a_row("orders", event_id="e-2", order_id="o-2", amount_cents=-1, delivery_name="Secret\x1bName"),
         a_row("orders", event_id="e-3", order_id="o-3", vat_cents=5000),
         a_row("orders", event_id="e-4", order_id="o-4", merchant_id="nobody"),
         a_row("orders", event_id="e-5", order_id="o-5", occurred_at=-(2**60)),
@@ -118,12 +118,12 @@ def test_bad_rows_are_copied_to_quarantine_and_a_second_run_says_the_same(
     assert read_table(accepted, CONTRACTS["orders"]).schema == arrow_schema(CONTRACTS["orders"])
 
     rows = {row["row"]["event_id"]: row for row in quarantine.read(report, "orders")}
-    assert rows["e-2"]["row"]["delivery_name"] == "Secret\nName"
+    assert rows["e-2"]["row"]["delivery_name"] == "Secret\x1bName"
     assert rows["e-2"]["row"]["occurred_at"] == "2025-06-15T15:06:40.000Z"
     assert rows["e-5"]["row"]["occurred_at"] == -(2**60)
     assert {broken["column"]: broken["value"] for broken in rows["e-2"]["violations"]} == {
         "amount_cents": "-1",
-        "delivery_name": "'Secret\\nName'",
+        "delivery_name": "'Secret\\x1bName'",
     }
     assert rows["e-2"]["contract"] == "orders"
     assert stat.S_IMODE(quarantine.quarantine_file(report, "orders").stat().st_mode) == 0o600

@@ -72,6 +72,16 @@ def test_nobody_is_refused_for_a_name(name: str) -> None:
         ("Straße des 17. Juni", "135"),
         ("C5", "12"),
         ("Q 7", "24"),
+        ("Q7", "24"),
+        ("C 5", "1a"),
+        ("Q", "7"),
+        ("Q.", "7, 24"),
+        ("c", " 5 "),
+        ("Å", "3"),
+        ("Q7, 3", None),
+        ("Q 7 24", None),
+        ("C5,12a", None),
+        ("Heide\tstraße", "12\n"),
         ("Heidestraße", " 12"),
         ("Heidestraße ", "12\u201314"),
         ("Heidestraße", "12 \u2212 14"),
@@ -175,6 +185,31 @@ def test_no_mailbox_is_refused_for_how_it_is_written(email: str) -> None:
 )
 def test_what_says_nothing_is_refused_by_its_field(field: str, nothing: str) -> None:
     assert implausible(**{field: nothing}) == (field,)
+
+
+@pytest.mark.parametrize(
+    ("street", "house_number", "fields"),
+    [
+        ("Q", None, ("street", "house_number")),
+        ("Q 7", None, ("house_number",)),
+        ("Q", "a", ("street",)),
+        ("Q", "-", ("street", "house_number")),
+        ("X", "1", ("street",)),
+        ("1", "1", ("street",)),
+        ("-", "7", ("street",)),
+    ],
+)
+def test_a_letter_is_a_street_only_with_a_number(
+    street: str, house_number: str | None, fields: tuple[str, ...]
+) -> None:
+    assert implausible(street=street, house_number=house_number) == fields
+
+
+def test_what_stands_before_the_sign_of_a_mailbox_has_at_most_64_letters() -> None:
+    for length, fields in ((64, ()), (65, ("/contact/email",))):
+        for letter in ("a", "'"):
+            order = replace(ORDER, contact_email=f"{'a' * (length - 1)}{letter}@mail.example")
+            assert implausible_fields(order) == fields
 
 
 @pytest.mark.parametrize(

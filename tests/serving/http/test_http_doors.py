@@ -17,7 +17,7 @@ import pytest
 from starlette.responses import Response
 
 from serving.api.openapi import openapi_document
-from serving.requests.door import Routes
+from serving.requests.door import READ_ONCE, Routes
 from serving.requests.route_declaration import (
     EVENTS_BODY_BYTES,
     ORDER_BODY_BYTES,
@@ -270,6 +270,82 @@ def test_no_body_and_no_path_breaks_the_service(
                 route.method, path.replace("none", odd), content=b"{}", headers=headers
             )
             assert answer.status_code < 500, (role, odd, answer.text)
+
+
+@pytest.mark.parametrize("name", sorted(header.decode() for header in READ_ONCE))
+def test_a_header_of_which_one_counts_is_refused_twice_before_the_body_is_read(shop: Shop, name: str) -> None:
+    given = {"content-length": "104857600", "authorization": f"Bearer {shop.checkout_key}"}
+    value = given.get(name, "x")
+    for path in ("/v1/score", "/score", "/console/sign-in", "/stop/none"):
+        with connected(shop) as client:
+            lines = [f"POST {path} HTTP/1.1", *([] if name == "host" else ["Host: x"])]
+            lines += [] if name in {"content-length", "transfer-encoding"} else ["Content-Length: 104857600"]
+            lines += [f"{name.title()}: {value}", f"{name}: {value}"]
+            client.send("\r\n".join(lines), "\r\n\r\n")
+            assert client.problem() == 400, path
+
+
+def test_two_authorizations_or_idempotency_keys_are_a_declared_problem(shop: Shop) -> None:
+    for route in BY_KEY:
+        one = ("Authorization", f"Bearer {shop.checkout_key}")
+        twice = [one, ("Authorization", "Bearer other")], [one, *[("Idempotency-Key", "k")] * 2]
+        for headers in twice:
+            answer = shop.client.request(
+                route.method, a_path(route), headers=[*headers, ("X-Forwarded-For", "203.0.113.7")]
+            )
+            assert answer.status_code == 400, route.path
+            assert answer.json()["type"] == "urn:bonitas:problem:header-repeated"
+            assert headers[-1][0].lower() in answer.json()["detail"]
+
+
+def test_a_parameter_of_a_query_counts_once(shop: Shop, keys: dict[Role, str]) -> None:
+    for route in BY_KEY:
+        if route.query is not None and route.method == "GET":
+            name = next(iter(route.query.__struct_fields__))
+            role = min(route.roles, key=lambda role: role.value)
+            answer = shop.client.get(
+                f"{a_path(route)}?{name}=1&{name}=2", headers={"Authorization": f"Bearer {keys[role]}"}
+            )
+            assert answer.status_code == 422, route.path
+            assert {"pointer": f"/{name}", "detail": "is given more than once"} in answer.json()["errors"]
+
+
+@pytest.mark.parametrize(
+    ("header", "rule"),
+    [
+        (("Content-Encoding", "gzip"), "without a coding such as 'gzip'"),
+        (("Content-Encoding", "identity, br"), "without a coding such as 'br'"),
+        (("Content-Type", "text/plain"), "application/json"),
+        (("Content-Type", "application/json, text/plain"), "application/json"),
+        (("Content-Type", "application/json; charset=latin-1"), "UTF-8"),
+        (("Content-Type", ""), "application/json"),
+    ],
+)
+def test_a_body_in_another_form_is_415_with_the_rule(shop: Shop, header: tuple[str, str], rule: str) -> None:
+    headers = {"Authorization": f"Bearer {shop.checkout_key}", "Content-Type": "application/json"}
+    headers |= dict([header])
+    for path in ("/v1/score", "/score", "/v1/precheck", "/v1/events"):
+        answer = shop.client.post(path, content=iter([b"{}"]), headers=headers)
+        assert answer.status_code == 415, (path, answer.text)
+        assert rule in answer.json()["detail"]
+
+
+def test_a_body_with_a_coding_on_its_way_is_415(shop: Shop) -> None:
+    with connected(shop) as client:
+        client.request("POST", "/v1/score", "Transfer-Encoding: gzip, chunked", key=shop.checkout_key)
+        client.send(b"2\r\n{}\r\n0\r\n\r\n")
+        assert client.problem() == 415
+
+
+def test_a_body_that_is_not_changed_by_its_coding_is_taken(shop: Shop) -> None:
+    usual = {"Content-Type": "application/json", "Authorization": f"Bearer {shop.checkout_key}"}
+    for headers in (
+        {"Content-Encoding": "identity"},
+        {"Content-Type": 'application/json; charset="UTF-8"'},
+        {"Content-Type": "Application/JSON;charset=utf-8"},
+    ):
+        answer = shop.client.post("/v1/precheck", content=b"{}", headers={**usual, **headers})
+        assert answer.status_code == 422
 
 
 def test_what_nobody_declared_is_not_there_and_says_so_in_a_problem(shop: Shop) -> None:

@@ -692,6 +692,7 @@ def test_what_is_no_form_is_refused_before_it_is_looked_at(site: Site) -> None:
 
     assert status(b"{}", "application/json") == 415
     assert status(b"kind=service_cut", "multipart/form-data; boundary=x") == 415
+    assert status(b"kind=service_cut", **{"Content-Encoding": "gzip"}) == 415
     assert status(b"note=" + b"x" * MERCHANT_FORM_BODY_BYTES) == 413
     assert status(b"kind=a&kind=b") == 422
     assert status(b"kind=a&other=b") == 422

@@ -8,6 +8,7 @@ import pytest
 from alembic import command
 from sqlalchemy import create_engine, text
 
+from data_contracts.between_rows.waits import freed_value
 from data_contracts.ledger_contracts import CONTRACTS
 from serving.domain.policy_history import SYSTEM, ActivationKind
 from serving.in_force.policy_activation import POLICY_FILE, PolicyFile, active_policy, kept_text, roll_back
@@ -15,7 +16,7 @@ from serving.screening.following_decisions import ORDER_LINKS
 from serving.store.errors import StoreNotMigrated
 from serving.store.held_rows import held_rows
 from serving.store.ledger import append
-from serving.store.ledger_rows import content_sha256
+from serving.store.ledger_rows import content_sha256, subject_of
 from serving.store.log_cursors import LogCursor, cursor_of
 from serving.store.migrate import HEAD_REVISION, alembic_config, migrate, sqlalchemy_url
 from serving.store.open_store import open_store
@@ -90,6 +91,40 @@ def test_policies_that_were_in_use_begin_the_history(first_store_url: str) -> No
         assert back.version == OLD
     finally:
         store.close()
+
+
+def test_a_transfer_that_came_before_is_known_by_its_reference_however_it_is_written(
+    first_store_url: str,
+) -> None:
+    engine = create_engine(sqlalchemy_url(first_store_url))
+    with engine.begin() as connection:
+        command.upgrade(alembic_config(connection), "0008")
+        for event_id, reference in (("p1", "RF 18"), ("p2", None)):
+            connection.execute(
+                text(
+                    "INSERT INTO ledger_events (event_id, contract, entity_id, subject_id, occurred_at_ms, "
+                    "recorded_at_ms, content_sha256, body) "
+                    "VALUES (:id, 'invoice_payments', 'c1', :reference, 1, 2, 'x', '{}')"
+                ),
+                {"id": event_id, "reference": reference},
+            )
+        connection.execute(
+            text(
+                "INSERT INTO refused_events VALUES ('p3', 'invoice_payments', 'c1', 'RF 18', "
+                "'bank_reference', 'invoice_payments RF 18', 3, 'x', '{}')"
+            )
+        )
+    assert migrate(first_store_url) == HEAD_REVISION
+    with engine.begin() as connection:
+        found = connection.execute(text("SELECT subject_id FROM ledger_events ORDER BY event_id")).all()
+        waits = connection.execute(text("SELECT subject_id, missing_id FROM refused_events")).all()
+    engine.dispose()
+    payment = {**a_payment(at=DAY), "bank_reference": "Rf 18"}
+    payments = CONTRACTS["invoice_payments"]
+    assert [reference for (reference,) in found] == [subject_of(payments, payment), None]
+    assert [tuple(row) for row in waits] == [
+        ("rf18", freed_value(payments, str(payments.unique_value(payment))).id)
+    ]
 
 
 def test_rows_that_waited_before_wait_on_and_come_in(first_store_url: str) -> None:

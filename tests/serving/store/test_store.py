@@ -489,7 +489,7 @@ def test_a_transfer_that_the_ledger_holds_is_not_loaded_again_under_another_id(
 ) -> None:
     first = a_payment(at=T0 + 5 * DAY, event_id="p1", bank_reference="R1")
     load_folder(store, write_ledger(tmp_path / "a", a_book(invoice_payments=[first])), now_ms=NOW)
-    again = {**first, "event_id": "p2", "recorded_at": T0 + 9 * DAY}
+    again = {**first, "event_id": "p2", "recorded_at": T0 + 9 * DAY, "bank_reference": " r 1"}
     other = {**again, "event_id": "p3", "amount_cents": 1}
     corrected = {**other, "event_id": "p4", "amount_cents": 2, "corrects": "p1"}
     second = write_ledger(tmp_path / "b", a_book(invoice_payments=[again, other, corrected]))
