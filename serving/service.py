@@ -117,7 +117,7 @@ class CreditService:
         door = StoreDoor(SETTINGS.database_url)
         self._policies = PolicyWatch(
             door.open,
-            PolicyFile.read(SETTINGS.policy_file),
+            partial(PolicyFile.usable, SETTINGS.policy_file),
             poll_seconds=SETTINGS.model_poll_seconds,
             now_ms=now_ms,
             on_look=lambda problem: POLICY_NOT_USABLE.set(problem is not None),

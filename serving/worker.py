@@ -31,7 +31,7 @@ from serving.stop_requests.merchant_notices import tell_of_contact_changes
 from serving.stop_requests.sending_again import fallback_text
 from serving.stop_requests.stop_requesting import expire_due, reached, request_due
 from serving.store.case_queue import CaseMovedError
-from serving.store.errors import StoreUnavailable
+from serving.store.errors import StoreError, StoreUnavailable
 from serving.store.open_store import open_store
 from serving.store.store import Store, Transaction, now_ms
 from serving.webhooks.dispatch import DispatchScope, dispatch_due, send_fallbacks
@@ -53,10 +53,9 @@ ScopeNow = Callable[[], CaseScope]
 def work(settings: Settings, stopped: threading.Event) -> None:
     """Work until told to stop. A store that fails is tried again; what was begun rolls back by itself.
 
-    A new champion and a new policy are taken over between two pieces of work. Raises StoreNotMigrated,
-    StoreUnavailable where the store cannot be opened at all, PolicyInvalid.
+    A new champion and a new policy are taken over between two pieces of work. A store that cannot be opened
+    yet is waited for.
     """
-    file = PolicyFile.read(settings.policy_file)
     watch = ModelWatch(
         ModelRegistry(settings.mlflow_uri, settings.artifact_root),
         settings.order_risk_model_name,
@@ -67,7 +66,7 @@ def work(settings: Settings, stopped: threading.Event) -> None:
 
     def opened() -> Store:
         # A store for each thread: a delivery that waits for a merchant holds up no screening.
-        stores.append(open_store(settings.database_url))
+        stores.append(_opened_when_it_can_be(settings.database_url, stopped))
         return stores[-1]
 
     def scope_now(store: Store) -> ScopeNow:
@@ -78,9 +77,16 @@ def work(settings: Settings, stopped: threading.Event) -> None:
             public_url=settings.public_url or DEFAULT_PUBLIC_URL,
         )
 
-    policy_store = opened()
+    try:
+        policy_store = opened()
+    except StoreError as problem:
+        LOG.info("ended_without_store", extra={"reason": str(problem)})
+        return
     policies = PolicyWatch(
-        lambda: policy_store, file, poll_seconds=settings.model_poll_seconds, now_ms=now_ms
+        lambda: policy_store,
+        partial(PolicyFile.usable, settings.policy_file),
+        poll_seconds=settings.model_poll_seconds,
+        now_ms=now_ms,
     )
     try:
         chores = {
@@ -108,6 +114,17 @@ def work(settings: Settings, stopped: threading.Event) -> None:
         policies.stop()
         for store in stores:
             store.close()
+
+
+def _opened_when_it_can_be(database_url: str, stopped: threading.Event) -> Store:
+    """Wait here for the store: to end and be started anew would cost the imports each time."""
+    while True:
+        try:
+            return open_store(database_url)
+        except StoreError as problem:
+            LOG.warning("store_cannot_be_opened", extra={"reason": str(problem)})
+            if stopped.wait(RETRY_SECONDS):
+                raise
 
 
 def _repeat(chores: Sequence["_Chore"], stopped: threading.Event) -> None:
