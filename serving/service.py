@@ -23,6 +23,7 @@ from serving.in_force.policy_activation import PolicyFile
 from serving.in_force.policy_watch import PolicyWatch
 from serving.merchant_form.form_app import merchant_form_app
 from serving.process.bounded_http import bounded_http
+from serving.process.metric_files import MetricFiles
 from serving.process.observability import (
     MODEL_NOT_USABLE,
     POLICY_NOT_USABLE,
@@ -123,6 +124,8 @@ class CreditService:
             on_look=lambda problem: POLICY_NOT_USABLE.set(problem is not None),
         )
         self._store_watch = StoreWatch(door)
+        self._metric_files = MetricFiles()
+        self._metric_files.start()
         self._store_watch.start()
         self._watch.start()
         self._order_risk_watch.start()
@@ -159,6 +162,7 @@ class CreditService:
         self._watch.stop()
         self._order_risk_watch.stop()
         self._policies.stop()
+        self._metric_files.stop()
         ACCESS.stop()
         if ACCESS.scope is not None:
             ACCESS.scope.door.close()

@@ -96,7 +96,9 @@ def missing_parts(client: httpx.Client) -> list[str]:
 
 
 def wait_until_missing(client: httpx.Client, codes: list[str]) -> None:
+    deadline = time.monotonic() + 30
     while missing_parts(client) != codes:
+        assert time.monotonic() < deadline, missing_parts(client)
         time.sleep(0.02)
 
 
