@@ -23,6 +23,7 @@ from serving.in_force.policy_activation import PolicyFile
 from serving.in_force.policy_watch import PolicyWatch
 from serving.merchant_form.form_app import merchant_form_app
 from serving.process.bounded_http import bounded_http
+from serving.process.draining import Draining
 from serving.process.metric_files import MetricFiles
 from serving.process.observability import (
     MODEL_NOT_USABLE,
@@ -54,6 +55,7 @@ ROUTES = route_table(ACCESS, ready=READINESS.response, metrics=metrics_page(part
 
 # Here and not where our command starts the server, so that `bentoml serve` has the same bounds.
 close_control_ports()
+Draining(on_ending=READINESS.end).install()
 # BentoML makes uvicorn's configuration itself and passes no protocol on; this is where uvicorn looks it up.
 uvicorn.config.HTTP_PROTOCOLS["auto"] = bounded_http(head_seconds=SETTINGS.head_seconds)  # type: ignore[assignment]  # a class is taken as it is
 
