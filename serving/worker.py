@@ -31,6 +31,7 @@ from serving.stop_requests.merchant_notices import tell_of_contact_changes
 from serving.stop_requests.sending_again import fallback_text
 from serving.stop_requests.stop_requesting import expire_due, reached, request_due
 from serving.store.case_queue import CaseMovedError
+from serving.store.clock_jumps import make_due_what_a_clock_left_ahead
 from serving.store.errors import StoreError, StoreUnavailable
 from serving.store.open_store import open_store
 from serving.store.store import Store, Transaction, now_ms
@@ -181,11 +182,19 @@ def _screening(scope_now: ScopeNow, watch: ModelWatch) -> list[_Chore]:
 def _cases(scope_now: ScopeNow) -> list[_Chore]:
     return [
         _Chore("renew_queue", lambda: renew_queue(scope_now()), RENEW_SECONDS),
+        _Chore("make_due_what_a_clock_left_ahead", lambda: _after_clock_jump(scope_now()), FALLBACK_SECONDS),
         _Chore("sum_up_orders", lambda: sum_up_orders(scope_now()), SUM_UP_SECONDS),
         _Chore("request_stops", lambda: request_due(scope_now())),
         _Chore("expire_stop_requests", lambda: expire_due(scope_now())),
         _Chore("check_cases", lambda: check_cases(scope_now())),
     ]
+
+
+def _after_clock_jump(scope: CaseScope) -> int:
+    made_due = make_due_what_a_clock_left_ahead(scope.store, scope.now_ms())
+    if made_due:
+        LOG.warning("clock_was_ahead", extra={"made_due": made_due})
+    return made_due
 
 
 def _shadows(store: Store, settings: Settings) -> list[_Chore]:
