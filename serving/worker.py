@@ -35,7 +35,7 @@ from serving.store.clock_jumps import make_due_what_a_clock_left_ahead
 from serving.store.errors import StoreError, StoreUnavailable
 from serving.store.open_store import open_store
 from serving.store.store import Store, Transaction, now_ms
-from serving.webhooks.dispatch import DispatchScope, dispatch_due, send_fallbacks
+from serving.webhooks.dispatch import Dispatcher, DispatchScope, send_fallbacks
 from serving.webhooks.endpoint_url import system_resolver
 from serving.webhooks.mailbox import FileMailbox, Mailbox, SmtpMailbox
 
@@ -133,12 +133,24 @@ def _repeat(chores: Sequence["_Chore"], stopped: threading.Event) -> None:
         # All of them each time: any() would leave out those after the first that had something to do.
         if not sum(chore.do() for chore in chores):
             stopped.wait(IDLE_SECONDS)
+    for chore in chores:
+        chore.end()
 
 
 class _Chore:
-    """Something to do again and again; `every_seconds` apart, and at once while there is more of it."""
+    """Something to do again and again; `every_seconds` apart, and at once while there is more of it.
 
-    def __init__(self, name: str, work: Callable[[], int], every_seconds: float = 0.0) -> None:
+    at_the_end: done once when the worker ends.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        work: Callable[[], int],
+        every_seconds: float = 0.0,
+        at_the_end: Callable[[], None] | None = None,
+    ) -> None:
+        self._at_the_end = at_the_end
         self._name = name
         self._work = work
         self._every_seconds = every_seconds
@@ -162,6 +174,15 @@ class _Chore:
             pause_seconds = max(pause_seconds, RETRY_SECONDS)
         self._due_at = time.monotonic() + pause_seconds
         return done > 0
+
+    def end(self) -> None:
+        """Finish what is in hand. What fails is logged: it is done again by the next worker."""
+        if self._at_the_end is None:
+            return
+        try:
+            self._at_the_end()
+        except Exception:  # the worker ends all the same
+            LOG.exception("chore_failed", extra={"chore": self._name})
 
 
 def _screening(scope_now: ScopeNow, watch: ModelWatch) -> list[_Chore]:
@@ -236,6 +257,7 @@ def _look_for_model(watch: ModelWatch) -> int:
 
 def _deliveries(scope_now: ScopeNow, settings: Settings) -> list[_Chore]:
     mailbox = _mailbox(settings)
+    dispatcher = Dispatcher()
 
     def dispatch() -> DispatchScope:
         return _dispatch_scope(scope_now(), settings, mailbox)
@@ -243,7 +265,7 @@ def _deliveries(scope_now: ScopeNow, settings: Settings) -> list[_Chore]:
     return [
         _Chore("tell_of_contact_changes", lambda: tell_of_contact_changes(scope_now())),
         _Chore("send_fallbacks", lambda: send_fallbacks(dispatch()), FALLBACK_SECONDS),
-        _Chore("deliver", lambda: dispatch_due(dispatch())),
+        _Chore("deliver", lambda: dispatcher.turn(dispatch()), at_the_end=lambda: dispatcher.end(dispatch())),
     ]
 
 
