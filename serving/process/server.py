@@ -16,6 +16,7 @@ from pathlib import Path
 
 from data_contracts.private_files import private_file, private_folder
 from serving.process.settings import Settings
+from serving.process.supervisor import MODULE as SUPERVISOR
 
 SERVICE = "serving.service:CreditService"
 UP_WITHIN_SECONDS = 90.0
@@ -246,7 +247,7 @@ def _command(*, port: int, host: str) -> list[str]:
     return [
         sys.executable,
         "-m",
-        "bentoml",
+        SUPERVISOR,
         "serve",
         SERVICE,
         "--working-dir",

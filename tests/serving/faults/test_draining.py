@@ -14,7 +14,7 @@ import pytest
 from serving.process.server import RunningServer, running_server
 from serving.process.settings import Settings
 from tests.proof_size import whole_or_fiftieth
-from tests.serving.http.conftest import free_port, prepared
+from tests.serving.http.conftest import free_port, packages_with_libraries, prepared
 
 CLIENTS = 8
 BROKEN = (ConnectionResetError, BrokenPipeError, http.client.BadStatusLine, http.client.IncompleteRead)
@@ -54,6 +54,8 @@ def test_who_has_sent_a_request_reads_its_answer_while_the_service_ends(tmp_path
     settings = Settings.from_env({"BONITAS_HOME": str(tmp_path)})
     prepared(settings)
     with running_server(settings, port=free_port(), log_file=tmp_path / "server.log") as server:
+        # What answers is built in the processes that answer, not once more in the one that supervises them.
+        assert not packages_with_libraries(server.process_id) & {"numpy", "psycopg_binary", "pyarrow"}
         clients = Clients(server)
         threads = [
             threading.Thread(target=clients.ask, kwargs={"keeps_alive": place % 4 != 0})
