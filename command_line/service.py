@@ -2,7 +2,7 @@
 
 import click
 
-from command_line.state import migrated, policy_file, read_settings, tell_of_champions, tell_of_policy
+from command_line.state import migrated, read_settings, tell_before_start
 from command_line.terminal import CommandFailed
 
 
@@ -27,10 +27,7 @@ def serve(port: int, host: str, workers: int) -> None:
     # The champions are looked at before the start.
     leave_out_data_frames()
     settings = read_settings()
-    file = policy_file(settings)
-    migrated(settings)
-    tell_of_policy(file)
-    tell_of_champions(settings)
+    tell_before_start(settings)
     try:
         serve_until_interrupted(settings, host=host, port=port, workers=workers)
     except ServerDidNotStart as problem:
@@ -50,10 +47,7 @@ def worker() -> None:
 
     leave_out_data_frames()
     settings = read_settings()
-    file = policy_file(settings)
-    migrated(settings)
-    tell_of_policy(file)
-    tell_of_champions(settings)
+    tell_before_start(settings)
     try:
         review_worker.work(settings, threading.Event())
     except KeyboardInterrupt:

@@ -142,6 +142,45 @@ def policy_in_force() -> "tuple[Policy, str]":
     return file.policy, file.text
 
 
+def tell_before_start(settings: Settings) -> None:
+    """Bring the store up to date and say on stderr what decides, and what is missing.
+
+    What may come back by itself keeps nothing from starting: a database that cannot be reached, a policy
+    that cannot be read. Checkouts are answered `unavailable` meanwhile, instead of meeting a closed port.
+    """
+    from serving.store.errors import StoreUnavailable
+
+    try:
+        migrated(settings)
+    except CommandFailed as problem:
+        if not isinstance(problem.__cause__, StoreUnavailable):
+            raise
+        click.echo(f"{problem.message}\nthe start does not wait for it", err=True)
+        return
+    try:
+        tell_of_policy(policy_file(settings))
+    except CommandFailed as problem:
+        click.echo(problem.message, err=True)
+        if not _has_policy():
+            click.echo(
+                "nobody is judged until there is a policy: checkouts are answered unavailable", err=True
+            )
+            return
+    tell_of_champions(settings)
+
+
+def _has_policy() -> bool:
+    """Whether the store has a policy in force that this code can read."""
+    from serving.domain.errors import RiskError
+    from serving.in_force.policy_activation import policy_of_store
+
+    with opened_store() as store:
+        try:
+            return policy_of_store(store) is not None
+        except RiskError:
+            return False
+
+
 def tell_of_policy(file: "PolicyFile") -> None:
     """Put the file in force where the store has no policy yet, and say on stderr which one is."""
     from serving.in_force.policy_activation import active_policy, notice_about_file

@@ -31,10 +31,11 @@ from serving.stop_requests.merchant_notices import tell_of_contact_changes
 from serving.stop_requests.sending_again import fallback_text
 from serving.stop_requests.stop_requesting import expire_due, reached, request_due
 from serving.store.case_queue import CaseMovedError
-from serving.store.errors import StoreUnavailable
+from serving.store.clock_jumps import make_due_what_a_clock_left_ahead
+from serving.store.errors import StoreError, StoreUnavailable
 from serving.store.open_store import open_store
 from serving.store.store import Store, Transaction, now_ms
-from serving.webhooks.dispatch import DispatchScope, dispatch_due, send_fallbacks
+from serving.webhooks.dispatch import Dispatcher, DispatchScope, send_fallbacks
 from serving.webhooks.endpoint_url import system_resolver
 from serving.webhooks.mailbox import FileMailbox, Mailbox, SmtpMailbox
 
@@ -53,10 +54,9 @@ ScopeNow = Callable[[], CaseScope]
 def work(settings: Settings, stopped: threading.Event) -> None:
     """Work until told to stop. A store that fails is tried again; what was begun rolls back by itself.
 
-    A new champion and a new policy are taken over between two pieces of work. Raises StoreNotMigrated,
-    StoreUnavailable where the store cannot be opened at all, PolicyInvalid.
+    A new champion and a new policy are taken over between two pieces of work. A store that cannot be opened
+    yet is waited for.
     """
-    file = PolicyFile.read(settings.policy_file)
     watch = ModelWatch(
         ModelRegistry(settings.mlflow_uri, settings.artifact_root),
         settings.order_risk_model_name,
@@ -67,7 +67,7 @@ def work(settings: Settings, stopped: threading.Event) -> None:
 
     def opened() -> Store:
         # A store for each thread: a delivery that waits for a merchant holds up no screening.
-        stores.append(open_store(settings.database_url))
+        stores.append(_opened_when_it_can_be(settings.database_url, stopped))
         return stores[-1]
 
     def scope_now(store: Store) -> ScopeNow:
@@ -78,9 +78,16 @@ def work(settings: Settings, stopped: threading.Event) -> None:
             public_url=settings.public_url or DEFAULT_PUBLIC_URL,
         )
 
-    policy_store = opened()
+    try:
+        policy_store = opened()
+    except StoreError as problem:
+        LOG.info("ended_without_store", extra={"reason": str(problem)})
+        return
     policies = PolicyWatch(
-        lambda: policy_store, file, poll_seconds=settings.model_poll_seconds, now_ms=now_ms
+        lambda: policy_store,
+        partial(PolicyFile.usable, settings.policy_file),
+        poll_seconds=settings.model_poll_seconds,
+        now_ms=now_ms,
     )
     try:
         chores = {
@@ -110,17 +117,40 @@ def work(settings: Settings, stopped: threading.Event) -> None:
             store.close()
 
 
+def _opened_when_it_can_be(database_url: str, stopped: threading.Event) -> Store:
+    """Wait here for the store: to end and be started anew would cost the imports each time."""
+    while True:
+        try:
+            return open_store(database_url)
+        except StoreError as problem:
+            LOG.warning("store_cannot_be_opened", extra={"reason": str(problem)})
+            if stopped.wait(RETRY_SECONDS):
+                raise
+
+
 def _repeat(chores: Sequence["_Chore"], stopped: threading.Event) -> None:
     while not stopped.is_set():
         # All of them each time: any() would leave out those after the first that had something to do.
         if not sum(chore.do() for chore in chores):
             stopped.wait(IDLE_SECONDS)
+    for chore in chores:
+        chore.end()
 
 
 class _Chore:
-    """Something to do again and again; `every_seconds` apart, and at once while there is more of it."""
+    """Something to do again and again; `every_seconds` apart, and at once while there is more of it.
 
-    def __init__(self, name: str, work: Callable[[], int], every_seconds: float = 0.0) -> None:
+    at_the_end: done once when the worker ends.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        work: Callable[[], int],
+        every_seconds: float = 0.0,
+        at_the_end: Callable[[], None] | None = None,
+    ) -> None:
+        self._at_the_end = at_the_end
         self._name = name
         self._work = work
         self._every_seconds = every_seconds
@@ -145,6 +175,15 @@ class _Chore:
         self._due_at = time.monotonic() + pause_seconds
         return done > 0
 
+    def end(self) -> None:
+        """Finish what is in hand. What fails is logged: it is done again by the next worker."""
+        if self._at_the_end is None:
+            return
+        try:
+            self._at_the_end()
+        except Exception:  # the worker ends all the same
+            LOG.exception("chore_failed", extra={"chore": self._name})
+
 
 def _screening(scope_now: ScopeNow, watch: ModelWatch) -> list[_Chore]:
     def screen() -> int:
@@ -164,11 +203,19 @@ def _screening(scope_now: ScopeNow, watch: ModelWatch) -> list[_Chore]:
 def _cases(scope_now: ScopeNow) -> list[_Chore]:
     return [
         _Chore("renew_queue", lambda: renew_queue(scope_now()), RENEW_SECONDS),
+        _Chore("make_due_what_a_clock_left_ahead", lambda: _after_clock_jump(scope_now()), FALLBACK_SECONDS),
         _Chore("sum_up_orders", lambda: sum_up_orders(scope_now()), SUM_UP_SECONDS),
         _Chore("request_stops", lambda: request_due(scope_now())),
         _Chore("expire_stop_requests", lambda: expire_due(scope_now())),
         _Chore("check_cases", lambda: check_cases(scope_now())),
     ]
+
+
+def _after_clock_jump(scope: CaseScope) -> int:
+    made_due = make_due_what_a_clock_left_ahead(scope.store, scope.now_ms())
+    if made_due:
+        LOG.warning("clock_was_ahead", extra={"made_due": made_due})
+    return made_due
 
 
 def _shadows(store: Store, settings: Settings) -> list[_Chore]:
@@ -210,6 +257,7 @@ def _look_for_model(watch: ModelWatch) -> int:
 
 def _deliveries(scope_now: ScopeNow, settings: Settings) -> list[_Chore]:
     mailbox = _mailbox(settings)
+    dispatcher = Dispatcher()
 
     def dispatch() -> DispatchScope:
         return _dispatch_scope(scope_now(), settings, mailbox)
@@ -217,7 +265,7 @@ def _deliveries(scope_now: ScopeNow, settings: Settings) -> list[_Chore]:
     return [
         _Chore("tell_of_contact_changes", lambda: tell_of_contact_changes(scope_now())),
         _Chore("send_fallbacks", lambda: send_fallbacks(dispatch()), FALLBACK_SECONDS),
-        _Chore("deliver", lambda: dispatch_due(dispatch())),
+        _Chore("deliver", lambda: dispatcher.turn(dispatch()), at_the_end=lambda: dispatcher.end(dispatch())),
     ]
 
 

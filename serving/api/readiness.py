@@ -109,6 +109,7 @@ class Readiness:
 
     def __init__(self) -> None:
         self._missing: Callable[[], tuple[MissingPart, ...]] | None = None
+        self._is_ending = False
 
     def start(
         self,
@@ -120,6 +121,10 @@ class Readiness:
         """Begin to answer, from what three watches have found last."""
         self._missing = lambda: missing_parts(store.problem, policy_now(), model_now())
 
+    def end(self) -> None:
+        """The process ends: what may still be decided is for those who are connected already."""
+        self._is_ending = True
+
     def response(self) -> Response:
         """200 where this process can decide; 503 with a problem document that names what it lacks."""
         missing = (
@@ -127,6 +132,8 @@ class Readiness:
             if self._missing is None
             else self._missing()
         )
+        if self._is_ending:
+            missing = (MissingPart(code="ending", reason="the service is ending"),)
         headers = {"Cache-Control": "no-store"}
         if not missing:
             return Response(b'{"status":"ready"}', headers=headers, media_type="application/json")

@@ -5,18 +5,24 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 
 from prometheus_client import REGISTRY, CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
-from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 from starlette.requests import Request
 from starlette.responses import Response
 
 from data_contracts.between_rows.waits import WaitKind
+from serving.process.metric_files import FOLDER_VARIABLE, merged_metrics
 from serving.requests.problem_details import ProblemError
 from serving.requests.route_declaration import Handler
 from serving.requests.store_access import StoreAccess
 from serving.shadow.metrics import shadow_metrics
 from serving.store.errors import StoreError
 from serving.store.held_rows import held_counts, refused_invoice_count
+
+
+class _AllProcesses(Collector):
+    def collect(self) -> Iterable[Metric]:
+        """What all processes of the service count."""
+        return merged_metrics()
 
 
 class _LedgerCounts(Collector):
@@ -66,10 +72,9 @@ def metrics_page(more: Callable[[], Awaitable[bytes]]) -> Handler:
 
     async def metrics(_request: Request) -> Response:
         registry = REGISTRY
-        if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
-            # Each worker keeps its own figures in a file; together they are the service's.
+        if FOLDER_VARIABLE in os.environ:
             registry = CollectorRegistry()
-            MultiProcessCollector(registry)  # type: ignore[no-untyped-call]  # the library has no types here
+            registry.register(_AllProcesses())
         content = generate_latest(registry) + await more()
         return Response(content, media_type="text/plain; version=0.0.4; charset=utf-8")
 

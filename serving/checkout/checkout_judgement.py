@@ -32,6 +32,8 @@ from serving.domain.reasons import MAXIMUM_REASONS, reason_text, recourse_text
 from serving.in_force.scorer import ReplayModel
 
 SCORE_GROUP = "score"
+NO_POLICY_VERSION = "none"
+"""What stands for the version of a policy in an answer that was given without any."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,8 +130,11 @@ def _contributions(model: ReplayModel, values: Sequence[float]) -> tuple[Feature
     )
 
 
-def unavailable(order_row: Mapping[str, Any], policy: Policy, failure: TechnicalFailure) -> Decision:
-    """The answer when not even the history can be read: no judgement about anyone."""
+def unavailable(order_row: Mapping[str, Any], policy: Policy | None, failure: TechnicalFailure) -> Decision:
+    """The answer when not even the history can be read: no judgement about anyone.
+
+    policy: names the other ways to pay; None where none can be read.
+    """
     return Decision(
         outcome=Outcome.UNAVAILABLE,
         score=None,
@@ -141,7 +146,7 @@ def unavailable(order_row: Mapping[str, Any], policy: Policy, failure: Technical
         failed_rules=(),
         alternatives=alternatives(order_of(order_row), None, (), policy),
         recourse=(),
-        policy_version=policy.version,
+        policy_version=NO_POLICY_VERSION if policy is None else policy.version,
         degraded=True,
     )
 

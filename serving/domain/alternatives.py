@@ -5,13 +5,13 @@ from serving.domain.policy import AlternativePolicy, Policy
 
 
 def alternatives(
-    order: Order, score: int | None, failures: tuple[RuleFailure, ...], policy: Policy
+    order: Order, score: int | None, failures: tuple[RuleFailure, ...], policy: Policy | None
 ) -> tuple[str, ...]:
-    """Other ways to pay this order, in the order of the policy."""
+    """Other ways to pay this order, in the order of the policy; none where no policy can be read."""
     failed_groups = {failure.group for failure in failures}
     return tuple(
         alternative.name
-        for alternative in policy.alternatives
+        for alternative in (() if policy is None else policy.alternatives)
         if _is_offered(alternative, order, score, failed_groups)
     )
 

@@ -117,7 +117,7 @@ def judged(scope: RequestScope, rows: list[SentRow], *, caller: Caller) -> Itera
     """
     now_ms = scope.now_ms()
     # Facts are taken also while nobody may be judged, so this is the last policy that was read.
-    clock_tolerance_ms = scope.policy_in_force.policy.clock_tolerance_ms
+    clock_tolerance_ms = scope.policy_in_force.clock_tolerance_ms
     for sent in rows:
         yield _checked(sent, caller, now_ms, clock_tolerance_ms)
 
@@ -129,7 +129,7 @@ def take_in(scope: RequestScope, rows: list[JudgedRow], *, caller: Caller) -> Ev
     that were sent. Raises StoreUnavailable; then no row was taken.
     """
     now_ms = scope.now_ms()
-    clock_tolerance_ms = scope.policy_in_force.policy.clock_tolerance_ms
+    clock_tolerance_ms = scope.policy_in_force.clock_tolerance_ms
     ids = EventIdScope.of(caller)
     with scope.store.writing(*_locks(rows)) as tx:
         results = [

@@ -41,6 +41,7 @@ Answer = TypeVar("Answer")
 LOG = logging.getLogger("bonitas.models")
 CHAMPION = "champion"
 SHADOW = "shadow"
+UNREACHABLE = "the model registry is unreachable"
 
 
 class RegistryUnreachableError(Exception):
@@ -136,10 +137,13 @@ class ModelRegistry:
         self, of_file: Callable[[RegistryFile], Answer | None], of_mlflow: Callable[[Any], Answer]
     ) -> Answer | None:
         """The answer to one question, in the words of the file and of MLflow's client."""
-        if self._file is None or self._client is not None:
-            return self._ask_mlflow(of_mlflow)
         try:
-            return of_file(self._file)
+            if self._file is None:
+                return self._ask_mlflow(of_mlflow)
+            if self._client is None:
+                return of_file(self._file)
+            self._file.require_there()
+            return self._ask_mlflow(of_mlflow)
         except RegistryFileError as error:
             raise RegistryUnreachableError(str(error)) from error
         except NotReadableHereError as reason:
@@ -236,6 +240,7 @@ class ModelWatch:
         self._on_change = on_change
         self._on_look = on_look
         self._version: str | None = None
+        self._unreachable: str | None = None
         self._in_force = ModelInForce(model=None, technical_reason="the model registry was not read yet")
         self._looking = RegularLook(self.look, name="model-watch", every_seconds=poll_seconds)
 
@@ -272,6 +277,7 @@ class ModelWatch:
                     model=None, technical_reason=f"{self._model_name} has no version that is {self._alias}"
                 )
             elif version == self._version:
+                self._unreachable = None
                 return
             else:
                 found = ModelInForce(
@@ -280,11 +286,7 @@ class ModelWatch:
                     version=version,
                 )
         except RegistryUnreachableError as error:
-            LOG.warning("model_registry_unreachable", extra={"reason": str(error)})
-            if self._in_force.model is None:
-                self._in_force = ModelInForce(
-                    model=None, technical_reason="the model registry is unreachable"
-                )
+            self._is_unreachable(error)
             return
         except ModelNotUsableError as error:
             found = ModelInForce(model=None, technical_reason=str(error), version=version)
@@ -307,6 +309,7 @@ class ModelWatch:
                 technical_reason=f"{self._model_name} {version} cannot be read: {failed}",
                 version=version,
             )
+        self._unreachable = None
         # A version that could not be read is tried again: its folder may still be on its way.
         self._version = version if found.model is not None else None
         if found != self._in_force:
@@ -322,3 +325,16 @@ class ModelWatch:
             )
         self._in_force = found
         self._on_change()
+
+    def _is_unreachable(self, error: RegistryUnreachableError) -> None:
+        """The model in memory serves on; without one, the reason is told where it names no server of ours."""
+        if str(error) != self._unreachable:
+            self._unreachable = str(error)
+            serves_on = self._in_force.version if self._in_force.model is not None else None
+            LOG.warning(
+                "model_registry_unreachable",
+                extra={"model": self._model_name, "reason": str(error), "version_that_serves_on": serves_on},
+            )
+        if self._in_force.model is None:
+            told = f": {error}" if isinstance(error.__cause__, RegistryFileError) else ""
+            self._in_force = ModelInForce(model=None, technical_reason=f"{UNREACHABLE}{told}")

@@ -55,6 +55,19 @@ class PolicyFile:
         text = read_edited_text(file)
         return cls(path=file, text=text, policy=parse_policy(text, is_new=True), is_own=path is not None)
 
+    @classmethod
+    def usable(cls, path: Path | None) -> "PolicyFile":
+        """Read as `read` does. Raises PolicyNotUsable, which names the file and what is wrong with it."""
+        try:
+            return cls.read(path)
+        except PolicyInvalid as problem:
+            reason = str(problem)
+        except UnicodeDecodeError:
+            reason = "it is not UTF-8 text"
+        except OSError as problem:
+            reason = problem.strerror or type(problem).__name__
+        raise PolicyNotUsable(f"the policy file {path or POLICY_FILE} cannot be read: {reason}")
+
 
 @dataclass(frozen=True, kw_only=True)
 class ActivePolicy:
@@ -74,8 +87,7 @@ def active_policy(store: Store, file: PolicyFile, *, now_ms: int) -> ActivePolic
 
     Raises StoreUnavailable, PolicyHistoryDamaged, and PolicyNotUsable where this code cannot read it.
     """
-    with store.reading() as tx:
-        active = _active(tx)
+    active = policy_of_store(store)
     if active is not None:
         return active
     with changing_policy(store) as tx:
@@ -88,6 +100,15 @@ def active_policy(store: Store, file: PolicyFile, *, now_ms: int) -> ActivePolic
             tx, (), file, ActivationKind.FIRST, by=SYSTEM, reason=f"first start, with {source}", now_ms=now_ms
         )
     return ActivePolicy(policy=file.policy, activations=(first,))
+
+
+def policy_of_store(store: Store) -> ActivePolicy | None:
+    """The policy in force in the store, None where there never was one; changes nothing.
+
+    Raises as `active_policy` does.
+    """
+    with store.reading() as tx:
+        return _active(tx)
 
 
 def _active(tx: Transaction) -> ActivePolicy | None:

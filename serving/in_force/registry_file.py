@@ -24,11 +24,11 @@ _DELETED = "Deleted_Internal"
 
 
 class NotReadableHereError(Exception):
-    """The registry has other tables than those known here, or never could be read: ask MLflow."""
+    """The registry has other tables than those known here: ask MLflow."""
 
 
 class RegistryFileError(Exception):
-    """A registry that could be read before cannot be read now."""
+    """The registry's file is gone, is empty, or cannot be read now; nobody else may make it anew."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +44,6 @@ class RegistryFile:
 
     def __init__(self, file: Path) -> None:
         self._file = file
-        self._was_read = False
 
     @classmethod
     def at(cls, tracking_uri: str) -> "RegistryFile | None":
@@ -102,7 +101,22 @@ class RegistryFile:
 
         return self._ask(question)
 
+    def require_there(self) -> None:
+        """Raise RegistryFileError where there is no file, or an empty one: MLflow would make a new registry.
+
+        Then no model would stand under any name, and nothing would say that the registry was lost.
+        """
+        try:
+            size_bytes = self._file.stat().st_size
+        except OSError as error:
+            raise RegistryFileError(
+                f"the model registry {self._file} is not there: {error.strerror}"
+            ) from error
+        if size_bytes == 0:
+            raise RegistryFileError(f"the model registry {self._file} is an empty file")
+
     def _ask(self, question: Callable[[sqlite3.Connection], Answer]) -> Answer:
+        self.require_there()
         if os.environ.get("MLFLOW_ENABLE_WORKSPACES"):
             raise NotReadableHereError("which workspace is meant, MLflow knows")
         try:
@@ -118,10 +132,6 @@ class RegistryFile:
                     "SELECT 1 FROM registered_models WHERE workspace <> ?", (_WORKSPACE,)
                 ).fetchone():
                     raise NotReadableHereError("it has workspaces")
-                answer = question(connection)
+                return question(connection)
         except sqlite3.Error as error:
-            if self._was_read:
-                raise RegistryFileError(str(error)) from error
-            raise NotReadableHereError(str(error)) from error
-        self._was_read = True
-        return answer
+            raise RegistryFileError(f"the model registry {self._file} cannot be read: {error}") from error

@@ -11,7 +11,8 @@ import asyncio
 from typing import ClassVar
 
 import msgspec
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.flow_control import CLOSE_HEADER
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 HEAD_MAXIMUM_BYTES = 64 * 1024
 """Of request line and headers together; also of a body's trailer."""
@@ -33,6 +34,8 @@ class BoundedHttp(HttpToolsProtocol):
     """One connection. head_seconds: within which the head of a request must have come."""
 
     head_seconds: ClassVar[float] = 10.0
+    is_draining: ClassVar[bool] = False
+    """Whether the process ends: each answer is its connection's last."""
 
     # What a connection holds besides uvicorn's own:
     _fed_bytes = 0
@@ -98,6 +101,13 @@ class BoundedHttp(HttpToolsProtocol):
             self._refusal = (429, "Too many requests were sent ahead of their answers")
             raise _BeyondBoundsError
         super().on_headers_complete()
+        if self.is_draining:
+            self._close_after(self.cycle)
+
+    def drain(self) -> None:
+        """Let the answer to the last request that has come be the last, and say so in it."""
+        if self._is_answering:
+            self._close_after(self.pipeline[0][0] if self.pipeline else self.cycle)
 
     def on_body(self, body: bytes) -> None:
         """Take a part of a body."""
@@ -148,6 +158,12 @@ class BoundedHttp(HttpToolsProtocol):
 
     def _unsupported_upgrade_warning(self) -> None:
         """Not a line in the log for every client that asks."""
+
+    @staticmethod
+    def _close_after(cycle: RequestResponseCycle) -> None:
+        cycle.keep_alive = False
+        if not cycle.response_started and CLOSE_HEADER not in cycle.scope["headers"]:
+            cycle.default_headers = [*cycle.default_headers, CLOSE_HEADER]
 
     @property
     def _is_answering(self) -> bool:

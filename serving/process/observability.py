@@ -4,9 +4,8 @@ import json
 import logging
 import sys
 
-from prometheus_client import Counter, Gauge, Histogram
-
 from data_contracts.instants import iso_instant
+from serving.process.metric_files import Counter, Gauge, Histogram
 
 DECISIONS = Counter("bonitas_decisions", "Checkout decisions by outcome", ["outcome"])
 ANSWER_SECONDS = Histogram(

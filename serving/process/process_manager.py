@@ -11,6 +11,8 @@ from typing import Any
 
 from bentoml._internal.utils import circus as circus_of_bentoml
 
+from serving.process.draining import tell_that_all_end
+
 
 def close_control_ports() -> None:
     """Let circus listen only within its own process. Call before BentoML starts to serve."""
@@ -19,8 +21,14 @@ def close_control_ports() -> None:
 
 def _arbiter_without_ports(watchers: list[Any], *, threaded: bool = False, **options: Any) -> Any:
     """As BentoML makes it, but for where it listens: an `inproc` address is neither a port nor a file."""
-    kind = circus_of_bentoml.ThreadedArbiter if threaded else circus_of_bentoml.Arbiter
-    return kind(
+    kind: Any = circus_of_bentoml.ThreadedArbiter if threaded else circus_of_bentoml.Arbiter
+
+    def stop(arbiter: Any) -> Any:
+        # It tells them to end as it does when it starts one of them anew.
+        tell_that_all_end([process_id for watcher in arbiter.watchers for process_id in watcher.processes])
+        return kind.stop(arbiter)
+
+    return type(kind.__name__, (kind,), {"stop": stop})(
         watchers,
         endpoint=f"inproc://control-{os.getpid()}",
         pubsub_endpoint=f"inproc://events-{os.getpid()}",

@@ -9,13 +9,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 from data_contracts.private_files import private_file, private_folder
 from serving.process.settings import Settings
+from serving.process.supervisor import MODULE as SUPERVISOR
 
 SERVICE = "serving.service:CreditService"
 UP_WITHIN_SECONDS = 90.0
@@ -92,7 +93,7 @@ class RunningServer:
         """Start the worker anew where it has ended: what it left undone is still in the outbox."""
         if self._worker is None or self._start_worker is None or self._worker.poll() is None:
             return
-        sys.stderr.write(f"the worker ended with status {self._worker.returncode}; it is started anew\n")
+        tell(f"the worker ended with status {self._worker.returncode}; it is started anew\n")
         self._worker = self._start_worker()
 
     def stop(self) -> None:
@@ -190,7 +191,7 @@ def serve(settings: Settings, *, port: int, host: str = "127.0.0.1", workers: in
             sigterm_as_ctrl_c(),
             running_server(settings, port=port, host=host, workers=workers, with_worker=True) as server,
         ):
-            sys.stderr.write(f"Bonitas answers at {server.url} (Ctrl-C ends it)\n")
+            tell(f"Bonitas answers at {server.url} (Ctrl-C ends it)\n")
             _tell_what_is_missing(server)
             status = server.wait()
             raise ServerDidNotStart(f"the server ended with status {status}")
@@ -198,15 +199,21 @@ def serve(settings: Settings, *, port: int, host: str = "127.0.0.1", workers: in
         return
 
 
+def tell(text: str) -> None:
+    """Write to stderr for whoever watches; a log on a full disk, or one that nobody reads, ends nothing."""
+    with suppress(OSError):  # there is nowhere left to say so
+        sys.stderr.write(text)
+
+
 def _tell_what_is_missing(server: RunningServer) -> None:
     try:
         missing = server.missing_parts()
     except (OSError, http.client.HTTPException) as problem:
-        sys.stderr.write(f"whether it can decide is not known: {problem}\n")
+        tell(f"whether it can decide is not known: {problem}\n")
         return
     if missing:
         reasons = "".join(f"\n  {part}" for part in missing)
-        sys.stderr.write(
+        tell(
             f"but it CANNOT DECIDE now, and answers checkouts `unavailable` until it can:{reasons}\n"
             f"{server.url}/readyz tells when it can\n"
         )
@@ -240,7 +247,7 @@ def _command(*, port: int, host: str) -> list[str]:
     return [
         sys.executable,
         "-m",
-        "bentoml",
+        SUPERVISOR,
         "serve",
         SERVICE,
         "--working-dir",

@@ -48,15 +48,8 @@ def _text(text: str) -> str:
     return text
 
 
-def _folder(text: str) -> Path:
+def _path(text: str) -> Path:
     return Path(text).absolute()
-
-
-def _file(text: str) -> Path:
-    file = Path(text).absolute()
-    if not file.is_file():
-        raise ValueError(text)
-    return file
 
 
 def _address(*beginnings: str) -> Callable[[str], str]:
@@ -109,7 +102,7 @@ SETTINGS: tuple[Setting, ...] = (
         field="home",
         meaning="the folder where all state lies",
         rule="must be a folder's path",
-        read=_folder,
+        read=_path,
         default=".bonitas",
     ),
     Setting(
@@ -138,8 +131,8 @@ SETTINGS: tuple[Setting, ...] = (
             "the policy file that is put in force in a store that has none yet; "
             "without it, the one that comes with the code"
         ),
-        rule="must name a file that exists",
-        read=_file,
+        rule="must be a file's path",
+        read=_path,
     ),
     Setting(
         name="BONITAS_MODEL",

@@ -2,9 +2,9 @@
 
 import time
 
-from prometheus_client import Counter, Histogram
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from serving.process.metric_files import Counter, Histogram
 from serving.requests.route_declaration import ROUTE, RouteDeclaration
 
 REQUESTS = Counter("bonitas_requests", "Requests by route and status", ["method", "route", "status"])

@@ -109,7 +109,7 @@ class RequestScope:
         in_force = self.watch.in_force
         if in_force.model is None or self.policy_in_force.technical_reason is not None:
             return in_force
-        problem = other_terms(in_force.model, self.policy_in_force.policy)
+        problem = other_terms(in_force.model, self.policy_in_force.judging)
         return in_force if problem is None else ModelInForce(model=None, technical_reason=problem)
 
     @property

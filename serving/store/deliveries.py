@@ -33,6 +33,7 @@ _COLUMNS = (
     "delivery_id, merchant_id, stop_request_id, event_type, channel, body, state, created_at_ms, "
     "next_attempt_at_ms, attempts, sent_to"
 )
+_TURN = f"CASE WHEN channel = '{EMAIL}' THEN '{EMAIL}' ELSE merchant_id || ' ' || coalesce(sent_to, '') END"
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
 
 
@@ -57,6 +58,11 @@ class Delivery:
     next_attempt_at_ms: int | None
     attempts: int
     sent_to: str | None = None
+
+    @property
+    def turn(self) -> str:
+        """Where it takes its turn: at the mail server, or at an endpoint of its merchant. As `_TURN`."""
+        return EMAIL if self.channel == EMAIL else f"{self.merchant_id} {self.sent_to or ''}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,12 +138,24 @@ def enqueue(
     )
 
 
-def due(tx: Transaction, now_ms: int, limit: int) -> list[Delivery]:
-    """The messages whose next attempt is due, the most overdue first: one indexed read."""
+def due(
+    tx: Transaction, now_ms: int, limit: int, *, of_one: int | None = None, not_in_turn: Collection[str] = ()
+) -> list[Delivery]:
+    """The messages whose next attempt is due, the most overdue first: one indexed read.
+
+    of_one: at most so many of one `turn`, so that one that is long hides none of the others.
+    not_in_turn: turns that are left out.
+    """
+    left_out = f"WHERE turn NOT IN ({', '.join('?' * len(not_in_turn))})" if not_in_turn else ""
+    in_time = f"SELECT delivery_id, next_attempt_at_ms, {_TURN} AS turn FROM deliveries "  # noqa: S608 - constants
     rows = tx.execute(
-        f"SELECT {_COLUMNS} FROM deliveries WHERE next_attempt_at_ms <= ? "  # noqa: S608 - a constant
-        "ORDER BY next_attempt_at_ms, delivery_id LIMIT ?",
-        (now_ms, limit),
+        f"SELECT {_COLUMNS} FROM deliveries WHERE delivery_id IN ("  # noqa: S608 - constants
+        "SELECT delivery_id FROM (SELECT delivery_id, next_attempt_at_ms, row_number() OVER "
+        "(PARTITION BY turn ORDER BY next_attempt_at_ms, delivery_id) AS place "
+        f"FROM ({in_time} WHERE next_attempt_at_ms <= ?) AS waiting {left_out}) AS placed "
+        "WHERE place <= ? ORDER BY next_attempt_at_ms, delivery_id LIMIT ?) "
+        "ORDER BY next_attempt_at_ms, delivery_id",
+        (now_ms, *not_in_turn, limit if of_one is None else of_one, limit),
     )
     return [_delivery(row) for row in rows]
 

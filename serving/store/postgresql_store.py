@@ -143,9 +143,10 @@ class PostgresqlStore:
             self._local.withdrawal = None
 
     def check(self) -> None:
-        """Raise StoreUnavailable where the store cannot be read now; changes nothing."""
-        with self.reading() as tx:
-            tx.execute("SELECT version_num FROM alembic_version")
+        """Raise StoreUnavailable where the store cannot be read or written now; changes nothing."""
+        # As a writer: a standby answers every question and keeps nothing.
+        with self.writing() as tx:
+            tx.execute("DELETE FROM alembic_version WHERE 1 = 0")
 
     @contextmanager
     def _transaction(self, begin: str, *, is_writing: bool) -> Iterator[Transaction]:

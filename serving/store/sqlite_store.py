@@ -1,5 +1,6 @@
 """The store in a SQLite file: one writer, durable commits, a checkpoint in a thread of its own."""
 
+import os
 import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
@@ -15,6 +16,9 @@ CHECKPOINT_INTERVAL_S = 0.5
 WAL_REUSE_PAGES = 2_000
 WAL_LEFT_PAGES = 1_000
 """More than these are not moved between two writes: it would take too long."""
+DISK_FULL = "the disk of the store is full"
+ROOM_BYTES = 1024 * 1024
+"""Free space below which only writing tells whether there is room."""
 _SQLITE_BUSY = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_PROTOCOL})
 
 
@@ -77,6 +81,7 @@ class SqliteStore:
         self._lock = threading.Lock()
         self._closing = threading.Event()
         self._log_is_long = threading.Event()
+        self._has_failed = threading.Event()
         self._checkpointer: threading.Thread | None = None
 
     def _connect(self) -> sqlite3.Connection:
@@ -153,6 +158,7 @@ class SqliteStore:
     def check(self) -> None:
         """Raise StoreUnavailable where the store cannot be read or written now; changes nothing.
 
+        Where a transaction failed since, or where there is little room left on the disk, it writes as well.
         StoreLost where its file is gone or another one is in its place: SQLite itself would go on with
         what no name leads to any more. StoreBusy where another process writes just now.
         """
@@ -163,7 +169,23 @@ class SqliteStore:
         if not is_there:
             raise StoreLost("another file lies where the store's was")
         # One statement: the write lock is not held while this thread waits for the interpreter.
-        _SqliteTransaction(self._connection()).execute("DELETE FROM alembic_version WHERE 0")
+        tx = _SqliteTransaction(self._connection())
+        tx.execute("DELETE FROM alembic_version WHERE 0")
+        room_bytes = self._room_bytes()
+        if self._has_failed.is_set() or room_bytes < ROOM_BYTES:
+            tx.execute("UPDATE alembic_version SET version_num = version_num")
+        if self._has_failed.is_set() and room_bytes < ROOM_BYTES:
+            # One page found a place; a decision writes many.
+            raise StoreUnavailable(DISK_FULL)
+        self._has_failed.clear()
+
+    def _room_bytes(self) -> int:
+        """What is free on the disk for this user."""
+        try:
+            disk = os.statvfs(self._path)
+        except OSError as problem:
+            raise StoreLost(f"the file of the store cannot be found: {problem.strerror}") from problem
+        return disk.f_bavail * disk.f_frsize
 
     @contextmanager
     def withdrawable(self, withdrawal: Withdrawal) -> Iterator[None]:  # noqa: ARG002 - it answers at once
@@ -251,7 +273,9 @@ class SqliteStore:
     def _rolled_back_on_failure(self, connection: sqlite3.Connection) -> Iterator[None]:
         try:
             yield
-        except BaseException:
+        except BaseException as problem:
+            if isinstance(problem, StoreUnavailable) and not isinstance(problem, StoreBusy):
+                self._has_failed.set()
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
             raise

@@ -6,9 +6,13 @@ under the same id, but never not at all.
 """
 
 import logging
+import queue
+import threading
+import time
+from collections import Counter
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -63,7 +67,13 @@ LOG = logging.getLogger("bonitas.webhooks")
 
 FALLBACK_AFTER_MS = 15 * MINUTE_MS
 LEASE_MS = 120_000
-SENT_AT_ONCE = 8
+SENT_AT_ONCE = 64
+SENT_TO_ONE = 4
+"""To one endpoint, or by the mail server, where it answers; one message at a time else."""
+UNPROVEN_AT_ONCE = 48
+"""To all together that have not answered yet, or failed last: they leave room for those who answer."""
+LOOK_SECONDS = 0.1
+END_WITHIN_SECONDS = 5.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,25 +104,134 @@ class DispatchScope:
             raise ValueError("a lease must outlast an attempt")
 
 
-def dispatch_due(scope: DispatchScope, limit: int = 50) -> int:
-    """Send what is due, several at once; returns how many attempts were made. Raises StoreUnavailable."""
-    done = 0
-    with ThreadPoolExecutor(SENT_AT_ONCE, "webhook") as senders:
-        while done < limit:
-            leased = _lease(scope, min(SENT_AT_ONCE, limit - done))
-            if leased is None:
+class Dispatcher:
+    """Sends what is due, each message in a thread of its own, and waits for none: for one thread to turn.
+
+    Messages to one endpoint take turns, and so do those that the mail server is to bring. Of an endpoint or a
+    server that has not answered yet, or failed last, one message at a time is on its way, and all of these
+    together leave room for the others: whoever hangs holds up only what is for him.
+    """
+
+    def __init__(self) -> None:
+        self._on_the_way: Counter[str] = Counter()
+        self._answering: set[str] = set()
+        self._came_back: queue.SimpleQueue[tuple[_Message, DeliveryResult]] = queue.SimpleQueue()
+
+    @property
+    def on_the_way(self) -> int:
+        """How many messages are being sent now."""
+        return self._on_the_way.total()
+
+    def turn(self, scope: DispatchScope, limit: int = SENT_AT_ONCE) -> int:
+        """Record what has come back and send at most `limit` more of what is due; how much was done.
+
+        Raises StoreUnavailable, also for one message whose result could not be recorded: it is sent again
+        after its lease.
+        """
+        recorded = self._record_what_came_back(scope)
+        started = self._send_what_is_due(scope, limit)
+        if not recorded and not started and self.on_the_way:
+            recorded = self._record_what_came_back(scope, wait_seconds=LOOK_SECONDS)
+        return recorded + started
+
+    def end(self, scope: DispatchScope, within_seconds: float = END_WITHIN_SECONDS) -> None:
+        """Record what still comes back in time; what does not is sent again after its lease."""
+        until = time.monotonic() + within_seconds
+        while self.on_the_way and time.monotonic() < until:
+            self._record_what_came_back(scope, wait_seconds=LOOK_SECONDS)
+
+    def send_and_wait(self, scope: DispatchScope, limit: int) -> int:
+        """Send at most `limit` of what is due, also of what comes due by it, and wait for every one.
+
+        Returns how many attempts were recorded. Raises what the first of those raised that were not.
+        """
+        started = recorded = 0
+        problems: list[Exception] = []
+        while True:
+            begun = self._send_what_is_due(scope, limit - started)
+            started += begun
+            if not begun and not self.on_the_way:
                 break
-            sending = {senders.submit(_send, scope, message): message for message in _prepared(scope, leased)}
-            problems: list[Exception] = []
-            for sent in as_completed(sending):
-                try:
-                    _record(scope, sending[sent], sent.result())
-                except Exception as problem:  # one message's trouble must not cost the others their record
-                    problems.append(problem)
-            if problems:
-                raise problems[0]
-            done += len(leased)
-    return done
+            try:
+                recorded += self._record_what_came_back(scope, wait_seconds=LOOK_SECONDS)
+            except Exception as problem:  # as below
+                problems.append(problem)
+        if problems:
+            raise problems[0]
+        return recorded
+
+    def _send_what_is_due(self, scope: DispatchScope, limit: int) -> int:
+        leased = _lease(scope, partial(self._in_turn, limit)) if limit > 0 else []
+        if not leased:
+            return 0
+        for message in _prepared(scope, leased):
+            self._on_the_way[message.delivery.turn] += 1
+            # A thread that does not keep the process from ending: whoever hangs may hang on.
+            threading.Thread(
+                target=self._send, args=(scope, message), name=message.delivery.delivery_id, daemon=True
+            ).start()
+        return len(leased)
+
+    def _in_turn(self, limit: int, tx: Transaction, now_ms: int) -> list[Delivery]:
+        """What is due and may be sent beside what is on its way, the most overdue first."""
+        chosen: list[Delivery] = []
+        counts = self._on_the_way.copy()
+        full = [turn for turn in counts if counts[turn] >= self._places_of(turn)]
+        for delivery in due(tx, now_ms, SENT_AT_ONCE * SENT_TO_ONE, of_one=SENT_TO_ONE, not_in_turn=full):
+            turn = delivery.turn
+            is_proven = turn in self._answering
+            unproven = sum(count for other, count in counts.items() if other not in self._answering)
+            if (
+                len(chosen) < limit
+                and counts.total() < SENT_AT_ONCE
+                and counts[turn] < self._places_of(turn)
+                and (is_proven or unproven < UNPROVEN_AT_ONCE)
+            ):
+                chosen.append(delivery)
+                counts[turn] += 1
+        return chosen
+
+    def _places_of(self, turn: str) -> int:
+        return SENT_TO_ONE if turn in self._answering else 1
+
+    def _send(self, scope: DispatchScope, message: "_Message") -> None:
+        self._came_back.put((message, _send(scope, message)))
+
+    def _record_what_came_back(self, scope: DispatchScope, wait_seconds: float = 0.0) -> int:
+        recorded = 0
+        problems: list[Exception] = []
+        while True:
+            try:
+                message, result = self._came_back.get(timeout=wait_seconds or None, block=wait_seconds > 0)
+            except queue.Empty:
+                break
+            wait_seconds = 0.0
+            self._note(message.delivery.turn, result)
+            try:
+                _record(scope, message, result)
+                recorded += 1
+            except Exception as problem:  # one message's trouble must not cost the others their record
+                problems.append(problem)
+        if problems:
+            raise problems[0]
+        return recorded
+
+    def _note(self, turn: str, result: DeliveryResult) -> None:
+        self._on_the_way[turn] -= 1
+        if not self._on_the_way[turn]:
+            del self._on_the_way[turn]
+        if result.kind is DeliveryKind.RETRY and result.status is None:
+            self._answering.discard(turn)
+        else:
+            self._answering.add(turn)
+
+
+def dispatch_due(scope: DispatchScope, limit: int = 50) -> int:
+    """Send what is due, several at once, and wait for it; returns how many attempts were recorded.
+
+    Raises StoreUnavailable.
+    """
+    return Dispatcher().send_and_wait(scope, limit)
 
 
 def send_fallbacks(scope: DispatchScope) -> int:
@@ -150,13 +269,13 @@ class _Message:
     secrets: Sequence[str]
 
 
-def _lease(scope: DispatchScope, limit: int) -> list[Delivery] | None:
-    """What this worker may send now; None where nothing is due."""
+def _lease(scope: DispatchScope, in_turn: Callable[[Transaction, int], Sequence[Delivery]]) -> list[Delivery]:
+    """What this worker may send now, of what is due and in turn."""
     now_ms = scope.now_ms()
     with scope.store.reading() as tx:
-        waiting = due(tx, now_ms, limit)
+        waiting = in_turn(tx, now_ms)
     if not waiting:
-        return None
+        return []
     until_ms = now_ms + scope.lease_ms
     with scope.store.writing() as tx:
         # In one order for all workers: they would wait for each other in a circle.

@@ -4,8 +4,10 @@ import os
 import re
 import secrets
 import smtplib
+import socket
 import ssl
-from contextlib import ExitStack
+import threading
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from email import policy
 from email.headerregistry import Address
@@ -18,6 +20,10 @@ from urllib.parse import unquote, urlsplit
 from data_contracts.private_files import private_file, private_folder
 
 TIMEOUT_SECONDS = 15.0
+"""For each answer of a mail server."""
+EXCHANGE_SECONDS = 30.0
+"""For all that is said about one e-mail."""
+MOST_ADDRESSES_TRIED = 3
 DEFAULT_SENDER = "bonitas@localhost"
 
 _MESSAGE_ID = re.compile(r"[A-Za-z0-9_-]{1,240}")
@@ -88,7 +94,7 @@ class SmtpMailbox:
     def send(self, to: str, subject: str, body: str, message_id: str) -> None:
         """Hand the message to the mail server, which has taken it when this returns."""
         message = email_message(self._sender, to, subject, body, message_id)
-        with self._connected() as server:
+        with _Exchange(EXCHANGE_SECONDS) as exchange, self._connected(exchange) as server:
             is_tls = self._is_tls
             server.ehlo_or_helo_if_needed()
             if not is_tls and server.has_extn("starttls"):
@@ -100,10 +106,76 @@ class SmtpMailbox:
                 server.login(self._user, self._password)
             server.send_message(message)
 
-    def _connected(self) -> smtplib.SMTP:
+    def _connected(self, exchange: "_Exchange") -> smtplib.SMTP:
         if self._is_tls:
-            return smtplib.SMTP_SSL(self._host, self._port, timeout=TIMEOUT_SECONDS, context=self._tls)
-        return smtplib.SMTP(self._host, self._port, timeout=TIMEOUT_SECONDS)
+            return _BoundedSmtpTls(exchange, self._host, self._port, self._tls)
+        return _BoundedSmtp(exchange, self._host, self._port)
+
+
+class _Exchange:
+    """Cuts a connection after a time, whatever is said on it: each byte of a slow server begins smtplib's own
+    time-out anew.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self._timer = threading.Timer(seconds, self._cut)
+        self._timer.daemon = True
+        self._lock = threading.Lock()
+        self._connection: socket.socket | None = None
+        self._is_over = False
+
+    def __enter__(self) -> "_Exchange":
+        self._timer.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._timer.cancel()
+        with self._lock:
+            if self._connection is not None:
+                self._connection.close()
+                self._connection = None
+
+    def watch(self, connected: socket.socket) -> None:
+        """Cut this connection once the time is over. Raises TimeoutError where it is."""
+        with self._lock:
+            if self._is_over:
+                raise TimeoutError("the mail server took too long")
+            # A descriptor of our own: TLS takes the other one over.
+            self._connection = connected.dup()
+
+    def _cut(self) -> None:
+        with self._lock:
+            self._is_over = True
+            if self._connection is not None:
+                with suppress(OSError):  # it is broken already
+                    self._connection.shutdown(socket.SHUT_RDWR)
+
+
+class _BoundedSmtp(smtplib.SMTP):
+    def __init__(self, exchange: _Exchange, host: str, port: int) -> None:
+        self._exchange = exchange
+        super().__init__(host, port, timeout=TIMEOUT_SECONDS)
+
+    def _get_socket(self, host: str, port: int, timeout: float) -> socket.socket:
+        """Connect; one address that swallows packets leaves time for the next."""
+        addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[:MOST_ADDRESSES_TRIED]
+        for place, address in enumerate(addresses, start=1):
+            try:
+                connected = socket.create_connection((str(address[4][0]), port), timeout / len(addresses))
+            except OSError:
+                if place == len(addresses):
+                    raise
+            else:
+                connected.settimeout(timeout)
+                self._exchange.watch(connected)
+                return connected
+        raise OSError("the mail server has no address")
+
+
+class _BoundedSmtpTls(smtplib.SMTP_SSL, _BoundedSmtp):
+    def __init__(self, exchange: _Exchange, host: str, port: int, tls: ssl.SSLContext) -> None:
+        self._exchange = exchange
+        smtplib.SMTP_SSL.__init__(self, host, port, timeout=TIMEOUT_SECONDS, context=tls)
 
 
 def email_message(sender: str, to: str, subject: str, body: str, message_id: str) -> EmailMessage:

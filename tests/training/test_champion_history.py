@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
+from tests.empty_registry import with_empty_registry
 from tests.training.conftest import TrainedBook
 from training.errors import TrainingError
 from training.promotion.promotion import roll_back
@@ -314,7 +315,8 @@ def test_an_empty_registry_under_a_mistyped_address_adds_no_line_to_the_history(
 ) -> None:
     registry = ModelRegistry(trained.tracking_uri, trained.artifact_root)
     before = registry.champion_changes(MODEL, now=NOON)
-    mistyped = ModelRegistry(f"sqlite:///{tmp_path / 'other.db'}", trained.artifact_root)
+    other = with_empty_registry(tmp_path / "other") / "mlflow.db"
+    mistyped = ModelRegistry(f"sqlite:///{other}", trained.artifact_root)
     with pytest.raises(TrainingError, match="is BONITAS_MLFLOW_URI right"):
         mistyped.champion_changes(MODEL, now=NOON)
     assert registry.champion_changes(MODEL, now=NOON) == before

@@ -14,6 +14,7 @@ from mlflow.exceptions import MlflowException
 from data_contracts.instants import instant_ms
 from data_contracts.private_files import private_file
 from features.alias_lines import (
+    CHAMPIONS_FOLDER,
     LineDamagedError,
     recorded_fingerprints,
     why_not_registered,
@@ -49,12 +50,29 @@ class VersionChangedError(VersionNotServedError):
     """
 
 
+def _refuse_to_make_anew(file: Path, artifact_root: Path) -> None:
+    """An empty registry in the place of one that was lost would take the champion from every service."""
+    histories = artifact_root / CHAMPIONS_FOLDER
+    is_there = file.exists() and file.stat().st_size > 0
+    if is_there or not histories.is_dir() or not any(histories.iterdir()):
+        return
+    raise TrainingError(
+        f"the model registry {file} is gone, though {histories} knows of its models: is BONITAS_MLFLOW_URI "
+        f"right? Restore it from a backup; to begin a new one, move {artifact_root} away first"
+    )
+
+
 class RegisteredVersions:
-    """The versions at one tracking URI (sqlite:///... or postgresql://...), as they can be read."""
+    """The versions at one tracking URI (sqlite:///... or postgresql://...), as they can be read.
+
+    Raises TrainingError where the file of a registry is gone whose champions the history knows.
+    """
 
     def __init__(self, tracking_uri: str, artifact_root: Path) -> None:
         if tracking_uri.startswith("sqlite:///"):
-            private_file(Path(tracking_uri.removeprefix("sqlite:///")))
+            file = Path(tracking_uri.removeprefix("sqlite:///"))
+            _refuse_to_make_anew(file, artifact_root)
+            private_file(file)
         # The first use of a database runs dozens of migrations, each of which would be a line of log.
         logging.getLogger("alembic").setLevel(logging.WARNING)
         logging.getLogger("mlflow").setLevel(logging.WARNING)

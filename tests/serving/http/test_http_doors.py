@@ -164,7 +164,7 @@ def test_every_route_that_is_mounted_is_declared() -> None:
     """BentoML's own among them; what it mounts some day and nobody declares is refused all the same."""
     script = (
         "import json\n"
-        "from serving.service import CreditService, ROUTES\n"
+        "from serving.service import PROCESS, CreditService\n"
         "app = CreditService.to_asgi(is_main=True)\n"
         "walked = []\n"
         "def walk(routes, mount):\n"
@@ -176,7 +176,7 @@ def test_every_route_that_is_mounted_is_declared() -> None:
         "            methods = getattr(route, 'methods', None) or {'GET'}\n"
         "            walked.append([mount + route.path, sorted(methods)])\n"
         "walk(app.routes, '')\n"
-        "print(json.dumps([walked, [[r.path, r.method] for r in ROUTES]]))\n"
+        "print(json.dumps([walked, [[r.path, r.method] for r in PROCESS.routes]]))\n"
     )
     finished = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=ROOT

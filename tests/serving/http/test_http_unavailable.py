@@ -5,6 +5,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from serving.in_force.policy_activation import POLICY_FILE
 from serving.process.server import running_server
 from serving.process.settings import Settings
 from tests.serving.http.conftest import (
@@ -95,18 +96,23 @@ def missing_parts(client: httpx.Client) -> list[str]:
 
 
 def wait_until_missing(client: httpx.Client, codes: list[str]) -> None:
+    deadline = time.monotonic() + 30
     while missing_parts(client) != codes:
+        assert time.monotonic() < deadline, missing_parts(client)
         time.sleep(0.02)
 
 
-def test_without_a_store_the_answer_is_unavailable_until_there_is_one_and_again_when_it_is_gone(
+def test_without_store_policy_and_model_it_starts_and_each_is_taken_once_it_is_there(
     tmp_path: Path,
 ) -> None:
     file = tmp_path / "store" / "x.db"
+    policy_file = tmp_path / "policy.toml"
+    policy_file.write_bytes(b"\xff is no policy")
     settings = Settings.from_env(
         {
             "BONITAS_HOME": str(tmp_path),
             "BONITAS_DATABASE_URL": f"sqlite:///{file}",
+            "BONITAS_POLICY": str(policy_file),
             "BONITAS_MODEL_POLL_SECONDS": "0.2",
         }
     )
@@ -119,10 +125,15 @@ def test_without_a_store_the_answer_is_unavailable_until_there_is_one_and_again_
         assert reason_of(client) == "no_store"
         assert client.post("/v1/score", json={}).status_code == 422
         assert client.get("/v1/orders/o").status_code == 503
+        # A registry that is not there is not made anew, empty: no model would stand in it.
+        assert not (tmp_path / "mlflow.db").exists()
 
         file.parent.mkdir()
         key = prepared(settings)[0]
         client.headers["Authorization"] = f"Bearer {key}"
+        wait_until_missing(client, ["no_policy", "no_model"])
+        assert reason_of(client) == "no_policy"
+        policy_file.write_text(POLICY_FILE.read_text())
         wait_until_missing(client, ["no_model"])
         assert client.get("/v1/orders/o").status_code == 404
 

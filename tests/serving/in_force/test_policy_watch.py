@@ -5,16 +5,22 @@ import json
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import httpx
 import pytest
 from starlette.responses import Response
 
+from data_contracts.contract import DEFAULT_CLOCK_TOLERANCE_MS
 from serving.api.domain_problems import problem_of_any
 from serving.api.score_app import ScoreApi
+from serving.checkout.checkout_judgement import unavailable
+from serving.checkout.order_body import order_body as order_body_of
+from serving.domain.decision import TechnicalFailure
+from serving.domain.policy_history import PolicyNotUsable
 from serving.in_force.model_watch import ModelWatch
 from serving.in_force.policy_activation import PolicyFile, activate, active_policy, history, roll_back
-from serving.in_force.policy_watch import LOG, PolicyInForce, PolicyWatch
+from serving.in_force.policy_watch import LOG, NoPolicyInForce, PolicyInForce, PolicyWatch
 from serving.process.observability import JsonLines
 from serving.requests.door import Door
 from serving.requests.request_scope import RequestScope, StoreDoor
@@ -49,12 +55,13 @@ def a_watch(
     open_store: Callable[[], Store],
     *,
     file: PolicyFile | None = None,
+    read_file: Callable[[], PolicyFile] | None = None,
     told: Told | None = None,
     poll_seconds: float = 60.0,
 ) -> PolicyWatch:
     return PolicyWatch(
         open_store,
-        file or a_policy_file("1"),
+        read_file or (lambda: file or a_policy_file("1")),
         poll_seconds=poll_seconds,
         now_ms=lambda: NOW,
         on_look=(told or Told()).problems.append,
@@ -256,7 +263,7 @@ def test_the_watch_goes_on_by_itself(store: Store) -> None:
             seen.set()
 
     watch = PolicyWatch(
-        lambda: store, a_policy_file("1"), poll_seconds=0.01, now_ms=lambda: NOW, on_look=on_look
+        lambda: store, lambda: a_policy_file("1"), poll_seconds=0.01, now_ms=lambda: NOW, on_look=on_look
     )
     watch.start()
     assert [activation.version for activation in history(store)] == ["1"]
@@ -284,7 +291,9 @@ def test_a_look_that_fails_in_any_way_is_told_and_does_not_end_the_looking(
         if watch.in_force.policy.version == "2":
             seen.set()
 
-    watch = PolicyWatch(opened, a_policy_file("1"), poll_seconds=0.01, now_ms=lambda: NOW, on_look=on_look)
+    watch = PolicyWatch(
+        opened, lambda: a_policy_file("1"), poll_seconds=0.01, now_ms=lambda: NOW, on_look=on_look
+    )
     watch.look()
     put(store, "2")
     is_broken.set()
@@ -340,3 +349,49 @@ def test_a_checkout_without_a_policy_in_force_is_told_that_and_not_that_the_stor
     assert answer["decision_id"] is None
     assert prechecked.status_code == 503
     assert prechecked.json()["type"] == "urn:bonitas:problem:no-policy"
+
+
+def unreadable() -> PolicyFile:
+    raise PolicyNotUsable("the policy file /p.toml cannot be read: it is not UTF-8 text")
+
+
+def test_a_file_that_cannot_be_read_judges_nobody_and_counts_once_it_is_mended(store: Store) -> None:
+    files = [unreadable]
+
+    def newest() -> PolicyFile:
+        return files[-1]()
+
+    watch = looked(store, read_file=newest)
+    assert watch.problem is not None
+    assert "not UTF-8" in watch.problem
+    with pytest.raises(NoPolicyInForce, match="not UTF-8"):
+        _ = watch.in_force.judging
+    # The policy that comes with the code names the other ways to pay meanwhile; it is not put in force.
+    assert watch.in_force.policy is not None
+    assert not history(store)
+    files.append(lambda: a_policy_file("1"))
+    watch.look()
+    assert (watch.problem, watch.in_force.judging.version) == (None, "1")
+
+
+def test_a_file_that_cannot_be_read_matters_to_no_store_that_has_a_policy(
+    store: Store, log_lines: Callable[[str], list[dict]]
+) -> None:
+    put(store, "2")
+    watch = looked(store, read_file=unreadable)
+    assert (watch.problem, watch.in_force.judging.version) == (None, "2")
+    (line, *_) = log_lines("policy_file_not_readable")
+    assert "/p.toml" in line["reason"]
+
+
+def test_where_no_file_at_all_can_be_read_facts_are_taken_with_the_usual_tolerance(
+    store: Store, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("serving.in_force.policy_activation.POLICY_FILE", tmp_path / "gone.toml")
+    watch = looked(store, read_file=unreadable)
+    assert watch.in_force.policy is None
+    assert watch.in_force.clock_tolerance_ms == DEFAULT_CLOCK_TOLERANCE_MS
+    order = order_body_of(order_body("o1", "c1"), now_ms=NOW)
+    failure = TechnicalFailure(code="no_policy", detail="gone")
+    document = unavailable(order.row, None, failure)
+    assert (document.alternatives, document.policy_version) == ((), "none")

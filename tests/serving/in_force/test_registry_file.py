@@ -1,20 +1,20 @@
 """A registry in a SQLite file is read without MLflow, and says what MLflow says."""
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from serving.in_force.model_watch import ModelRegistry, RegistryUnreachableError
+from features.alias_lines import CHAMPIONS_FOLDER
+from serving.in_force.model_watch import ModelRegistry, ModelWatch, RegistryUnreachableError
 from serving.in_force.registry_file import (
     KNOWN_REVISION,
     NotReadableHereError,
     RegisteredVersion,
     RegistryFile,
-    RegistryFileError,
 )
 from tests.empty_registry import with_empty_registry
 
@@ -86,7 +86,6 @@ def test_the_known_tables_are_those_of_the_mlflow_that_is_installed() -> None:
     [
         "UPDATE alembic_version SET version_num = '0123456789ab'",
         "DELETE FROM alembic_version",
-        "DROP TABLE alembic_version",
         "INSERT INTO registered_models (workspace, name) VALUES ('other', 'order-risk')",
     ],
 )
@@ -94,18 +93,64 @@ def test_tables_that_are_not_known_are_left_to_mlflow(database: Path, change: st
     file = RegistryFile(database)
     assert file.version_under("order-risk", "champion") is None
     execute(database, change)
-    with pytest.raises((NotReadableHereError, RegistryFileError)):
+    with pytest.raises(NotReadableHereError):
         file.version_under("order-risk", "champion")
     with pytest.raises(NotReadableHereError):
         RegistryFile(database).version("order-risk", "1")
 
 
-def test_a_file_that_is_gone_is_not_made_anew(database: Path) -> None:
-    file = RegistryFile(database)
-    assert file.version("order-risk", "1") is None
+LOSSES: dict[str, Callable[[Path], object]] = {
+    "gone": Path.unlink,
+    "emptied": lambda file: file.write_bytes(b""),
+    "overwritten": lambda file: file.write_bytes(b"no database" * 1000),
+    "without its tables' revision": lambda file: execute(file, "DROP TABLE alembic_version"),
+}
+
+
+@pytest.mark.parametrize("lose", LOSSES.values(), ids=LOSSES.keys())
+@pytest.mark.parametrize("asked_before", ["never", "before"])
+def test_a_registry_that_is_lost_is_never_made_anew_and_named(
+    database: Path, lose: Callable[[Path], object], asked_before: str
+) -> None:
+    registry = ModelRegistry(f"sqlite:///{database}", database.parent / "mlartifacts")
+    if asked_before != "never":
+        assert registry.version_under("order-risk", "champion") is None
+    lose(database)
+    left = database.read_bytes() if database.exists() else None
+    for _ in range(2):
+        with pytest.raises(RegistryUnreachableError):
+            registry.version_under("order-risk", "champion")
+    assert (database.read_bytes() if database.exists() else None) == left
+
+
+def test_a_lost_registry_is_logged_by_name_once_and_the_model_in_memory_serves_on(
+    database: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    watch = ModelWatch(
+        ModelRegistry(f"sqlite:///{database}", database.parent / "mlartifacts"),
+        "order-risk",
+        poll_seconds=60,
+        on_change=lambda: None,
+    )
     database.unlink()
-    with pytest.raises(RegistryFileError):
-        file.version("order-risk", "1")
+    watch.look()
+    watch.look()
+    assert watch.in_force.technical_reason is not None
+    assert str(database) in watch.in_force.technical_reason
+    (line,) = [one for one in caplog.records if one.msg == "model_registry_unreachable"]
+    assert str(database) in line.reason
+
+
+def test_training_makes_no_new_registry_for_a_history_that_knows_of_models(database: Path) -> None:
+    from training.errors import TrainingError
+    from training.registry.registry import ModelRegistry as TrainedModels
+
+    champions = database.parent / "mlartifacts" / CHAMPIONS_FOLDER
+    champions.mkdir(parents=True)
+    (champions / "order-risk.jsonl").write_text("{}\n")
+    database.unlink()
+    with pytest.raises(TrainingError, match="Restore it from a backup"):
+        TrainedModels(f"sqlite:///{database}", champions.parent)
     assert not database.exists()
 
 

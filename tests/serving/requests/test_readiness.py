@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import msgspec
+import psycopg
 import pytest
 
 from serving.api.readiness import SILENT_SECONDS, Readiness, StoreWatch
@@ -11,6 +12,7 @@ from serving.in_force.policy_activation import PolicyFile
 from serving.in_force.policy_watch import PolicyInForce
 from serving.requests.request_scope import StoreDoor
 from serving.store.migrate import migrate
+from tests.serving.conftest import drop_postgresql, fresh_postgresql_url
 
 NO_MODEL = ModelInForce(model=None, technical_reason="there is no champion")
 POLICY = PolicyFile.read(None).policy
@@ -28,6 +30,28 @@ def test_a_look_that_does_not_come_back_has_found_a_store_that_does_not_answer(d
     watch.look()
     assert watch.problem is None
     door.close()
+
+
+@pytest.mark.postgresql
+def test_a_database_that_answers_but_takes_no_writes_is_no_store(
+    postgresql_server: str, empty_postgresql: str
+) -> None:
+    url = fresh_postgresql_url(postgresql_server, template=f"test_{empty_postgresql}")
+    door = StoreDoor(url)
+    watch = StoreWatch(door)
+    watch.look()
+    assert watch.problem is None
+    with psycopg.connect(url, autocommit=True) as connection:
+        name = connection.info.dbname
+        connection.execute(f'ALTER DATABASE "{name}" SET default_transaction_read_only = on'.encode())
+        connection.execute(
+            b"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() "
+            b"AND pid <> pg_backend_pid()"
+        )
+    watch.look()
+    assert watch.problem == "the store cannot be reached"
+    door.close()
+    drop_postgresql(postgresql_server, url)
 
 
 @pytest.mark.parametrize("address", ["postgresql://secret@127.0.0.1:1/none", "sqlite:////nowhere/x.db"])

@@ -4,6 +4,7 @@ import email
 import email.message
 import random
 import smtplib
+import socket
 import socketserver
 import subprocess
 import sys
@@ -26,6 +27,7 @@ from data_contracts.between_rows.arrivals import AppendStatus
 from data_contracts.ledger_contracts import CONTRACTS
 from serving.store.deliveries import (
     DELIVERED,
+    EMAIL,
     GIVEN_UP,
     GONE,
     STOP_REQUEST_CREATED,
@@ -45,7 +47,14 @@ from serving.store.deliveries import (
 )
 from serving.store.ledger import append
 from serving.store.store import Store, Transaction, now_ms
-from serving.webhooks.dispatch import DispatchScope, dispatch_due, send_fallbacks
+from serving.webhooks import mailbox
+from serving.webhooks.dispatch import (
+    Dispatcher,
+    DispatchScope,
+    dispatch_due,
+    email_payload,
+    send_fallbacks,
+)
 from serving.webhooks.mailbox import EmailMessageText, FileMailbox, SmtpMailbox
 from tests.builders import a_merchant
 from tests.measured_proofs import SIZE
@@ -138,20 +147,22 @@ class Office:
             fallback_email=lambda _tx, _id: self.email_text,
         )
 
-    def has_merchant(self, endpoint_url: str | None) -> None:
-        row = a_merchant(event_id=f"merchant-{self.now}", at=self.now)
+    def has_merchant(self, endpoint_url: str | None, merchant_id: str = "m1") -> None:
+        row = a_merchant(merchant_id, event_id=f"{merchant_id}-{self.now}", at=self.now)
         sent = {name: value for name, value in row.items() if name != "recorded_at" and value is not None}
         if endpoint_url is not None:
             sent["endpoint_url"] = endpoint_url
-        with self.store.writing("m1") as tx:
+        with self.store.writing(merchant_id) as tx:
             assert append(tx, CONTRACTS["merchants"], sent, self.now).status is AppendStatus.ACCEPTED
 
-    def enqueue(self, name: str = "1", event_type: str = STOP_REQUEST_CREATED) -> bool:
+    def enqueue(
+        self, name: str = "1", event_type: str = STOP_REQUEST_CREATED, merchant_id: str = "m1"
+    ) -> bool:
         with self.store.writing() as tx:
             return enqueue(
                 tx,
                 delivery_id=f"msg_{name}",
-                merchant_id="m1",
+                merchant_id=merchant_id,
                 stop_request_id=f"sr-{name}",
                 event_type=event_type,
                 channel=WEBHOOK,
@@ -447,6 +458,84 @@ def test_a_failing_hook_takes_its_record_back_and_costs_no_other_message_its_own
     assert [stop_request_id for stop_request_id, _ in office.told] == ["sr-1"]
 
 
+def turns_until(
+    dispatcher: Dispatcher, scope: DispatchScope, done: Callable[[], bool], within_seconds: float = 10.0
+) -> None:
+    end = time.monotonic() + within_seconds
+    while not done():
+        assert time.monotonic() < end, "it did not happen"
+        dispatcher.turn(scope)
+
+
+def test_an_endpoint_that_hangs_holds_up_only_what_is_for_it(office: Office, merchant: Merchant) -> None:
+    hanging = Merchant()
+    hanging.answer_seconds = 4.0
+    thread = threading.Thread(target=hanging.serve_forever, args=(0.01,))
+    thread.start()
+    try:
+        office.has_merchant(hanging.url, "hangs")
+        # All of its messages have waited longer than those of the other.
+        for number in range(200):
+            office.enqueue(f"hangs-{number}", merchant_id="hangs")
+        office.now += 1
+        for number in range(30):
+            office.enqueue(f"well-{number}")
+        dispatcher = Dispatcher()
+        turns_until(dispatcher, office.scope, lambda: len(office.told) == 30, within_seconds=3.5)
+        assert len(hanging.requests) == 1, "one at a time goes to who has not answered yet"
+        assert dispatcher.on_the_way == 1
+        began = time.monotonic()
+        dispatcher.end(office.scope, within_seconds=0.2)
+        assert time.monotonic() - began < 2.0, "who hangs keeps no worker from ending"
+        waiting = Counter(row[0] for row in states(office))
+        assert waiting == {WAITING: 200, DELIVERED: 30}
+    finally:
+        hanging.shutdown()
+        hanging.server_close()
+        thread.join()
+
+
+class SlowMailbox:
+    """A mail server that takes its time."""
+
+    def __init__(self) -> None:
+        self.taken: list[str] = []
+        self.free = threading.Event()
+
+    def send(self, to: str, subject: str, body: str, message_id: str) -> None:  # noqa: ARG002 - as a mailbox
+        assert self.free.wait(20)
+        self.taken.append(message_id)
+
+
+def test_a_mail_server_that_hangs_holds_up_no_webhook_and_gets_one_message_at_a_time(
+    office: Office, merchant: Merchant
+) -> None:
+    slow = SlowMailbox()
+    scope = replace(office.scope, mailbox=slow)
+    with office.store.writing() as tx:
+        for number in range(20):
+            text = EmailMessageText(subject="Hallo", body="Text")
+            enqueue(
+                tx,
+                delivery_id=f"mail_{number}",
+                merchant_id="m1",
+                stop_request_id=None,
+                event_type="merchant.contact_changed",
+                channel=EMAIL,
+                body=email_payload(text),
+                now_ms=office.now,
+            )
+    office.now += 1
+    for number in range(20):
+        office.enqueue(str(number))
+    dispatcher = Dispatcher()
+    turns_until(dispatcher, scope, lambda: len(office.told) == 20)
+    assert (dispatcher.on_the_way, slow.taken) == (1, [])
+    slow.free.set()
+    turns_until(dispatcher, scope, lambda: all(row[0] == DELIVERED for row in states(office)))
+    assert sorted(slow.taken) == sorted(f"mail_{number}" for number in range(20))
+
+
 WORKER = """
 import os, random, signal, sys, time
 from pathlib import Path
@@ -598,6 +687,30 @@ def test_a_password_is_not_sent_to_a_mail_server_without_tls(mail_server: MailSe
         SmtpMailbox(url, "stop@bonitas.example").send("shop@example.com", "Hallo", "Text", "msg_1")
     assert not any("AUTH" in line.upper() for line in mail_server.commands)
     assert mail_server.mails == []
+
+
+def test_a_mail_server_that_drips_is_cut_off_when_the_whole_exchange_takes_too_long(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(mailbox, "EXCHANGE_SECONDS", 0.5)
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def drip() -> None:
+            connection = listening.accept()[0]
+            with connection, suppress(OSError):
+                while True:
+                    # Each line of a greeting that never ends begins smtplib's own time-out anew.
+                    connection.sendall(b"220-still\r\n")
+                    time.sleep(0.05)
+
+        slow = SmtpMailbox(f"smtp://127.0.0.1:{listening.getsockname()[1]}", "stop@bonitas.example")
+        thread = threading.Thread(target=drip)
+        thread.start()
+        began = time.monotonic()
+        with pytest.raises(OSError):  # noqa: PT011 - whatever a broken connection is called
+            slow.send("shop@example.com", "Hallo", "Text", "msg_1")
+        assert time.monotonic() - began < 5
+        thread.join()
 
 
 @pytest.mark.parametrize("url", ["http://mail.example", "smtp://", "mail.example:25"])
