@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from command_line.state import read_settings
+from command_line.state import home_folder, read_settings
 from command_line.terminal import CommandFailed, figure_text, json_option, print_result, progress_bars
 
 if TYPE_CHECKING:
@@ -33,11 +33,12 @@ def backup(file: Path, as_json: bool) -> None:
     """
     from serving.backup.backup import back_up
     from serving.backup.backup_file import BackupError
+    from serving.process.server import sigterm_as_ctrl_c
     from serving.store.errors import StoreError
 
     settings = read_settings()
     try:
-        with progress_bars() as progress:
+        with sigterm_as_ctrl_c(), progress_bars() as progress:
             made = back_up(settings, file.absolute(), made_at=datetime.now(UTC), progress=progress)
     except (BackupError, StoreError) as problem:
         raise CommandFailed(str(problem)) from problem
@@ -89,11 +90,12 @@ def restore(file: Path, target: str, store_only: bool, without_deliveries: bool,
     from serving.backup.backup_file import BackupError
     from serving.backup.restore import RestoreTarget
     from serving.backup.restore import restore as restore_backup
+    from serving.process.server import sigterm_as_ctrl_c
     from serving.store.errors import StoreError
 
     try:
-        named = RestoreTarget.named(target, home=read_settings().home, store_only=store_only)
-        with progress_bars() as progress:
+        named = RestoreTarget.named(target, home=home_folder(), store_only=store_only)
+        with sigterm_as_ctrl_c(), progress_bars() as progress:
             restored = restore_backup(file, named, without_deliveries=without_deliveries, progress=progress)
     except (BackupError, StoreError) as problem:
         raise CommandFailed(str(problem)) from problem

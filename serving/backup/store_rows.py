@@ -16,7 +16,7 @@ from sqlalchemy.types import Float, Integer, TypeEngine
 from serving.backup.backup_file import ByteSink, TableInBackup
 from serving.store.store import Row, Transaction
 
-PAGE = 2_000
+PAGE = 500
 INTEGER, DOUBLE, TEXT, BINARY = "integer", "double", "text", "binary"
 _KIND_OF: tuple[tuple[type[TypeEngine[Any]], str], ...] = (
     (Integer, INTEGER),

@@ -31,7 +31,17 @@ from serving.backup.backup_file import (
 )
 from serving.backup.restore import Restored, RestoreTarget
 from serving.backup.restore import restore as restore_backup
-from serving.backup.store_rows import BINARY, DOUBLE, columns_of, last_number, quoted, read_rows, write_rows
+from serving.backup.store_rows import (
+    BINARY,
+    DOUBLE,
+    INTEGER,
+    TEXT,
+    columns_of,
+    last_number,
+    quoted,
+    read_rows,
+    write_rows,
+)
 from serving.backup.store_target import go_on_numbering, insert_rows
 from serving.process.settings import Settings
 from serving.store.deliveries import WEBHOOK, enqueue
@@ -52,7 +62,7 @@ def a_value(kind: str, number: int, chance: random.Random) -> Any:
         return chance.randbytes(chance.choice((0, 1, 400)))
     if kind == DOUBLE:
         return chance.choice((0.1, -0.0, 1e-300, math.inf, -math.inf, chance.random()))
-    if kind == store_rows.INTEGER:
+    if kind == INTEGER:
         return chance.choice((0, -1, 2**63 - 1, -(2**63))) if number < 0 else number
     return f"{AWKWARD[number % len(AWKWARD)]}{number if number >= len(AWKWARD) else ''}"
 
@@ -67,11 +77,10 @@ def fill(store: Store, rows_of_each: int = 20) -> None:
             row = []
             for name, kind in kinds.items():
                 column = table.c[name]
-                is_one_of_its_kind = column.primary_key or column.unique or kind == store_rows.TEXT
-                value = a_value(kind, number if is_one_of_its_kind else -1, chance)
-                if (column.nullable and chance.random() < 0.3) or any(
-                    name in index.columns and index.unique and column.nullable for index in table.indexes
-                ):
+                in_unique_index = any(index.unique and name in index.columns for index in table.indexes)
+                is_one_of_its_kind = column.primary_key or column.unique or in_unique_index
+                value = a_value(kind, number if is_one_of_its_kind or kind == TEXT else -1, chance)
+                if column.nullable and not in_unique_index and chance.random() < 0.3:
                     value = None
                 row.append(value)
             rows.append(row)
@@ -175,7 +184,7 @@ def test_every_row_comes_back_on_postgresql_and_from_there_on_sqlite(
 def test_what_is_written_as_lines_is_read_back_to_the_bit(rows: list[tuple[Any, ...]]) -> None:
     from serving.backup.store_rows import lines_of
 
-    kinds = [store_rows.INTEGER, DOUBLE, store_rows.TEXT, BINARY]
+    kinds = [INTEGER, DOUBLE, TEXT, BINARY]
     lines = BytesIO(lines_of(rows, kinds))
     read = [tuple(row) for page in read_rows(lines, kinds) for row in page]
     assert [repr(row) for row in read] == [repr(row) for row in rows]
@@ -267,6 +276,20 @@ def test_a_file_that_was_cut_or_changed_anywhere_is_refused_by_name_and_nothing_
             with pytest.raises(BackupDamagedError, match=r"hurt\.backup"):
                 restored(file, str(tmp_path / "copy"), tmp_path)
             assert not (tmp_path / "copy").exists()
+
+
+def test_a_backup_that_is_cut_short_leaves_the_one_before_it_and_nothing_else(
+    home: Path, small: bytes, tmp_path: Path
+) -> None:
+    def is_stopped(step: str, *, done: int, total: int) -> None:
+        if step == "files" and done == total:
+            raise KeyboardInterrupt
+
+    before = sorted(tmp_path.iterdir())
+    with pytest.raises(KeyboardInterrupt):
+        back_up(settings_of(home), tmp_path / "small.backup", made_at=NOW, progress=is_stopped)
+    assert sorted(tmp_path.iterdir()) == before
+    assert (tmp_path / "small.backup").read_bytes() == small
 
 
 def changed_manifest(file: Path, out: Path, **changes: Any) -> Path:
@@ -437,7 +460,9 @@ def test_messages_that_wait_are_dropped_where_the_first_store_sends_them(home: P
             assert [(one, state, bool(due)) for one, state, due in rows] == states
 
 
-def test_the_commands_tell_counts_and_faults_in_a_line(home: Path, tmp_path: Path) -> None:
+def test_the_commands_tell_counts_and_faults_in_a_line(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def ran(*arguments: str, home: Path) -> Result:
         return CliRunner().invoke(
             bonitas.main, arguments, env={"BONITAS_HOME": str(home), "BONITAS_DATABASE_URL": None}
@@ -451,12 +476,15 @@ def test_the_commands_tell_counts_and_faults_in_a_line(home: Path, tmp_path: Pat
     assert made.exit_code == 0, made.output
     assert "not in the backup: server.log of the home" in made.stderr
     assert json.loads(made.stdout)["rows"]["decisions"] == 3
+    # On a new machine the settings may name what the backup is to bring.
+    monkeypatch.setenv("BONITAS_POLICY", str(tmp_path / "not-there-yet.toml"))
     told = ran("restore", file, "--to", copy, home=tmp_path / "nowhere")
     assert told.exit_code == 0, told.output
     assert "every count equal" in told.stdout
     assert "decisions: 3\n" in told.stdout
     again = ran("restore", file, "--to", copy, home=tmp_path / "nowhere")
     assert (again.exit_code, "holds" in again.stderr) == (1, True)
+    monkeypatch.delenv("BONITAS_POLICY")
     nothing = ran("backup", "--to", file, home=tmp_path / "nowhere")
     assert (nothing.exit_code, "bonitas migrate" in nothing.stderr) == (1, True)
     unwritable = ran("backup", "--to", str(tmp_path / "no" / "folder"), home=home)
