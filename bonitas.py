@@ -3,6 +3,7 @@
 import click
 
 from command_line.access import keys, merchants, users
+from command_line.backups import backup, restore
 from command_line.benchmarks import benchmark
 from command_line.cases import cases
 from command_line.data import data
@@ -45,6 +46,7 @@ def main() -> None:
 
 
 for command in (
+    backup,
     benchmark,
     cases,
     compare,
@@ -60,6 +62,7 @@ for command in (
     policy,
     promote,
     report,
+    restore,
     rollback,
     run,
     serve,

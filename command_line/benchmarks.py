@@ -1,4 +1,4 @@
-"""`bonitas benchmark`: serving, console, validation and models, measured on this machine."""
+"""`bonitas benchmark`: serving, replay, console, validation and models, measured on this machine."""
 
 from pathlib import Path
 
@@ -60,6 +60,26 @@ def benchmark_console(cases: int, rounds: int, as_json: bool) -> None:
     with progress_bars() as progress:
         figures = measure(cases, rounds, progress)
     print_result(figures, as_json, lambda: print_figures("Console", figures))
+
+
+@benchmark.command("replay")
+@click.option("--decisions", default=300, show_default=True, type=click.IntRange(min=1))
+@click.option("--rounds", default=3, show_default=True, type=click.IntRange(min=1))
+@json_option
+def benchmark_replay(decisions: int, rounds: int, as_json: bool) -> None:
+    """The newest decisions of the store replayed together, beside each one alone; the store is only read."""
+    from serving.benchmarks.replay_benchmark import benchmark_replay as measure
+    from serving.benchmarks.serving_benchmark import NothingToMeasureError
+    from serving.in_force.model_watch import RegistryUnreachableError
+    from serving.in_force.scorer import ModelNotUsableError
+    from serving.store.errors import StoreError
+
+    try:
+        with progress_bars() as progress:
+            figures = measure(read_settings(), decisions=decisions, rounds=rounds, progress=progress)
+    except (NothingToMeasureError, StoreError, ModelNotUsableError, RegistryUnreachableError) as problem:
+        raise CommandFailed(str(problem)) from problem
+    print_result(figures, as_json, lambda: print_figures("Replay", figures))
 
 
 @benchmark.command("validation")

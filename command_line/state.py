@@ -33,6 +33,11 @@ def read_settings() -> Settings:
         raise CommandFailed(str(problem)) from problem
 
 
+def home_folder() -> Path:
+    """What BONITAS_HOME says; the other variables may name what is not there yet."""
+    return Settings.from_env({"BONITAS_HOME": os.environ.get("BONITAS_HOME", "")}).home
+
+
 def book_folder(settings: Settings) -> Path:
     """Where `bonitas run` keeps its book."""
     return settings.home / "book"

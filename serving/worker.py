@@ -256,6 +256,11 @@ def _look_for_model(watch: ModelWatch) -> int:
 
 
 def _deliveries(scope_now: ScopeNow, settings: Settings) -> list[_Chore]:
+    contact_changes = _Chore("tell_of_contact_changes", lambda: tell_of_contact_changes(scope_now()))
+    if not settings.deliveries:
+        # Messages are kept as ever and wait: whoever lets this store send again sends them.
+        LOG.warning("deliveries_held_back")
+        return [contact_changes]
     mailbox = _mailbox(settings)
     dispatcher = Dispatcher()
 
@@ -263,7 +268,7 @@ def _deliveries(scope_now: ScopeNow, settings: Settings) -> list[_Chore]:
         return _dispatch_scope(scope_now(), settings, mailbox)
 
     return [
-        _Chore("tell_of_contact_changes", lambda: tell_of_contact_changes(scope_now())),
+        contact_changes,
         _Chore("send_fallbacks", lambda: send_fallbacks(dispatch()), FALLBACK_SECONDS),
         _Chore("deliver", lambda: dispatcher.turn(dispatch()), at_the_end=lambda: dispatcher.end(dispatch())),
     ]

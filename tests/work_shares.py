@@ -6,6 +6,7 @@ _SHARE_OF = {
     f"tests/{name}.py": share
     for share, names in {
         "the server of the fixture shop": (
+            "serving/http/test_http_backup",
             "serving/http/test_http_concurrency",
             "serving/http/test_http_events",
             "serving/http/test_http_one_person",

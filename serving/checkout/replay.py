@@ -14,12 +14,14 @@ import msgspec
 
 from features import feature_sets
 from features.feature_sets import FeatureSet
+from features.online import LedgerRows
 from serving.checkout.checkout_answers import DecisionAnswer
 from serving.checkout.checkout_judgement import answer_to_checkout, judge
 from serving.checkout.decision_inputs import DecisionInputs, inputs_at
 from serving.domain.checkout_decision import AMOUNTS_NAMED_AS_AT_RESIDENCE, FIRST_JUDGEMENT_REVISION
 from serving.domain.decision import AccountStanding
 from serving.domain.errors import UnknownDecision
+from serving.domain.policy import Policy
 from serving.domain.policy_reader import parse_policy
 from serving.in_force.model_watch import ModelRegistry
 from serving.in_force.scorer import ModelNotUsableError, ReplayModel
@@ -65,11 +67,47 @@ class ReplayResult:
         }
 
 
+class DecisionDamagedError(Exception):
+    """What was stored of a decision is not complete or not of its kind: nothing can be judged again."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelForReplay:
+    """A version with the features that it reads; several replays may share one.
+
+    feature_set: how this release computes them; None where it does not.
+    """
+
+    model: ReplayModel
+    feature_set: FeatureSet | None
+
+    @classmethod
+    def loaded(cls, registry: ModelRegistry, name: str, version: str) -> "ModelForReplay":
+        """Read a version. Raises ModelNotUsableError and RegistryUnreachableError."""
+        model = registry.load_for_replay(name, version)
+        computed = {feature_set.version for feature_set in feature_sets.FEATURE_SETS.values()}
+        feature_set = None
+        if model.feature_set_version in computed:
+            feature_set = feature_sets.FEATURE_SETS[model.feature_set_name].under(model.terms)
+        return cls(model=model, feature_set=feature_set)
+
+    def misfit(self, logged: LoggedDecision) -> str | None:
+        """Why the features that a decision kept are not those that the version reads; None where they are."""
+        model = self.model
+        stored = (logged.feature_set_version, len(logged.features or ()))
+        if stored == (model.version_under_terms, len(model.columns)):
+            return None
+        return (
+            f"has {stored[1]} features of feature set {stored[0]}, "
+            f"{model.name} {model.version} reads {len(model.columns)} of {model.version_under_terms}"
+        )
+
+
 def replay(store: Store, registry: ModelRegistry, decision_id: str) -> ReplayResult:
     """Decide again from the stored inputs, with the model and the policy of that time.
 
-    Raises UnknownDecision, StoreUnavailable, and ModelNotUsableError or RegistryUnreachableError when
-    the model's version cannot be had any more, or is not what was registered.
+    Raises UnknownDecision, DecisionDamagedError, StoreUnavailable, and ModelNotUsableError or
+    RegistryUnreachableError when the model's version cannot be had any more, or is not what was registered.
     """
     with store.reading() as tx:
         logged = decision_of(tx, decision_id)
@@ -83,20 +121,57 @@ def replay(store: Store, registry: ModelRegistry, decision_id: str) -> ReplayRes
         }
     if text is None:
         raise UnknownDecision(f"policy {logged.policy_version} of decision {decision_id} was not kept")
-    policy = parse_policy(text)
-    model = _model(registry, logged)
+    model = None
+    if logged.model_name is not None and logged.model_version is not None:
+        model = ModelForReplay.loaded(registry, logged.model_name, logged.model_version)
+        misfit = model.misfit(logged)
+        if misfit is not None:
+            raise ModelNotUsableError(f"decision {decision_id} {misfit}")
+    return replayed(logged, parse_policy(text), model, rows, other_rows)
+
+
+def replayed(
+    logged: LoggedDecision,
+    policy: Policy,
+    model: ModelForReplay | None,
+    rows: LedgerRows,
+    other_rows: Mapping[str, LedgerRows],
+) -> ReplayResult:
+    """Judge a stored decision again, and compare it with what was answered and with the ledger.
+
+    model: that made the decision and whose features it kept; None where none took part. rows: of the
+    customer, as the ledger has them now; other_rows: of the person's other accounts, by customer_id.
+    Raises DecisionDamagedError.
+    """
+    try:
+        return _replayed(logged, policy, model, rows, other_rows)
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as problem:
+        raise DecisionDamagedError(f"what was stored of it cannot be judged: {problem!r}") from problem
+
+
+def _replayed(
+    logged: LoggedDecision,
+    policy: Policy,
+    model: ModelForReplay | None,
+    rows: LedgerRows,
+    other_rows: Mapping[str, LedgerRows],
+) -> ReplayResult:
     record = logged.record
     inputs = DecisionInputs.restored(record, logged.features)
     judgement = judge(
-        inputs, model, policy, as_of_ms=logged.as_of_ms, technical_reason=record["technical_reason"]
+        inputs,
+        None if model is None else model.model,
+        policy,
+        as_of_ms=logged.as_of_ms,
+        technical_reason=record["technical_reason"],
     )
     recomputed = _json_values(
         answer_to_checkout(
             judgement.decision,
-            decision_id=decision_id,
+            decision_id=logged.decision_id,
             order_id=logged.order_id,
             merchant_order_number=inputs.order_row.get("merchant_order_number"),
-            model=None if model is None else (model.name, model.version),
+            model=None if model is None else (model.model.name, model.model.version),
             as_of_ms=logged.as_of_ms,
             language=record["language"],
         )
@@ -108,9 +183,7 @@ def replay(store: Store, registry: ModelRegistry, decision_id: str) -> ReplayRes
     not_compared = _why_ledger_says_nothing(logged, model)
     ledger_differences: tuple[str, ...] = ()
     if not_compared is None:
-        feature_set = (
-            None if model is None else feature_sets.FEATURE_SETS[model.feature_set_name].under(model.terms)
-        )
+        feature_set = None if model is None else model.feature_set
         from_ledger = inputs_at(
             rows,
             inputs.order_row,
@@ -123,7 +196,7 @@ def replay(store: Store, registry: ModelRegistry, decision_id: str) -> ReplayRes
         from_ledger = replace(from_ledger, standing=_as_kept(from_ledger.standing, record))
         ledger_differences = _ledger_differences(inputs, from_ledger, feature_set)
     return ReplayResult(
-        decision_id=decision_id,
+        decision_id=logged.decision_id,
         answered=answered,
         recomputed=recomputed,
         differences=tuple(differences),
@@ -145,24 +218,10 @@ def _as_kept(standing: AccountStanding, record: Mapping[str, Any]) -> AccountSta
     return standing
 
 
-def _model(registry: ModelRegistry, logged: LoggedDecision) -> ReplayModel | None:
-    if logged.model_name is None or logged.model_version is None:
-        return None
-    model = registry.load_for_replay(logged.model_name, logged.model_version)
-    stored = (logged.feature_set_version, len(logged.features or ()))
-    if stored != (model.version_under_terms, len(model.columns)):
-        raise ModelNotUsableError(
-            f"decision {logged.decision_id} has {stored[1]} features of feature set {stored[0]}, "
-            f"{model.name} {model.version} reads {len(model.columns)} of {model.version_under_terms}"
-        )
-    return model
-
-
-def _why_ledger_says_nothing(logged: LoggedDecision, model: ReplayModel | None) -> str | None:
+def _why_ledger_says_nothing(logged: LoggedDecision, model: ModelForReplay | None) -> str | None:
     """Why the ledger cannot be compared with; None where this release computes what it computed then."""
     if model is not None:
-        computed = {feature_set.version for feature_set in feature_sets.FEATURE_SETS.values()}
-        if model.feature_set_version in computed:
+        if model.feature_set is not None:
             return None
         then = f"feature set {logged.feature_set_version}"
     else:
@@ -187,7 +246,8 @@ def _ledger_differences(
         differences.append("applicant")
     if stored.standing != from_ledger.standing:
         differences.append("standing")
-    if feature_set is not None:
+    # The whole row at once: nearly always it is the same, and a single value costs as much to compare.
+    if feature_set is not None and _bits(stored.features) != _bits(from_ledger.features):
         differences += [
             name
             for name, then, now in zip(feature_set.names, stored.features, from_ledger.features, strict=True)

@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from data_contracts.customers import CUSTOMERS
 from data_contracts.orders import ORDERS
-from serving.checkout.replay import ReplayResult, replay
+from serving.checkout.replay import DecisionDamagedError, ReplayResult, replay
 from serving.console.decision_features import features_of
 from serving.console.locale_forms import Locale
 from serving.console.page_request import ConsoleRoute, PageRequest
@@ -108,7 +108,7 @@ async def replay_page(page: PageRequest) -> Response:
     except UnknownDecision as problem:
         # The decision is there, so it is its policy that was not kept.
         return await _shown(page, logged, ShownReplay(is_identical=False, problem=str(problem)))
-    except ModelNotUsableError as problem:
+    except (ModelNotUsableError, DecisionDamagedError) as problem:
         return await _shown(page, logged, ShownReplay(is_identical=False, problem=str(problem)))
     except RegistryUnreachableError:
         unreachable = "The model registry cannot be reached now. Try again."

@@ -190,6 +190,13 @@ SETTINGS: tuple[Setting, ...] = (
         read=_mail_address,
     ),
     Setting(
+        name="BONITAS_DELIVERIES",
+        field="deliveries",
+        meaning="0 where nothing is sent to merchants: messages wait, as in a restored copy beside the first",
+        rule="must be 0 or 1",
+        read=_flag,
+    ),
+    Setting(
         name="BONITAS_ALLOW_PRIVATE_ENDPOINTS",
         field="allow_private_endpoints",
         meaning="1 where webhooks may go to private and loopback addresses too",
@@ -239,6 +246,7 @@ class Settings:
     public_url: str | None = None
     mail_url: str | None = field(default=None, repr=False)
     mail_sender: str = "bonitas@localhost"
+    deliveries: bool = True
     allow_private_endpoints: bool = False
     head_seconds: float = 10.0
     body_seconds: float = 3.0

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from data_contracts.instants import MINUTE_MS
-from serving.store.store import Transaction
+from serving.store.store import Row, Transaction
 
 SETTLED_AFTER_MS = MINUTE_MS
 """A decision this old is committed, or never will be: nothing can still appear before it.
@@ -97,7 +97,7 @@ _COLUMNS = (
 def decision_of(tx: Transaction, decision_id: str) -> LoggedDecision | None:
     """One decision by its id."""
     rows = tx.execute(f"SELECT {_COLUMNS} FROM decisions WHERE decision_id = ?", (decision_id,))  # noqa: S608 - a constant
-    return _logged(rows[0]) if rows else None
+    return logged_decision(rows[0]) if rows else None
 
 
 def decisions_about(tx: Transaction, order_id: str) -> list[LoggedDecision]:
@@ -106,7 +106,7 @@ def decisions_about(tx: Transaction, order_id: str) -> list[LoggedDecision]:
         f"SELECT {_COLUMNS} FROM decisions WHERE order_id = ? ORDER BY as_of_ms DESC",  # noqa: S608 - a constant
         (order_id,),
     )
-    return [_logged(row) for row in rows]
+    return [logged_decision(row) for row in rows]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,10 +151,20 @@ def newest_decisions(tx: Transaction, limit: int) -> list[LoggedDecision]:
         f"SELECT {_COLUMNS} FROM decisions ORDER BY as_of_ms DESC LIMIT ?",  # noqa: S608 - a constant
         (limit,),
     )
-    return [_logged(row) for row in rows]
+    return [logged_decision(row) for row in rows]
 
 
-def _logged(row: Sequence[Any]) -> LoggedDecision:
+def decision_rows(tx: Transaction, *, after: str, until: str, limit: int) -> list[Row]:
+    """Decisions beyond one id and up to another, the oldest first, as `logged_decision` reads them."""
+    return tx.execute(
+        f"SELECT {_COLUMNS} FROM decisions WHERE decision_id > ? AND decision_id <= ? "  # noqa: S608 - a constant
+        "ORDER BY decision_id LIMIT ?",
+        (after, until, limit),
+    )
+
+
+def logged_decision(row: Sequence[Any]) -> LoggedDecision:
+    """A decision from its row. Raises msgspec.MsgspecError or struct.error where the row is damaged."""
     return LoggedDecision(
         decision_id=row[0],
         order_id=row[1],

@@ -6,10 +6,14 @@ from pathlib import Path
 
 import pytest
 from alembic import command
-from sqlalchemy import create_engine, text
+from sqlalchemy import MetaData, create_engine, text
 
 from data_contracts.between_rows.waits import freed_value
 from data_contracts.ledger_contracts import CONTRACTS
+from serving.backup.backup import rows_part
+from serving.backup.backup_file import FORMAT, Manifest, written_backup
+from serving.backup.restore import RestoreTarget, restore
+from serving.backup.store_rows import write_rows
 from serving.domain.policy_history import SYSTEM, ActivationKind
 from serving.in_force.policy_activation import POLICY_FILE, PolicyFile, active_policy, kept_text, roll_back
 from serving.screening.following_decisions import ORDER_LINKS
@@ -20,6 +24,8 @@ from serving.store.ledger_rows import content_sha256, subject_of
 from serving.store.log_cursors import LogCursor, cursor_of
 from serving.store.migrate import HEAD_REVISION, alembic_config, migrate, sqlalchemy_url
 from serving.store.open_store import open_store
+from serving.store.postgresql_store import PostgresqlStore
+from serving.store.sqlite_store import SqliteStore
 from serving.store.waiting_looks import APPROVED, WAITING_LOOKS, take_looks
 from tests.builders import DAY, a_customer, a_merchant, a_payment, an_invoice, an_order
 from tests.serving.conftest import fresh_postgresql_url
@@ -125,6 +131,42 @@ def test_a_transfer_that_came_before_is_known_by_its_reference_however_it_is_wri
     assert [tuple(row) for row in waits] == [
         ("rf18", freed_value(payments, str(payments.unique_value(payment))).id)
     ]
+
+
+def test_a_backup_of_an_earlier_release_is_brought_up_to_date_when_it_is_restored(
+    first_store_url: str, tmp_path: Path
+) -> None:
+    engine, then, tables = create_engine(sqlalchemy_url(first_store_url)), MetaData(), {}
+    file, copy = tmp_path / "first.backup", f"sqlite:///{tmp_path / 'copy.db'}"
+    is_postgresql = first_store_url.startswith("postgresql")
+    with engine.begin() as connection:
+        then.reflect(connection)
+    engine.dispose()
+    then.remove(then.tables["alembic_version"])
+    store = PostgresqlStore(first_store_url) if is_postgresql else SqliteStore(tmp_path / "first.db")
+    with written_backup(file) as writer, store.reading() as tx:
+        for name, table in then.tables.items():
+            with writer.part(rows_part(name)) as sink:
+                tables[name] = write_rows(tx, table, sink, lambda _: None, is_postgresql=is_postgresql)
+        writer.finish(
+            Manifest(
+                format=FORMAT,
+                code_version="0.0.9",
+                made_at="2026-01-01T00:00:00.000Z",
+                schema_revision="0001",
+                tables=tables,
+                parts=writer.parts,
+                left_out=[],
+            )
+        )
+    store.close()
+    target = RestoreTarget.named(copy, home=tmp_path, store_only=True)
+    come = restore(file, target, without_deliveries=False)
+    assert (come.rows["policies"], come.schema_revision) == (2, HEAD_REVISION)
+    store = open_store(copy)
+    active = active_policy(store, PolicyFile.read(POLICY_FILE), now_ms=5_000)
+    store.close()
+    assert [line.version for line in active.activations] == [OLD, NEWER]
 
 
 def test_rows_that_waited_before_wait_on_and_come_in(first_store_url: str) -> None:

@@ -2,8 +2,11 @@
 
 import threading
 
+import pytest
+
+from serving.process.settings import Settings
 from serving.store.errors import StoreUnavailable
-from serving.worker import _Chore, _repeat
+from serving.worker import _Chore, _deliveries, _repeat
 
 
 def test_a_chore_that_fails_holds_up_none_of_the_others_and_is_tried_again() -> None:
@@ -39,3 +42,12 @@ def test_a_chore_of_now_and_then_is_not_done_before_its_time() -> None:
     assert chore.do()
     assert not chore.do()
     assert done == [1]
+
+
+def test_a_worker_that_may_send_nothing_has_no_chore_that_sends() -> None:
+    def names(said: str) -> list[str]:
+        settings = Settings.from_env({"BONITAS_HOME": "/nowhere", "BONITAS_DELIVERIES": said})
+        return [chore._name for chore in _deliveries(lambda: pytest.fail("not asked"), settings)]
+
+    assert names("0") == ["tell_of_contact_changes"]
+    assert names("1") == ["tell_of_contact_changes", "send_fallbacks", "deliver"]
