@@ -1,4 +1,4 @@
-"""`bonitas benchmark`: serving, replay, console, validation and models, measured on this machine."""
+"""`bonitas benchmark`: serving, worker, replay, console, validation and models, measured on this machine."""
 
 from pathlib import Path
 
@@ -60,6 +60,53 @@ def benchmark_console(cases: int, rounds: int, as_json: bool) -> None:
     with progress_bars() as progress:
         figures = measure(cases, rounds, progress)
     print_result(figures, as_json, lambda: print_figures("Console", figures))
+
+
+@benchmark.command("worker")
+@click.option(
+    "--per-second", default=50, show_default=True, type=click.IntRange(min=1), help="Orders offered."
+)
+@click.option("--seconds", default=60.0, show_default=True, type=click.FloatRange(min=1))
+@click.option(
+    "--popular-share",
+    default=0.33,
+    show_default=True,
+    type=click.FloatRange(0, 1),
+    help="Share of the orders that go to one address, from one network.",
+)
+@click.option("--workers", default=1, show_default=True, type=click.IntRange(min=1))
+@click.option(
+    "--database-url",
+    help="Decide there, such as in a restored copy on PostgreSQL; else in a copy of the home's SQLite store.",
+)
+@json_option
+def benchmark_worker(
+    per_second: int,
+    seconds: float,
+    popular_share: float,
+    workers: int,
+    database_url: str | None,
+    as_json: bool,
+) -> None:
+    """How soon approved orders are looked at while checkouts arrive at a steady rate."""
+    from serving.benchmarks.serving_benchmark import NothingToMeasureError
+    from serving.benchmarks.worker_benchmark import benchmark_worker as measure
+    from serving.store.errors import StoreError
+
+    try:
+        with progress_bars() as progress:
+            figures = measure(
+                read_settings(),
+                per_second=per_second,
+                seconds=seconds,
+                popular_share=popular_share,
+                workers=workers,
+                database_url=database_url,
+                progress=progress,
+            )
+    except (NothingToMeasureError, StoreError) as problem:
+        raise CommandFailed(str(problem)) from problem
+    print_result(figures, as_json, lambda: print_figures("Worker", figures))
 
 
 @benchmark.command("replay")

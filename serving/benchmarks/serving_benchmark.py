@@ -66,16 +66,16 @@ def benchmark_serving(
         measured_settings = replace(
             settings,
             home=home,
-            database_url=_copied_store(settings, home),
+            database_url=copied_store(settings, home),
             benchmark=True,
         )
         store = open_store(measured_settings.database_url)
         try:
             key = create_key(store, name="benchmark", role="checkout", merchant_id=None, now_ms=now_ms())
-            bodies = _bodies(store)
+            bodies = order_bodies(store)
         finally:
             store.close()
-        with running_server(measured_settings, port=_free_port(), log_file=home / "server.log") as server:
+        with running_server(measured_settings, port=free_port(), log_file=home / "server.log") as server:
             targets = _targets(server, key, bodies)
             results = _rounds(server, key, targets, seconds=seconds, rounds=rounds, progress=progress)
     return {
@@ -88,7 +88,8 @@ def benchmark_serving(
     }
 
 
-def _copied_store(settings: Settings, home: Path) -> str:
+def copied_store(settings: Settings, home: Path) -> str:
+    """The URL of a copy of the SQLite store in another home. Raises NothingToMeasureError."""
     if not settings.database_url.startswith("sqlite:///"):
         raise NothingToMeasureError("the benchmark copies the store, which must be SQLite")
     source = Path(settings.database_url.removeprefix("sqlite:///"))
@@ -104,7 +105,8 @@ def _copied_store(settings: Settings, home: Path) -> str:
     return url
 
 
-def _bodies(store: Store) -> list[str]:
+def order_bodies(store: Store) -> list[str]:
+    """A small order for each of the newest customers, as JSON. Raises NothingToMeasureError."""
     with store.reading() as tx:
         customers = [
             json.loads(body)
@@ -250,7 +252,8 @@ def _quantile(result: LoadResult, share: float) -> float:
     return latencies[min(int(len(latencies) * share), len(latencies) - 1)]
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port of this machine that nobody listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

@@ -160,7 +160,7 @@ def _start(
     try:
         return subprocess.Popen(  # noqa: S603 our own interpreter and module
             command,
-            env=_environ(settings, workers),
+            env=environ_of(settings, workers),
             cwd=folder,
             stdin=subprocess.DEVNULL,
             stdout=output if output is not None else sys.stderr.fileno(),
@@ -259,7 +259,8 @@ def _command(*, port: int, host: str) -> list[str]:
     ]
 
 
-def _environ(settings: Settings, workers: int) -> dict[str, str]:
+def environ_of(settings: Settings, workers: int) -> dict[str, str]:
+    """The environment of a process of ours with these settings. workers: how many processes serve."""
     private_folder(settings.home)
     return {
         **os.environ,
