@@ -2,6 +2,9 @@
 
 import threading
 
+import pytest
+
+from serving import worker
 from serving.store.errors import StoreUnavailable
 from serving.worker import _Chore, _repeat
 
@@ -39,3 +42,22 @@ def test_a_chore_of_now_and_then_is_not_done_before_its_time() -> None:
     assert chore.do()
     assert not chore.do()
     assert done == [1]
+
+
+def test_what_a_chore_waits_for_is_told_once_and_again_after_it_worked(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker, "RETRY_SECONDS", 0.0)
+    reasons = ["down", "down", "no policy", None, "down"]
+
+    def work() -> int:
+        reason = reasons.pop(0)
+        if reason is not None:
+            raise StoreUnavailable(reason)
+        return 1
+
+    chore = _Chore("waits", work)
+    while reasons:
+        chore.do()
+    told = [record.reason for record in caplog.records if record.msg == "chore_waits"]
+    assert told == ["down", "no policy", "down"]
