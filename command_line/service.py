@@ -20,10 +20,12 @@ def serve(port: int, host: str, workers: int) -> None:
     Without a model, a policy or the store checkouts are answered `unavailable`; GET /readyz names what is
     missing.
     """
+    from serving.process.full_log import lose_what_cannot_be_logged
     from serving.process.server import ServerDidNotStart
     from serving.process.server import serve as serve_until_interrupted
     from serving.process.slim_process import leave_out_data_frames
 
+    lose_what_cannot_be_logged()
     # The champions are looked at before the start.
     leave_out_data_frames()
     settings = read_settings()
@@ -43,8 +45,10 @@ def worker() -> None:
     import threading
 
     from serving import worker as review_worker
+    from serving.process.full_log import lose_what_cannot_be_logged
     from serving.process.slim_process import leave_out_data_frames
 
+    lose_what_cannot_be_logged()
     leave_out_data_frames()
     settings = read_settings()
     tell_before_start(settings)

@@ -151,6 +151,7 @@ class _Chore:
         at_the_end: Callable[[], None] | None = None,
     ) -> None:
         self._at_the_end = at_the_end
+        self._waits_for: str | None = None
         self._name = name
         self._work = work
         self._every_seconds = every_seconds
@@ -163,11 +164,15 @@ class _Chore:
         pause_seconds, done = self._every_seconds, 0
         try:
             done = self._work()
+            self._waits_for = None
         except (CaseMoved, CaseMovedError, StopRequestMoved):
             # A person was faster with what we were about to touch: the next round sees it.
             LOG.info("moved_meanwhile", extra={"chore": self._name})
-        except StoreUnavailable:
-            LOG.exception("store_unavailable", extra={"chore": self._name})
+        except StoreUnavailable as problem:
+            # Told once and not at each try: it may last, and the log lies on the same disk.
+            if str(problem) != self._waits_for:
+                self._waits_for = str(problem)
+                LOG.warning("chore_waits", extra={"chore": self._name, "reason": self._waits_for})
             pause_seconds = max(pause_seconds, RETRY_SECONDS)
         except Exception:  # what stops one chore must not stop the others, nor itself for ever
             LOG.exception("chore_failed", extra={"chore": self._name})

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -93,7 +93,7 @@ class RunningServer:
         """Start the worker anew where it has ended: what it left undone is still in the outbox."""
         if self._worker is None or self._start_worker is None or self._worker.poll() is None:
             return
-        tell(f"the worker ended with status {self._worker.returncode}; it is started anew\n")
+        sys.stderr.write(f"the worker ended with status {self._worker.returncode}; it is started anew\n")
         self._worker = self._start_worker()
 
     def stop(self) -> None:
@@ -191,7 +191,7 @@ def serve(settings: Settings, *, port: int, host: str = "127.0.0.1", workers: in
             sigterm_as_ctrl_c(),
             running_server(settings, port=port, host=host, workers=workers, with_worker=True) as server,
         ):
-            tell(f"Bonitas answers at {server.url} (Ctrl-C ends it)\n")
+            sys.stderr.write(f"Bonitas answers at {server.url} (Ctrl-C ends it)\n")
             _tell_what_is_missing(server)
             status = server.wait()
             raise ServerDidNotStart(f"the server ended with status {status}")
@@ -199,21 +199,15 @@ def serve(settings: Settings, *, port: int, host: str = "127.0.0.1", workers: in
         return
 
 
-def tell(text: str) -> None:
-    """Write to stderr for whoever watches; a log on a full disk, or one that nobody reads, ends nothing."""
-    with suppress(OSError):  # there is nowhere left to say so
-        sys.stderr.write(text)
-
-
 def _tell_what_is_missing(server: RunningServer) -> None:
     try:
         missing = server.missing_parts()
     except (OSError, http.client.HTTPException) as problem:
-        tell(f"whether it can decide is not known: {problem}\n")
+        sys.stderr.write(f"whether it can decide is not known: {problem}\n")
         return
     if missing:
         reasons = "".join(f"\n  {part}" for part in missing)
-        tell(
+        sys.stderr.write(
             f"but it CANNOT DECIDE now, and answers checkouts `unavailable` until it can:{reasons}\n"
             f"{server.url}/readyz tells when it can\n"
         )

@@ -4,6 +4,7 @@ import threading
 
 import pytest
 
+from serving import worker
 from serving.process.settings import Settings
 from serving.store.errors import StoreUnavailable
 from serving.worker import _Chore, _deliveries, _repeat
@@ -51,3 +52,22 @@ def test_a_worker_that_may_send_nothing_has_no_chore_that_sends() -> None:
 
     assert names("0") == ["tell_of_contact_changes"]
     assert names("1") == ["tell_of_contact_changes", "send_fallbacks", "deliver"]
+
+
+def test_what_a_chore_waits_for_is_told_once_and_again_after_it_worked(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker, "RETRY_SECONDS", 0.0)
+    reasons = ["down", "down", "no policy", None, "down"]
+
+    def work() -> int:
+        reason = reasons.pop(0)
+        if reason is not None:
+            raise StoreUnavailable(reason)
+        return 1
+
+    chore = _Chore("waits", work)
+    while reasons:
+        chore.do()
+    told = [record.reason for record in caplog.records if record.msg == "chore_waits"]
+    assert told == ["down", "no policy", "down"]
