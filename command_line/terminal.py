@@ -50,7 +50,10 @@ def tell_what_is_not_read(directory: Path) -> None:
 
 
 def tell_of_ledger_folder(directory: Path) -> None:
-    """Say on stderr what lies in a ledger folder and is not read, and whether what is read was judged."""
+    """Say on stderr what lies in a ledger folder and is not read, and whether what is read was judged.
+
+    For commands that judge no rows themselves.
+    """
     from data_contracts.validation.accepted_folder import read_accepted_file, what_changed
 
     tell_what_is_not_read(directory)
@@ -82,7 +85,7 @@ ledger_folder = click.argument("directory", type=_FOLDER, metavar="DIR", callbac
 optional_ledger_folder = click.argument(
     "directory", required=False, type=_FOLDER, metavar="[DIR]", callback=_told_of
 )
-folder_to_validate = click.argument("directory", type=_FOLDER, metavar="DIR")
+folder_to_judge = click.argument("directory", type=_FOLDER, metavar="DIR")
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from data_contracts.ledger_contracts import CONTRACTS
 from data_contracts.ledger_folder import RowsLeftOut, refuse_left_out_rows, what_is_not_read
 from data_contracts.ledger_folder_error import LedgerFolderError
 from data_contracts.parquet_ledger import UnreadableLedgerFile, part_files, read_parquet_file, read_table
+from data_contracts.validation import quarantine
 from data_contracts.validation.accepted_folder import read_accepted_file, what_changed, write_accepted_file
 
 INQUIRIES = CONTRACTS["credit_inquiries"]
@@ -151,10 +152,61 @@ def test_a_load_says_in_a_line_which_file_is_broken_and_what_it_does_not_read(bo
     done = run(tmp_path / "home", "data", "load", book)
     assert done.exit_code == 1
     assert "not read: credit_inquiries/part-00000.parquet.bak: only files named part-*.parquet" in done.stderr
-    assert "nobody judged the rows of" in done.stderr
+    assert "nobody judged" not in done.stderr
     (line,) = [line for line in done.stderr.splitlines() if line.startswith("Error: ")]
     assert str(file) in line
     assert isinstance(done.exception, SystemExit)
+    assert not (tmp_path / "home").exists(), "nothing was written"
+
+
+def test_a_load_judges_rows_that_validation_did_not_accept_and_keeps_those_that_it_refuses(
+    write_rows, a_row, rows_file, tmp_path
+):
+    huge = a_row("customers", event_id="e-2", customer_id="c-2", family_name="x" * 20_000_000)
+    odd = a_row("customers", event_id="e-3", customer_id="c-3")
+    good = a_row("customers")
+    book = write_rows({"customers": [good, huge, odd], "credit_inquiries": [a_row("credit_inquiries")]})
+    file = rows_file(book, "customers")
+    table = pq.read_table(file)
+    points = [7 if event_id == "e-3" else None for event_id in table["event_id"].to_pylist()]
+    pq.write_table(table.append_column("loyalty_points", pa.array(points)), file)
+    home = tmp_path / "home"
+    done = run(home, "data", "load", book)
+    assert done.exit_code == 1, done.output
+    said = " ".join(done.stdout.split())
+    assert f"Every row of {book} was judged by its contract." in said
+    assert "customers.family_name too_long: 1 row; family_name must have at most 200 characters;" in said
+    assert "for example e-2, •••" in said
+    assert "customers.loyalty_points unknown_column: 1 row; customers has no such column" in said
+    (folder,) = (home / "loading").iterdir()
+    assert f"Refused rows, whole and with their reasons: {folder / 'quarantine'}" in said
+    kept = {one["row"]["event_id"]: one for one in quarantine.read(folder, "customers")}
+    assert kept["e-2"]["row"]["family_name"] == huge["family_name"]
+    assert kept["e-3"]["row"]["loyalty_points"] == 7
+    again = json.loads(run(home, "data", "load", book, "--json").stdout)
+    assert (again["validated_at"], again["repeated"]) == (None, {"customers": 1, "credit_inquiries": 1})
+    assert sorted(one["event_id"] for one in again["refused"]) == ["e-2", "e-3"]
+    assert again["broken_rules"]["customers"][0]["rows"] == 1
+    assert len(quarantine.read(folder, "customers")) == 2
+
+
+def test_a_load_does_not_judge_again_what_validation_accepted_and_judges_what_was_changed_since(
+    book, rows_file, tmp_path
+):
+    home, accepted = tmp_path / "home", tmp_path / "accepted"
+    assert run(home, "data", "validate", book, "--out", accepted).exit_code == 0
+    marked = read_accepted_file(accepted)
+    assert marked is not None
+    said = " ".join(run(home, "data", "load", accepted).stdout.split())
+    assert f"is what bonitas data validate accepted at {marked.validated_at}" in said
+    file = rows_file(accepted, "credit_inquiries")
+    table = pq.read_table(file)
+    pq.write_table(table.set_column(table.column_names.index("bureau"), "bureau", pa.array([""])), file)
+    changed = run(home, "data", "load", accepted)
+    assert changed.exit_code == 1
+    said = " ".join(changed.stdout.split())
+    assert "because credit_inquiries/part-00000.parquet was changed since it was validated" in said
+    assert "credit_inquiries.bureau empty: 1 row" in said
 
 
 @pytest.mark.parametrize(
