@@ -18,6 +18,7 @@ from command_line.terminal import (
     print_figures,
     print_result,
     progress_bars,
+    shown_name,
     tell_what_is_not_read,
 )
 from data_contracts.contract import DEFAULT_CLOCK_TOLERANCE_MS, MAXIMUM_CLOCK_TOLERANCE_MS
@@ -101,7 +102,7 @@ def _print_reason(contract: str, reason: "BrokenRule") -> None:
         follows = ", for another refused row"
     elif reason.consequences:
         follows = f", {reason.consequences:,} of them for another refused row"
-    where = f"{contract}.{reason.column}" if reason.column else contract
+    where = f"{contract}.{shown_name(reason.column)}" if reason.column else contract
     click.echo(
         f"{where}  {reason.rule.value}: {reason.rows:,} row{'' if reason.rows == 1 else 's'}{follows}; "
         f"{reason.message}; for example {reason.example_event_id}, {reason.example_value}"
@@ -149,7 +150,7 @@ def validate(
     from data_contracts.parquet_ledger import PART_FILES, has_table
     from data_contracts.validation.folder_check import validate_folder, validation_folder
 
-    tell_what_is_not_read(directory)
+    tell_what_is_not_read(directory, are_rows_judged=True)
     if not any(has_table(directory, contract) for contract in ALL_CONTRACTS):
         raise CommandFailed(f"{directory} holds no rows: they lie in DIR/CONTRACT/{PART_FILES}")
     with progress_bars() as progress:
@@ -219,7 +220,7 @@ def load(directory: Path, as_json: bool) -> None:
     from data_contracts.validation.rows_to_load import loading_folder, rows_to_load
     from serving.store.loading import load_rows
 
-    tell_what_is_not_read(directory)
+    tell_what_is_not_read(directory, are_rows_judged=True)
     if not any(has_table(directory, contract) for contract in ALL_CONTRACTS):
         raise CommandFailed(f"{directory} holds no rows: they lie in DIR/CONTRACT/{PART_FILES}")
     settings = read_settings()

@@ -44,8 +44,6 @@ def paths(directory: Path) -> list[str]:
         ("part-00000.parquet.bak", "credit_inquiries/part-00000.parquet.bak"),
         ("part-00000.parquet~", "credit_inquiries/part-00000.parquet~"),
         ("old/part-00000.parquet", "credit_inquiries/old/"),
-        ("PART-00001.PARQUET", "credit_inquiries/PART-00001.PARQUET"),
-        ("part-00001.parq", "credit_inquiries/part-00001.parq"),
         ("rows.csv", "credit_inquiries/rows.csv"),
         (".part-00001.parquet", "credit_inquiries/.part-00001.parquet"),
         ("inquiries.parquet", "credit_inquiries/inquiries.parquet"),
@@ -241,7 +239,8 @@ def test_an_accepted_folder_is_known_again_and_a_changed_one_is_named(book, rows
     moved = book.rename(tmp_path / "elsewhere")
     assert what_changed(moved, accepted) == ()
     copied(rows_file(moved, "customers"), "part-00001.parquet")
-    (moved / "credit_inquiries" / "part-00000.parquet").write_bytes(b"")
+    inquiries = moved / "credit_inquiries" / "part-00000.parquet"
+    pq.write_table(pq.read_table(inquiries), inquiries, compression="gzip")
     (moved / "labels.parquet").write_bytes(b"")
     changes = what_changed(moved, accepted)
     assert changes == (
@@ -362,10 +361,84 @@ def test_what_has_the_name_of_a_part_and_is_no_file_is_named_with_the_true_reaso
     part.rename(part.with_name("part-00001.parquet"))
     (found,) = what_is_not_read(book)
     assert (found.path.rstrip("/"), reason in found.reason) == ("credit_inquiries/part-00001.parquet", True)
-    refuse_left_out_rows(book, (found,))
-    part.with_name("part-00000.parquet").unlink()
     with pytest.raises(RowsLeftOut, match="part-00001"):
         refuse_left_out_rows(book, (found,))
+
+
+def _broken_part(book: Path) -> str:
+    (book / "credit_inquiries" / "part-00001.parquet").write_bytes(b"PAR1")
+    return "part-00001.parquet cannot be read as Parquet"
+
+
+def _part_in_capitals(book: Path) -> str:
+    copied(book / "credit_inquiries" / "part-00000.parquet", "PART-00001.PARQUET")
+    return "credit_inquiries/PART-00001.PARQUET: only files named part-*.parquet are read"
+
+
+def _part_with_another_ending(book: Path) -> str:
+    copied(book / "credit_inquiries" / "part-00000.parquet", "part-00001.pq")
+    return "credit_inquiries/part-00001.pq: only files named part-*.parquet are read"
+
+
+def _link_to_nowhere(book: Path) -> str:
+    (book / "credit_inquiries" / "part-00001.parquet").symlink_to("gone")
+    return "credit_inquiries/part-00001.parquet: is a link to gone, which is not there"
+
+
+def _empty_folder(book: Path) -> str:
+    (book / "credit_inquiries" / "part-00001.parquet").mkdir()
+    return "credit_inquiries/part-00001.parquet/: folders inside a contract's folder are not read"
+
+
+def _contract_that_is_a_link_to_nowhere(book: Path) -> str:
+    (book / "orders").symlink_to("gone")
+    return "orders: is a link to gone, which is not there; rows lie in orders/part-*.parquet"
+
+
+def _contract_that_is_a_file(book: Path) -> str:
+    (book / "orders").write_bytes(b"PAR1")
+    return "orders: is a file; rows lie in orders/part-*.parquet"
+
+
+def _labels_that_are_a_link_to_nowhere(book: Path) -> str:
+    (book / "labels.parquet").symlink_to("gone")
+    return "labels.parquet: is a link to gone, which is not there"
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        _broken_part,
+        _part_in_capitals,
+        _part_with_another_ending,
+        _link_to_nowhere,
+        _empty_folder,
+        _contract_that_is_a_link_to_nowhere,
+        _contract_that_is_a_file,
+        _labels_that_are_a_link_to_nowhere,
+    ],
+)
+def test_no_command_works_without_a_part_that_somebody_meant_to_be_read(book, tmp_path, spoil):
+    said = spoil(book)
+    for command in (("data", "validate"), ("data", "load"), ("train", "order-risk"), ("policy", "propose")):
+        done = run(tmp_path / "home", *command, book)
+        assert (done.exit_code, isinstance(done.exception, SystemExit)) == (1, True), command
+        assert said in done.stderr, command
+        assert not (tmp_path / "home").exists(), "nothing was written"
+
+
+def test_a_column_that_no_contract_knows_is_said_by_name_by_whoever_reads_or_judges(
+    book, rows_file, tmp_path
+):
+    file = rows_file(book, "customers")
+    table = pq.read_table(file)
+    pq.write_table(table.append_column("points\x1b[2J" + "x" * 1_000, pa.nulls(1, pa.int64())), file)
+    name = "unknown column: customers.points\\x1b[2J" + "x" * 90 + "… in customers/part-00000.parquet; "
+    loaded = run(tmp_path / "home", "data", "load", book)
+    assert loaded.exit_code == 0, loaded.output
+    assert name + "a row that has a value there is refused" in loaded.stderr
+    built = run(tmp_path / "home", "features", "build", book, "--for", "order-risk", "--out", "f.parquet")
+    assert name + "it is not read" in built.stderr
 
 
 @pytest.mark.parametrize("name", ["labels.parquet", "accepted.json"])
