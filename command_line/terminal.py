@@ -74,7 +74,7 @@ def tell_of_ledger_folder(directory: Path) -> None:
 
     For commands that judge no rows themselves.
     """
-    from data_contracts.validation.accepted_folder import read_accepted_file, what_changed
+    from data_contracts.validation.accepted_folder import read_accepted_file, why_not_vouched_for
 
     tell_what_is_not_read(directory, are_rows_judged=False)
     accepted = read_accepted_file(directory)
@@ -85,7 +85,7 @@ def tell_of_ledger_folder(directory: Path) -> None:
             err=True,
         )
         return
-    changes = what_changed(directory, accepted)
+    changes = why_not_vouched_for(directory, accepted)
     if changes:
         click.echo(
             f"{directory} is not what bonitas data validate accepted at {accepted.validated_at}: "

@@ -16,7 +16,7 @@ from data_contracts.contract import DEFAULT_CLOCK_TOLERANCE_MS
 from data_contracts.ledger_contracts import ALL_CONTRACTS
 from data_contracts.parquet_ledger import arrow_schema, has_table, part_files, read_table
 from data_contracts.progress import Progress, no_progress
-from data_contracts.validation.accepted_folder import AcceptedFolder, read_accepted_file, what_changed
+from data_contracts.validation.accepted_folder import AcceptedFolder, read_accepted_file, why_not_vouched_for
 from data_contracts.validation.consequences import RefusedRows
 from data_contracts.validation.folder_check import validation_folder
 from data_contracts.validation.judged_table import JudgedTable, batches_of, normalised
@@ -67,7 +67,7 @@ def rows_to_load(
     """
     accepted = read_accepted_file(directory)
     present = [contract for contract in ALL_CONTRACTS if has_table(directory, contract)]
-    changes = () if accepted is None else what_changed(directory, accepted)
+    changes = () if accepted is None else why_not_vouched_for(directory, accepted)
     if accepted is not None and not changes:
         tables = {contract.name: read_table(directory, contract) for contract in present}
         return RowsToLoad(tables=tables, accepted=accepted)

@@ -17,7 +17,12 @@ from data_contracts.ledger_folder import RowsLeftOut, refuse_left_out_rows, what
 from data_contracts.ledger_folder_error import LedgerFolderError
 from data_contracts.parquet_ledger import UnreadableLedgerFile, part_files, read_parquet_file, read_table
 from data_contracts.validation import quarantine
-from data_contracts.validation.accepted_folder import read_accepted_file, what_changed, write_accepted_file
+from data_contracts.validation.accepted_folder import (
+    contracts_fingerprint,
+    read_accepted_file,
+    what_changed,
+    write_accepted_file,
+)
 
 INQUIRIES = CONTRACTS["credit_inquiries"]
 
@@ -197,6 +202,15 @@ def test_a_load_does_not_judge_again_what_validation_accepted_and_judges_what_wa
     assert marked is not None
     said = " ".join(run(home, "data", "load", accepted).stdout.split())
     assert f"is what bonitas data validate accepted at {marked.validated_at}" in said
+    mark = accepted / "accepted.json"
+    marks = mark.read_text()
+    mark.write_text(marks.replace(contracts_fingerprint(), "of an earlier release"))
+    by_others = json.loads(run(home, "data", "load", accepted, "--json").stdout)
+    assert (by_others["validated_at"], by_others["changed_since_validation"]) == (
+        None,
+        ["contracts were changed"],
+    )
+    mark.write_text(marks)
     file = rows_file(accepted, "credit_inquiries")
     table = pq.read_table(file)
     pq.write_table(table.set_column(table.column_names.index("bureau"), "bureau", pa.array([""])), file)
