@@ -13,18 +13,19 @@ from command_line.public_data_sets import GMSC, IEEE_CIS, UCI_TAIWAN, fetched
 from command_line.state import migrated, opened_store, read_settings
 from command_line.terminal import (
     CommandFailed,
-    folder_to_validate,
+    folder_to_judge,
     json_option,
-    ledger_folder,
     print_figures,
     print_result,
     progress_bars,
+    shown_name,
     tell_what_is_not_read,
 )
 from data_contracts.contract import DEFAULT_CLOCK_TOLERANCE_MS, MAXIMUM_CLOCK_TOLERANCE_MS
 
 if TYPE_CHECKING:
     from data_contracts.validation.validation_result import BrokenRule, ValidationResult
+    from serving.store.load_result import LoadResult
 
 
 @click.group()
@@ -80,19 +81,18 @@ def _print_validation(result: "ValidationResult") -> None:
             "another refused row: they come in with it once it is mended."
         )
     if result.refused_invoices:
-        click.echo(
-            click.style(
-                f"{result.refused_invoices:,} invoices were refused: each may hide a real debt. "
-                f"See {result.quarantine_folder / 'invoices.jsonl'}.",
-                fg="red",
-                bold=True,
-            )
-        )
+        _print_refused_invoices(result.refused_invoices, result.quarantine_folder)
     if result.quarantined:
         click.echo(f"Refused rows, whole and with their reasons: {result.quarantine_folder}")
     if result.accepted_directory is not None:
         click.echo(f"Accepted rows: {result.accepted_directory} (fingerprint {result.fingerprint})")
     click.echo(f"Report: {result.report_file}")
+
+
+def _print_refused_invoices(refused: int, quarantine_folder: Path | None) -> None:
+    where = "" if quarantine_folder is None else f" See {quarantine_folder / 'invoices.jsonl'}."
+    message = f"{refused:,} invoices were refused: each may hide a real debt.{where}"
+    click.echo(click.style(message, fg="red", bold=True))
 
 
 def _print_reason(contract: str, reason: "BrokenRule") -> None:
@@ -102,7 +102,7 @@ def _print_reason(contract: str, reason: "BrokenRule") -> None:
         follows = ", for another refused row"
     elif reason.consequences:
         follows = f", {reason.consequences:,} of them for another refused row"
-    where = f"{contract}.{reason.column}" if reason.column else contract
+    where = f"{contract}.{shown_name(reason.column)}" if reason.column else contract
     click.echo(
         f"{where}  {reason.rule.value}: {reason.rows:,} row{'' if reason.rows == 1 else 's'}{follows}; "
         f"{reason.message}; for example {reason.example_event_id}, {reason.example_value}"
@@ -110,7 +110,7 @@ def _print_reason(contract: str, reason: "BrokenRule") -> None:
 
 
 @data.command()
-@folder_to_validate
+@folder_to_judge
 @click.option(
     "--out",
     "accepted_directory",
@@ -150,7 +150,7 @@ def validate(
     from data_contracts.parquet_ledger import PART_FILES, has_table
     from data_contracts.validation.folder_check import validate_folder, validation_folder
 
-    tell_what_is_not_read(directory)
+    tell_what_is_not_read(directory, are_rows_judged=True)
     if not any(has_table(directory, contract) for contract in ALL_CONTRACTS):
         raise CommandFailed(f"{directory} holds no rows: they lie in DIR/CONTRACT/{PART_FILES}")
     with progress_bars() as progress:
@@ -167,27 +167,75 @@ def validate(
         sys.exit(1)
 
 
+def _print_loaded(directory: Path, result: "LoadResult") -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from data_contracts.invoices import INVOICES
+    from data_contracts.ledger_contracts import CONTRACTS
+    from serving.store.load_result import WHAT_TO_DO
+
+    table = Table("contract", title="Loaded", title_justify="left")
+    for name in ("loaded", "repeated", "refused"):
+        table.add_column(name, justify="right")
+    for contract in CONTRACTS:
+        counts = (result.loaded, result.repeated)
+        figures = (*(count.get(contract, 0) for count in counts), result.refused_of(contract))
+        if any(figures):
+            table.add_row(contract, *(f"{figure:,}" for figure in figures))
+    Console().print(table)
+    if result.validated_at is not None:
+        click.echo(
+            f"{directory} is what bonitas data validate accepted at {result.validated_at}: its rows were not "
+            "judged by their contracts again."
+        )
+    else:
+        changed = f", because {', '.join(result.changes)} since it was validated" if result.changes else ""
+        click.echo(f"Every row of {directory} was judged by its contract{changed}.")
+    for contract, reason in result.reasons():
+        _print_reason(contract, reason)
+    refused_invoices = result.refused_of(INVOICES.name)
+    if refused_invoices:
+        _print_refused_invoices(refused_invoices, result.quarantine_folder)
+    if result.quarantine_folder is not None:
+        click.echo(f"Refused rows, whole and with their reasons: {result.quarantine_folder}")
+        click.echo(f"To let them in: {WHAT_TO_DO}.")
+
+
 @data.command()
-@ledger_folder
+@folder_to_judge
 @json_option
 def load(directory: Path, as_json: bool) -> None:
     """Load a ledger folder, recorded_at included, into the store that the service uses.
 
-    Rows that contradict each other, or what the store holds, are refused by name with the rule, and so is
-    what rests on them; that each row keeps its contract is for `bonitas data validate`, before. Loading again
-    changes nothing. Exit status 1 when a row was refused.
+    Every row is judged by its contract, as `bonitas data validate` does, unless the folder is what that
+    accepted, unchanged. Rows that contradict each other, or what the store holds, are refused too, and so is
+    what rests on them. Refused rows are copied whole into a quarantine/ below $BONITAS_HOME/loading, each
+    with its reasons, in place of those of the last load of DIR; the others enter. A file that cannot be read
+    ends the command before anything is written. Loading again changes nothing. Exit status 1 when a row was
+    refused.
     """
     from data_contracts.ledger_contracts import ALL_CONTRACTS
     from data_contracts.parquet_ledger import PART_FILES, has_table
-    from serving.store.loading import load_folder
+    from data_contracts.validation.rows_to_load import loading_folder, rows_to_load
+    from serving.store.loading import load_rows
 
+    tell_what_is_not_read(directory, are_rows_judged=True)
     if not any(has_table(directory, contract) for contract in ALL_CONTRACTS):
         raise CommandFailed(f"{directory} holds no rows: they lie in DIR/CONTRACT/{PART_FILES}")
-    migrated(read_settings())
-    with opened_store() as store, progress_bars() as progress:
-        result = load_folder(store, directory, progress, now_ms=now_ms())
-    figures = result.to_json()
-    print_result(figures, as_json, lambda: print_figures("Loaded", figures))
+    settings = read_settings()
+    with progress_bars() as progress:
+        rows = rows_to_load(directory, progress)
+        migrated(settings)
+        with opened_store() as store:
+            result = load_rows(
+                store,
+                rows,
+                progress,
+                now_ms=now_ms(),
+                report_directory=loading_folder(settings.home, directory),
+            )
+    print_result(result.to_json(), as_json, lambda: _print_loaded(directory, result))
     if result.refused_count:
         sys.exit(1)
 

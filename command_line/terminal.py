@@ -28,18 +28,20 @@ terms_option = click.option(
 )
 
 NOT_READ_SHOWN = 20
+NAME_SHOWN = 100
 
 
 class CommandFailed(click.ClickException):
     """A message that says what to do, and exit status 1."""
 
 
-def tell_what_is_not_read(directory: Path) -> None:
-    """Say on stderr what lies in a ledger folder and is not read.
+def tell_what_is_not_read(directory: Path, *, are_rows_judged: bool) -> None:
+    """Say on stderr what lies in a ledger folder and is not read, columns too.
 
-    Ends the command where a contract would have no rows while something there seems to hold them.
+    Ends the command where something of it is meant to be read, and where a file of rows is no Parquet.
+    are_rows_judged: the command judges every row by its contract, which has no room for unknown columns.
     """
-    from data_contracts.ledger_folder import refuse_left_out_rows, what_is_not_read
+    from data_contracts.ledger_folder import refuse_left_out_rows, unknown_columns, what_is_not_read
 
     not_read = what_is_not_read(directory)
     refuse_left_out_rows(directory, not_read)
@@ -47,13 +49,34 @@ def tell_what_is_not_read(directory: Path) -> None:
         click.echo(f"not read: {one}", err=True)
     if len(not_read) > NOT_READ_SHOWN:
         click.echo(f"not read: {len(not_read) - NOT_READ_SHOWN} more", err=True)
+    unknown = unknown_columns(directory)
+    what_becomes = "a row that has a value there is refused" if are_rows_judged else "it is not read"
+    for (contract, column), files in list(unknown.items())[:NOT_READ_SHOWN]:
+        more = f" and {len(files) - 1} more" if len(files) > 1 else ""
+        where = f"{contract}/{files[0]}{more}"
+        click.echo(f"unknown column: {contract}.{shown_name(column)} in {where}; {what_becomes}", err=True)
+    if len(unknown) > NOT_READ_SHOWN:
+        click.echo(f"unknown column: {len(unknown) - NOT_READ_SHOWN} more; {what_becomes}", err=True)
+
+
+def shown_name(name: str) -> str:
+    r"""A name that somebody made up, for the terminal: cut, and without signs that steer it.
+
+    >>> shown_name("loyalty_points"), shown_name("a\x1b[31m"), len(shown_name("x" * 1_000_000))
+    ('loyalty_points', 'a\\x1b[31m', 101)
+    """
+    cut = name if len(name) <= NAME_SHOWN else f"{name[:NAME_SHOWN]}…"
+    return "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in cut)
 
 
 def tell_of_ledger_folder(directory: Path) -> None:
-    """Say on stderr what lies in a ledger folder and is not read, and whether what is read was judged."""
-    from data_contracts.validation.accepted_folder import read_accepted_file, what_changed
+    """Say on stderr what lies in a ledger folder and is not read, and whether what is read was judged.
 
-    tell_what_is_not_read(directory)
+    For commands that judge no rows themselves.
+    """
+    from data_contracts.validation.accepted_folder import read_accepted_file, why_not_vouched_for
+
+    tell_what_is_not_read(directory, are_rows_judged=False)
     accepted = read_accepted_file(directory)
     if accepted is None:
         click.echo(
@@ -62,7 +85,7 @@ def tell_of_ledger_folder(directory: Path) -> None:
             err=True,
         )
         return
-    changes = what_changed(directory, accepted)
+    changes = why_not_vouched_for(directory, accepted)
     if changes:
         click.echo(
             f"{directory} is not what bonitas data validate accepted at {accepted.validated_at}: "
@@ -82,7 +105,7 @@ ledger_folder = click.argument("directory", type=_FOLDER, metavar="DIR", callbac
 optional_ledger_folder = click.argument(
     "directory", required=False, type=_FOLDER, metavar="[DIR]", callback=_told_of
 )
-folder_to_validate = click.argument("directory", type=_FOLDER, metavar="DIR")
+folder_to_judge = click.argument("directory", type=_FOLDER, metavar="DIR")
 
 
 @contextmanager

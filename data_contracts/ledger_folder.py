@@ -9,9 +9,18 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import pyarrow.parquet as pq
+
 from data_contracts.ledger_contracts import ALL_CONTRACTS, CONTRACTS
 from data_contracts.ledger_folder_error import LedgerFolderError
-from data_contracts.parquet_ledger import PART_FILES, has_table, part_files
+from data_contracts.parquet_ledger import (
+    PART_FILES,
+    UnreadableLedgerFile,
+    has_table,
+    naming_unreadable,
+    part_files,
+    require_distinct_columns,
+)
 
 ACCEPTED_FILE = "accepted.json"
 """Says what `bonitas data validate --out` wrote, in the folder that it wrote."""
@@ -24,11 +33,12 @@ BESIDE_THE_ROWS = (LABELS_FILE, PROTOCOL_FILE, PROTECTED_ATTRIBUTES_FILE)
 
 OF_EARLIER_RELEASES = ("quarantine", "validation")
 """Folders into which `bonitas data validate` wrote when it still changed its input."""
-ROW_SUFFIXES = (".parquet", ".parq", ".pq", ".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".xlsx", ".xls")
+_PARQUET_SUFFIXES = (".parquet", ".parq", ".pq")
+ROW_SUFFIXES = (*_PARQUET_SUFFIXES, ".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".xlsx", ".xls")
 
 
 class RowsLeftOut(LedgerFolderError):
-    """Rows lie in the folder where nobody reads them, and their contract would have none."""
+    """Rows lie in the folder where nobody reads them, and work would go on without them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,12 +46,14 @@ class NotRead:
     """One thing in a ledger folder that is not read.
 
     path: below the folder, with slashes, a folder's with one at its end. contracts: whose rows it seems to
-    hold; empty where it says nothing of the kind.
+    hold; empty where it says nothing of the kind. is_meant: it stands where a file is read and has its name,
+    so that whoever put it there means it to be read.
     """
 
     path: str
     reason: str
     contracts: tuple[str, ...] = ()
+    is_meant: bool = False
 
     def __str__(self) -> str:
         return f"{self.path}: {self.reason}"
@@ -50,32 +62,66 @@ class NotRead:
 def what_is_not_read(directory: Path) -> tuple[NotRead, ...]:
     """Everything in a ledger folder that is not read, by name.
 
-    Hidden files and folders at its top are passed over. Raises OSError.
+    Hidden files and folders at its top are passed over. Raises UnreadableLedgerFile for a folder that cannot
+    be looked into.
     """
-    return tuple(_not_read(directory))
+    try:
+        return tuple(_not_read(directory))
+    except OSError as error:
+        raise UnreadableLedgerFile(f"{error.filename} cannot be read ({error.strerror})") from error
 
 
 def refuse_left_out_rows(directory: Path, found: tuple[NotRead, ...]) -> None:
-    """Raise RowsLeftOut where a contract would have no rows, and something there seems to hold them."""
+    """Raise RowsLeftOut where something that is not read is meant to be.
+
+    That is where it has the name of a file that is read, whatever lies beside it; or where a contract would
+    have no rows while it seems to hold them.
+    """
     left_out = [
         one
         for one in found
-        if any(not has_table(directory, CONTRACTS[contract]) for contract in one.contracts)
+        if one.is_meant or any(not has_table(directory, CONTRACTS[contract]) for contract in one.contracts)
     ]
     if left_out:
         lines = "\n".join(f"  {one}" for one in left_out)
         raise RowsLeftOut(
             f"{directory} has rows that would be left out, so nothing was done:\n{lines}\n"
-            f"rename them to DIR/CONTRACT/{PART_FILES}, or move them out of the folder"
+            f"restore them or rename them to DIR/CONTRACT/{PART_FILES}, or move them out of the folder"
         )
+
+
+def unknown_columns(directory: Path) -> dict[tuple[str, str], tuple[str, ...]]:
+    """The columns that no contract knows: by contract and name, the files that have them.
+
+    Raises UnreadableLedgerFile for a file of rows that is no Parquet, whoever reads its rows later.
+    """
+    found: dict[tuple[str, str], tuple[str, ...]] = {}
+    for contract in ALL_CONTRACTS:
+        known = {column.name for column in contract.columns}
+        for file in part_files(directory, contract):
+            with naming_unreadable(file):
+                names = pq.read_schema(file).names
+            require_distinct_columns(file, names)
+            for name in names:
+                if name not in known:
+                    found[contract.name, name] = (*found.get((contract.name, name), ()), file.name)
+    return found
 
 
 def _not_read(directory: Path) -> Iterator[NotRead]:
     for entry in sorted(directory.iterdir()):
         name = entry.name
-        if name.startswith(".") or name in {ACCEPTED_FILE, *BESIDE_THE_ROWS}:
+        if name in {ACCEPTED_FILE, *BESIDE_THE_ROWS}:
+            if not entry.is_file():
+                reason = "is a folder" if entry.is_dir() else _what_is_no_file(entry)
+                yield NotRead(path=name, reason=reason, is_meant=True)
+        elif name.startswith("."):
             continue
-        if not entry.is_dir():
+        elif name in CONTRACTS and not entry.is_dir():
+            what = "is a file" if entry.is_file() else _what_is_no_file(entry)
+            reason = f"{what}; rows lie in {name}/{PART_FILES}"
+            yield NotRead(path=name, reason=reason, contracts=(name,), is_meant=True)
+        elif not entry.is_dir():
             yield _file_at_the_top(directory, entry)
         elif name in CONTRACTS:
             yield from _beside_the_parts(entry)
@@ -106,15 +152,27 @@ def _beside_the_parts(folder: Path) -> Iterator[NotRead]:
         if entry.is_dir():
             contracts = (folder.name,) if _looks_like_rows(entry) or _holds_files(entry) else ()
             reason = "folders inside a contract's folder are not read"
-            yield NotRead(path=f"{folder.name}/{entry.name}/", reason=reason, contracts=contracts)
-        elif entry.match(PART_FILES):
-            yield NotRead(
-                path=f"{folder.name}/{entry.name}", reason=_what_is_no_file(entry), contracts=(folder.name,)
-            )
-        else:
+            path = f"{folder.name}/{entry.name}/"
+            yield NotRead(path=path, reason=reason, contracts=contracts, is_meant=_is_named_as_part(entry))
+        elif entry.is_file():
             contracts = (folder.name,) if _looks_like_rows(entry) else ()
             reason = f"only files named {PART_FILES} are read"
-            yield NotRead(path=f"{folder.name}/{entry.name}", reason=reason, contracts=contracts)
+            path = f"{folder.name}/{entry.name}"
+            yield NotRead(path=path, reason=reason, contracts=contracts, is_meant=_is_named_as_part(entry))
+        else:
+            contracts = (folder.name,) if _looks_like_rows(entry) else ()
+            path, reason = f"{folder.name}/{entry.name}", _what_is_no_file(entry)
+            yield NotRead(path=path, reason=reason, contracts=contracts, is_meant=_is_named_as_part(entry))
+
+
+def _is_named_as_part(entry: Path) -> bool:
+    """Whether a name is that of a part of the rows, in capitals or with another ending of Parquet too.
+
+    >>> [_is_named_as_part(Path(name)) for name in ("PART-1.PARQUET", "part-1.pq", "part-1.parquet.bak")]
+    [True, True, False]
+    """
+    name = entry.name.lower()
+    return name.startswith("part-") and name.endswith(_PARQUET_SUFFIXES)
 
 
 def _what_is_no_file(entry: Path) -> str:

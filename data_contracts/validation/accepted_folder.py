@@ -11,9 +11,11 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+from data_contracts.documentation import contracts_markdown
 from data_contracts.ledger_contracts import ALL_CONTRACTS
 from data_contracts.ledger_folder import ACCEPTED_FILE, BESIDE_THE_ROWS
 from data_contracts.ledger_folder_error import LedgerFolderError
@@ -28,18 +30,26 @@ class AcceptedFolder:
     """What accepted.json says.
 
     validated_at: RFC 3339. report: the folder with report and quarantine, below which nothing was refused
-    where `refused` is 0. files: SHA-256 in hexadecimal by name below the folder.
+    where `refused` is 0. files: SHA-256 in hexadecimal by name below the folder. contracts: SHA-256 of the
+    contracts by which the rows were judged, empty where an earlier release did not say.
     """
 
     validated_at: str
     report: Path
     refused: int
     files: Mapping[str, str]
+    contracts: str = ""
 
     @property
     def fingerprint(self) -> str:
         """One hash over the names and contents of all files."""
         return hashlib.sha256(json.dumps(dict(self.files), sort_keys=True).encode()).hexdigest()
+
+
+@cache
+def contracts_fingerprint() -> str:
+    """One hash over everything that the contracts of this release say of their rows."""
+    return hashlib.sha256(contracts_markdown().encode()).hexdigest()
 
 
 def files_that_count(directory: Path) -> dict[str, Path]:
@@ -57,13 +67,20 @@ def write_accepted_file(
     stands_at: where the folder will stand; the report is named from there, so that both can move together.
     """
     hashes = {name: _sha256(file) for name, file in files_that_count(directory).items()}
-    accepted = AcceptedFolder(validated_at=validated_at, report=report, refused=refused, files=hashes)
+    accepted = AcceptedFolder(
+        validated_at=validated_at,
+        report=report,
+        refused=refused,
+        files=hashes,
+        contracts=contracts_fingerprint(),
+    )
     document = {
         "form": _FORM,
         "validated_at": validated_at,
         "report": os.path.relpath(report.absolute(), stands_at.absolute()),
         "refused": refused,
         "fingerprint": accepted.fingerprint,
+        "contracts": accepted.contracts,
         "files": hashes,
     }
     write_private_text(directory / ACCEPTED_FILE, json.dumps(document, indent=2, sort_keys=True) + "\n")
@@ -83,6 +100,7 @@ def read_accepted_file(directory: Path) -> AcceptedFolder | None:
             report=Path(os.path.normpath(directory.absolute() / document["report"])),
             refused=int(document["refused"]),
             files={str(name): str(sha256) for name, sha256 in document["files"].items()},
+            contracts=str(document.get("contracts", "")),
         )
         is_whole = document["fingerprint"] == accepted.fingerprint
     except (AttributeError, KeyError, OSError, TypeError, ValueError) as problem:
@@ -108,6 +126,15 @@ def what_changed(directory: Path, accepted: AcceptedFolder) -> tuple[str, ...]:
         elif _sha256(found[name]) != accepted.files[name]:
             changes.append(f"{name} was changed")
     return tuple(changes)
+
+
+def why_not_vouched_for(directory: Path, accepted: AcceptedFolder) -> tuple[str, ...]:
+    """In words, why rows of a folder may not be what this release accepts; empty where they are.
+
+    Rows that an earlier release accepted may break a rule that came since.
+    """
+    changes = what_changed(directory, accepted)
+    return changes if accepted.contracts == contracts_fingerprint() else (*changes, "contracts were changed")
 
 
 def is_what_validation_wrote(directory: Path) -> bool:

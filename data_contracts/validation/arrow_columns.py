@@ -1,12 +1,20 @@
 """Columns as they lie in a Parquet file, as the batch check reads them and as quarantine writes them."""
 
+import datetime as dt
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from data_contracts.contract import Column, ColumnType, Contract
-from data_contracts.instants import EARLIEST_TIMESTAMP_MS, LATEST_TIMESTAMP_MS, rfc3339
+from data_contracts.instants import (
+    EARLIEST_DATE,
+    EARLIEST_TIMESTAMP_MS,
+    LATEST_DATE,
+    LATEST_TIMESTAMP_MS,
+    rfc3339,
+)
 from data_contracts.parquet_ledger import ARROW_TYPES, conforming, is_text, texts_as_bytes
 
 if TYPE_CHECKING:
@@ -23,6 +31,8 @@ class _ForeignValue:
 
 
 _FOREIGN = _ForeignValue()
+_EARLIEST_DATE, _LATEST_DATE = pa.scalar(EARLIEST_DATE), pa.scalar(LATEST_DATE)
+_OUT_OF_RANGE = pa.scalar(EARLIEST_DATE - dt.timedelta(days=1))
 
 
 def frame_of_table(contract: Contract, table: pa.Table) -> "pd.DataFrame":
@@ -79,6 +89,41 @@ def _objects(column: Column, table: pa.Table, typed: pa.ChunkedArray) -> list[ob
         _FOREIGN if value is None and there else value
         for value, there in zip(typed.to_pylist(), is_there, strict=True)
     ]
+
+
+def ledger_form_rows(contract: Contract, table: pa.Table) -> list[dict[str, object]]:
+    """Rows as they lie in a Parquet file, for the row check, which judges them as the batch check does.
+
+    A value that is not of its column's kind stands as an object that no rule lets pass. Of a column that the
+    contract does not know a row has only what is there.
+    """
+    known = [column for column in contract.columns if column.name in table.column_names]
+    columns = [_judged_values(column, table) for column in known]
+    names = [column.name for column in known]
+    rows: list[dict[str, object]] = (
+        [dict(zip(names, values, strict=True)) for values in zip(*columns, strict=True)]
+        if known
+        else [{} for _ in range(table.num_rows)]
+    )
+    declared = {column.name for column in contract.columns}
+    for name in table.column_names:
+        if name not in declared:
+            for place in np.flatnonzero(pc.is_valid(table.column(name)).to_numpy()).tolist():
+                rows[place][name] = "present"
+    return rows
+
+
+def _judged_values(column: Column, table: pa.Table) -> list[object]:
+    typed = conforming(column, table)
+    if typed.null_count != table.column(column.name).null_count:
+        return _objects(column, table, typed)
+    if column.type is ColumnType.TIMESTAMP:
+        typed = typed.cast(pa.int64())
+    elif column.type is ColumnType.DATE:
+        # A date that four digits cannot write is out of range, and not of a wrong form.
+        inside = pc.and_(pc.greater_equal(typed, _EARLIEST_DATE), pc.less_equal(typed, _LATEST_DATE))
+        typed = pc.strftime(pc.if_else(inside, typed, _OUT_OF_RANGE), format="%Y-%m-%d")
+    return list(typed.to_pylist())
 
 
 def _raw_values(array: pa.ChunkedArray) -> list[object]:

@@ -16,7 +16,7 @@ from typing import Any
 
 from data_contracts.ledger_contracts import ALL_CONTRACTS
 from data_contracts.private_files import private_file, private_folder
-from data_contracts.rules import Violation
+from data_contracts.rules import Rule, Violation
 
 QUARANTINE_FOLDER = "quarantine"
 MASK = "•••"
@@ -44,7 +44,10 @@ class QuarantinedRow:
     @property
     def event_id_shown(self) -> str:
         """The row's event_id; masked where it is no identifier and may hold anything at all."""
-        is_broken = any(violation.column == "event_id" for violation in self.violations)
+        is_broken = any(
+            violation.column == "event_id" and violation.rule is not Rule.EVENT_ID_REUSED
+            for violation in self.violations
+        )
         return MASK if is_broken else str(self.row.get("event_id"))
 
     def to_json(self, quarantined_at: str) -> str:

@@ -42,6 +42,8 @@ POINTER_OF_COLUMN: Mapping[str, str] = {
 _NULLABLE_TEXTS = frozenset(
     column.name for column in ORDERS.columns if column.nullable and column.type is ColumnType.STRING
 )
+_OPTIONAL_TEXTS = _NULLABLE_TEXTS | {"order_id"}
+"""What a body may leave out. The contract wants an order_id, which we make where none is given."""
 _NESTED_COLUMNS = {group: {name: f"{group}_{name}" for name in names} for group, names in NESTED.items()}
 _PLAIN = frozenset(PLAIN_FIELDS)
 
@@ -64,15 +66,15 @@ class OrderBody:
 def order_body(body: object, *, now_ms: int, is_merchants_own: bool = False) -> OrderBody:
     """Check a decoded body. Raises FieldsInvalid that points to every bad field.
 
-    An optional text that is empty counts as not given: a form sends "" for a field left blank.
+    An optional text that is blank or null counts as not given: a form sends "" for a field left blank.
     is_merchants_own: a merchant's own key sends it. Such a key names an order by the merchant's own number,
         and so what it sends as `order_id`, as it did before there were such numbers, is that number.
     """
     if not isinstance(body, dict):
         raise FieldsInvalid([FieldError(pointer="", detail="the body is a JSON object")])
     row, language, errors = _taken_apart(body)
-    for name in _NULLABLE_TEXTS & row.keys():
-        if isinstance(row[name], str) and not row[name].strip():
+    for name in _OPTIONAL_TEXTS & row.keys():
+        if row[name] is None or (isinstance(row[name], str) and not row[name].strip()):
             del row[name]
     is_named_by_number, numbered_as = _name_by_number(row, errors, is_merchants_own=is_merchants_own)
     broken_groups = {error.pointer for error in errors}
@@ -195,6 +197,7 @@ def order_body_schema() -> dict[str, Any]:
             "required": [name for name in names if f"{group}_{name}" not in nullable],
             "additionalProperties": False,
         }
+    properties["order_id"] = _or_blank({**properties["order_id"], "type": ["string", "null"]})
     properties["language"] = _or_blank(
         {
             "type": ["string", "null"],
@@ -208,12 +211,12 @@ def order_body_schema() -> dict[str, Any]:
         "type": "object",
         "description": "A merchant's own key names the order by merchant_order_number; a checkout's by "
         "order_id, or by merchant_order_number and merchant_id. We make the order_id where none is given. "
-        "An optional text that is blank counts as not given.",
+        "An optional text that is blank or null counts as not given.",
         "properties": properties,
         "required": [*required, *NESTED],
         # Said so, and not as one of two, generators of clients make one type of it.
-        "if": {"not": {"required": ["order_id"]}},
-        "then": {"required": ["merchant_order_number"]},
+        "if": {"not": _given("order_id")},
+        "then": _given("merchant_order_number"),
         "additionalProperties": False,
     }
 
@@ -222,6 +225,11 @@ def _as_sent(schema: dict[str, Any]) -> dict[str, Any]:
     """The schema of a column as a checkout sends it."""
     is_nullable_text = schema["type"] == ["string", "null"]
     return _or_blank(schema) if is_nullable_text else schema
+
+
+def _given(name: str) -> dict[str, Any]:
+    """The schema of a body in which a text stands."""
+    return {"properties": {name: {"type": "string", "pattern": r"\S"}}, "required": [name]}
 
 
 def _or_blank(schema: dict[str, Any]) -> dict[str, Any]:

@@ -1,8 +1,9 @@
 """Bulk load of a ledger folder into the SQL ledger.
 
-A folder is judged as a whole by the rules between rows, and its rows go in as they are, `recorded_at`
-included. Only where that finds a fault, or where the ledger holds rows that the folder does not, a customer's
-rows are judged one by one beside the ledger, as `append` judges news.
+Rows that validation did not accept are judged by their contract before. A folder is judged as a whole by the
+rules between rows, and its rows go in as they are, `recorded_at` included. Only where that finds a fault, or
+where the ledger holds rows that the folder does not, a customer's rows are judged one by one beside the
+ledger, as `append` judges news.
 """
 
 import time
@@ -20,10 +21,14 @@ from data_contracts.between_rows.cross_table_rules import judge_ledger
 from data_contracts.between_rows.ledger_columns import LedgerColumns, needed_columns
 from data_contracts.between_rows.sifted_rows import one_references
 from data_contracts.contract import ColumnType, Contract
+from data_contracts.instants import rfc3339
 from data_contracts.ledger_contracts import ALL_CONTRACTS, CONTRACTS
-from data_contracts.parquet_ledger import has_table, ledger_rows, read_table
+from data_contracts.parquet_ledger import ledger_rows
 from data_contracts.progress import Progress, no_progress
-from data_contracts.rules import Rule
+from data_contracts.rules import Rule, Violation, value_repr
+from data_contracts.validation import quarantine
+from data_contracts.validation.quarantine import QuarantinedRow
+from data_contracts.validation.rows_to_load import RowsToLoad, rows_to_load
 from serving.store.follow_ups import keep_in_step
 from serving.store.ledger import readmit_what_is_known, suppose_arrivals
 from serving.store.ledger_rows import INSERT_EVENT, LedgerRow, content_sha256, event_parameters
@@ -38,11 +43,21 @@ LONG_TRANSACTION_S = 0.1
 GIVE_WAY_S = 0.04
 """Longer than the longest pause between two looks of a service that waits to decide (`lock_line`)."""
 
-WHAT_TO_DO = "mend the row, or correct what it contradicts, and load again"
-
 
 def load_folder(
     store: Store, directory: Path, progress: Progress = no_progress, *, now_ms: int
+) -> LoadResult:
+    """Load a ledger folder: `rows_to_load`, then `load_rows`."""
+    return load_rows(store, rows_to_load(directory, progress), progress, now_ms=now_ms)
+
+
+def load_rows(
+    store: Store,
+    rows: RowsToLoad,
+    progress: Progress = no_progress,
+    *,
+    now_ms: int,
+    report_directory: Path | None = None,
 ) -> LoadResult:
     """Load the rows of a ledger folder that keep the rules between rows; repeated ones change nothing.
 
@@ -50,23 +65,29 @@ def load_folder(
     `recorded_at` that they carry: this is for history, not for news. Reservations of orders that the
     folder invoices or cancels end, and held rows that fit now are let in. A row that contradicts the
     folder or the ledger is refused by name, with all that rests on it.
+
+    rows: of whose tables the rows are given up once they are loaded.
+    report_directory: gets the refused rows, those that break a rule of their contract too, whole and with
+        their reasons, in place of those of an earlier load there.
     """
-    load = _Load(directory, now_ms)
+    load = _Load(rows, now_ms, report_directory)
+    load.set_apart(rows.refused())
     progress("judge the folder", done=0, total=load.total)
     load.judge_folder()
     with store.reading() as tx:
         load.find_rows_of_the_ledger_alone(tx)
     done = 0
     for contract in ALL_CONTRACTS:
-        for rows in load.blocks(contract):
+        for block in load.blocks(contract):
             began = time.monotonic()
             with store.writing("bulk-load") as tx:
                 tx.lock_everyone()
-                load.take_block(tx, contract, rows)
+                load.take_block(tx, contract, block)
+            load.result.write_refused(rfc3339(now_ms))
             if time.monotonic() - began >= LONG_TRANSACTION_S:
                 # Whoever waited so long gets in between, and checkouts are decided while history comes in.
                 time.sleep(GIVE_WAY_S)
-            done += len(rows)
+            done += len(block)
             progress("load into the ledger", done=done, total=load.total)
     with store.writing("bulk-load") as tx:
         tx.lock_everyone()
@@ -82,14 +103,14 @@ class _Load:
     _judged_at: the clock of each doubted one when its rows were judged; what was found holds until it moves.
     """
 
-    def __init__(self, directory: Path, now_ms: int) -> None:
-        self.result = LoadResult()
+    def __init__(self, rows: RowsToLoad, now_ms: int, report_directory: Path | None) -> None:
+        self.result = LoadResult(
+            validated_at=None if rows.accepted is None else rows.accepted.validated_at,
+            changes=rows.changes,
+            report_directory=report_directory,
+        )
         self._now_ms = now_ms
-        self._tables = {
-            contract.name: read_table(directory, contract)
-            for contract in ALL_CONTRACTS
-            if has_table(directory, contract)
-        }
+        self._tables = rows.tables
         self.total = sum(table.num_rows for table in self._tables.values())
         self._doubted: set[str] = set()
         self._refused: set[str] = set()
@@ -97,6 +118,20 @@ class _Load:
         self._results: dict[str, AppendResult] = {}
         self._let_in: dict[str, Arrival] = {}
         self._repeated: dict[str, tuple[str, Arrival]] = {}
+
+    def set_apart(self, refused: Iterator[QuarantinedRow]) -> None:
+        """Take down the rows that break a rule of their contract."""
+        if self.result.report_directory is not None and self.result.report_directory.exists():
+            quarantine.begin_anew(self.result.report_directory)
+        for number, row in enumerate(refused, 1):
+            self.result.refuse(row)
+            wrong = {one.column for one in row.violations}
+            # What is no identifier may be anything at all, and stays out of the log.
+            told = {name: value for name, value in row.row.items() if name not in wrong}
+            tell_of_invoice(CONTRACTS[row.contract], told, row.violations[0].rule)
+            if number % ROWS_PER_TRANSACTION == 0:
+                self.result.write_refused(rfc3339(self._now_ms))
+        self.result.write_refused(rfc3339(self._now_ms))
 
     # Who is judged one by one
 
@@ -179,7 +214,7 @@ class _Load:
                 repeated += 1
             elif event_id in loaded or (let_in is not None and not _says_same(let_in, row, fingerprint)):
                 message = "the folder holds other content under this event_id"
-                self._refuse(contract, row, Rule.EVENT_ID_REUSED, message)
+                self._refuse(contract, row, "event_id", Rule.EVENT_ID_REUSED, message)
             elif let_in is not None:
                 loaded[event_id] = dict(let_in.row), str(let_in.content)
                 sent[event_id] = fingerprint
@@ -192,12 +227,14 @@ class _Load:
                     first_event_id, arrival = self._repeated[event_id]
                     keep_repeated(tx, arrival, first_event_id, self._now_ms)
             else:
-                self._refuse(contract, row, result.rule, result.message or "")
+                # A row that is held instead says the rule that it breaks until what it waits for is there.
+                column, rule = result.column or "", result.rule or Rule.UNKNOWN_REFERENCE
+                self._refuse(contract, row, column, rule, result.message or "")
         undecidable = undecidable_rows(tx, contract, [row for row, _ in loaded.values()])
         for event_id, other_id in undecidable.items():
             row, _ = loaded.pop(event_id)
             message = f"nobody can tell which stands: event {other_id} has the same two instants"
-            self._refuse(contract, row, Rule.UNDECIDABLE, message)
+            self._refuse(contract, row, "occurred_at", Rule.UNDECIDABLE, message)
         self._write(tx, contract, list(loaded.values()), held)
         self._count(self.result.loaded, contract, len(loaded))
         self._count(self.result.repeated, contract, repeated)
@@ -210,10 +247,11 @@ class _Load:
         for row in rows:
             event_id, fingerprint = row["event_id"], content_sha256(contract, row)
             if row["recorded_at"] > self._now_ms:
-                self._refuse(contract, row, Rule.RECORDED_IN_FUTURE, "recorded_at is in the future")
+                message = "recorded_at is in the future"
+                self._refuse(contract, row, "recorded_at", Rule.RECORDED_IN_FUTURE, message)
             elif known.get(event_id, held.get(event_id, fingerprint)) != fingerprint:
                 message = "the ledger holds other content under this event_id"
-                self._refuse(contract, row, Rule.EVENT_ID_REUSED, message)
+                self._refuse(contract, row, "event_id", Rule.EVENT_ID_REUSED, message)
             elif event_id in known:
                 self._count(self.result.repeated, contract, 1)
             else:
@@ -224,15 +262,18 @@ class _Load:
     def _count(counts: dict[str, int], contract: Contract, number: int) -> None:
         counts[contract.name] = counts.get(contract.name, 0) + number
 
-    def _refuse(self, contract: Contract, row: LedgerRow, rule: Rule | None, message: str) -> None:
+    def _refuse(self, contract: Contract, row: LedgerRow, column: str, rule: Rule, message: str) -> None:
         # What rests on it is judged without it.
         self._refused.add(row["event_id"])
         self._doubted.add(row[contract.entity])
         self._judged_at.pop(row[contract.entity], None)
-        named = "" if rule is None else f"{rule.value}: "
-        self.result.refuse(row["event_id"], f"{named}{message}; {WHAT_TO_DO}")
-        if rule is not None:
-            tell_of_invoice(contract, row, rule)
+        broken = Violation(contract.name, column, rule, value_repr(row.get(column)), message)
+        self.result.refuse(
+            QuarantinedRow(
+                contract=contract.name, row=_as_read(contract, row), violations=(broken,), causes=(None,)
+            )
+        )
+        tell_of_invoice(contract, row, rule)
 
     def _doubt_beside(self, tx: Transaction, contract: Contract, rows: list[LedgerRow]) -> None:
         """Judge the rows of everybody who is doubted, or of whom news came since the load began."""
@@ -359,6 +400,14 @@ def _says_same(let_in: Arrival, row: LedgerRow, fingerprint: str) -> bool:
     return content_sha256(let_in.contract, {**row, "corrects": corrects}) == let_in.content
 
 
+def _as_read(contract: Contract, row: LedgerRow) -> dict[str, Any]:
+    """A row as quarantine shows it: instants in RFC 3339."""
+    return {
+        name: rfc3339(value) if contract.column(name).type is ColumnType.TIMESTAMP else value
+        for name, value in row.items()
+    }
+
+
 def _columns(contract: Contract, table: pa.Table) -> LedgerColumns:
     """What the rules between rows read of a table."""
     names = needed_columns(contract)
@@ -366,7 +415,7 @@ def _columns(contract: Contract, table: pa.Table) -> LedgerColumns:
         table[name].cast(pa.int64()) if contract.column(name).type is ColumnType.TIMESTAMP else table[name]
         for name in names
     ]
-    # That each row keeps its own contract is for `bonitas data validate`.
+    # Rows that break a rule of their own contract were set apart.
     passed = np.ones(table.num_rows, dtype=np.bool_)
     return LedgerColumns(columns=pa.table(arrays, names=list(names)), passed=passed)
 

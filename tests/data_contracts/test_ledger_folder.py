@@ -16,7 +16,13 @@ from data_contracts.ledger_contracts import CONTRACTS
 from data_contracts.ledger_folder import RowsLeftOut, refuse_left_out_rows, what_is_not_read
 from data_contracts.ledger_folder_error import LedgerFolderError
 from data_contracts.parquet_ledger import UnreadableLedgerFile, part_files, read_parquet_file, read_table
-from data_contracts.validation.accepted_folder import read_accepted_file, what_changed, write_accepted_file
+from data_contracts.validation import quarantine
+from data_contracts.validation.accepted_folder import (
+    contracts_fingerprint,
+    read_accepted_file,
+    what_changed,
+    write_accepted_file,
+)
 
 INQUIRIES = CONTRACTS["credit_inquiries"]
 
@@ -43,8 +49,6 @@ def paths(directory: Path) -> list[str]:
         ("part-00000.parquet.bak", "credit_inquiries/part-00000.parquet.bak"),
         ("part-00000.parquet~", "credit_inquiries/part-00000.parquet~"),
         ("old/part-00000.parquet", "credit_inquiries/old/"),
-        ("PART-00001.PARQUET", "credit_inquiries/PART-00001.PARQUET"),
-        ("part-00001.parq", "credit_inquiries/part-00001.parq"),
         ("rows.csv", "credit_inquiries/rows.csv"),
         (".part-00001.parquet", "credit_inquiries/.part-00001.parquet"),
         ("inquiries.parquet", "credit_inquiries/inquiries.parquet"),
@@ -151,10 +155,70 @@ def test_a_load_says_in_a_line_which_file_is_broken_and_what_it_does_not_read(bo
     done = run(tmp_path / "home", "data", "load", book)
     assert done.exit_code == 1
     assert "not read: credit_inquiries/part-00000.parquet.bak: only files named part-*.parquet" in done.stderr
-    assert "nobody judged the rows of" in done.stderr
+    assert "nobody judged" not in done.stderr
     (line,) = [line for line in done.stderr.splitlines() if line.startswith("Error: ")]
     assert str(file) in line
     assert isinstance(done.exception, SystemExit)
+    assert not (tmp_path / "home").exists(), "nothing was written"
+
+
+def test_a_load_judges_rows_that_validation_did_not_accept_and_keeps_those_that_it_refuses(
+    write_rows, a_row, rows_file, tmp_path
+):
+    huge = a_row("customers", event_id="e-2", customer_id="c-2", family_name="x" * 20_000_000)
+    odd = a_row("customers", event_id="e-3", customer_id="c-3")
+    good = a_row("customers")
+    book = write_rows({"customers": [good, huge, odd], "credit_inquiries": [a_row("credit_inquiries")]})
+    file = rows_file(book, "customers")
+    table = pq.read_table(file)
+    points = [7 if event_id == "e-3" else None for event_id in table["event_id"].to_pylist()]
+    pq.write_table(table.append_column("loyalty_points", pa.array(points)), file)
+    home = tmp_path / "home"
+    done = run(home, "data", "load", book)
+    assert done.exit_code == 1, done.output
+    said = " ".join(done.stdout.split())
+    assert f"Every row of {book} was judged by its contract." in said
+    assert "customers.family_name too_long: 1 row; family_name must have at most 200 characters;" in said
+    assert "for example e-2, •••" in said
+    assert "customers.loyalty_points unknown_column: 1 row; customers has no such column" in said
+    (folder,) = (home / "loading").iterdir()
+    assert f"Refused rows, whole and with their reasons: {folder / 'quarantine'}" in said
+    kept = {one["row"]["event_id"]: one for one in quarantine.read(folder, "customers")}
+    assert kept["e-2"]["row"]["family_name"] == huge["family_name"]
+    assert kept["e-3"]["row"]["loyalty_points"] == 7
+    again = json.loads(run(home, "data", "load", book, "--json").stdout)
+    assert (again["validated_at"], again["repeated"]) == (None, {"customers": 1, "credit_inquiries": 1})
+    assert sorted(one["event_id"] for one in again["refused"]) == ["e-2", "e-3"]
+    assert again["broken_rules"]["customers"][0]["rows"] == 1
+    assert len(quarantine.read(folder, "customers")) == 2
+
+
+def test_a_load_does_not_judge_again_what_validation_accepted_and_judges_what_was_changed_since(
+    book, rows_file, tmp_path
+):
+    home, accepted = tmp_path / "home", tmp_path / "accepted"
+    assert run(home, "data", "validate", book, "--out", accepted).exit_code == 0
+    marked = read_accepted_file(accepted)
+    assert marked is not None
+    said = " ".join(run(home, "data", "load", accepted).stdout.split())
+    assert f"is what bonitas data validate accepted at {marked.validated_at}" in said
+    mark = accepted / "accepted.json"
+    marks = mark.read_text()
+    mark.write_text(marks.replace(contracts_fingerprint(), "of an earlier release"))
+    by_others = json.loads(run(home, "data", "load", accepted, "--json").stdout)
+    assert (by_others["validated_at"], by_others["changed_since_validation"]) == (
+        None,
+        ["contracts were changed"],
+    )
+    mark.write_text(marks)
+    file = rows_file(accepted, "credit_inquiries")
+    table = pq.read_table(file)
+    pq.write_table(table.set_column(table.column_names.index("bureau"), "bureau", pa.array([""])), file)
+    changed = run(home, "data", "load", accepted)
+    assert changed.exit_code == 1
+    said = " ".join(changed.stdout.split())
+    assert "because credit_inquiries/part-00000.parquet was changed since it was validated" in said
+    assert "credit_inquiries.bureau empty: 1 row" in said
 
 
 @pytest.mark.parametrize(
@@ -189,7 +253,8 @@ def test_an_accepted_folder_is_known_again_and_a_changed_one_is_named(book, rows
     moved = book.rename(tmp_path / "elsewhere")
     assert what_changed(moved, accepted) == ()
     copied(rows_file(moved, "customers"), "part-00001.parquet")
-    (moved / "credit_inquiries" / "part-00000.parquet").write_bytes(b"")
+    inquiries = moved / "credit_inquiries" / "part-00000.parquet"
+    pq.write_table(pq.read_table(inquiries), inquiries, compression="gzip")
     (moved / "labels.parquet").write_bytes(b"")
     changes = what_changed(moved, accepted)
     assert changes == (
@@ -310,10 +375,84 @@ def test_what_has_the_name_of_a_part_and_is_no_file_is_named_with_the_true_reaso
     part.rename(part.with_name("part-00001.parquet"))
     (found,) = what_is_not_read(book)
     assert (found.path.rstrip("/"), reason in found.reason) == ("credit_inquiries/part-00001.parquet", True)
-    refuse_left_out_rows(book, (found,))
-    part.with_name("part-00000.parquet").unlink()
     with pytest.raises(RowsLeftOut, match="part-00001"):
         refuse_left_out_rows(book, (found,))
+
+
+def _broken_part(book: Path) -> str:
+    (book / "credit_inquiries" / "part-00001.parquet").write_bytes(b"PAR1")
+    return "part-00001.parquet cannot be read as Parquet"
+
+
+def _part_in_capitals(book: Path) -> str:
+    copied(book / "credit_inquiries" / "part-00000.parquet", "PART-00001.PARQUET")
+    return "credit_inquiries/PART-00001.PARQUET: only files named part-*.parquet are read"
+
+
+def _part_with_another_ending(book: Path) -> str:
+    copied(book / "credit_inquiries" / "part-00000.parquet", "part-00001.pq")
+    return "credit_inquiries/part-00001.pq: only files named part-*.parquet are read"
+
+
+def _link_to_nowhere(book: Path) -> str:
+    (book / "credit_inquiries" / "part-00001.parquet").symlink_to("gone")
+    return "credit_inquiries/part-00001.parquet: is a link to gone, which is not there"
+
+
+def _empty_folder(book: Path) -> str:
+    (book / "credit_inquiries" / "part-00001.parquet").mkdir()
+    return "credit_inquiries/part-00001.parquet/: folders inside a contract's folder are not read"
+
+
+def _contract_that_is_a_link_to_nowhere(book: Path) -> str:
+    (book / "orders").symlink_to("gone")
+    return "orders: is a link to gone, which is not there; rows lie in orders/part-*.parquet"
+
+
+def _contract_that_is_a_file(book: Path) -> str:
+    (book / "orders").write_bytes(b"PAR1")
+    return "orders: is a file; rows lie in orders/part-*.parquet"
+
+
+def _labels_that_are_a_link_to_nowhere(book: Path) -> str:
+    (book / "labels.parquet").symlink_to("gone")
+    return "labels.parquet: is a link to gone, which is not there"
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        _broken_part,
+        _part_in_capitals,
+        _part_with_another_ending,
+        _link_to_nowhere,
+        _empty_folder,
+        _contract_that_is_a_link_to_nowhere,
+        _contract_that_is_a_file,
+        _labels_that_are_a_link_to_nowhere,
+    ],
+)
+def test_no_command_works_without_a_part_that_somebody_meant_to_be_read(book, tmp_path, spoil):
+    said = spoil(book)
+    for command in (("data", "validate"), ("data", "load"), ("train", "order-risk"), ("policy", "propose")):
+        done = run(tmp_path / "home", *command, book)
+        assert (done.exit_code, isinstance(done.exception, SystemExit)) == (1, True), command
+        assert said in done.stderr, command
+        assert not (tmp_path / "home").exists(), "nothing was written"
+
+
+def test_a_column_that_no_contract_knows_is_said_by_name_by_whoever_reads_or_judges(
+    book, rows_file, tmp_path
+):
+    file = rows_file(book, "customers")
+    table = pq.read_table(file)
+    pq.write_table(table.append_column("points\x1b[2J" + "x" * 1_000, pa.nulls(1, pa.int64())), file)
+    name = "unknown column: customers.points\\x1b[2J" + "x" * 90 + "… in customers/part-00000.parquet; "
+    loaded = run(tmp_path / "home", "data", "load", book)
+    assert loaded.exit_code == 0, loaded.output
+    assert name + "a row that has a value there is refused" in loaded.stderr
+    built = run(tmp_path / "home", "features", "build", book, "--for", "order-risk", "--out", "f.parquet")
+    assert name + "it is not read" in built.stderr
 
 
 @pytest.mark.parametrize("name", ["labels.parquet", "accepted.json"])

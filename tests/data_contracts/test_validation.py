@@ -8,6 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 import bonitas
+from data_contracts.contract import DEFAULT_CLOCK_TOLERANCE_MS
 from data_contracts.ledger_contracts import CONTRACTS
 from data_contracts.parquet_ledger import (
     UnreadableLedgerFile,
@@ -21,6 +22,7 @@ from data_contracts.validation import quarantine
 from data_contracts.validation.arrow_columns import frame_of_table
 from data_contracts.validation.folder_check import validate_folder
 from data_contracts.validation.judged_frame import judge_frame
+from data_contracts.validation.judged_table import JudgedTable
 from data_contracts.validation.validation_benchmark import run
 
 NOW = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
@@ -146,7 +148,22 @@ def test_bad_rows_are_copied_to_quarantine_and_a_second_run_says_the_same(
 
 def replace_column(file, name, values):
     table = pq.read_table(file)
-    pq.write_table(table.set_column(table.column_names.index(name), name, values), file)
+    place = table.schema.get_field_index(name)
+    with_values = table.append_column(name, values) if place < 0 else table.set_column(place, name, values)
+    pq.write_table(with_values, file)
+
+
+def cells_that_both_checks_find(contract, table):
+    """What the batch check finds in rows as they lie in a file, and the check row by row of a load too."""
+    by_batch = set(judge_frame(contract, frame_of_table(contract, table)))
+    one_by_one = JudgedTable(contract=contract, files=())
+    passed = one_by_one.judge_one_by_one(table, DEFAULT_CLOCK_TOLERANCE_MS)
+    found = {
+        (row, column, rule) for row, broken in one_by_one.broken.items() for column, rule in broken.items()
+    }
+    assert found == by_batch
+    assert {row for row, is_good in enumerate(passed.tolist()) if not is_good} == {row for row, _, _ in found}
+    return found
 
 
 @pytest.mark.parametrize(
@@ -164,6 +181,8 @@ def replace_column(file, name, values):
         ("invoice_payments", "customer_id", pa.array([None], pa.null()), "missing"),
         ("customers", "birth_date", pa.array(["1990-02-28"]), "type"),
         ("customers", "birth_date", pa.array([-(2**30)], pa.int32()).cast(pa.date32()), "range"),
+        ("customers", "birth_date", pa.array([2_932_897], pa.int32()).cast(pa.date32()), "range"),
+        ("customers", "loyalty_points", pa.array([7]), "unknown_column"),
         ("merchants", "has_portal_account", pa.array([1]), "type"),
     ],
 )
@@ -172,8 +191,8 @@ def test_a_column_of_another_type_is_refused_value_by_value(
 ):
     directory = write_rows({contract: [a_row(contract)]})
     replace_column(rows_file(directory, contract), column, values)
-    frame = frame_of_table(CONTRACTS[contract], pq.read_table(rows_file(directory, contract)))
-    assert (0, column, Rule(rule)) in judge_frame(CONTRACTS[contract], frame)
+    table = pq.read_table(rows_file(directory, contract))
+    assert (0, column, Rule(rule)) in cells_that_both_checks_find(CONTRACTS[contract], table)
 
 
 def test_a_file_of_strings_for_amounts_goes_to_quarantine(
@@ -244,7 +263,7 @@ def test_a_value_that_no_column_of_the_contract_holds_takes_nothing_from_the_row
     declared = CONTRACTS[contract]
     table = pq.read_table(file)
     table = table.set_column(table.column_names.index(column), column, values)
-    cells = {(cell.row, cell.column) for cell in judge_frame(declared, frame_of_table(declared, table))}
+    cells = {(row, name) for row, name, _ in cells_that_both_checks_find(declared, table)}
     assert (0, column) in cells
     assert (1, column) not in cells
     first, second = conforming(declared.column(column), table).to_pylist()
@@ -272,7 +291,7 @@ def test_what_passes_the_check_is_what_is_kept(write_rows, a_row, rows_file, con
     declared = CONTRACTS[contract]
     table = pq.read_table(rows_file(directory, contract))
     table = table.set_column(table.column_names.index(column), column, values)
-    refused_columns = {cell.column for cell in judge_frame(declared, frame_of_table(declared, table))}
+    refused_columns = {name for _, name, _ in cells_that_both_checks_find(declared, table)}
     is_kept = conforming(declared.column(column), table).null_count == 0
     assert is_kept == (column not in refused_columns)
 

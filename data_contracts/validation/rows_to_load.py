@@ -1,0 +1,92 @@
+"""The rows of a ledger folder that may be loaded: all that validation accepted, else those that pass.
+
+What validation accepted is known again by its fingerprint and not judged twice. Any other folder's rows are
+judged one by one by their contract before anything is written, and those that break a rule are set apart.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from data_contracts.between_rows.cross_table_rules import CrossTableVerdict
+from data_contracts.contract import DEFAULT_CLOCK_TOLERANCE_MS
+from data_contracts.ledger_contracts import ALL_CONTRACTS
+from data_contracts.parquet_ledger import arrow_schema, has_table, part_files, read_table
+from data_contracts.progress import Progress, no_progress
+from data_contracts.validation.accepted_folder import AcceptedFolder, read_accepted_file, why_not_vouched_for
+from data_contracts.validation.consequences import RefusedRows
+from data_contracts.validation.folder_check import validation_folder
+from data_contracts.validation.judged_table import JudgedTable, batches_of, normalised
+from data_contracts.validation.quarantine import QuarantinedRow
+
+
+def loading_folder(home: Path, directory: Path) -> Path:
+    """Where the rows of a ledger folder lie that a load refused: in the home, one place for each folder.
+
+    >>> loading_folder(Path("/srv/home"), Path("/srv/home/book")).as_posix()
+    '/srv/home/loading/book-92719fe0'
+    """
+    return home / "loading" / validation_folder(home, directory).name
+
+
+@dataclass(frozen=True, kw_only=True)
+class RowsToLoad:
+    """What a folder holds, by contract name.
+
+    tables: the rows that may be loaded, with the contract's types, in file order.
+    accepted: what validation said of the folder where it vouches for every file of it, else None: the rows
+        were judged now.
+    changes: in words, what is no more as validation accepted it; empty where it never saw the folder.
+    """
+
+    tables: dict[str, pa.Table]
+    accepted: AcceptedFolder | None
+    changes: tuple[str, ...] = ()
+    _judged: Mapping[str, JudgedTable] = field(default_factory=dict)
+
+    def refused(self) -> Iterator[QuarantinedRow]:
+        """The rows that break a rule of their contract, whole, each with what it breaks."""
+        for table in self._judged.values():
+            if table.broken:
+                refused = table.refused(_nothing_between(table))
+                yield from table.quarantined_rows(refused, RefusedRows({table.contract.name: refused}))
+
+
+def rows_to_load(
+    directory: Path,
+    progress: Progress = no_progress,
+    *,
+    clock_tolerance_ms: int = DEFAULT_CLOCK_TOLERANCE_MS,
+) -> RowsToLoad:
+    """Read a ledger folder, and judge its rows unless what validation accepted lies there unchanged.
+
+    Nothing is written. Raises LedgerFolderError for a file that cannot be read.
+    """
+    accepted = read_accepted_file(directory)
+    present = [contract for contract in ALL_CONTRACTS if has_table(directory, contract)]
+    changes = () if accepted is None else why_not_vouched_for(directory, accepted)
+    if accepted is not None and not changes:
+        tables = {contract.name: read_table(directory, contract) for contract in present}
+        return RowsToLoad(tables=tables, accepted=accepted)
+    judged: dict[str, JudgedTable] = {}
+    tables = {}
+    for number, contract in enumerate(present):
+        progress("judge the rows", done=number, total=len(present))
+        table = JudgedTable(contract=contract, files=part_files(directory, contract))
+        parts = [arrow_schema(contract).empty_table()]
+        for batch in batches_of(table.files):
+            passed = table.judge_one_by_one(batch, clock_tolerance_ms)
+            parts.append(normalised(contract, batch).filter(pa.array(passed)))
+        judged[contract.name] = table
+        tables[contract.name] = pa.concat_tables(parts)
+    progress("judge the rows", done=len(present), total=len(present))
+    return RowsToLoad(tables=tables, accepted=None, changes=changes, _judged=judged)
+
+
+def _nothing_between(table: JudgedTable) -> CrossTableVerdict:
+    """A verdict without rules between rows: a load judges those beside the ledger."""
+    none = np.zeros(table.read, dtype=np.bool_)
+    return CrossTableVerdict(accepted=table.ledger_columns().passed, repeated=none, broken={}, corrects={})
