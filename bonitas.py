@@ -1,5 +1,7 @@
 """The command line of Bonitas: data, features, training, serving, and `run`, which does it all."""
 
+import errno
+
 import click
 
 from command_line.access import keys, merchants, users
@@ -21,15 +23,26 @@ from command_line.whole_way import run
 from data_contracts.ledger_folder_error import LedgerFolderError
 from data_contracts.private_files import keep_new_files_private
 
+_NOT_TO_BE_USED = frozenset(
+    {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENOTDIR, errno.EISDIR}
+)
+"""What a file system says where somebody may not read or write, or there is no room."""
+
 
 class _Commands(click.Group):
-    """All commands; whichever of them meets a ledger folder that cannot be used says so in a line."""
+    """All commands; whichever of them meets a file or folder that cannot be used says so in a line."""
 
     def invoke(self, ctx: click.Context) -> object:
         try:
             return super().invoke(ctx)
         except LedgerFolderError as problem:
             raise CommandFailed(str(problem)) from problem
+        except OSError as problem:
+            # A file that is not there, or a pipe that nobody reads, says more by its own name.
+            if problem.errno not in _NOT_TO_BE_USED:
+                raise
+            named = "" if problem.filename is None else f"{problem.filename}: "
+            raise CommandFailed(f"{named}{problem.strerror}") from problem
 
 
 @click.group(

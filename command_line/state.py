@@ -57,17 +57,26 @@ def later_decisions_folder(directory: Path | None) -> Path:
 @contextmanager
 def opened_store() -> Iterator["Store"]:
     """The store of the settings, closed at the end; one that cannot be used ends the command."""
-    from serving.store.errors import StoreError
+    from serving.store.errors import StoreError, StoreUnavailable
     from serving.store.open_store import open_store
 
+    url = read_settings().database_url
     try:
-        store = open_store(read_settings().database_url)
+        store = open_store(url)
+    except StoreUnavailable as problem:
+        raise _store_unavailable(url, problem) from problem
     except StoreError as problem:
         raise CommandFailed(str(problem)) from problem
     try:
         yield store
     finally:
         store.close()
+
+
+def _store_unavailable(url: str, problem: Exception) -> CommandFailed:
+    # The address of a server may hold its password.
+    named = f" {url}" if url.startswith("sqlite") else ""
+    return CommandFailed(f"the store{named} cannot be used: {problem}")
 
 
 def migrated(settings: Settings) -> str:
@@ -136,7 +145,7 @@ def policy_in_force() -> "tuple[Policy, str]":
     except StoreNotMigrated:
         pass
     except StoreUnavailable as problem:
-        raise CommandFailed(str(problem)) from problem
+        raise _store_unavailable(settings.database_url, problem) from problem
     else:
         with policy_store() as store:
             if policy_history(store):

@@ -1,5 +1,6 @@
 """Files with personal data or secrets: their owner alone reads them, whatever the umask allows."""
 
+import errno
 import os
 from pathlib import Path
 
@@ -12,7 +13,12 @@ def private_folder(folder: Path) -> None:
 
 
 def private_file(file: Path) -> None:
-    """Make an empty file for its owner alone, in a private folder; one that is there stays as it is."""
+    """Make an empty file for its owner alone, in a private folder; one that is there stays as it is.
+
+    Raises IsADirectoryError where a folder has its name.
+    """
+    if file.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(file))
     if not file.exists():
         private_folder(file.parent)
         os.close(os.open(file, os.O_WRONLY | os.O_CREAT, 0o600))

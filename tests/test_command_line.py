@@ -232,6 +232,22 @@ def open_to_others(home: Path) -> list[str]:
     ]
 
 
+def test_a_home_that_cannot_be_used_is_named_in_a_line(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_text("")
+    (tmp_path / "home" / "mlflow.db").mkdir(parents=True)
+    for home, named, command in (
+        (file / "home", file / "home", ("keys", "list")),
+        (file / "home", file / "home", ("history", "order-risk")),
+        (tmp_path / "home", tmp_path / "home" / "mlflow.db", ("history", "order-risk")),
+    ):
+        done = CliRunner().invoke(bonitas.main, command, env={"BONITAS_HOME": str(home)})
+        assert (done.exit_code, isinstance(done.exception, SystemExit)) == (1, True), command
+        (line,) = done.stderr.splitlines()
+        assert line.startswith("Error: "), line
+        assert str(named) in line
+
+
 @pytest.mark.slow
 def test_run_once_goes_from_an_empty_folder_to_decisions_and_a_copied_home_goes_on_without_the_first(
     tmp_path: Path,

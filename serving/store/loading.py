@@ -227,8 +227,10 @@ class _Load:
                     first_event_id, arrival = self._repeated[event_id]
                     keep_repeated(tx, arrival, first_event_id, self._now_ms)
             else:
-                # A row that is held instead says the rule that it breaks until what it waits for is there.
-                column, rule = result.column or "", result.rule or Rule.UNKNOWN_REFERENCE
+                # A row that would be held names the rule that it breaks until what it waits for is there.
+                column, rule = result.column or "", result.rule
+                if rule is None:
+                    raise ValueError(f"{event_id} does not enter, and no rule says why")
                 self._refuse(contract, row, column, rule, result.message or "")
         undecidable = undecidable_rows(tx, contract, [row for row, _ in loaded.values()])
         for event_id, other_id in undecidable.items():
