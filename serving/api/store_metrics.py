@@ -1,4 +1,4 @@
-"""What `/metrics` tells from the store: rows that wait, invoices that were refused, and shadows."""
+"""What `/metrics` tells from the store: rows and work that wait, refused invoices, and shadows."""
 
 import os
 from collections.abc import Awaitable, Callable, Iterable, Mapping
@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from data_contracts.between_rows.waits import WaitKind
+from data_contracts.instants import SECOND_MS
 from serving.process.metric_files import FOLDER_VARIABLE, merged_metrics
 from serving.requests.problem_details import ProblemError
 from serving.requests.route_declaration import Handler
@@ -17,6 +18,7 @@ from serving.requests.store_access import StoreAccess
 from serving.shadow.metrics import shadow_metrics
 from serving.store.errors import StoreError
 from serving.store.held_rows import held_counts, refused_invoice_count
+from serving.store.waiting_work import DueWork, decisions_not_followed, due_work
 
 
 class _AllProcesses(Collector):
@@ -26,9 +28,17 @@ class _AllProcesses(Collector):
 
 
 class _LedgerCounts(Collector):
-    def __init__(self, held: Mapping[WaitKind, int], refused_invoices: int) -> None:
+    def __init__(
+        self,
+        held: Mapping[WaitKind, int],
+        refused_invoices: int,
+        due: Mapping[str, DueWork],
+        not_followed: int,
+    ) -> None:
         self._held = held
         self._refused_invoices = refused_invoices
+        self._due = due
+        self._not_followed = not_followed
 
     def collect(self) -> Iterable[Metric]:
         """The figures as they stand in the store."""
@@ -41,7 +51,20 @@ class _LedgerCounts(Collector):
             "bonitas_refused_invoices", "Invoices that were refused: each may hide a real debt"
         )
         refused.add_metric([], self._refused_invoices)
-        return [held, refused]
+        due = GaugeMetricFamily(
+            "bonitas_due_work", "What a worker could work off now, by kind", labels=["kind"]
+        )
+        oldest = GaugeMetricFamily(
+            "bonitas_due_work_oldest_seconds", "For how long the oldest of it has been due", labels=["kind"]
+        )
+        for work, found in self._due.items():
+            due.add_metric([work], found.count)
+            oldest.add_metric([work], found.oldest_ms / SECOND_MS)
+        not_followed = GaugeMetricFamily(
+            "bonitas_decisions_not_followed", "Decisions whose orders no worker has linked yet"
+        )
+        not_followed.add_metric([], self._not_followed)
+        return [held, refused, due, oldest, not_followed]
 
 
 async def store_metrics(access: StoreAccess) -> bytes:
@@ -56,7 +79,12 @@ async def _ledger_metrics(access: StoreAccess) -> bytes:
         def read() -> _LedgerCounts:
             # Opened here and not before: to connect to a database takes as long as it takes.
             with scope.store.reading() as tx:
-                return _LedgerCounts(held_counts(tx), refused_invoice_count(tx))
+                return _LedgerCounts(
+                    held_counts(tx),
+                    refused_invoice_count(tx),
+                    due_work(tx, scope.now_ms()),
+                    decisions_not_followed(tx),
+                )
 
         counts = await access.look_up(read)
     except (ProblemError, StoreError):

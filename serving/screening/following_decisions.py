@@ -7,13 +7,11 @@ from collections.abc import Callable
 
 from serving.domain.decision import Outcome
 from serving.store.decision_log import last_position, outcomes_after
-from serving.store.log_cursors import LogCursor, advanced, cursor_of, keep_cursor
+from serving.store.log_cursors import ORDER_LINKS, LogCursor, advanced, cursor_of, keep_cursor
 from serving.store.order_links import link_decided_orders
 from serving.store.store import Store, Transaction
 from serving.store.waiting_looks import APPROVED, WAITING_LOOKS, ask_for_looks
 
-ORDER_LINKS = "order_links"
-"""The cursor's name, and the lock of whoever moves it."""
 DECISIONS_AT_ONCE = 50
 
 

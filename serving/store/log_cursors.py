@@ -11,6 +11,9 @@ from dataclasses import dataclass
 
 from serving.store.store import RunningWriters, Transaction
 
+ORDER_LINKS = "order_links"
+"""The cursor of whoever links orders that were decided, and the lock of whoever moves it."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class LogCursor:

@@ -131,7 +131,10 @@ def test_an_order_is_invoiced_anew_after_a_credit_note_whichever_comes_first(sho
         "text": "a credit note that makes room on order o-anew",
     }
     assert any("i-anew-1" in line and '"rule": "sum_above_order"' in line for line in server_log(shop))
-    assert 'bonitas_held_rows{waits_for="credit_note"}' in shop.client.get("/metrics").text
+    metrics = shop.client.get("/metrics").text
+    assert 'bonitas_held_rows{waits_for="credit_note"}' in metrics
+    assert 'bonitas_due_work_oldest_seconds{kind="look_first"}' in metrics
+    assert "bonitas_decisions_not_followed" in metrics
     (entered,) = sender.sends(credit_note)
     assert (entered["status"], entered["readmitted"]) == ("accepted", ["i-anew-1"])
     assert sender.waits() == []

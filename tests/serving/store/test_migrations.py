@@ -16,12 +16,11 @@ from serving.backup.restore import RestoreTarget, restore
 from serving.backup.store_rows import write_rows
 from serving.domain.policy_history import SYSTEM, ActivationKind
 from serving.in_force.policy_activation import POLICY_FILE, PolicyFile, active_policy, kept_text, roll_back
-from serving.screening.following_decisions import ORDER_LINKS
 from serving.store.errors import StoreNotMigrated
 from serving.store.held_rows import held_rows
 from serving.store.ledger import append
 from serving.store.ledger_rows import content_sha256, subject_of
-from serving.store.log_cursors import LogCursor, cursor_of
+from serving.store.log_cursors import ORDER_LINKS, LogCursor, cursor_of
 from serving.store.migrate import HEAD_REVISION, alembic_config, migrate, sqlalchemy_url
 from serving.store.open_store import open_store
 from serving.store.postgresql_store import PostgresqlStore
