@@ -152,11 +152,12 @@ class ProblemProbe:
         body: Any = None,
         content: bytes | AsyncIterator[bytes] | None = None,
         headers: Mapping[str, str] | None = None,
-        query: Mapping[str, str] | None = None,
+        query: Mapping[str, str] | list[tuple[str, str]] | None = None,
         is_started: bool = True,
+        twice: str | None = None,
         **ids: str,
     ) -> httpx.Response:
-        """The example of a route, but for what is given. key: "" for none."""
+        """The example of a route, but for what is given. key: "" for none; twice: a header to send so."""
         route = self.routes[name]
         assert route.example is not None
         path = route.path.format(**{**route.example.path, **ids})
@@ -168,6 +169,7 @@ class ProblemProbe:
             body = route.example.body if body is None else body
         else:
             sent.setdefault("Content-Type", "application/json")
+        again = [] if twice is None else [(twice, "one"), (twice, "another")]
         self.later()
         door = self._door if is_started else self._closed_door
 
@@ -175,7 +177,12 @@ class ProblemProbe:
             transport = httpx.ASGITransport(door)
             async with httpx.AsyncClient(transport=transport, base_url="http://probe") as client:
                 return await client.request(
-                    route.method, path, params=query, headers=sent, json=body, content=content
+                    route.method,
+                    path,
+                    params=query,
+                    headers=[*sent.items(), *again],
+                    json=body,
+                    content=content,
                 )
 
         response = self._runner.run(answer())

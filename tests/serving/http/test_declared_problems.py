@@ -55,12 +55,17 @@ async def _slowly() -> AsyncIterator[bytes]:
 
 def refused_at_the_door(probe: ProblemProbe) -> None:
     for name, route in probe.routes.items():
+        if route.example is not None:
+            probe.send(name, key="", twice="Origin")
         if route.door is not DoorKind.API_KEY:
             continue
         probe.send(name, key="")
         probe.send(name, key=probe.expired)
         probe.send(name, key=probe.key_of(Role.ADMIN))
         probe.send(name, is_started=False)
+        if route.query is not None:
+            parameter = route.query.__struct_fields__[0]
+            probe.send(name, query=[(parameter, "one"), (parameter, "another")])
         if route.body_maximum_bytes:
             probe.send(name, content=_slowly())
             probe.send(name, content=b"{}", headers={"Content-Length": str(2**30)})

@@ -161,10 +161,12 @@ def _begin_where_messages_stand(connection: sa.Connection) -> None:
             sa.text("SELECT position FROM decisions WHERE decision_id = :id"), {"id": decision_id}
         ).scalar()
         position = position if found is None else min(position, found - 1)
-    connection.execute(
-        sa.text("INSERT INTO log_cursors (name, position) VALUES ('order_links', :position)"),
-        {"position": position},
-    )
+    # A reader without a row is at the beginning.
+    if position > 0:
+        connection.execute(
+            sa.text("INSERT INTO log_cursors (name, position) VALUES ('order_links', :position)"),
+            {"position": position},
+        )
     connection.execute(sa.text("DELETE FROM outbox WHERE kind = 'link_order'"))
 
 
@@ -203,7 +205,7 @@ def downgrade() -> None:
     not_linked = connection.execute(
         sa.text(
             "SELECT decision_id, order_id, outcome, as_of_ms FROM decisions "
-            "WHERE position > (SELECT position FROM log_cursors WHERE name = 'order_links')"
+            "WHERE position > (SELECT coalesce(max(position), 0) FROM log_cursors WHERE name = 'order_links')"
         )
     ).all()
     for decision_id, order_id, outcome, as_of_ms in not_linked:
