@@ -29,7 +29,7 @@ from serving.store.api_keys import create_key
 from serving.store.migrate import migrate
 from serving.store.open_store import open_store
 from serving.store.store import Store, now_ms
-from serving.store.waiting_looks import APPROVED
+from serving.store.waiting_looks import APPROVED, waiting_look_count
 
 CLIENTS = 16
 LOOK_SECONDS = 0.25
@@ -149,7 +149,7 @@ class _FirstLooks:
             rows = tx.execute(
                 "SELECT order_id, trigger FROM screenings WHERE screening_id > ?", (self._from,)
             )
-            self.waiting = int(tx.execute("SELECT count(*) FROM waiting_looks")[0][0])
+            self.waiting = waiting_look_count(tx)
         now = time.monotonic()
         self.looks = len(rows)
         for order_id, trigger in rows:

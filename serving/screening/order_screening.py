@@ -65,8 +65,8 @@ from serving.store.waiting_looks import (
     WaitingLook,
     ask_for_looks,
     end_look,
+    is_any_look_due,
     take_looks,
-    waiting_look_count,
 )
 
 LOG = logging.getLogger("bonitas.screening")
@@ -117,7 +117,7 @@ def work_off(scope: ScreeningScope, limit: int = LOOKS_AT_ONCE) -> int:
 def _taken_looks(scope: ScreeningScope, limit: int, now_ms: int) -> list[WaitingLook]:
     with scope.store.reading() as tx:
         # Looked at first without the database's write lock, which checkouts wait for.
-        if not waiting_look_count(tx):
+        if not is_any_look_due(tx, now_ms=now_ms):
             return []
     with scope.store.writing(WAITING_LOOKS) as tx:
         return take_looks(tx, limit, now_ms=now_ms)
@@ -145,9 +145,13 @@ def _screen(scope: ScreeningScope, model: ChampionModel, waiting: WaitingLook, s
         # News about an order that we did not approve is nothing to us.
         is_ours = is_first or is_screened(tx, order_id)
         look = _compute_look(tx, scope, model, order_id, as_of_ms) if is_ours else None
-    if is_first and look is not None and not look.cancelled:
-        # Before the look is kept: a worker that is killed in between asks once more, not never.
-        _ask_for_linked(scope, order_id, look.keys, LINKED_ORDER)
+        linked = (
+            _due_linked(tx, scope, order_id, look.keys, LINKED_ORDER)
+            if is_first and look is not None and not look.cancelled
+            else {}
+        )
+    # Before the look is kept: a worker that is killed in between asks once more, not never.
+    _ask_for_linked(scope, linked, LINKED_ORDER)
     with scope.store.writing(f"order-{order_id}") as tx:
         if not end_look(tx, waiting):
             return
@@ -367,25 +371,30 @@ def _ask_for_orders_near_fraud(scope: ScreeningScope, message: WaitingMessage) -
             keys |= known or {}
         as_of_ms = seeing_all(scope.now_ms(), versions)
         crowded = crowded_entities(tx, keys, customers_maximum, as_of_ms)
-    keys = {entity: key for entity, key in keys.items() if entity not in crowded}
-    _ask_for_linked(scope, order_id, keys, LINKED_FRAUD)
+        keys = {entity: key for entity, key in keys.items() if entity not in crowded}
+        linked = _due_linked(tx, scope, order_id, keys, LINKED_FRAUD)
+    _ask_for_linked(scope, linked, LINKED_FRAUD)
     with scope.store.writing(f"order-{order_id}") as tx:
         take_message(tx, message)
 
 
-def _ask_for_linked(scope: ScreeningScope, order_id: str, keys: Keys, trigger: str) -> None:
-    """Ask for another look at the orders like this one; at once where a fraud tells about them."""
+def _due_linked(
+    tx: Transaction, scope: ScreeningScope, order_id: str, keys: Keys, trigger: str
+) -> dict[str, int]:
+    """The orders like this one, and when each is due for another look: at once where a fraud tells of it."""
     now_ms = scope.now_ms()
     since_ms = now_ms - scope.policy.order_risk.rescreen_days * DAY_MS
     pause_ms = LINKED_PAUSE_MS if trigger == LINKED_ORDER else 0
-    with scope.store.reading() as tx:
-        linked = linked_orders(tx, keys, since_ms, LINKED_ORDERS_MAXIMUM + 1)
+    linked = linked_orders(tx, keys, since_ms, LINKED_ORDERS_MAXIMUM + 1)
     linked.pop(order_id, None)
-    due_at_ms_of = {
+    return {
         # A look of the future was dated by a clock that was wrong.
         other: max(now_ms, min(looked_at_ms, now_ms) + pause_ms)
         for other, looked_at_ms in itertools.islice(linked.items(), LINKED_ORDERS_MAXIMUM)
     }
+
+
+def _ask_for_linked(scope: ScreeningScope, due_at_ms_of: Mapping[str, int], trigger: str) -> None:
     if due_at_ms_of:
         with scope.store.writing(WAITING_LOOKS) as tx:
             ask_for_looks(tx, trigger, due_at_ms_of.items())

@@ -63,31 +63,45 @@ def ask_for_looks(tx: Transaction, trigger: str, due_at_ms_of: Iterable[tuple[st
     )
 
 
-def take_looks(tx: Transaction, limit: int, *, now_ms: int) -> list[WaitingLook]:
-    """Take the most urgent orders that are due, for TAKEN_FOR_MS. The caller holds WAITING_LOOKS.
+_IS_DUE = "(due_at_ms <= ? OR due_at_ms > ?)"
+_IS_FREE = "(taken_until_ms IS NULL OR taken_until_ms <= ? OR taken_until_ms > ?)"
+"""An instant further ahead than anything waits, or is taken for, comes from a clock that was wrong."""
 
-    A moment further ahead than anything waits comes from a clock that was wrong: it is due.
-    """
-    is_free = (
-        "(due_at_ms <= ? OR due_at_ms > ?) "
-        "AND (taken_until_ms IS NULL OR taken_until_ms <= ? OR taken_until_ms > ?)"
+
+def _due_now(now_ms: int) -> tuple[int, int]:
+    return now_ms, now_ms + LINKED_PAUSE_MS
+
+
+def _free_now(now_ms: int) -> tuple[int, int]:
+    return now_ms, now_ms + TAKEN_FOR_MS
+
+
+def is_any_look_due(tx: Transaction, *, now_ms: int) -> bool:
+    """Whether `take_looks` would find any; asked without the lock of a writer."""
+    due = tx.execute(
+        f"SELECT 1 FROM waiting_looks WHERE {_IS_DUE} AND {_IS_FREE} LIMIT 1",  # noqa: S608 - constants
+        (*_due_now(now_ms), *_free_now(now_ms)),
     )
-    values = (now_ms, now_ms + LINKED_PAUSE_MS, now_ms, now_ms + TAKEN_FOR_MS)
+    return bool(due)
+
+
+def take_looks(tx: Transaction, limit: int, *, now_ms: int) -> list[WaitingLook]:
+    """Take the most urgent orders that are due, for TAKEN_FOR_MS. The caller holds WAITING_LOOKS."""
     orders = tx.execute(
-        f"SELECT order_id FROM waiting_looks WHERE {is_free} ORDER BY rank, due_at_ms, order_id LIMIT ?",  # noqa: S608 - placeholders only
-        (*values, limit),
+        f"SELECT order_id FROM waiting_looks WHERE {_IS_DUE} AND {_IS_FREE} "  # noqa: S608 - constants
+        "ORDER BY rank, due_at_ms, order_id LIMIT ?",
+        (*_due_now(now_ms), *_free_now(now_ms), limit),
     )
-    in_order = list(dict.fromkeys(order_id for (order_id,) in orders))
-    taken: dict[str, list[tuple[str, str, int]]] = {order_id: [] for order_id in in_order}
-    is_not_taken = "(taken_until_ms IS NULL OR taken_until_ms <= ? OR taken_until_ms > ?)"
-    for marks, ids in lists_of_ids(in_order):
+    # Whatever else an order waits for is answered by the same look.
+    taken: dict[str, list[tuple[str, str, int]]] = {order_id: [] for (order_id,) in orders}
+    for marks, ids in lists_of_ids(list(taken)):
         for order_id, trigger, ask_id, due_at_ms in tx.execute(
-            f"UPDATE waiting_looks SET taken_until_ms = ? WHERE order_id IN ({marks}) AND {is_not_taken} "  # noqa: S608 - placeholders only
+            f"UPDATE waiting_looks SET taken_until_ms = ? WHERE order_id IN ({marks}) AND {_IS_FREE} "  # noqa: S608 - placeholders only
             "RETURNING order_id, trigger, ask_id, due_at_ms",
-            (now_ms + TAKEN_FOR_MS, *ids, now_ms, now_ms + TAKEN_FOR_MS),
+            (now_ms + TAKEN_FOR_MS, *ids, *_free_now(now_ms)),
         ):
             taken[order_id].append((trigger, ask_id, int(due_at_ms)))
-    return [_taken(order_id, asks) for order_id, asks in taken.items() if asks]
+    return [_taken(order_id, asks) for order_id, asks in taken.items()]
 
 
 def _taken(order_id: str, asks: Sequence[tuple[str, str, int]]) -> WaitingLook:
