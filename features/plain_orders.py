@@ -6,6 +6,7 @@ order: no correction, no move, no finding. Thousands of them at one merchant com
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from features.declarations import ORDER_FACT_OF, Measure
 from features.entities import EntityKind
@@ -34,6 +35,7 @@ class CountedOrders:
     by_customer: bool
 
 
+@lru_cache(maxsize=64)
 def counted_orders(feature_set: FeatureSet, entity: EntityKind) -> CountedOrders | None:
     """What is counted of the orders at an entity; None where features ask for more than numbers of orders and
     of customers, so that the orders must be read.

@@ -3,8 +3,6 @@
 The checkout writes its decision and nothing about this. A cursor over the log says how far we are.
 """
 
-from collections.abc import Callable
-
 from serving.domain.decision import Outcome
 from serving.store.decision_log import last_position, outcomes_after
 from serving.store.log_cursors import ORDER_LINKS, LogCursor, advanced, cursor_of, keep_cursor
@@ -15,14 +13,14 @@ from serving.store.waiting_looks import APPROVED, WAITING_LOOKS, ask_for_looks
 DECISIONS_AT_ONCE = 50
 
 
-def follow_decisions(store: Store, stopped: Callable[[], bool] = lambda: False) -> int:
+def follow_decisions(store: Store) -> int:
     """Link every order that was decided so far; returns how many decisions were followed.
 
     A look at an order then sees all orders that were decided before it; approved ones wait for a look, in
     the same transaction. Raises StoreUnavailable.
     """
     followed = 0
-    while not stopped():
+    while True:
         with store.reading() as tx:
             # Looked at first without the database's write lock, which checkouts wait for.
             if last_position(tx) <= cursor_of(tx, ORDER_LINKS).position:
@@ -34,7 +32,6 @@ def follow_decisions(store: Store, stopped: Callable[[], bool] = lambda: False) 
             # The next line is still being written.
             return followed
         followed += after.position - before.position
-    return followed
 
 
 def _follow(tx: Transaction, before: LogCursor) -> LogCursor:

@@ -16,10 +16,9 @@ from data_contracts.order_outcomes import ORDER_OUTCOMES
 from data_contracts.orders import ORDERS
 from serving.domain.investigation import Investigation, InvestigationState
 from serving.domain.liability import Account, SettlementText
+from serving.store.ledger_rows import LedgerRow, decode_row
 from serving.store.standing_rows import standing_row
 from serving.store.store import Transaction
-
-LedgerRow = dict[str, Any]
 
 _SETTLED_BY = tuple(
     contract.name
@@ -33,7 +32,7 @@ _SETTLED_BY = tuple(
         INVOICE_PAUSES,
     )
 )
-_decode = msgspec.json.Decoder(LedgerRow).decode
+_decode = msgspec.json.Decoder(dict[str, Any]).decode
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -159,7 +158,7 @@ def settlement_rows(tx: Transaction, customer_id: str) -> dict[str, list[LedgerR
         f"SELECT contract, body FROM ledger_events WHERE entity_id = ? AND contract IN ({marks})",  # noqa: S608 - placeholders only
         (customer_id, *_SETTLED_BY),
     ):
-        rows[contract].append(_decode(body))
+        rows[contract].append(decode_row(body))
     return rows
 
 

@@ -5,9 +5,8 @@ What an order shares with its customer's other orders needs no index: a customer
 
 import itertools
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
-
-import msgspec
 
 from data_contracts.contract import Contract
 from data_contracts.customers import CUSTOMERS
@@ -20,6 +19,7 @@ from features.feature_sets import FeatureSet
 from features.order_links import Keys, address_keys, delivery_key, order_keys
 from features.plain_orders import PlainOrders, counted_orders
 from serving.store.id_lists import lists_of_ids
+from serving.store.ledger_rows import LedgerRow, decode_row
 from serving.store.store import Transaction
 
 INDEXED = (
@@ -31,31 +31,24 @@ INDEXED = (
     EntityKind.EMAIL_DOMAIN,
     EntityKind.MERCHANT,
 )
-INSERT_LINK = (
-    "INSERT INTO order_links (entity_kind, entity_key, is_finding, occurred_at_ms, event_id, order_id, "
-    "customer_id) VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
+_KEY = "entity_kind, entity_key, is_finding, occurred_at_ms, event_id"
+_COLUMNS = f"{_KEY}, order_id, customer_id"
+_INSERT = f"INSERT INTO order_links ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?)"  # noqa: S608 - constants
+INSERT_LINK = f"{_INSERT} ON CONFLICT DO NOTHING"
+_INSERT_LINK_TO_READ = f"{_INSERT} ON CONFLICT ({_KEY}) DO UPDATE SET is_plain = 0"
+_INSERT_PLAIN_LINK = (
+    f"INSERT INTO order_links ({_COLUMNS}, recorded_at_ms, is_plain) "  # noqa: S608 - constants
+    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, 1) ON CONFLICT DO NOTHING"
 )
 _CUSTOMER_CONTRACTS = (CUSTOMERS.name, ORDERS.name, ORDER_EVENTS.name, ORDER_OUTCOMES.name)
 _NEWS_CONTRACTS = (ORDER_EVENTS.name, ORDER_OUTCOMES.name)
 LINKS_FOR_EACH_ORDER = 4
 """So many links are read for an order that is wanted: refused orders are linked too, and moved ones twice."""
 
-INSERT_PLAIN_LINK = (
-    "INSERT INTO order_links (entity_kind, entity_key, is_finding, occurred_at_ms, event_id, order_id, "
-    "customer_id, recorded_at_ms, is_plain) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 1) ON CONFLICT DO NOTHING"
-)
-_INSERT_CHANGED_LINK = INSERT_LINK.replace(
-    "ON CONFLICT DO NOTHING",
-    "ON CONFLICT (entity_kind, entity_key, is_finding, occurred_at_ms, event_id) DO UPDATE SET is_plain = 0",
-)
-
-LedgerRow = dict[str, Any]
-_decode = msgspec.json.Decoder(LedgerRow).decode
-
 
 def link_order(tx: Transaction, row: Mapping[str, Any]) -> None:
     """Index a row of the orders contract, to be read whenever it counts; again changes nothing."""
-    tx.execute_many(_INSERT_CHANGED_LINK, order_link_parameters(row))
+    tx.execute_many(_INSERT_LINK_TO_READ, order_link_parameters(row))
 
 
 def link_decided_orders(tx: Transaction, order_ids: Sequence[str]) -> set[str]:
@@ -79,8 +72,8 @@ def link_decided_orders(tx: Transaction, order_ids: Sequence[str]) -> set[str]:
             changed += [values for row in rows for values in order_link_parameters(row)]
         else:
             plain += [(*values, row["recorded_at"]) for values in order_link_parameters(row)]
-    tx.execute_many(INSERT_PLAIN_LINK, plain)
-    tx.execute_many(_INSERT_CHANGED_LINK, changed)
+    tx.execute_many(_INSERT_PLAIN_LINK, plain)
+    tx.execute_many(_INSERT_LINK_TO_READ, changed)
     return set(versions)
 
 
@@ -146,6 +139,7 @@ def link_row(tx: Transaction, contract: Contract, row: Mapping[str, Any]) -> Non
         link_outcome(tx, row)
 
 
+@lru_cache(maxsize=8)
 def windows_ms(feature_set: FeatureSet) -> dict[tuple[EntityKind, bool], int | None]:
     """How far back a feature set looks, by entity and whether at findings; None for all the way."""
     windows: dict[tuple[EntityKind, bool], int | None] = {}
@@ -284,7 +278,7 @@ def order_rows(tx: Transaction, order_id: str) -> list[LedgerRow]:
 
 def _orders(tx: Transaction, order_ids: Sequence[str]) -> list[LedgerRow]:
     return [
-        _decode(body)
+        decode_row(body)
         for marks, ids in lists_of_ids(order_ids)
         for (body,) in tx.execute(
             f"SELECT body FROM ledger_events WHERE contract = ? AND subject_id IN ({marks})",  # noqa: S608 - placeholders only
@@ -305,7 +299,7 @@ def customers_rows(
             f"AND contract IN ({kinds})",
             (*ids, *contracts),
         ):
-            rows.setdefault(contract, []).append(_decode(body))
+            rows.setdefault(contract, []).append(decode_row(body))
     return rows
 
 
