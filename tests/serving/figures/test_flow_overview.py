@@ -37,6 +37,7 @@ from serving.store.decision_search import first_id_at
 from serving.store.stop_requests import StoredStopRequest, insert_stop_request
 from serving.store.store import Store
 from tests.builders import DAY, ms
+from tests.serving.logged_decisions import a_logged_decision
 
 POLICY = parse_policy(POLICY_FILE.read_text())
 BERLIN = zoneinfo.ZoneInfo("Europe/Berlin")
@@ -76,19 +77,12 @@ def scope_of(store: Store, now: int = NOW) -> CaseScope:
 
 
 def a_decision(number: int, at: int, order_id: str, merchant_id: str, outcome: str) -> LoggedDecision:
-    return LoggedDecision(
-        decision_id=f"{first_id_at(at)}{number:016x}",
+    return a_logged_decision(
+        f"{first_id_at(at)}{number:016x}",
         order_id=order_id,
-        customer_id="c1",
         merchant_id=merchant_id,
         outcome=outcome,
         as_of_ms=at,
-        model_name=None,
-        model_version=None,
-        feature_set_version=None,
-        policy_version="1",
-        features=None,
-        record={},
     )
 
 

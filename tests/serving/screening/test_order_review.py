@@ -33,7 +33,7 @@ from serving.in_force.scorer import Calibration, ChampionModel, Scorecard, Score
 from serving.requests.case_scope import CaseScope
 from serving.screening.order_screening import ScreeningScope, work_off
 from serving.store.case_queue import screenings_of
-from serving.store.decision_log import LoggedDecision, append_decision
+from serving.store.decision_log import append_decision
 from serving.store.export import export_folder
 from serving.store.ledger import append, append_decided_order
 from serving.store.open_store import open_store
@@ -41,6 +41,7 @@ from serving.store.store import Store
 from serving.store.waiting_looks import APPROVED
 from tests.builders import DAY, Row, a_customer, a_merchant, a_row, an_order, ms
 from tests.serving.as_sent import as_sent
+from tests.serving.logged_decisions import a_logged_decision
 
 START = ms("2026-06-01T10:00:00")
 MINUTE = 60_000
@@ -69,24 +70,6 @@ def a_model(suspicious: str = "device_customer_count_ever", above: float = 1.0) 
         calibration=Calibration(raw_log_odds=(-9.0, 9.0), log_odds=(-9.0, 9.0)),
         scale=ScoreScale(),
         typical_values=dict.fromkeys(ORDER_RISK.names, 0.0),
-    )
-
-
-def a_decision(decision_id: str, row: Row, *, as_of_ms: int, outcome: str = "approved") -> LoggedDecision:
-    """A line of the log with what follows from it, and nothing that it rested on."""
-    return LoggedDecision(
-        decision_id=decision_id,
-        order_id=row["order_id"],
-        customer_id=row["customer_id"],
-        merchant_id=row["merchant_id"],
-        outcome=outcome,
-        as_of_ms=as_of_ms,
-        model_name=None,
-        model_version=None,
-        feature_set_version=None,
-        policy_version="1",
-        features=None,
-        record={},
     )
 
 
@@ -123,7 +106,14 @@ class Team:
         with self.store.writing(customer_id) as tx:
             decided = {**row, "event_id": f"order-dec_{order_id}"}
             append_decided_order(tx, decided, recorded_at_ms=self.now, now_ms=self.now)
-            append_decision(tx, a_decision(f"dec_{order_id}", row, as_of_ms=self.now))
+            decision = a_logged_decision(
+                f"dec_{order_id}",
+                order_id=order_id,
+                customer_id=customer_id,
+                merchant_id=row["merchant_id"],
+                as_of_ms=self.now,
+            )
+            append_decision(tx, decision)
         self.now += MINUTE
 
     def work(self) -> None:

@@ -13,6 +13,7 @@ from serving.store.decision_search import DecisionFilter, find_decisions, first_
 from serving.store.sqlite_store import SqliteStore
 from serving.store.store import Store, Transaction
 from tests.builders import DAY, ms
+from tests.serving.logged_decisions import a_logged_decision
 
 START = ms("2026-06-01T10:00:00")
 CUSTOMERS, ORDERS, MERCHANTS = ("c1", "c2", "c3"), ("o1", "o2", "o3", "o4"), ("m1", "m2")
@@ -28,18 +29,13 @@ def a_decision(
     merchant_id: str = "m1",
     outcome: Outcome = Outcome.APPROVED,
 ) -> LoggedDecision:
-    return LoggedDecision(
-        decision_id=f"{first_id_at(at)}{number:016x}",
+    return a_logged_decision(
+        f"{first_id_at(at)}{number:016x}",
         order_id=order_id,
         customer_id=customer_id,
         merchant_id=merchant_id,
         outcome=outcome.value,
         as_of_ms=at,
-        model_name=None,
-        model_version=None,
-        feature_set_version=None,
-        policy_version="1",
-        features=None,
         record={
             "order": {"amount_cents": 1_000 + number, "currency": "EUR", "more": "ignored"},
             "answer": {"score": number, "outcome": outcome.value},

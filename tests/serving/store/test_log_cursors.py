@@ -12,8 +12,8 @@ from serving.store.decision_log import append_decision
 from serving.store.log_cursors import LogCursor, advanced, cursor_of, keep_cursor
 from serving.store.open_store import open_store
 from serving.store.store import RunningWriters, Store
-from tests.builders import an_order
-from tests.serving.screening.test_order_review import START, a_decision
+from tests.serving.logged_decisions import a_logged_decision
+from tests.serving.screening.test_order_review import START
 
 ENDS = st.lists(
     st.tuples(st.integers(0, 6), st.integers(1, 6), st.sampled_from(["commits", "rolls back"])), max_size=12
@@ -59,9 +59,10 @@ def test_a_cursor_is_found_as_it_was_kept(store: Store) -> None:
 
 
 def decide(store: Store, number: int, *, fails: bool = False) -> None:
-    row = an_order(f"o{number}", f"c{number}", at=START)
     with store.writing(f"c{number}") as tx:
-        append_decision(tx, a_decision(f"dec_{number}", row, as_of_ms=START + number))
+        append_decision(
+            tx, a_logged_decision(f"dec_{number}", order_id=f"o{number}", as_of_ms=START + number)
+        )
         if fails:
             raise _Fails
 
@@ -92,7 +93,7 @@ def test_a_decision_that_is_committed_after_a_later_one_is_not_skipped(
     def slow() -> None:
         own = open_store(database_url)
         with own.writing("c1") as tx:
-            append_decision(tx, a_decision("dec_1", an_order("o1", "c1", at=START), as_of_ms=START))
+            append_decision(tx, a_logged_decision("dec_1", as_of_ms=START))
             has_written.set()
             assert may_commit.wait(30)
         own.close()
