@@ -93,15 +93,16 @@ def benchmark_worker(
     from serving.benchmarks.worker_benchmark import benchmark_worker as measure
     from serving.store.errors import StoreError
 
+    named = {} if database_url is None else {"BONITAS_DATABASE_URL": database_url}
     try:
         with progress_bars() as progress:
             figures = measure(
-                read_settings(),
+                read_settings(**named),
                 per_second=per_second,
                 seconds=seconds,
                 popular_share=popular_share,
                 workers=workers,
-                database_url=database_url,
+                in_a_copy=database_url is None,
                 progress=progress,
             )
     except (NothingToMeasureError, StoreError) as problem:

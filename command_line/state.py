@@ -25,10 +25,13 @@ if TYPE_CHECKING:
 REGISTRY_PATIENCE_SECONDS = 30.0
 
 
-def read_settings() -> Settings:
-    """What the BONITAS_* variables say; one that cannot be used ends the command."""
+def read_settings(**instead: str) -> Settings:
+    """What the BONITAS_* variables say; one that cannot be used ends the command.
+
+    instead: variables that an option of the command gives.
+    """
     try:
-        return Settings.from_env(os.environ)
+        return Settings.from_env({**os.environ, **instead})
     except SettingsInvalid as problem:
         raise CommandFailed(str(problem)) from problem
 

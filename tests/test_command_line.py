@@ -168,6 +168,10 @@ def test_a_quarantined_row_makes_validate_fail_and_is_kept_with_its_reason(tmp_p
         ),
         (["data", "validate", "{tmp}/nowhere"], "does not exist"),
         (["benchmark", "serving"], "bonitas"),
+        (
+            ["benchmark", "worker", "--database-url", "nonsense"],
+            "must begin with sqlite:/// or postgresql://",
+        ),
     ],
 )
 def test_bad_input_gets_a_message_and_no_traceback(
