@@ -15,6 +15,7 @@ from serving.store.waiting_looks import (
     WaitingLook,
     ask_for_look,
     end_look,
+    is_any_look_due,
     take_looks,
     waiting_look_count,
 )
@@ -71,6 +72,25 @@ def test_a_look_is_not_due_before_its_moment_unless_the_moment_is_further_ahead_
     assert [look.order_id for look in take(store, now=START + LINKED_PAUSE_MS)] == ["soon"]
     ask(store, "tomorrow", APPROVED, START + 86_400_000)
     assert [look.order_id for look in take(store)] == ["tomorrow"]
+
+
+def test_a_look_is_due_exactly_where_one_would_be_taken(store: Store) -> None:
+    def is_due(now: int) -> bool:
+        with store.reading() as tx:
+            return is_any_look_due(tx, now_ms=now)
+
+    assert not is_due(START)
+    ask(store, "o1", LINKED_ORDER, START + LINKED_PAUSE_MS)
+    for now in (START, START + LINKED_PAUSE_MS - 1):
+        assert not is_due(now)
+        assert take(store, now=now) == []
+    due = START + LINKED_PAUSE_MS
+    assert is_due(due)
+    assert take(store, now=due)
+    assert not is_due(due + TAKEN_FOR_MS - 1)
+    assert is_due(due + TAKEN_FOR_MS)
+    ask(store, "tomorrow", APPROVED, START + 86_400_000)
+    assert is_due(START)
 
 
 def test_a_look_that_a_killed_worker_took_is_taken_again_and_only_one_of_both_keeps_it(store: Store) -> None:
