@@ -108,7 +108,7 @@ def validate_folder(
         full_rows=lambda contract, positions: judged[contract.name].full_rows(positions),
         clock_tolerance_ms=clock_tolerance_ms,
     )
-    refused = {name: table.refused(verdicts[name]) for name, table in judged.items()}
+    refused = {name: table.refused(verdicts[name].broken) for name, table in judged.items()}
     all_refused = RefusedRows(refused)
     private_folder(report_directory)
     quarantine.begin_anew(report_directory)

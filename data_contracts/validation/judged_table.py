@@ -183,14 +183,17 @@ class JudgedTable:
                 yield offset, table
                 offset += table.num_rows
 
-    def refused(self, verdict: CrossTableVerdict) -> RefusedOf:
-        """The rows that break a rule, in file order, and which."""
-        positions = sorted(self.broken.keys() | verdict.broken.keys())
+    def refused(self, between_rows: Mapping[int, Sequence[tuple[str, Rule]]]) -> RefusedOf:
+        """The rows that break a rule, in file order, and which.
+
+        between_rows: the rules between rows that were found broken, position -> (column, rule).
+        """
+        positions = sorted(self.broken.keys() | between_rows.keys())
         return RefusedOf(
             contract=self.contract,
             columns=pa.concat_tables(self.needed) if self.needed else no_rows(self.contract).columns,
             rules={
-                position: (*self.broken.get(position, {}).items(), *verdict.broken.get(position, ()))
+                position: (*self.broken.get(position, {}).items(), *between_rows.get(position, ()))
                 for position in positions
             },
             own=frozenset(self.broken),

@@ -4,14 +4,12 @@ What validation accepted is known again by its fingerprint and not judged twice.
 judged one by one by their contract before anything is written, and those that break a rule are set apart.
 """
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
 
-from data_contracts.between_rows.cross_table_rules import CrossTableVerdict
 from data_contracts.contract import DEFAULT_CLOCK_TOLERANCE_MS
 from data_contracts.ledger_contracts import ALL_CONTRACTS
 from data_contracts.parquet_ledger import arrow_schema, has_table, part_files, read_table
@@ -40,27 +38,23 @@ class RowsToLoad:
     accepted: what validation said of the folder where it vouches for every file of it, else None: the rows
         were judged now.
     changes: in words, what is no more as validation accepted it; empty where it never saw the folder.
+    judged: the contracts of which some row breaks a rule.
     """
 
     tables: dict[str, pa.Table]
     accepted: AcceptedFolder | None
     changes: tuple[str, ...] = ()
-    _judged: Mapping[str, JudgedTable] = field(default_factory=dict)
+    judged: tuple[JudgedTable, ...] = ()
 
     def refused(self) -> Iterator[QuarantinedRow]:
         """The rows that break a rule of their contract, whole, each with what it breaks."""
-        for table in self._judged.values():
-            if table.broken:
-                refused = table.refused(_nothing_between(table))
-                yield from table.quarantined_rows(refused, RefusedRows({table.contract.name: refused}))
+        for table in self.judged:
+            # The rules between rows are judged later, beside the ledger.
+            refused = table.refused({})
+            yield from table.quarantined_rows(refused, RefusedRows({table.contract.name: refused}))
 
 
-def rows_to_load(
-    directory: Path,
-    progress: Progress = no_progress,
-    *,
-    clock_tolerance_ms: int = DEFAULT_CLOCK_TOLERANCE_MS,
-) -> RowsToLoad:
+def rows_to_load(directory: Path, progress: Progress = no_progress) -> RowsToLoad:
     """Read a ledger folder, and judge its rows unless what validation accepted lies there unchanged.
 
     Nothing is written. Raises LedgerFolderError for a file that cannot be read.
@@ -71,22 +65,18 @@ def rows_to_load(
     if accepted is not None and not changes:
         tables = {contract.name: read_table(directory, contract) for contract in present}
         return RowsToLoad(tables=tables, accepted=accepted)
-    judged: dict[str, JudgedTable] = {}
+    judged: list[JudgedTable] = []
     tables = {}
     for number, contract in enumerate(present):
         progress("judge the rows", done=number, total=len(present))
         table = JudgedTable(contract=contract, files=part_files(directory, contract))
         parts = [arrow_schema(contract).empty_table()]
         for batch in batches_of(table.files):
-            passed = table.judge_one_by_one(batch, clock_tolerance_ms)
+            passed = table.judge_one_by_one(batch, DEFAULT_CLOCK_TOLERANCE_MS)
             parts.append(normalised(contract, batch).filter(pa.array(passed)))
-        judged[contract.name] = table
+        # What the others keep of their rows is needed no more, and a load is long.
+        if table.broken:
+            judged.append(table)
         tables[contract.name] = pa.concat_tables(parts)
     progress("judge the rows", done=len(present), total=len(present))
-    return RowsToLoad(tables=tables, accepted=None, changes=changes, _judged=judged)
-
-
-def _nothing_between(table: JudgedTable) -> CrossTableVerdict:
-    """A verdict without rules between rows: a load judges those beside the ledger."""
-    none = np.zeros(table.read, dtype=np.bool_)
-    return CrossTableVerdict(accepted=table.ledger_columns().passed, repeated=none, broken={}, corrects={})
+    return RowsToLoad(tables=tables, accepted=None, changes=changes, judged=tuple(judged))
