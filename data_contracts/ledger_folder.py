@@ -149,20 +149,20 @@ def _beside_the_parts(folder: Path) -> Iterator[NotRead]:
     for entry in sorted(folder.iterdir()):
         if entry in read:
             continue
+        path, seems_to_hold_rows = f"{folder.name}/{entry.name}", _looks_like_rows(entry)
         if entry.is_dir():
-            contracts = (folder.name,) if _looks_like_rows(entry) or _holds_files(entry) else ()
+            path, seems_to_hold_rows = f"{path}/", seems_to_hold_rows or _holds_files(entry)
             reason = "folders inside a contract's folder are not read"
-            path = f"{folder.name}/{entry.name}/"
-            yield NotRead(path=path, reason=reason, contracts=contracts, is_meant=_is_named_as_part(entry))
         elif entry.is_file():
-            contracts = (folder.name,) if _looks_like_rows(entry) else ()
             reason = f"only files named {PART_FILES} are read"
-            path = f"{folder.name}/{entry.name}"
-            yield NotRead(path=path, reason=reason, contracts=contracts, is_meant=_is_named_as_part(entry))
         else:
-            contracts = (folder.name,) if _looks_like_rows(entry) else ()
-            path, reason = f"{folder.name}/{entry.name}", _what_is_no_file(entry)
-            yield NotRead(path=path, reason=reason, contracts=contracts, is_meant=_is_named_as_part(entry))
+            reason = _what_is_no_file(entry)
+        yield NotRead(
+            path=path,
+            reason=reason,
+            contracts=(folder.name,) if seems_to_hold_rows else (),
+            is_meant=_is_named_as_part(entry),
+        )
 
 
 def _is_named_as_part(entry: Path) -> bool:
