@@ -161,6 +161,6 @@ def mask_of(rows: int, positions: Any) -> Mask:
     return mask
 
 
-def one_references(references: pa.Array) -> pa.Array:
-    """Each text as `data_contracts.contract.one_reference` writes it."""
+def one_references(references: pa.Array | pa.ChunkedArray) -> Any:
+    """Each text as `data_contracts.contract.one_reference` writes it, in the form that was given."""
     return pc.ascii_lower(pc.replace_substring_regex(references, r"[ \x{a0}]+", ""))

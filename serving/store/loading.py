@@ -159,7 +159,7 @@ class _Load:
                     owners = table.select([column, contract.entity]).group_by([column, contract.entity])
                     own = table[column]
                     if column == contract.unique and contract.unique_in_one_form:
-                        own = pa.chunked_array([one_references(own.combine_chunks())])
+                        own = one_references(own)
                     shared = owners.aggregate([])[column] if column in contract.key else own
                     self._doubt(contract, table, _are_among(own, _several(shared)))
 
