@@ -50,8 +50,8 @@ COUNTED_CHANGES = (*CHANGES_OF_PLACE, SHIPMENT_BOOKED)
 """The kinds of order event that are facts."""
 
 
-def hour_utc(instant_ms: int) -> int:
-    """The hour of the day in UTC, 0 to 23."""
+def hour_utc(instant_ms: Whole) -> Whole:
+    """The hour of the day in UTC, 0 to 23; of one instant or of many."""
     return instant_ms % DAY_MS // HOUR_MS
 
 
@@ -82,7 +82,7 @@ def attributes_of_orders(orders: pa.Table, occurred_at: Int64Array) -> OrderAttr
     resells = pc.is_in(orders["item_category"], value_set=pa.array(sorted(RESELLABLE_CATEGORIES)))
     return OrderAttributes(
         amount_cents=whole_numbers(orders["amount_cents"]),
-        night=(occurred_at % DAY_MS // HOUR_MS < NIGHT_ENDS_HOUR_UTC).astype(np.int64),
+        night=(hour_utc(occurred_at) < NIGHT_ENDS_HOUR_UTC).astype(np.int64),
         resellable=resells.to_numpy().astype(np.int64),
     )
 
