@@ -5,6 +5,7 @@ from urllib.parse import parse_qsl
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
+from serving.requests.door import is_coded
 from serving.requests.route_declaration import FORM_BODY_BYTES
 
 MAXIMUM_FIELDS = 200
@@ -20,7 +21,7 @@ async def form_fields(request: Request) -> dict[str, str]:
     content_type = request.headers.get("content-type", "").split(";")[0].strip().lower()
     if body and content_type != "application/x-www-form-urlencoded":
         raise HTTPException(415, "A form is expected")
-    if body and request.headers.get("content-encoding", "").strip().lower() not in {"", "identity"}:
+    if body and is_coded(request):
         raise HTTPException(415, "A form is sent as it is, not compressed")
     try:
         pairs = parse_qsl(

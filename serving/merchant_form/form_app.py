@@ -21,6 +21,7 @@ from serving.merchant_form.form_language import page_language
 from serving.merchant_form.form_pages import SECURITY_HEADERS, form_page, problem_page
 from serving.merchant_form.form_view import FormView, form_view
 from serving.requests.case_scope import CaseScope
+from serving.requests.door import is_coded
 from serving.requests.problem_details import ProblemError
 from serving.requests.request_scope import RequestScope
 from serving.requests.route_declaration import MERCHANT_FORM_BODY_BYTES, DoorKind, RouteDeclaration
@@ -237,8 +238,7 @@ def _refuse_other_sites(request: Request, public_url: str) -> None:
 async def _form_body(request: Request) -> bytes:
     """The body. Raises FormRefused (413, 415)."""
     content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    coding = request.headers.get("content-encoding", "").strip().lower()
-    if content_type != FORM_TYPE or coding not in {"", "identity"}:
+    if content_type != FORM_TYPE or is_coded(request):
         raise FormRefused(_NO_FORM)
     length = request.headers.get("content-length", "")
     if length.isdigit() and int(length) > MERCHANT_FORM_BODY_BYTES:

@@ -150,6 +150,11 @@ def _coding(value: bytes, harmless: frozenset[bytes]) -> bytes:
     return next((one for one in codings if one not in harmless), b"")
 
 
+def is_coded(request: Request) -> bool:
+    """Whether a body is compressed, or changed in another way: applications behind this door undo none."""
+    return bool(_coding(request.headers.get("content-encoding", "").encode("latin-1"), AS_IT_IS))
+
+
 class Door:
     """ASGI middleware.
 

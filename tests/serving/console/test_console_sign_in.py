@@ -385,6 +385,7 @@ def test_a_form_may_not_be_large_repeated_binary_or_of_another_kind(
     assert status(good + b"x" * 65_536) == 413
     assert status(good + b"x", {"Content-Type": "text/plain"}) == 415
     assert status(good + b"x", {}) == 415
+    assert status(good + b"x", {**form, "Content-Encoding": "identity, gzip"}) == 415
 
 
 def test_a_notice_is_shown_once_on_the_next_page_and_is_no_markup(
