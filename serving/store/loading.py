@@ -149,11 +149,12 @@ class _Load:
         ids = pa.chunked_array(
             [chunk for table in self._tables.values() for chunk in table["event_id"].chunks], pa.string()
         )
+        ids_used_again = _several(ids)
         for name, table in self._tables.items():
             contract = CONTRACTS[name]
             self._doubt(contract, table, ~verdicts[name].accepted)
             # Which of two rows of different customers is wrong is not known before both are judged together.
-            self._doubt(contract, table, _are_among(table["event_id"], _several(ids)))
+            self._doubt(contract, table, _are_among(table["event_id"], ids_used_again))
             for column in (contract.unique, *contract.key):
                 if column is not None and column not in {"event_id", contract.entity}:
                     owners = table.select([column, contract.entity]).group_by([column, contract.entity])
