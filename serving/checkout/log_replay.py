@@ -4,28 +4,31 @@ Each model and each policy is read once. A page is one short read transaction, a
 one would keep SQLite from starting its write-ahead log anew. What is decided after the start is not replayed.
 """
 
-import struct
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from typing import Any
 
-import msgspec
-
 from data_contracts.progress import Progress, no_progress
-from serving.checkout.replay import DecisionDamagedError, ModelForReplay, ReplayResult, replayed
-from serving.domain.errors import PolicyInvalid
+from features.online import LedgerRows
+from serving.checkout.replay import (
+    DecisionDamagedError,
+    ModelForReplay,
+    ReplayResult,
+    customers_of,
+    damage_named,
+    kept_policy,
+    replayed,
+)
 from serving.domain.policy import Policy
-from serving.domain.policy_reader import parse_policy
 from serving.in_force.model_watch import ModelRegistry
 from serving.in_force.scorer import ModelNotUsableError
 from serving.store.credit_rows import credit_rows_of
 from serving.store.decision_log import LoggedDecision, decision_rows, logged_decision
 from serving.store.decision_search import first_id_at
-from serving.store.ledger_rows import LedgerRow
 from serving.store.policies import policy_text
-from serving.store.store import Row, Store, Transaction
+from serving.store.store import Store, Transaction
 
 PAGE = 50
 VERSIONS_KEPT = 32
@@ -143,43 +146,30 @@ def replay_log(
 
 @dataclass(frozen=True, kw_only=True)
 class _Stored:
-    """A decision with the ledger rows that it is compared with. logged: or why its row cannot be read."""
+    """A decision, and the ledger rows of its page by customer_id. logged: or why its row cannot be read."""
 
     decision_id: str
     logged: LoggedDecision | str
-    rows: dict[str, list[LedgerRow]]
-    other_rows: dict[str, dict[str, list[LedgerRow]]]
+    rows: Mapping[str, LedgerRows]
 
 
 def _page(tx: Transaction, after: str, until: str) -> list[_Stored]:
-    decoded = [
-        (str(row[0]), _decoded(row)) for row in decision_rows(tx, after=after, until=until, limit=PAGE)
-    ]
-    customers: dict[str, None] = {}
-    for _, logged in decoded:
-        if isinstance(logged, LoggedDecision):
-            customers |= dict.fromkeys([logged.customer_id, *logged.record.get("other_accounts", ())])
+    decoded: dict[str, LoggedDecision | str] = {}
+    customers: set[str] = set()
+    for row in decision_rows(tx, after=after, until=until, limit=PAGE):
+        try:
+            with damage_named():
+                logged = logged_decision(row)
+            customers.update(customers_of(logged))
+        except DecisionDamagedError as problem:
+            decoded[str(row[0])] = str(problem)
+        else:
+            decoded[str(row[0])] = logged
     rows = credit_rows_of(tx, customers)
     return [
-        _Stored(
-            decision_id=decision_id,
-            logged=logged,
-            rows=rows[logged.customer_id] if isinstance(logged, LoggedDecision) else {},
-            other_rows={one: rows[one] for one in logged.record.get("other_accounts", ())}
-            if isinstance(logged, LoggedDecision)
-            else {},
-        )
-        for decision_id, logged in decoded
+        _Stored(decision_id=decision_id, logged=logged_or_reason, rows=rows)
+        for decision_id, logged_or_reason in decoded.items()
     ]
-
-
-def _decoded(row: Row) -> LoggedDecision | str:
-    try:
-        logged = logged_decision(row)
-        msgspec.convert(logged.record.get("other_accounts", []), list[str])
-    except (msgspec.MsgspecError, struct.error, TypeError, ValueError) as problem:
-        return f"what was stored of it cannot be read: {type(problem).__name__}"
-    return logged
 
 
 class _Versions:
@@ -213,7 +203,7 @@ class _Versions:
             if misfit is not None:
                 return f"it {misfit}"
         try:
-            return replayed(logged, policy, model, stored.rows, stored.other_rows)
+            return replayed(logged, policy, model, stored.rows)
         except DecisionDamagedError as problem:
             return str(problem)
 
@@ -224,9 +214,9 @@ def _policy_or_reason(store: Store, version: str) -> Policy | str:
     if text is None:
         return f"policy {version} was not kept"
     try:
-        return parse_policy(text)
-    except PolicyInvalid as problem:
-        return f"what was kept as policy {version} is none: {problem}"
+        return kept_policy(version, text)
+    except DecisionDamagedError as problem:
+        return str(problem)
 
 
 def _model_or_reason(registry: ModelRegistry, name: str, version: str) -> ModelForReplay | str:

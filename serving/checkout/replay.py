@@ -6,7 +6,8 @@ another feature set or revision of the engine a difference would say nothing abo
 """
 
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -20,12 +21,12 @@ from serving.checkout.checkout_judgement import answer_to_checkout, judge
 from serving.checkout.decision_inputs import DecisionInputs, inputs_at
 from serving.domain.checkout_decision import AMOUNTS_NAMED_AS_AT_RESIDENCE, FIRST_JUDGEMENT_REVISION
 from serving.domain.decision import AccountStanding
-from serving.domain.errors import UnknownDecision
+from serving.domain.errors import PolicyInvalid, UnknownDecision
 from serving.domain.policy import Policy
 from serving.domain.policy_reader import parse_policy
 from serving.in_force.model_watch import ModelRegistry
 from serving.in_force.scorer import ModelNotUsableError, ReplayModel
-from serving.store.credit_rows import credit_rows
+from serving.store.credit_rows import credit_rows_of
 from serving.store.decision_log import LoggedDecision, decision_of
 from serving.store.policies import policy_text
 from serving.store.store import Store
@@ -110,41 +111,64 @@ def replay(store: Store, registry: ModelRegistry, decision_id: str) -> ReplayRes
     RegistryUnreachableError when the model's version cannot be had any more, or is not what was registered.
     """
     with store.reading() as tx:
-        logged = decision_of(tx, decision_id)
+        with damage_named():
+            logged = decision_of(tx, decision_id)
         if logged is None:
             raise UnknownDecision(f"there is no decision {decision_id}")
         text = policy_text(tx, logged.policy_version)
-        rows = credit_rows(tx, logged.customer_id)
-        other_rows = {
-            customer_id: credit_rows(tx, customer_id)
-            for customer_id in logged.record.get("other_accounts", ())
-        }
+        rows = credit_rows_of(tx, customers_of(logged))
     if text is None:
         raise UnknownDecision(f"policy {logged.policy_version} of decision {decision_id} was not kept")
+    policy = kept_policy(logged.policy_version, text)
     model = None
     if logged.model_name is not None and logged.model_version is not None:
         model = ModelForReplay.loaded(registry, logged.model_name, logged.model_version)
         misfit = model.misfit(logged)
         if misfit is not None:
             raise ModelNotUsableError(f"decision {decision_id} {misfit}")
-    return replayed(logged, parse_policy(text), model, rows, other_rows)
+    return replayed(logged, policy, model, rows)
+
+
+@contextmanager
+def damage_named() -> Iterator[None]:
+    """For reading a decision from its row. Raises DecisionDamagedError where that cannot be read."""
+    try:
+        yield
+    except (msgspec.MsgspecError, struct.error, TypeError, ValueError) as problem:
+        reason = f"what was stored of it cannot be read: {type(problem).__name__}"
+        raise DecisionDamagedError(reason) from problem
+
+
+def customers_of(logged: LoggedDecision) -> list[str]:
+    """The customer, and then the person's other accounts as the decision saw them.
+
+    Raises DecisionDamagedError.
+    """
+    with damage_named():
+        return [logged.customer_id, *msgspec.convert(logged.record.get("other_accounts", []), list[str])]
+
+
+def kept_policy(version: str, text: str) -> Policy:
+    """The policy in the text that was kept of a version. Raises DecisionDamagedError."""
+    try:
+        return parse_policy(text)
+    except PolicyInvalid as problem:
+        raise DecisionDamagedError(f"what was kept as policy {version} is none: {problem}") from problem
 
 
 def replayed(
     logged: LoggedDecision,
     policy: Policy,
     model: ModelForReplay | None,
-    rows: LedgerRows,
-    other_rows: Mapping[str, LedgerRows],
+    rows: Mapping[str, LedgerRows],
 ) -> ReplayResult:
     """Judge a stored decision again, and compare it with what was answered and with the ledger.
 
-    model: that made the decision and whose features it kept; None where none took part. rows: of the
-    customer, as the ledger has them now; other_rows: of the person's other accounts, by customer_id.
-    Raises DecisionDamagedError.
+    model: that made the decision and whose features it kept; None where none took part. rows: by
+    customer_id of `customers_of`, as the ledger has them now. Raises DecisionDamagedError.
     """
     try:
-        return _replayed(logged, policy, model, rows, other_rows)
+        return _replayed(logged, policy, model, rows)
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as problem:
         raise DecisionDamagedError(f"what was stored of it cannot be judged: {problem!r}") from problem
 
@@ -153,8 +177,7 @@ def _replayed(
     logged: LoggedDecision,
     policy: Policy,
     model: ModelForReplay | None,
-    rows: LedgerRows,
-    other_rows: Mapping[str, LedgerRows],
+    rows: Mapping[str, LedgerRows],
 ) -> ReplayResult:
     record = logged.record
     inputs = DecisionInputs.restored(record, logged.features)
@@ -184,14 +207,15 @@ def _replayed(
     ledger_differences: tuple[str, ...] = ()
     if not_compared is None:
         feature_set = None if model is None else model.feature_set
+        customer_id, *others = customers_of(logged)
         from_ledger = inputs_at(
-            rows,
+            rows[customer_id],
             inputs.order_row,
             reserved_cents=inputs.standing.reserved_cents,
             as_of_ms=logged.as_of_ms,
             feature_set=feature_set,
             terms=policy.settlement_terms,
-            other_accounts=other_rows,
+            other_accounts={one: rows[one] for one in others},
         )
         from_ledger = replace(from_ledger, standing=_as_kept(from_ledger.standing, record))
         ledger_differences = _ledger_differences(inputs, from_ledger, feature_set)

@@ -10,7 +10,7 @@ from click.testing import CliRunner, Result
 import bonitas
 from serving.checkout import log_replay
 from serving.checkout.log_replay import LogReplaySummary, ReplayOfLogged, replay_log
-from serving.checkout.replay import replay
+from serving.checkout.replay import DecisionDamagedError, replay
 from serving.in_force.model_watch import RegistryUnreachableError
 from serving.in_force.scorer import ChampionModel
 from serving.store.store import Store
@@ -125,6 +125,20 @@ def test_each_fault_is_named_with_its_part_or_reason_and_the_others_go_on(
     assert found["different_by_part"] == {"ledger: applicant": 2, "score": 1}
     assert found["not_replayable_because"]["policy gone was not kept"] == 1
     assert found["not_equal_not_listed"] == 1
+
+
+def test_a_damaged_decision_replayed_alone_is_named_as_among_all(busy: Busy) -> None:
+    desk, ids = busy
+    changed = "UPDATE decisions SET record = replace(record, ?, ?) WHERE decision_id = ?"
+    change(desk, changed, '{"order"', '{"order', ids[0])
+    change(desk, changed, '"standing"', '"other_accounts":[7],"of_old"', ids[1])
+    change(desk, changed, '"language"', '"tongue"', ids[2])
+    change(desk, "UPDATE policies SET content = 'none' WHERE version = 'another'")
+    together = replayed(desk)
+    for name in ids[:5]:
+        with pytest.raises(DecisionDamagedError) as alone:
+            replay(desk.store, desk.registry, name)
+        assert str(alone.value) == together[name].not_replayable
 
 
 def test_a_model_that_is_gone_is_the_reason_of_its_decisions_alone(busy: Busy) -> None:
