@@ -29,7 +29,6 @@ from serving.backup.backup_file import (
 )
 from serving.backup.home_files import (
     REGISTRY_FILE,
-    SQLITE_PREFIX,
     STORE_FILE,
     copy_database,
     home_files,
@@ -40,7 +39,7 @@ from serving.backup.home_files import (
 from serving.backup.store_rows import write_rows
 from serving.process.settings import Settings
 from serving.store.errors import StoreUnavailable
-from serving.store.open_store import open_store
+from serving.store.open_store import SQLITE_PREFIX, open_store
 from serving.store.store import Store
 from serving.store.tables import metadata
 

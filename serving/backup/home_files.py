@@ -9,9 +9,10 @@ from pathlib import Path
 
 from features.model_files import local_folder
 from serving.backup.backup_file import UNFINISHED
+from serving.in_force.registry_file import RegistryFile
 from serving.process.settings import Settings
+from serving.store.open_store import SQLITE_PREFIX
 
-SQLITE_PREFIX = "sqlite:///"
 STORE_FILE = "bonitas.db"
 REGISTRY_FILE = "mlflow.db"
 LOST_AND_FOUND = "lost+found"
@@ -70,8 +71,9 @@ def database_files(file: Path) -> tuple[Path, ...]:
 
 
 def registry_file(settings: Settings) -> Path | None:
-    """The registry's database where it is a file; None for a tracking server."""
-    return sqlite_file(settings.mlflow_uri)
+    """The registry's database where it is a plain file; None for a tracking server or another address."""
+    registry = RegistryFile.at(settings.mlflow_uri)
+    return None if registry is None else registry.file.absolute()
 
 
 def copy_database(source: Path, target: Path) -> None:

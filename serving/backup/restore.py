@@ -14,13 +14,14 @@ from pathlib import Path
 from data_contracts.private_files import private_folder
 from data_contracts.progress import Progress, no_progress
 from serving.backup.backup_file import BackupError, BackupReader, opened_backup, sync_folder
-from serving.backup.home_files import LOST_AND_FOUND, SQLITE_PREFIX, STORE_FILE, database_files, sqlite_file
+from serving.backup.home_files import LOST_AND_FOUND, STORE_FILE, database_files, sqlite_file
 from serving.backup.store_target import (
     refuse_newer_schema,
     refuse_store_with_data,
     restored_sqlite,
     restored_store,
 )
+from serving.store.open_store import SQLITE_PREFIX
 
 _UNFINISHED = ".unfinished-restore"
 _POSTGRESQL_PREFIX = "postgresql://"

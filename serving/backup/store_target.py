@@ -24,11 +24,12 @@ from serving.backup.backup_file import (
     TableInBackup,
     sync_folder,
 )
-from serving.backup.home_files import SQLITE_PREFIX, database_files, sqlite_file
+from serving.backup.home_files import database_files, sqlite_file
 from serving.backup.store_rows import INTEGER, quoted, read_rows
 from serving.store.deliveries import DROPPED, WAITING
 from serving.store.errors import StoreUnavailable
 from serving.store.migrate import HEAD_REVISION, alembic_config, sqlalchemy_url
+from serving.store.open_store import SQLITE_PREFIX
 from serving.store.tables import metadata
 
 _REVISIONS = "alembic_version"

@@ -43,7 +43,7 @@ class RegistryFile:
     """The registry in one SQLite file; opened anew for every question, so that any thread may ask."""
 
     def __init__(self, file: Path) -> None:
-        self._file = file
+        self.file = file
 
     @classmethod
     def at(cls, tracking_uri: str) -> "RegistryFile | None":
@@ -107,13 +107,13 @@ class RegistryFile:
         Then no model would stand under any name, and nothing would say that the registry was lost.
         """
         try:
-            size_bytes = self._file.stat().st_size
+            size_bytes = self.file.stat().st_size
         except OSError as error:
             raise RegistryFileError(
-                f"the model registry {self._file} is not there: {error.strerror}"
+                f"the model registry {self.file} is not there: {error.strerror}"
             ) from error
         if size_bytes == 0:
-            raise RegistryFileError(f"the model registry {self._file} is an empty file")
+            raise RegistryFileError(f"the model registry {self.file} is an empty file")
 
     def _ask(self, question: Callable[[sqlite3.Connection], Answer]) -> Answer:
         self.require_there()
@@ -121,7 +121,7 @@ class RegistryFile:
             raise NotReadableHereError("which workspace is meant, MLflow knows")
         try:
             # Read and write, or the rest of a write that was cut short could not be rolled back; not created.
-            address = f"{self._file.absolute().as_uri()}?mode=rw"
+            address = f"{self.file.absolute().as_uri()}?mode=rw"
             with closing(sqlite3.connect(address, timeout=_LOCK_PATIENCE_SECONDS, uri=True)) as connection:
                 # One transaction, so that a version and its tags are of one moment.
                 connection.execute("BEGIN")
@@ -134,4 +134,4 @@ class RegistryFile:
                     raise NotReadableHereError("it has workspaces")
                 return question(connection)
         except sqlite3.Error as error:
-            raise RegistryFileError(f"the model registry {self._file} cannot be read: {error}") from error
+            raise RegistryFileError(f"the model registry {self.file} cannot be read: {error}") from error

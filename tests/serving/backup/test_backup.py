@@ -38,6 +38,7 @@ from serving.backup.store_rows import (
     TEXT,
     columns_of,
     last_number,
+    lines_of,
     quoted,
     read_rows,
     write_rows,
@@ -182,8 +183,6 @@ def test_every_row_comes_back_on_postgresql_and_from_there_on_sqlite(
     )
 )
 def test_what_is_written_as_lines_is_read_back_to_the_bit(rows: list[tuple[Any, ...]]) -> None:
-    from serving.backup.store_rows import lines_of
-
     kinds = [INTEGER, DOUBLE, TEXT, BINARY]
     lines = BytesIO(lines_of(rows, kinds))
     read = [tuple(row) for page in read_rows(lines, kinds) for row in page]
@@ -256,6 +255,17 @@ def test_the_policy_file_of_the_settings_comes_along_from_elsewhere(home: Path, 
     back_up(settings, tmp_path / "b.backup", made_at=NOW)
     restored(tmp_path / "b.backup", str(tmp_path / "copy"), home)
     assert (tmp_path / "copy" / "own.toml").read_text() == "a policy"
+
+
+def test_a_registry_whose_address_is_more_than_a_files_name_is_named_as_left_out(
+    home: Path, tmp_path: Path
+) -> None:
+    elsewhere = (home / "mlflow.db").rename(tmp_path / "registry.db")
+    settings = Settings.from_env(
+        {"BONITAS_HOME": str(home), "BONITAS_MLFLOW_URI": f"sqlite:///{elsewhere}?timeout=30"}
+    )
+    made = back_up(settings, tmp_path / "b.backup", made_at=NOW)
+    assert any("the model registry" in one for one in made.left_out), made.left_out
 
 
 @pytest.fixture
