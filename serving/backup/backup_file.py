@@ -7,6 +7,7 @@ ZIP as any other.
 import hashlib
 import io
 import os
+import secrets
 import struct
 import zipfile
 import zlib
@@ -131,7 +132,7 @@ def written_backup(file: Path) -> Iterator[BackupWriter]:
         raise BackupError(f"{file} is a folder: name the file of the backup")
     if file.exists() and not is_backup(file):
         raise BackupError(f"{file} is there and is no backup: name another file")
-    unfinished = file.with_name(f".{file.name}.{os.getpid()}{UNFINISHED}")
+    unfinished = unfinished_beside(file)
     descriptor = os.open(unfinished, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
     try:
         with os.fdopen(descriptor, "w+b") as target:
@@ -147,6 +148,11 @@ def written_backup(file: Path) -> Iterator[BackupWriter]:
     except BaseException:
         unfinished.unlink(missing_ok=True)
         raise
+
+
+def unfinished_beside(file: Path) -> Path:
+    """A name for what is to take the place of a file; what a killed process has left is in nobody's way."""
+    return file.with_name(f".{file.name}.{secrets.token_hex(4)}{UNFINISHED}")
 
 
 def sync_folder(folder: Path) -> None:

@@ -17,12 +17,12 @@ from data_contracts.private_files import private_file, private_folder
 from data_contracts.progress import Progress
 from serving.backup.backup import rows_part
 from serving.backup.backup_file import (
-    UNFINISHED,
     BackupError,
     BackupReader,
     Manifest,
     TableInBackup,
     sync_folder,
+    unfinished_beside,
 )
 from serving.backup.home_files import database_files, sqlite_file
 from serving.backup.store_rows import INTEGER, quoted, read_rows
@@ -105,7 +105,7 @@ def restored_sqlite(
 ) -> StoreRestored:
     """Restore the store into a SQLite file, which is there once it is whole."""
     private_folder(file.parent)
-    unfinished = file.with_name(f".{file.name}.{os.getpid()}{UNFINISHED}")
+    unfinished = unfinished_beside(file)
     private_file(unfinished)
     try:
         come = restored_store(

@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import random
 import sqlite3
 import threading
@@ -300,6 +301,17 @@ def test_a_backup_that_is_cut_short_leaves_the_one_before_it_and_nothing_else(
         back_up(settings_of(home), tmp_path / "small.backup", made_at=NOW, progress=is_stopped)
     assert sorted(tmp_path.iterdir()) == before
     assert (tmp_path / "small.backup").read_bytes() == small
+
+
+def test_what_a_killed_backup_has_left_is_not_in_the_way_of_a_process_of_its_number(
+    home: Path, tmp_path: Path
+) -> None:
+    """In a container every process may have the same number."""
+    left = tmp_path / f".b.backup.{os.getpid()}.unfinished"
+    left.write_bytes(b"cut off")
+    backed_up(home, tmp_path / "b.backup")
+    assert (tmp_path / "b.backup").exists()
+    assert left.read_bytes() == b"cut off"
 
 
 def changed_manifest(file: Path, out: Path, **changes: Any) -> Path:
