@@ -6,7 +6,6 @@ Works on a copy of the store, so that what it decides leaves no trace in it.
 import json
 import platform
 import socket
-import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -21,6 +20,7 @@ import msgspec
 
 from data_contracts.merchants import MERCHANTS
 from data_contracts.progress import Progress, no_progress
+from serving.backup.home_files import copy_database, sqlite_file
 from serving.benchmarks.load_generator import NUMBER_PLACE, LoadPlan, LoadResult
 from serving.process.server import RunningServer, running_server
 from serving.process.settings import Settings
@@ -90,16 +90,13 @@ def benchmark_serving(
 
 def copied_store(settings: Settings, home: Path) -> str:
     """The URL of a copy of the SQLite store in another home. Raises NothingToMeasureError."""
-    if not settings.database_url.startswith("sqlite:///"):
+    source = sqlite_file(settings.database_url)
+    if source is None:
         raise NothingToMeasureError("the benchmark copies the store, which must be SQLite")
-    source = Path(settings.database_url.removeprefix("sqlite:///"))
     if not source.exists():
         raise NothingToMeasureError(f"{source} does not exist: run `bonitas run --once` first")
     target = home / "bonitas.db"
-    with sqlite3.connect(source) as reading, sqlite3.connect(target) as writing:
-        reading.backup(writing)
-    reading.close()
-    writing.close()
+    copy_database(source, target)
     url = f"sqlite:///{target}"
     migrate(url)
     return url
