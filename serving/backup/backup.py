@@ -36,7 +36,7 @@ from serving.backup.home_files import (
     registry_file,
     sqlite_file,
 )
-from serving.backup.store_rows import write_rows
+from serving.backup.store_rows import quoted, write_rows
 from serving.process.settings import Settings
 from serving.store.errors import StoreUnavailable
 from serving.store.open_store import SQLITE_PREFIX, open_store
@@ -127,7 +127,7 @@ def _add_store(
     with store.reading() as tx:
         ((revision,),) = tx.execute("SELECT version_num FROM alembic_version")
         total = sum(
-            int(tx.execute(f"SELECT count(*) FROM {table.name}")[0][0])  # noqa: S608 - a declared name
+            int(tx.execute(f"SELECT count(*) FROM {quoted(table.name)}")[0][0])  # noqa: S608 - a declared name
             for table in metadata.sorted_tables
         )
         done = 0
