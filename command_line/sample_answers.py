@@ -74,7 +74,7 @@ def show_stop(url: str, key: str, case: dict[str, Any], merchant: "SampleMerchan
     from serving.store.deliveries import current_secrets
 
     with policy_store() as store:
-        policy = active_policy(store, policy_file(read_settings()), now_ms=now_ms()).policy
+        policy = active_policy(store, lambda: policy_file(read_settings()), now_ms=now_ms()).policy
         with store.writing("webhook-secret") as tx:
             secret = current_secrets(tx, SAMPLE_MERCHANT_ID, now_ms())[0]
     with httpx.Client(base_url=url, headers={"Authorization": f"Bearer {key}"}, timeout=30.0) as client:

@@ -203,7 +203,7 @@ def tell_of_policy(file: "PolicyFile") -> None:
     from serving.in_force.policy_activation import active_policy, notice_about_file
 
     with policy_store() as store:
-        active = active_policy(store, file, now_ms=now_ms())
+        active = active_policy(store, lambda: file, now_ms=now_ms())
     click.echo(f"policy {active.policy.version} is in force", err=True)
     notice = notice_about_file(file, active.activations)
     if notice is not None:
@@ -261,12 +261,11 @@ def case_scope() -> Iterator["CaseScope"]:
     from serving.requests.case_scope import CaseScope
 
     settings = read_settings()
-    file = policy_file(settings)
     with opened_store() as store:
         try:
             yield CaseScope(
                 store=store,
-                policy=active_policy(store, file, now_ms=now_ms()).policy,
+                policy=active_policy(store, lambda: policy_file(settings), now_ms=now_ms()).policy,
                 now_ms=now_ms,
                 public_url=settings.public_url or DEFAULT_PUBLIC_URL,
             )

@@ -135,7 +135,7 @@ def test_features_are_built_by_what_the_policy_in_force_calls_paid_and_late(tmp_
     assert overdue_after("--policy", str(strict)) == strictly
     ran("migrate")
     store = open_store(f"sqlite:///{tmp_path / 'home' / 'bonitas.db'}")
-    active_policy(store, PolicyFile.read(strict), now_ms=at)
+    active_policy(store, lambda: PolicyFile.read(strict), now_ms=at)
     store.close()
     assert overdue_after() == strictly
     assert overdue_after("--policy", str(POLICY_FILE)) == usual

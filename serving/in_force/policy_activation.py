@@ -82,14 +82,16 @@ class ActivePolicy:
         return self.activations[-1]
 
 
-def active_policy(store: Store, file: PolicyFile, *, now_ms: int) -> ActivePolicy:
-    """The policy in force in the store; where there never was one, the file's is put in force first.
+def active_policy(store: Store, read_file: Callable[[], PolicyFile], *, now_ms: int) -> ActivePolicy:
+    """The policy in force in the store; where there never was one, a file's is put in force first.
 
-    Raises StoreUnavailable, PolicyHistoryDamaged, and PolicyNotUsable where this code cannot read it.
+    read_file: reads that file; it is asked by no store that has a policy. Raises StoreUnavailable,
+    PolicyHistoryDamaged, PolicyNotUsable where this code cannot read the policy, and what `read_file` raises.
     """
     active = policy_of_store(store)
     if active is not None:
         return active
+    file = read_file()
     with changing_policy(store) as tx:
         # Another process may have been faster since.
         active = _active(tx)
@@ -105,7 +107,7 @@ def active_policy(store: Store, file: PolicyFile, *, now_ms: int) -> ActivePolic
 def policy_of_store(store: Store) -> ActivePolicy | None:
     """The policy in force in the store, None where there never was one; changes nothing.
 
-    Raises as `active_policy` does.
+    Raises StoreUnavailable, PolicyHistoryDamaged, and PolicyNotUsable where this code cannot read it.
     """
     with store.reading() as tx:
         return _active(tx)

@@ -13,7 +13,6 @@ from serving.in_force.policy_activation import (
     PolicyFile,
     active_policy,
     notice_about_file,
-    policy_of_store,
 )
 from serving.process.regular_look import RegularLook
 from serving.store.errors import StoreError, StoreUnavailable
@@ -130,7 +129,7 @@ class PolicyWatch:
             with store.reading() as tx:
                 if newest_line_sha256(tx) == seen:
                     return
-        active = policy_of_store(store) or active_policy(store, self._file_now(), now_ms=self._now_ms())
+        active = active_policy(store, self._file_now, now_ms=self._now_ms())
         if active.activations[: len(self._activations)] != self._activations:
             # The lines alone cannot tell that the newest of them is gone; who has seen it can.
             raise PolicyHistoryDamaged(

@@ -50,7 +50,7 @@ class ConsoleServer:
     def __enter__(self) -> Self:
         self._runner = asyncio.Runner()
         door = StoreDoor(self.database_url)
-        active = active_policy(door.open(), PolicyFile.read(None), now_ms=self.clock())
+        active = active_policy(door.open(), lambda: PolicyFile.read(None), now_ms=self.clock())
         self.scope = RequestScope(
             door=door,
             watch=ModelWatch(

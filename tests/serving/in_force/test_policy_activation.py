@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner, Result
 from hypothesis import given
 from hypothesis import strategies as st
 
+import bonitas
 from serving.domain.errors import PolicyInvalid
 from serving.domain.policy_history import (
     NO_LINE,
@@ -60,18 +62,32 @@ def back(store: Store) -> PolicyActivation:
 
 
 def in_force(store: Store) -> str:
-    return active_policy(store, a_policy_file("of-the-file"), now_ms=NOW).policy.version
+    return active_policy(store, lambda: a_policy_file("of-the-file"), now_ms=NOW).policy.version
 
 
 def test_the_first_start_puts_the_file_in_force_and_later_ones_change_nothing(store: Store) -> None:
-    first = active_policy(store, a_policy_file("1"), now_ms=NOW)
+    first = active_policy(store, lambda: a_policy_file("1"), now_ms=NOW)
     assert first.policy.version == "1"
     assert (first.activation.kind, first.activation.by) == (ActivationKind.FIRST, "system")
     assert "/policies/1.toml" in first.activation.reason
-    again = active_policy(store, a_policy_file("2"), now_ms=NOW + 1)
+    again = active_policy(store, lambda: a_policy_file("2"), now_ms=NOW + 1)
     assert again.activations == first.activations
     assert again.policy == first.policy
     assert history(store) == first.activations
+
+
+def test_a_store_that_has_a_policy_asks_for_no_file(tmp_path: Path, empty_sqlite: bytes) -> None:
+    def command(*arguments: str, **more: str) -> Result:
+        home = {"BONITAS_HOME": str(tmp_path), "BONITAS_DATABASE_URL": None, "BONITAS_POLICY": None}
+        return CliRunner().invoke(bonitas.main, arguments, env={**home, **more})
+
+    (tmp_path / "bonitas.db").write_bytes(empty_sqlite)
+    gone = {"BONITAS_POLICY": str(tmp_path / "gone.toml")}
+    first = command("cases", "list", **gone)
+    assert (first.exit_code, "gone.toml cannot be read" in first.stderr) == (1, True), first.output
+    assert command("cases", "list").exit_code == 0
+    later = command("cases", "list", **gone)
+    assert later.exit_code == 0, later.output
 
 
 def test_services_that_start_at_once_put_one_policy_in_force(store: Store) -> None:
@@ -79,7 +95,7 @@ def test_services_that_start_at_once_put_one_policy_in_force(store: Store) -> No
 
     def start(version: str) -> str:
         together.wait(20)
-        return active_policy(store, a_policy_file(version), now_ms=NOW).policy.version
+        return active_policy(store, lambda: a_policy_file(version), now_ms=NOW).policy.version
 
     with ThreadPoolExecutor(4) as threads:
         found = set(threads.map(start, ("1", "2", "3", "4")))
@@ -88,7 +104,7 @@ def test_services_that_start_at_once_put_one_policy_in_force(store: Store) -> No
 
 
 def test_an_activation_says_who_why_and_when_and_keeps_the_text(store: Store) -> None:
-    active_policy(store, a_policy_file("1"), now_ms=NOW)
+    active_policy(store, lambda: a_policy_file("1"), now_ms=NOW)
     put(store, a_policy_file("2", cut_off_known=600))
     (_, second) = history(store)
     assert second.to_json() == {

@@ -216,7 +216,7 @@ def test_a_newest_line_that_was_seen_and_is_gone_is_noticed(store: Store) -> Non
     watch = looked(store)
     with store.writing() as tx:
         tx.execute("DELETE FROM policy_activations WHERE number = 3")
-    assert active_policy(store, a_policy_file("1"), now_ms=NOW).policy.version == "2"
+    assert active_policy(store, lambda: a_policy_file("1"), now_ms=NOW).policy.version == "2"
     watch.look()
     assert watch.in_force.judging.version == "1"
     assert watch.problem is not None

@@ -154,7 +154,7 @@ def test_decisions_from_before_the_start_do_not_wait_where_a_report_reaches_furt
     migrate(url)
     store = open_store(url)
     try:
-        active_policy(store, PolicyFile.read(None), now_ms=now_ms())
+        active_policy(store, lambda: PolicyFile.read(None), now_ms=now_ms())
         desk = a_shadow_desk(store, url, a_model("2"))
         desk.decided(2)
         desk.now += DAY

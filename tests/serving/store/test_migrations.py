@@ -82,7 +82,7 @@ def test_policies_that_were_in_use_begin_the_history(first_store_url: str) -> No
     assert migrate(first_store_url) == HEAD_REVISION
     store = open_store(first_store_url)
     try:
-        active = active_policy(store, PolicyFile.read(POLICY_FILE), now_ms=5_000)
+        active = active_policy(store, lambda: PolicyFile.read(POLICY_FILE), now_ms=5_000)
         assert active.policy.version == NEWER
         assert active.policy.costs is None
         assert [
@@ -163,7 +163,7 @@ def test_a_backup_of_an_earlier_release_is_brought_up_to_date_when_it_is_restore
     come = restore(file, target, without_deliveries=False)
     assert (come.rows["policies"], come.schema_revision) == (2, HEAD_REVISION)
     store = open_store(copy)
-    active = active_policy(store, PolicyFile.read(POLICY_FILE), now_ms=5_000)
+    active = active_policy(store, lambda: PolicyFile.read(POLICY_FILE), now_ms=5_000)
     store.close()
     assert [line.version for line in active.activations] == [OLD, NEWER]
 
