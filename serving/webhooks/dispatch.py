@@ -128,17 +128,25 @@ class Dispatcher:
         Raises StoreUnavailable, also for one message whose result could not be recorded: it is sent again
         after its lease.
         """
-        recorded = self._record_what_came_back(scope)
+        problems: list[Exception] = []
+        recorded = self._record_what_came_back(scope, problems)
+        _raise_first(problems)
         started = self._send_what_is_due(scope, limit)
         if not recorded and not started and self.on_the_way:
-            recorded = self._record_what_came_back(scope, wait_seconds=LOOK_SECONDS)
+            recorded = self._record_what_came_back(scope, problems, wait_seconds=LOOK_SECONDS)
+            _raise_first(problems)
         return recorded + started
 
     def end(self, scope: DispatchScope, within_seconds: float = END_WITHIN_SECONDS) -> None:
-        """Record what still comes back in time; what does not is sent again after its lease."""
+        """Record what still comes back in time; what does not is sent again after its lease.
+
+        Raises what the first of those raised that could not be recorded, once the others are.
+        """
         until = time.monotonic() + within_seconds
+        problems: list[Exception] = []
         while self.on_the_way and time.monotonic() < until:
-            self._record_what_came_back(scope, wait_seconds=LOOK_SECONDS)
+            self._record_what_came_back(scope, problems, wait_seconds=LOOK_SECONDS)
+        _raise_first(problems)
 
     def send_and_wait(self, scope: DispatchScope, limit: int) -> int:
         """Send at most `limit` of what is due, also of what comes due by it, and wait for every one.
@@ -152,12 +160,8 @@ class Dispatcher:
             started += begun
             if not begun and not self.on_the_way:
                 break
-            try:
-                recorded += self._record_what_came_back(scope, wait_seconds=LOOK_SECONDS)
-            except Exception as problem:  # as below
-                problems.append(problem)
-        if problems:
-            raise problems[0]
+            recorded += self._record_what_came_back(scope, problems, wait_seconds=LOOK_SECONDS)
+        _raise_first(problems)
         return recorded
 
     def _send_what_is_due(self, scope: DispatchScope, limit: int) -> int:
@@ -197,14 +201,16 @@ class Dispatcher:
     def _send(self, scope: DispatchScope, message: "_Message") -> None:
         self._came_back.put((message, _send(scope, message)))
 
-    def _record_what_came_back(self, scope: DispatchScope, wait_seconds: float = 0.0) -> int:
+    def _record_what_came_back(
+        self, scope: DispatchScope, problems: list[Exception], wait_seconds: float = 0.0
+    ) -> int:
+        """Record what is there, and wait for the first of it; how much. problems: takes what went wrong."""
         recorded = 0
-        problems: list[Exception] = []
         while True:
             try:
                 message, result = self._came_back.get(timeout=wait_seconds or None, block=wait_seconds > 0)
             except queue.Empty:
-                break
+                return recorded
             wait_seconds = 0.0
             self._note(message.delivery.turn, result)
             try:
@@ -212,9 +218,6 @@ class Dispatcher:
                 recorded += 1
             except Exception as problem:  # one message's trouble must not cost the others their record
                 problems.append(problem)
-        if problems:
-            raise problems[0]
-        return recorded
 
     def _note(self, turn: str, result: DeliveryResult) -> None:
         self._on_the_way[turn] -= 1
@@ -224,6 +227,11 @@ class Dispatcher:
             self._answering.discard(turn)
         else:
             self._answering.add(turn)
+
+
+def _raise_first(problems: Sequence[Exception]) -> None:
+    if problems:
+        raise problems[0]
 
 
 def dispatch_due(scope: DispatchScope, limit: int = 50) -> int:

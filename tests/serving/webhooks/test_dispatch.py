@@ -495,6 +495,33 @@ def test_an_endpoint_that_hangs_holds_up_only_what_is_for_it(office: Office, mer
         thread.join()
 
 
+def test_a_failing_record_at_the_end_costs_no_message_that_comes_back_after_it_its_own(
+    office: Office, merchant: Merchant
+) -> None:
+    def on_delivered(tx: Transaction, stop_request_id: str, at_ms: int) -> None:
+        if stop_request_id == "sr-1":
+            raise ZeroDivisionError
+
+    slow = Merchant()
+    slow.answer_seconds = 0.5
+    thread = threading.Thread(target=slow.serve_forever, args=(0.01,))
+    thread.start()
+    try:
+        office.has_merchant(slow.url, "slow")
+        office.enqueue("1")
+        office.enqueue("2", merchant_id="slow")
+        dispatcher = Dispatcher()
+        scope = replace(office.scope, on_delivered=on_delivered)
+        assert dispatcher.turn(scope) == 2
+        with pytest.raises(ZeroDivisionError):
+            dispatcher.end(scope)
+        assert (office.delivery("msg_1").state, office.delivery("msg_2").state) == (WAITING, DELIVERED)
+    finally:
+        slow.shutdown()
+        slow.server_close()
+        thread.join()
+
+
 class SlowMailbox:
     """A mail server that takes its time."""
 
