@@ -169,11 +169,12 @@ class Dispatcher:
         if not leased:
             return 0
         for message in _prepared(scope, leased):
-            self._on_the_way[message.delivery.turn] += 1
             # A thread that does not keep the process from ending: whoever hangs may hang on.
             threading.Thread(
                 target=self._send, args=(scope, message), name=message.delivery.delivery_id, daemon=True
             ).start()
+            # Not before: a thread that the system refuses would hold its place for ever.
+            self._on_the_way[message.delivery.turn] += 1
         return len(leased)
 
     def _in_turn(self, limit: int, tx: Transaction, now_ms: int) -> list[Delivery]:
