@@ -1,7 +1,9 @@
 import json
+from pathlib import Path
 
 import pytest
 
+from serving.backup.home_files import copy_database
 from serving.checkout.replay import replay
 from serving.domain.errors import UnknownDecision
 from serving.domain.policy_reader import parse_policy
@@ -44,7 +46,9 @@ def test_a_decision_comes_out_again_bit_for_bit_also_after_the_ledger_has_grown(
         store.close()
 
 
-def test_a_decision_from_before_limits_grew_with_what_was_repaid_comes_out_as_it_was(shop: Shop) -> None:
+def test_a_decision_from_before_limits_grew_with_what_was_repaid_comes_out_as_it_was(
+    shop: Shop, tmp_path: Path
+) -> None:
     shop.customer("replayed-old")
     at = now_ms() - 100 * DAY
     ids = {"amount_cents": 100, "order_id": "o-old1"}
@@ -58,7 +62,10 @@ def test_a_decision_from_before_limits_grew_with_what_was_repaid_comes_out_as_it
     old = parse_policy(text)
     band = [band for band in old.limits if answer["score"] >= band.from_points][-1]
     assert (answer["limit_basis"], answer["limit_cents"]) == ("first_orders", band.stranger_cents)
-    store = open_store(shop.settings.database_url)
+    # The shop's own store stays as a service made it: others back it up and restart on it.
+    copy = tmp_path / "bonitas.db"
+    copy_database(Path(shop.settings.database_url.removeprefix("sqlite:///")), copy)
+    store = open_store(f"sqlite:///{copy}")
     try:
         with store.writing("policies") as tx:
             keep_policy(tx, version=old.version, content=text, now_ms=now_ms())
