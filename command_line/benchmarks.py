@@ -8,10 +8,10 @@ from command_line.public_data_sets import GMSC, IEEE_CIS, UCI_TAIWAN, fetched
 from command_line.state import read_settings
 from command_line.terminal import (
     CommandFailed,
-    figure_text,
     json_option,
     print_figures,
     print_result,
+    print_rows,
     progress_bars,
 )
 
@@ -37,14 +37,8 @@ def benchmark_serving(seconds: float, rounds: int, as_json: bool) -> None:
         raise CommandFailed(str(problem)) from problem
 
     def render() -> None:
-        from rich.console import Console
-        from rich.table import Table
-
-        rows = figures["endpoints"]
-        table = Table(*rows[0])
-        for row in rows:
-            table.add_row(*(figure_text(value) for value in row.values()))
-        Console().print(table)
+        print_rows("Answers", figures["endpoints"])
+        print_rows("Stages of an answer, as /metrics has them", figures["stages"])
 
     print_result(figures, as_json, render)
 

@@ -1,7 +1,7 @@
 """What every command shares at the terminal: failures, progress bars, figures and tables, common options."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -154,6 +154,20 @@ def print_answer(answer: object) -> None:
     from serving.requests.wire_form import in_plain_values
 
     click.echo(json.dumps(in_plain_values(answer), indent=1))
+
+
+def print_rows(title: str, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Print rows with the same names as a table that 80 columns hold: long names take several lines."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for name, value in rows[0].items():
+        table.add_column(name.replace("_", " "), justify="left" if isinstance(value, str) else "right")
+    for row in rows:
+        table.add_row(*(figure_text(value) for value in row.values()))
+    Console().print(table)
 
 
 def wide_console() -> "Console":

@@ -20,6 +20,7 @@ from serving.checkout.checkout_answers import (
 from serving.checkout.checkout_scoring import CheckoutAnswer, answer_without_store, answered_before, score
 from serving.checkout.order_body import EXAMPLE_ORDER, ORDER, OrderBody, order_body
 from serving.checkout.precheck import count_precheck, precheck
+from serving.checkout.score_stages import Stage, StageClock
 from serving.domain.errors import (
     AskedTooOften,
     NothingToReview,
@@ -33,7 +34,7 @@ from serving.domain.errors import (
 )
 from serving.domain.order_numbers import OrderAddress
 from serving.in_force.policy_watch import NoPolicyInForce
-from serving.process.observability import ANSWER_SECONDS, DECISIONS
+from serving.process.observability import ANSWER_SECONDS, DECISIONS, STAGE_SECONDS
 from serving.requests.authentication import forbidden, may_see_order_of
 from serving.requests.http_requests import (
     Admission,
@@ -190,17 +191,27 @@ class ScoreApi:
         key, language = idempotency_key(request), accepted_language(request)
         body = json_body(request)
         began = time.perf_counter()
+        stages = StageClock(time.perf_counter)
         scope, caller = admitted.scope, admitted.caller
         is_merchants_own = caller is not None and caller.role is Role.MERCHANT
         order = order_body(body, now_ms=scope.now_ms(), is_merchants_own=is_merchants_own)
+        stages.ended(Stage.BODY)
         try:
             if caller is None:
                 raise admitted.store_problem or StoreUnavailable("nobody was looked up")
             known = caller
             _refuse_order_of_others(known, order.row["merchant_id"])
             answer = await self._access.write(
-                lambda: score(scope, order, caller=known, idempotency_key=key, accepted_language=language)
+                lambda: score(
+                    scope,
+                    order,
+                    caller=known,
+                    idempotency_key=key,
+                    accepted_language=language,
+                    stages=stages,
+                )
             )
+            stages.ended(Stage.COMMIT)
             document = seen_by(known, answer.document)
         except StoreUnavailable as problem:
             # A checkout goes on without us. Without the store nobody is judged, so nobody needs to be known.
@@ -210,8 +221,10 @@ class ScoreApi:
             )
             document = answer.document if caller is None else seen_by(caller, answer.document)
         ANSWER_SECONDS.observe(time.perf_counter() - began)
+        for stage, seconds in stages.seconds.items():
+            STAGE_SECONDS.observe(seconds, stage.value)
         if not answer.replayed:
-            DECISIONS.labels(answer.document.outcome.value).inc()
+            DECISIONS.count(answer.document.outcome.value)
         return document
 
     async def _answered_before(

@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from data_contracts.between_rows.waits import WaitKind
 from data_contracts.instants import SECOND_MS
-from serving.process.metric_files import FOLDER_VARIABLE, merged_metrics
+from serving.process.metric_files import FOLDER_VARIABLE, merged_metrics, settle_counts
 from serving.requests.problem_details import ProblemError
 from serving.requests.route_declaration import Handler
 from serving.requests.store_access import StoreAccess
@@ -99,6 +99,7 @@ def metrics_page(more: Callable[[], Awaitable[bytes]]) -> Handler:
     """The page `/metrics`. more: figures that no process of the service counts, in Prometheus's text form."""
 
     async def metrics(_request: Request) -> Response:
+        settle_counts()
         registry = REGISTRY
         if FOLDER_VARIABLE in os.environ:
             registry = CollectorRegistry()

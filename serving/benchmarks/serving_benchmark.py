@@ -22,6 +22,8 @@ from data_contracts.merchants import MERCHANTS
 from data_contracts.progress import Progress, no_progress
 from serving.backup.home_files import copy_database, sqlite_file
 from serving.benchmarks.load_generator import NUMBER_PLACE, LoadPlan, LoadResult
+from serving.benchmarks.stage_figures import StageTimes, stage_rows, stage_times_of, times_between
+from serving.checkout.score_stages import Stage
 from serving.process.server import RunningServer, running_server
 from serving.process.settings import Settings
 from serving.store.api_keys import create_key
@@ -47,6 +49,12 @@ class _Target:
     expected: str
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Measured:
+    load: LoadResult
+    stages: Mapping[Stage, StageTimes]
+
+
 def benchmark_serving(
     settings: Settings, *, seconds: float = 1.5, rounds: int = 4, progress: Progress = no_progress
 ) -> dict[str, Any]:
@@ -54,7 +62,8 @@ def benchmark_serving(
 
     Approved orders of many customers, small enough to stay within their limits; orders declined by
     score, with their reasons worked out, beside them where the book has such customers; and an endpoint
-    that only decodes and encodes the same bodies. Commits are durable. Figures are medians of the rounds.
+    that only decodes and encodes the same bodies. Commits are durable. Figures are medians of the rounds;
+    those of a decision's stages are over all rounds, as the service counts them at /metrics.
 
     Raises NothingToMeasureError.
     """
@@ -77,14 +86,21 @@ def benchmark_serving(
             store.close()
         with running_server(measured_settings, port=free_port(), log_file=home / "server.log") as server:
             targets = _targets(server, key, bodies)
-            results = _rounds(server, key, targets, seconds=seconds, rounds=rounds, progress=progress)
+            measured = _rounds(server, key, targets, seconds=seconds, rounds=rounds, progress=progress)
     return {
         "machine": f"{platform.machine()}, Python {platform.python_version()}",
         "seconds_per_measurement": seconds,
         "rounds": rounds,
         "durable_commits": True,
         "customers": {target.name: len(target.bodies) for target in targets},
-        "endpoints": _figures(results),
+        "endpoints": _figures(
+            {place: [one.load for one in all_rounds] for place, all_rounds in measured.items()}
+        ),
+        "stages": [
+            row
+            for (name, connections), all_rounds in measured.items()
+            for row in stage_rows(name, connections, [one.stages for one in all_rounds])
+        ],
     }
 
 
@@ -181,8 +197,8 @@ def _rounds(
     seconds: float,
     rounds: int,
     progress: Progress,
-) -> dict[tuple[str, int], list[LoadResult]]:
-    results: dict[tuple[str, int], list[LoadResult]] = {}
+) -> dict[tuple[str, int], list[_Measured]]:
+    results: dict[tuple[str, int], list[_Measured]] = {}
     number = 1
     done = 0
     # The first round warms caches and threads up and is not counted.
@@ -200,10 +216,14 @@ def _rounds(
                     seconds=seconds if round_number else min(seconds, 0.5),
                     first_number=number,
                 )
+                before = stage_times_of(server.url)
                 result = _measured(plan)
+                stages = times_between(before, stage_times_of(server.url))
                 number = result.next_number
                 if round_number:
-                    results.setdefault((target.name, connections), []).append(result)
+                    results.setdefault((target.name, connections), []).append(
+                        _Measured(load=result, stages=stages)
+                    )
                 done += 1
                 progress("measure", done=done, total=(rounds + 1) * len(CONNECTIONS) * len(targets))
     return results

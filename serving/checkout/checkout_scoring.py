@@ -20,6 +20,7 @@ from serving.checkout.inputs_in_store import candidate_rows_of, inputs_in_store
 from serving.checkout.merchant_key_bounds import bounds_of, count_question_of, locks_of_questions_by
 from serving.checkout.order_body import OrderBody
 from serving.checkout.order_under_its_number import locks_of_number, under_its_number
+from serving.checkout.score_stages import Stage, StageClock
 from serving.domain.decision import Outcome, TechnicalFailure
 from serving.domain.errors import (
     FieldsInvalid,
@@ -88,6 +89,7 @@ def score(
     caller: Caller,
     idempotency_key: str | None,
     accepted_language: str | None,
+    stages: StageClock,
 ) -> CheckoutAnswer:
     """Decide an order and reserve its amount.
 
@@ -110,12 +112,15 @@ def score(
                 earlier = earlier_answer(
                     tx, DecisionAnswer, caller=caller, key=idempotency_key, request=request
                 )
+                stages.ended(Stage.TURN)
                 if earlier is not None:
                     return CheckoutAnswer(document=earlier, replayed=True)
                 count_question_of(scope, tx, QuestionKind.ORDER, row, caller)
                 named = under_its_number(tx, order)
                 _require_lock(named, order_id)
-                answer = _decide_and_keep(scope, tx, named, accepted_language, caller=caller, locked=locked)
+                answer = _decide_and_keep(
+                    scope, tx, named, accepted_language, caller=caller, locked=locked, stages=stages
+                )
                 remember_answer(
                     tx,
                     answer,
@@ -124,6 +129,7 @@ def score(
                     request=request,
                     now_ms=scope.now_ms(),
                 )
+                stages.ended(Stage.KEEP)
         except _MoreAccountsToLock as more:
             locked |= more.accounts
         except _OtherOrderToLock as other:
@@ -165,6 +171,7 @@ def _decide_and_keep(
     *,
     caller: Caller,
     locked: frozenset[str],
+    stages: StageClock,
 ) -> DecisionAnswer:
     row = order.row
     model = scope.model
@@ -185,6 +192,7 @@ def _decide_and_keep(
         policy=scope.policy,
         caller=caller,
     )
+    stages.ended(Stage.READ)
     judgement = judged(scope, inputs, model, as_of_ms)
     outcome = judgement.decision.outcome
     language = language_of_texts(order, accepted_language, rows)
@@ -198,6 +206,7 @@ def _decide_and_keep(
         as_of_ms=as_of_ms,
         language=language,
     )
+    stages.ended(Stage.JUDGE)
     if decision_id is None:
         raise _NothingKept(answer)
     if row.get("merchant_order_number") is not None:

@@ -15,7 +15,7 @@ import mmap
 import os
 import secrets
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +24,22 @@ from prometheus_client.mmap_dict import MmapedDict
 
 from serving.process.regular_look import RegularLook
 
-__all__ = ["Counter", "Gauge", "Histogram", "MetricFiles", "ValuesInMemory", "merged_metrics"]
+__all__ = [
+    "BEFORE_WRITING",
+    "Counter",
+    "Gauge",
+    "Histogram",
+    "MetricFiles",
+    "ValuesInMemory",
+    "merged_metrics",
+]
 
 LOG = logging.getLogger("bonitas.metrics")
 WRITE_SECONDS = 5.0
 """So old a figure of another process may be on the page of this one; its own are always those of now."""
+
+BEFORE_WRITING: list[Callable[[], None]] = []
+"""Called before metrics are written or shown: each adds to them what waited elsewhere in this process."""
 
 FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 """BentoML's; set where several processes may serve."""
@@ -97,6 +108,12 @@ def _as_mapped_file(values_now: dict[str, tuple[float, float]]) -> bytes:
     return struct.pack("i4x", 8 + len(content)) + content.ljust(mmap.PAGESIZE, b"\0")
 
 
+def settle_counts() -> None:
+    """Add to the metrics what waits to be added."""
+    for settle in BEFORE_WRITING:
+        settle()
+
+
 def merged_metrics() -> Iterable[Any]:
     """The metrics of all processes of the service, each added up as its kind says."""
     written = glob.glob(os.path.join(glob.escape(os.environ[FOLDER_VARIABLE]), "*.db"))  # noqa: PTH118, PTH207 - the names as prometheus_client spells them
@@ -123,6 +140,7 @@ class MetricFiles:
 
     def write(self) -> None:
         """Write what has changed; what cannot be written is told once and tried again."""
+        settle_counts()
         try:
             for one in tuple(ValuesInMemory.of_this_process.values()):
                 one.write()

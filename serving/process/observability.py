@@ -5,13 +5,20 @@ import logging
 import sys
 
 from data_contracts.instants import iso_instant
-from serving.process.metric_files import Counter, Gauge, Histogram
+from serving.process.batched_metrics import CounterInBatches, HistogramInBatches
+from serving.process.metric_files import Counter, Gauge
 
-DECISIONS = Counter("bonitas_decisions", "Checkout decisions by outcome", ["outcome"])
-ANSWER_SECONDS = Histogram(
+DECISIONS = CounterInBatches("bonitas_decisions", "Checkout decisions by outcome", "outcome")
+ANSWER_SECONDS = HistogramInBatches(
     "bonitas_score_seconds",
     "Time from a decoded body to an answer, in seconds",
-    buckets=(0.0005, 0.001, 0.002, 0.003, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1.0),
+    upper_bounds=(0.0005, 0.001, 0.002, 0.003, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1.0),
+)
+STAGE_SECONDS = HistogramInBatches(
+    "bonitas_score_stage_seconds",
+    "Time of an answer to a checkout by stage, in seconds",
+    ["stage"],
+    upper_bounds=(0.00005, 0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1.0, 5.0),
 )
 HELD_EVENTS = Counter("bonitas_held_events", "Ledger rows that arrived before what they refer to")
 POLICY_NOT_USABLE = Gauge(

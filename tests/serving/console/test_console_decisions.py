@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
@@ -16,6 +17,7 @@ import pytest
 from features.model_files import ModelFiles
 from serving.checkout.checkout_scoring import score
 from serving.checkout.order_body import OrderBody
+from serving.checkout.score_stages import StageClock
 from serving.console import decision_features, decision_page, decision_search_page, overview_page
 from serving.domain.console_user import ConsoleRole
 from serving.domain.decision import Reason, Recourse
@@ -139,6 +141,7 @@ class Console:
             caller=CHECKOUT,
             idempotency_key=None,
             accepted_language=None,
+            stages=StageClock(time.perf_counter),
         )
         return str(answer.document.decision_id)
 

@@ -3,6 +3,8 @@ from typing import Any
 
 import pytest
 
+from serving.benchmarks.stage_figures import stage_times, times_between
+from serving.checkout.score_stages import Stage
 from serving.store.store import now_ms
 from tests.builders import DAY, a_payment, an_invoice, an_order
 from tests.serving.http.conftest import (
@@ -332,6 +334,27 @@ def test_the_service_publishes_its_contract_its_health_and_its_metrics(shop: Sho
     assert shop.client.get("/livez").status_code == 200
     assert shop.client.get("/readyz").status_code == 200
     assert "bonitas_decisions_total" in shop.client.get("/metrics").text
+
+
+def test_every_moment_of_an_answer_belongs_to_a_stage_that_metrics_show(shop: Shop) -> None:
+    shop.customer("staged")
+    before = stage_times(shop.client.get("/metrics").text)
+    whole_before = figure(shop, "bonitas_score_seconds_sum")
+    for number in range(3):
+        assert shop.score(f"staged-{number}", "staged")["outcome"] == "approved"
+    measured = times_between(before, stage_times(shop.client.get("/metrics").text))
+    assert {stage: times.count for stage, times in measured.items()} == dict.fromkeys(Stage, 3)
+    whole = figure(shop, "bonitas_score_seconds_sum") - whole_before
+    assert 0.9 * whole < sum(times.seconds for times in measured.values()) <= whole
+
+
+def figure(shop: Shop, series: str) -> float:
+    (value,) = [
+        line.split()[1]
+        for line in shop.client.get("/metrics").text.splitlines()
+        if line.startswith(f"{series} ")
+    ]
+    return float(value)
 
 
 def test_metrics_go_by_route_so_that_orders_leave_no_time_series_behind(shop: Shop) -> None:
