@@ -70,6 +70,13 @@ def benchmark_console(cases: int, rounds: int, as_json: bool) -> None:
 )
 @click.option("--workers", default=1, show_default=True, type=click.IntRange(min=1))
 @click.option(
+    "--services",
+    default=1,
+    show_default=True,
+    type=click.IntRange(min=1, max=16),
+    help="Services that the orders are sent to in turn.",
+)
+@click.option(
     "--database-url",
     help="Decide there, such as in a restored copy on PostgreSQL; else in a copy of the home's SQLite store.",
 )
@@ -79,6 +86,7 @@ def benchmark_worker(
     seconds: float,
     popular_share: float,
     workers: int,
+    services: int,
     database_url: str | None,
     as_json: bool,
 ) -> None:
@@ -96,6 +104,7 @@ def benchmark_worker(
                 seconds=seconds,
                 popular_share=popular_share,
                 workers=workers,
+                services=services,
                 in_a_copy=database_url is None,
                 progress=progress,
             )

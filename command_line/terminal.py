@@ -164,7 +164,12 @@ def print_rows(title: str, rows: Sequence[Mapping[str, Any]]) -> None:
 
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for name, value in rows[0].items():
-        table.add_column(name.replace("_", " "), justify="left" if isinstance(value, str) else "right")
+        words = name.split("_")
+        table.add_column(
+            " ".join(words),
+            justify="left" if isinstance(value, str) else "right",
+            min_width=max(len(word) for word in words),
+        )
     for row in rows:
         table.add_row(*(figure_text(value) for value in row.values()))
     Console().print(table)

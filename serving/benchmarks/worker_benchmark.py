@@ -30,8 +30,11 @@ from serving.store.migrate import migrate
 from serving.store.open_store import open_store
 from serving.store.store import Store, now_ms
 from serving.store.waiting_looks import APPROVED, waiting_look_count
+from serving.store.waiting_work import DELIVERY, decisions_not_followed, due_work
 
 CLIENTS = 16
+UNMEASURED = frozenset({DELIVERY})
+"""Nothing is delivered from a copied store: its merchants are real."""
 LOOK_SECONDS = 0.25
 EMPTIED_WITHIN_SECONDS = 120.0
 POPULAR_PLACE = {
@@ -60,11 +63,13 @@ def benchmark_worker(
     seconds: float,
     popular_share: float,
     workers: int,
+    services: int = 1,
     in_a_copy: bool = True,
     progress: Progress = no_progress,
 ) -> dict[str, Any]:
-    """Measure waits for the first look in seconds, how long the queue lasts, and CPU seconds by process.
+    """Measure waits for the first look in seconds, how long the queue lasts, and what each process takes.
 
+    services: so many, each at a port of its own, asked in turn.
     in_a_copy: of the SQLite store, so that nothing is left in it; else in the store itself, such as one that
     was restored to PostgreSQL. Raises NothingToMeasureError.
     """
@@ -81,20 +86,26 @@ def benchmark_worker(
         name = f"benchmark-{secrets.token_hex(4)}"
         key = create_key(store, name=name, role="checkout", merchant_id=None, now_ms=now_ms())
         bodies = [json.loads(body) for body in order_bodies(store)]
-        server = stack.enter_context(running_server(measured, port=free_port(), log_file=home / "server.log"))
-        processes = {"service": psutil.Process(server.process_id)}
+        processes = {}
+        urls = []
+        for number in range(services):
+            server = stack.enter_context(
+                running_server(measured, port=free_port(), log_file=home / f"server-{number}.log")
+            )
+            urls.append(server.url)
+            processes[f"service {number + 1}"] = psutil.Process(server.process_id)
         for number in range(workers):
             worker = stack.enter_context(_worker(measured, home / f"worker-{number}.log"))
             processes[f"worker {number + 1}"] = psutil.Process(worker.pid)
         ended, looked_at = threading.Event(), _FirstLooks(store)
-        _wait_for_worker(server.url, key, bodies, looked_at, ended)
+        _wait_for_worker(urls[0], key, bodies, looked_at, ended)
         told, looked_at = _Told(), _FirstLooks(store)
         before = {name: _cpu_seconds(process) for name, process in processes.items()}
         generated_from = time.process_time()
         clients = [
             threading.Thread(
                 target=_client,
-                args=(server.url, key, bodies, told, number, per_second, seconds, popular_share),
+                args=(urls[number % services], key, bodies, told, number, per_second, seconds, popular_share),
             )
             for number in range(CLIENTS)
         ]
@@ -109,11 +120,14 @@ def benchmark_worker(
         while time.monotonic() - last < EMPTIED_WITHIN_SECONDS and not looked_at.is_done(told):
             looked_at.look()
             ended.wait(LOOK_SECONDS)
+        done = time.monotonic()
         waits = sorted(
             looked_at.seen_at[order_id] - at
             for order_id, at in told.approved_at.items()
             if order_id in looked_at.seen_at
         )
+        cpu_seconds = {name: _cpu_seconds(process) - before[name] for name, process in processes.items()}
+        cpu_seconds["generator"] = time.process_time() - generated_from
         return {
             "database": url.partition(":")[0],
             "orders": len(told.seconds),
@@ -125,13 +139,14 @@ def benchmark_worker(
             "first_looks_missing": len(told.approved_at) - len(waits),
             "first_look_p50_seconds": round(_quantile(waits, 0.5), 2),
             "first_look_p99_seconds": round(_quantile(waits, 0.99), 2),
-            "all_looks_done_seconds_after_end": round(time.monotonic() - last, 2),
+            "all_done_seconds_after_end": round(done - last, 2),
             "waiting_looks": looked_at.waiting,
+            "other_work_waiting": looked_at.other_work,
             "looks": looked_at.looks,
-            "cpu_seconds": {
-                name: round(_cpu_seconds(process) - before[name], 1) for name, process in processes.items()
-            }
-            | {"generator": round(time.process_time() - generated_from, 1)},
+            "cpu_percent_of_a_core": {
+                name: round(100 * seconds / (done - began)) for name, seconds in cpu_seconds.items()
+            },
+            "cpu_seconds": {name: round(seconds, 1) for name, seconds in cpu_seconds.items()},
         }
 
 
@@ -143,6 +158,7 @@ class _FirstLooks:
         self._from = f"scr_{now_ms() - MINUTE_MS:011x}"
         self.seen_at: dict[str, float] = {}
         self.waiting = 0
+        self.other_work = 0
         self.looks = 0
 
     def look(self) -> None:
@@ -151,6 +167,9 @@ class _FirstLooks:
                 "SELECT order_id, trigger FROM screenings WHERE screening_id > ?", (self._from,)
             )
             self.waiting = waiting_look_count(tx)
+            self.other_work = decisions_not_followed(tx) + sum(
+                work.count for kind, work in due_work(tx, now_ms()).items() if kind not in UNMEASURED
+            )
         now = time.monotonic()
         self.looks = len(rows)
         for order_id, trigger in rows:
@@ -158,7 +177,7 @@ class _FirstLooks:
                 self.seen_at.setdefault(order_id, now)
 
     def is_done(self, told: _Told) -> bool:
-        return not self.waiting and told.approved_at.keys() <= self.seen_at.keys()
+        return not self.waiting and not self.other_work and told.approved_at.keys() <= self.seen_at.keys()
 
 
 def _wait_for_worker(
