@@ -1,4 +1,4 @@
-"""`bonitas benchmark`: serving, worker, replay, console, validation and models, measured on this machine."""
+"""`bonitas benchmark`: one command for each part of the product, measured on this machine."""
 
 from pathlib import Path
 
@@ -111,6 +111,22 @@ def benchmark_worker(
     except (NothingToMeasureError, StoreError) as problem:
         raise CommandFailed(str(problem)) from problem
     print_result(figures, as_json, lambda: print_figures("Worker", figures))
+
+
+@benchmark.command("start")
+@click.option("--starts", default=3, show_default=True, type=click.IntRange(min=1))
+@json_option
+def benchmark_start(starts: int, as_json: bool) -> None:
+    """CPU of a service from its start to its first decision, beside BentoML's own imports."""
+    from serving.benchmarks.serving_benchmark import NothingToMeasureError
+    from serving.benchmarks.start_benchmark import benchmark_start as measure
+
+    try:
+        with progress_bars() as progress:
+            figures = measure(read_settings(), starts=starts, progress=progress)
+    except NothingToMeasureError as problem:
+        raise CommandFailed(str(problem)) from problem
+    print_result(figures, as_json, lambda: print_figures("Start", figures))
 
 
 @benchmark.command("replay")

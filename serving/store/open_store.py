@@ -5,7 +5,6 @@ from pathlib import Path
 
 from serving.store.errors import StoreNotMigrated, StoreUnavailable
 from serving.store.migrate import HEAD_REVISION
-from serving.store.postgresql_store import PostgresqlStore
 from serving.store.sqlite_store import SqliteStore
 from serving.store.store import BESIDE_REQUESTS, Store, StoreLimits
 
@@ -22,6 +21,9 @@ def open_store(database_url: str, limits: StoreLimits = BESIDE_REQUESTS) -> Stor
     if database_url.startswith(SQLITE_PREFIX):
         store = SqliteStore(Path(database_url.removeprefix(SQLITE_PREFIX)), limits)
     else:
+        # psycopg takes a tenth of a service's start, and the embedded store does without it.
+        from serving.store.postgresql_store import PostgresqlStore  # noqa: PLC0415 - see above
+
         store = PostgresqlStore(database_url, limits)
     with ExitStack() as on_failure:
         on_failure.callback(store.close)
