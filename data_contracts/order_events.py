@@ -67,6 +67,8 @@ ORDER_EVENTS = Contract(
                 "confirmed",
                 "delivered",
                 "delivery_redirected",
+                "extended",
+                "released",
                 "returned",
                 "shipment_booked",
                 "shipped",

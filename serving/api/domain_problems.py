@@ -101,6 +101,16 @@ PROBLEM_OF: Mapping[type[Exception], ProblemType] = {
         "the order is not approved, or its reservation expired",
         "The order is not approved",
     ),
+    errors.OrderNotConfirmed: _conflict(
+        "order-not-confirmed",
+        "the order is not confirmed: confirm it, then it holds its amount for longer",
+        "The order is not confirmed",
+    ),
+    errors.OrderNotInvoiced: _conflict(
+        "order-not-invoiced",
+        "nothing of the order is invoiced: cancel it instead",
+        "The order has no invoice",
+    ),
     errors.OrderNumberTaken: _conflict(
         "order-number-taken",
         "the merchant's number stands for another of its orders",

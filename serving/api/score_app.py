@@ -1,12 +1,11 @@
 """The HTTP edge at /v1: reads requests, calls one use case each, writes answers. It does not judge."""
 
 import time
-from typing import Protocol
 
 from starlette.requests import Request
 from starlette.responses import Response
 
-from serving.checkout import order_confirmation, order_views, review_request
+from serving.checkout import order_views, review_request
 from serving.checkout.checkout_answers import (
     DecisionAnswer,
     MerchantDecisionAnswer,
@@ -19,6 +18,7 @@ from serving.checkout.checkout_answers import (
 )
 from serving.checkout.checkout_scoring import CheckoutAnswer, answer_without_store, answered_before, score
 from serving.checkout.order_body import EXAMPLE_ORDER, ORDER, OrderBody, order_body
+from serving.checkout.order_steps import take_step
 from serving.checkout.precheck import count_precheck, precheck
 from serving.checkout.score_stages import Stage, StageClock
 from serving.domain.errors import (
@@ -27,12 +27,15 @@ from serving.domain.errors import (
     OrderAlreadyClosed,
     OrderAlreadyConfirmed,
     OrderNotApproved,
+    OrderNotConfirmed,
+    OrderNotInvoiced,
     OrderNumberTaken,
     OrderOfAnotherCustomer,
     UnknownDecision,
     UnknownOrder,
 )
 from serving.domain.order_numbers import OrderAddress
+from serving.domain.order_step import OrderStep
 from serving.in_force.policy_watch import NoPolicyInForce
 from serving.process.observability import ANSWER_SECONDS, DECISIONS, STAGE_SECONDS
 from serving.requests.authentication import forbidden, may_see_order_of
@@ -60,16 +63,6 @@ from serving.store.errors import StoreUnavailable
 
 EXAMPLE_PATH = {"order_id": "order-1001"}
 EXAMPLE_DECISION = {"decision_id": "dec_0199a3b1c2d0123456789abcdef"}
-
-
-class OrderStep(Protocol):
-    """What happens to an order after its decision."""
-
-    def __call__(
-        self, scope: RequestScope, address: OrderAddress, *, caller: Caller, idempotency_key: str | None
-    ) -> OrderState | MerchantOrderState:
-        """The state of the order after it."""
-        ...
 
 
 class ScoreApi:
@@ -153,6 +146,46 @@ class ScoreApi:
                 answers=(OrderState, MerchantOrderState),
                 is_idempotent=True,
                 problems=(UnknownOrder, OrderNotApproved, OrderAlreadyClosed, NoPolicyInForce),
+                example=Example(path=EXAMPLE_PATH),
+            ),
+            RouteDeclaration(
+                method="POST",
+                path="/v1/orders/{order_id}/release",
+                roles=DECIDING,
+                body_maximum_bytes=ORDER_BODY_BYTES,
+                handler=self._release,
+                name="release",
+                summary="What of the order is not invoiced will not be: the rest of its reservation ends",
+                query=OrderParameters,
+                answers=(OrderState, MerchantOrderState),
+                is_idempotent=True,
+                problems=(
+                    UnknownOrder,
+                    OrderNotApproved,
+                    OrderNotInvoiced,
+                    OrderAlreadyClosed,
+                    NoPolicyInForce,
+                ),
+                example=Example(path=EXAMPLE_PATH),
+            ),
+            RouteDeclaration(
+                method="POST",
+                path="/v1/orders/{order_id}/extend",
+                roles=DECIDING,
+                body_maximum_bytes=ORDER_BODY_BYTES,
+                handler=self._extend,
+                name="extend",
+                summary="The order takes longer: its reservation is held anew, up to the policy's maximum",
+                query=OrderParameters,
+                answers=(OrderState, MerchantOrderState),
+                is_idempotent=True,
+                problems=(
+                    UnknownOrder,
+                    OrderNotApproved,
+                    OrderNotConfirmed,
+                    OrderAlreadyClosed,
+                    NoPolicyInForce,
+                ),
                 example=Example(path=EXAMPLE_PATH),
             ),
             RouteDeclaration(
@@ -273,17 +306,25 @@ class ScoreApi:
         )
 
     async def _confirm(self, request: Request) -> Response:
-        return await self._step(request, order_confirmation.confirm)
+        return await self._step(request, OrderStep.CONFIRMED)
 
     async def _cancel(self, request: Request) -> Response:
-        return await self._step(request, order_confirmation.cancel)
+        return await self._step(request, OrderStep.CANCELLED)
+
+    async def _release(self, request: Request) -> Response:
+        return await self._step(request, OrderStep.RELEASED)
+
+    async def _extend(self, request: Request) -> Response:
+        return await self._step(request, OrderStep.EXTENDED)
 
     async def _step(self, request: Request, step: OrderStep) -> Response:
         scope, caller = authenticated(request)
         key = idempotency_key(request)
         address = _address(request, caller)
         return json_answer(
-            await self._access.write(lambda: step(scope, address, caller=caller, idempotency_key=key))
+            await self._access.write(
+                lambda: take_step(scope, address, step, caller=caller, idempotency_key=key)
+            )
         )
 
     async def _request_review(self, request: Request) -> Response:

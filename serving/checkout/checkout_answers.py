@@ -17,6 +17,10 @@ from serving.store.api_keys import Caller, Role
 NOTE_MAXIMUM = 2000
 
 AlternativeName = Annotated[str, one_of(ALTERNATIVE_NAMES)]
+ReservedUntil = Annotated[
+    InstantText | None,
+    Meta(description="when what it holds of the limit is free by itself; null where it holds nothing"),
+]
 FieldPointer = Annotated[
     str | None, Meta(description="JSON pointer into the order, or the field of the account; null for none")
 ]
@@ -79,6 +83,7 @@ class DecisionAnswer(msgspec.Struct, frozen=True, kw_only=True):
     reasons: Annotated[tuple[DecisionReason, ...], Meta(max_length=MAXIMUM_REASONS)]
     failed_rules: tuple[FailedRule, ...]
     alternatives: tuple[AlternativeName, ...]
+    reserved_until: ReservedUntil | UnsetType = UNSET
     recourse: tuple[RecourseStep, ...]
     model: ModelName | None
     policy_version: str
@@ -94,6 +99,7 @@ class MerchantDecisionAnswer(msgspec.Struct, frozen=True, kw_only=True):
     merchant_order_number: OwnNumber | UnsetType = UNSET
     outcome: Outcome
     alternatives: tuple[AlternativeName, ...]
+    reserved_until: ReservedUntil | UnsetType = UNSET
 
 
 def seen_by(caller: Caller, answer: DecisionAnswer) -> DecisionAnswer | MerchantDecisionAnswer:
@@ -106,6 +112,7 @@ def seen_by(caller: Caller, answer: DecisionAnswer) -> DecisionAnswer | Merchant
         merchant_order_number=answer.merchant_order_number,
         outcome=answer.outcome,
         alternatives=answer.alternatives,
+        reserved_until=answer.reserved_until,
     )
 
 
@@ -115,13 +122,16 @@ class OrderStateName(enum.StrEnum):
     NOT_RESERVED = "not_reserved"
     RESERVED = ReservationState.RESERVED.value
     CONFIRMED = ReservationState.CONFIRMED.value
+    PARTLY_INVOICED = ReservationState.PARTLY_INVOICED.value
     INVOICED = ReservationState.INVOICED.value
     CANCELLED = ReservationState.CANCELLED.value
     RELEASED = ReservationState.RELEASED.value
 
 
 class OrderState(msgspec.Struct, frozen=True, kw_only=True):
-    """The newest decision about an order, and what it holds."""
+    """The newest decision about an order, and what it holds. An answer kept by an earlier release lacks when
+    that ends.
+    """
 
     order_id: str
     merchant_order_number: OwnNumber
@@ -129,7 +139,10 @@ class OrderState(msgspec.Struct, frozen=True, kw_only=True):
     outcome: Outcome
     alternatives: tuple[AlternativeName, ...]
     state: OrderStateName
-    reserved_cents: Cents
+    reserved_cents: Annotated[
+        Cents, Meta(description="what it holds of the limit now, beside its invoices; 0 where nothing")
+    ]
+    reserved_until: ReservedUntil | UnsetType = UNSET
     customer_id: str
     merchant_id: str
     decided_at: InstantText
@@ -143,6 +156,7 @@ class MerchantOrderState(msgspec.Struct, frozen=True, kw_only=True):
     decision_id: str
     outcome: Outcome
     alternatives: tuple[AlternativeName, ...]
+    reserved_until: ReservedUntil | UnsetType = UNSET
 
 
 class OrderParameters(msgspec.Struct, frozen=True, kw_only=True):

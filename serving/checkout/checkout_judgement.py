@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from data_contracts.instants import moment, rfc3339
+from data_contracts.instants import HOUR_MS, MINUTE_MS, moment, rfc3339
 from serving.checkout.checkout_answers import (
     DecisionAnswer,
     DecisionReason,
@@ -151,6 +151,19 @@ def unavailable(order_row: Mapping[str, Any], policy: Policy | None, failure: Te
     )
 
 
+def reserved_until_ms(outcome: Outcome, policy: Policy, *, is_bounded_key: bool, as_of_ms: int) -> int | None:
+    """Until when a decision reserves the order's amount while nobody confirms it; None where it does not.
+
+    is_bounded_key: a merchant's own key asks, and the policy bounds these.
+    """
+    if outcome is not Outcome.APPROVED:
+        return None
+    held_ms = policy.reservation_hours_unconfirmed * HOUR_MS
+    if is_bounded_key and policy.merchant_keys is not None:
+        held_ms = min(held_ms, policy.merchant_keys.unconfirmed_minutes * MINUTE_MS)
+    return as_of_ms + held_ms
+
+
 def answer_to_checkout(
     decision: Decision,
     *,
@@ -159,11 +172,13 @@ def answer_to_checkout(
     merchant_order_number: str | None,
     model: tuple[str, str] | None,
     as_of_ms: int,
+    reserved_until_ms: int | None,
     language: str,
 ) -> DecisionAnswer:
     """The whole answer, in the names that checkouts rely on.
 
     decision_id: None for an answer that is not kept. model: name and version.
+    reserved_until_ms: None where the order holds nothing.
     language: of the texts; where we have no words in it, they are in English.
     """
     return DecisionAnswer(
@@ -190,6 +205,7 @@ def answer_to_checkout(
             for failure in decision.failed_rules
         ),
         alternatives=tuple(decision.alternatives),
+        reserved_until=None if reserved_until_ms is None else rfc3339(reserved_until_ms),
         recourse=tuple(
             RecourseStep(
                 code=step.code,

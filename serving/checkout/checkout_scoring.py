@@ -8,16 +8,21 @@ from typing import Any
 
 from data_contracts.between_rows.arrivals import AppendStatus
 from data_contracts.customers import CUSTOMERS
-from data_contracts.instants import HOUR_MS, MINUTE_MS
 from data_contracts.orders import ORDERS
 from data_contracts.rules import Rule
 from data_contracts.text_form import primary_language
 from features.supersession import latest_of
 from serving.checkout.checkout_answers import DecisionAnswer
-from serving.checkout.checkout_judgement import Judgement, answer_to_checkout, judge, unavailable
+from serving.checkout.checkout_judgement import (
+    Judgement,
+    answer_to_checkout,
+    judge,
+    reserved_until_ms,
+    unavailable,
+)
 from serving.checkout.decision_inputs import DecisionInputs, rows_of_other_accounts
 from serving.checkout.inputs_in_store import candidate_rows_of, inputs_in_store
-from serving.checkout.merchant_key_bounds import bounds_of, count_question_of, locks_of_questions_by
+from serving.checkout.merchant_key_bounds import count_question_of, locks_of_questions_by
 from serving.checkout.order_body import OrderBody
 from serving.checkout.order_under_its_number import locks_of_number, under_its_number
 from serving.checkout.score_stages import Stage, StageClock
@@ -197,6 +202,9 @@ def _decide_and_keep(
     outcome = judgement.decision.outcome
     language = language_of_texts(order, accepted_language, rows)
     decision_id = None if outcome is Outcome.UNAVAILABLE else _new_decision_id(as_of_ms)
+    expires_at_ms = reserved_until_ms(
+        outcome, scope.policy, is_bounded_key=inputs.merchant_key is not None, as_of_ms=as_of_ms
+    )
     answer = answer_to_checkout(
         judgement.decision,
         decision_id=decision_id,
@@ -204,6 +212,7 @@ def _decide_and_keep(
         merchant_order_number=row.get("merchant_order_number"),
         model=model_identity(model),
         as_of_ms=as_of_ms,
+        reserved_until_ms=expires_at_ms,
         language=language,
     )
     stages.ended(Stage.JUDGE)
@@ -216,9 +225,11 @@ def _decide_and_keep(
             number=row["merchant_order_number"],
             order_id=row["order_id"],
         )
-    if outcome is Outcome.APPROVED:
+    if expires_at_ms is not None:
         # Before the order lets in what waited for it: an invoice, or a cancellation, ends what it reserves.
-        _reserve(scope, tx, row, caller=caller, decision_id=decision_id, as_of_ms=as_of_ms)
+        _reserve(
+            tx, row, caller=caller, decision_id=decision_id, as_of_ms=as_of_ms, expires_at_ms=expires_at_ms
+        )
     if inputs.applicant is not None:
         # An order of nobody whom the ledger knows stays out of it; the decision log has it whole.
         _append_order(tx, row, corrects, decision_id=decision_id, as_of_ms=as_of_ms)
@@ -273,7 +284,7 @@ def _row_to_correct(tx: Transaction, row: Mapping[str, Any]) -> str | None:
     if reservation is not None:
         if reservation.state is ReservationState.CONFIRMED:
             raise OrderAlreadyConfirmed
-        if reservation.state in {ReservationState.INVOICED, ReservationState.CANCELLED}:
+        if reservation.is_invoiced or reservation.state is ReservationState.CANCELLED:
             raise OrderAlreadyClosed
     known = standing_row(tx, ORDERS, row["order_id"])
     if known is None:
@@ -301,18 +312,14 @@ def _append_order(
 
 
 def _reserve(
-    scope: RequestScope,
     tx: Transaction,
     row: Mapping[str, Any],
     *,
     caller: Caller,
     decision_id: str,
     as_of_ms: int,
+    expires_at_ms: int,
 ) -> None:
-    bounds = bounds_of(caller, scope.policy)
-    held_ms = scope.policy.reservation_hours_unconfirmed * HOUR_MS
-    if bounds is not None:
-        held_ms = min(held_ms, bounds.unconfirmed_minutes * MINUTE_MS)
     reserve(
         tx,
         Reservation(
@@ -323,7 +330,7 @@ def _reserve(
             amount_cents=row["amount_cents"],
             currency=row["currency"],
             state=ReservationState.RESERVED,
-            expires_at_ms=as_of_ms + held_ms,
+            expires_at_ms=expires_at_ms,
             placed_by=caller.role,
         ),
         as_of_ms,
@@ -347,6 +354,7 @@ def answer_without_store(
         merchant_order_number=order.row.get("merchant_order_number"),
         model=None,
         as_of_ms=scope.now_ms(),
+        reserved_until_ms=None,
         language=language_of_texts(order, accepted_language, {}),
     )
     return CheckoutAnswer(document=document)

@@ -9,7 +9,7 @@ from serving.checkout.checkout_answers import (
     OrderState,
     seen_by,
 )
-from serving.checkout.order_confirmation import newest_decision, order_state
+from serving.checkout.order_steps import newest_decision, order_state
 from serving.domain.errors import UnknownDecision
 from serving.domain.order_numbers import OrderAddress
 from serving.requests.authentication import may_see_order_of
@@ -23,7 +23,7 @@ def order_view(
 ) -> OrderState | MerchantOrderState:
     """The newest decision about an order and what it holds. Raises UnknownOrder."""
     with scope.store.reading() as tx:
-        return order_state(tx, newest_decision(tx, address, caller), caller)
+        return order_state(tx, newest_decision(tx, address, caller), caller, scope.now_ms())
 
 
 def decision_view(

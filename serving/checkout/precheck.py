@@ -60,5 +60,6 @@ def precheck(
         merchant_order_number=row.get("merchant_order_number"),
         model=model_identity(model),
         as_of_ms=as_of_ms,
+        reserved_until_ms=None,
         language=language_of_texts(order, accepted_language, rows),
     )

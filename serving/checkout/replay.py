@@ -17,7 +17,7 @@ from features import feature_sets
 from features.feature_sets import FeatureSet
 from features.online import LedgerRows
 from serving.checkout.checkout_answers import DecisionAnswer
-from serving.checkout.checkout_judgement import answer_to_checkout, judge
+from serving.checkout.checkout_judgement import answer_to_checkout, judge, reserved_until_ms
 from serving.checkout.decision_inputs import DecisionInputs, inputs_at
 from serving.domain.checkout_decision import AMOUNTS_NAMED_AS_AT_RESIDENCE, FIRST_JUDGEMENT_REVISION
 from serving.domain.decision import AccountStanding
@@ -196,10 +196,19 @@ def _replayed(
             merchant_order_number=inputs.order_row.get("merchant_order_number"),
             model=None if model is None else (model.model.name, model.model.version),
             as_of_ms=logged.as_of_ms,
+            reserved_until_ms=reserved_until_ms(
+                judgement.decision.outcome,
+                policy,
+                is_bounded_key=inputs.merchant_key is not None,
+                as_of_ms=logged.as_of_ms,
+            ),
             language=record["language"],
         )
     )
     answered = record["answer"]
+    if "reserved_until" not in answered:
+        # Earlier releases did not say it.
+        del recomputed["reserved_until"]
     differences = [name for name in {**answered, **recomputed} if answered.get(name) != recomputed.get(name)]
     if judgement.raw_log_odds != record["raw_log_odds"]:
         differences.append("raw_log_odds")

@@ -185,6 +185,8 @@ TITLE: Mapping[TimelineSource, Words] = MappingProxyType(
                 "confirmed": "Order confirmed",
                 "delivered": "Delivered",
                 "delivery_redirected": "Parcel redirected",
+                "extended": "Reservation extended",
+                "released": "Rest of the order released",
                 "returned": "Returned",
                 "shipment_booked": "Shipment booked",
                 "shipped": "Shipped",

@@ -7,7 +7,9 @@ RiskError
 ├── OrderAlreadyClosed        an invoiced or cancelled order cannot be confirmed, cancelled or scored
 ├── OrderOfAnotherCustomer    the same order id came with another customer or merchant
 ├── OrderNumberTaken          the merchant's own number stands for another of its orders
-├── OrderNotApproved          only an approved order can be confirmed
+├── OrderNotApproved          only an approved order takes a step, and while its reservation lasts
+├── OrderNotConfirmed         only a confirmed order is extended
+├── OrderNotInvoiced          only an invoiced order has a rest to release
 ├── IdempotencyConflict       the same Idempotency-Key came with another body
 ├── UnknownOrder              no decision was made about this order
 ├── UnknownCase               there is no such review case
@@ -61,7 +63,15 @@ class OrderNumberTaken(RiskError):
 
 
 class OrderNotApproved(RiskError):
-    """Only an approved order can be confirmed."""
+    """Only an approved order takes a step, and some only while its reservation lasts."""
+
+
+class OrderNotConfirmed(RiskError):
+    """Only a confirmed order is extended: until then it holds the limit for a short time."""
+
+
+class OrderNotInvoiced(RiskError):
+    """Only an order that is invoiced in part has a rest to release."""
 
 
 class IdempotencyConflict(RiskError):

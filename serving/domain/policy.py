@@ -130,6 +130,7 @@ class Policy:
     invoice_term_days: int
     reservation_hours_unconfirmed: int
     reservation_hours_confirmed: int
+    reservation_hours_maximum: int
     cut_off_stranger: int
     cut_off_known: int
     known_paid_invoices: int

@@ -29,6 +29,8 @@ from serving.domain.policy import (
 from serving.domain.review_policy import ReviewPolicy
 from serving.domain.stop_request import DEFAULT_CONTACT_CHANGE_HOURS, StopRequestPolicy
 
+MAXIMUM_RESERVATION_HOURS = 2160
+"""Of policies that do not say it: 90 days."""
 EARLIER_NAME_OF_MATERIALITY = "arrears_tolerance_cents"
 
 
@@ -80,6 +82,7 @@ class _PolicyReader(DeclarationReader):
             invoice_term_days=self.integer(top, "invoice_term_days", "", 1, 365),
             reservation_hours_unconfirmed=self.integer(top, "reservation_hours_unconfirmed", "", 1, 8760),
             reservation_hours_confirmed=self.integer(top, "reservation_hours_confirmed", "", 1, 8760),
+            reservation_hours_maximum=self._reservation_hours_maximum(top),
             cut_off_stranger=self.integer(score, "cut_off_stranger", "score.", 100, 999),
             cut_off_known=self.integer(score, "cut_off_known", "score.", 100, 999),
             known_paid_invoices=self.integer(history, "known_paid_invoices", "history.", 1, 1000),
@@ -134,6 +137,11 @@ class _PolicyReader(DeclarationReader):
         """Under its name, or under the one that it had before features and labels kept to it too."""
         name = "materiality_cents" if "materiality_cents" in top else EARLIER_NAME_OF_MATERIALITY
         return self.integer(top, name, "", 0, 1_000_000)
+
+    def _reservation_hours_maximum(self, top: dict[str, Any]) -> int:
+        # Policies from before reservations could be extended do not say it.
+        top.setdefault("reservation_hours_maximum", MAXIMUM_RESERVATION_HOURS)
+        return self.integer(top, "reservation_hours_maximum", "", 1, 8760)
 
     def _clock_tolerance_seconds(self, top: dict[str, Any]) -> int:
         # Policies from before the tolerance was part of them do not say it.

@@ -1,6 +1,8 @@
 """How an approved order holds a part of its customer's credit limit until it is invoiced or given up."""
 
 import enum
+from collections.abc import Iterable
+from dataclasses import dataclass
 
 
 class ReservationState(enum.Enum):
@@ -8,7 +10,65 @@ class ReservationState(enum.Enum):
 
     RESERVED = "reserved"
     CONFIRMED = "confirmed"
+    PARTLY_INVOICED = "partly_invoiced"
+    """Invoices count with their amounts; the order holds what is not invoiced yet."""
     INVOICED = "invoiced"
+    """All of it is invoiced, or the rest was released."""
     CANCELLED = "cancelled"
     RELEASED = "released"
     """A re-scored order was not approved again."""
+
+
+HOLDING = frozenset({ReservationState.RESERVED, ReservationState.CONFIRMED, ReservationState.PARTLY_INVOICED})
+"""In these states an order holds a part of the limit, until its reservation expires."""
+
+FOLLOWED_BY_INVOICES = HOLDING | {ReservationState.INVOICED}
+"""In these states what an order holds follows from its invoices; given up, it holds nothing any more."""
+
+
+class RestStepKind(enum.Enum):
+    """What changes how much of an order is still to be invoiced."""
+
+    INVOICED = "invoiced"
+    CREDITED = "credited"
+    RELEASED = "released"
+
+
+@dataclass(frozen=True, kw_only=True)
+class RestStep:
+    """One of them. at_ms: when it happened, then when it was recorded. cents: 0 for a release."""
+
+    kind: RestStepKind
+    at_ms: tuple[int, int]
+    cents: int = 0
+
+
+def uninvoiced_cents(ordered_cents: int, steps: Iterable[RestStep]) -> int:
+    """What of an order is still to be invoiced, in minor units, whatever order its steps arrived in.
+
+    An invoice takes its amount from the rest. A credit note gives nothing back to it: goods that came back
+    are not sent again. But an invoice that is issued anew after its credit note takes nothing twice: with
+    invoices, credit notes taken off, at 60 of 100, 40 are the rest at most, and no less than 40 by them.
+
+    >>> step = lambda kind, at, cents=0: RestStep(kind=kind, at_ms=(at, at), cents=cents)
+    >>> invoiced, credited = RestStepKind.INVOICED, RestStepKind.CREDITED
+    >>> uninvoiced_cents(100, [step(invoiced, 1, 60)])
+    40
+    >>> uninvoiced_cents(100, [step(invoiced, 1, 60), step(credited, 2, 60), step(invoiced, 3, 60)])
+    40
+    >>> uninvoiced_cents(100, [step(invoiced, 1, 60), step(invoiced, 2, 40), step(credited, 3, 100)])
+    0
+    >>> uninvoiced_cents(100, [step(invoiced, 1, 60), step(RestStepKind.RELEASED, 2)])
+    0
+    """
+    rest_cents, invoiced_cents = ordered_cents, 0
+    for step in sorted(steps, key=lambda one: one.at_ms):
+        match step.kind:
+            case RestStepKind.INVOICED:
+                invoiced_cents += step.cents
+                rest_cents = min(rest_cents, max(ordered_cents - invoiced_cents, 0))
+            case RestStepKind.CREDITED:
+                invoiced_cents -= step.cents
+            case RestStepKind.RELEASED:
+                rest_cents = 0
+    return rest_cents

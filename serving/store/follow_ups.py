@@ -11,8 +11,9 @@ from serving.store.merchant_orders import keep_number
 from serving.store.order_links import link_row
 from serving.store.outbox import ask_for_case_check, tell_of_fraud
 from serving.store.person_accounts import keep_person_keys
-from serving.store.reservations import end_by_cancellation, end_by_invoice
+from serving.store.reservations import end_by_cancellation
 from serving.store.store import Transaction
+from serving.store.uninvoiced_rest import keep_uninvoiced_rest
 from serving.store.waiting_looks import ask_for_look
 
 LOOK_AGAIN_AT = frozenset(
@@ -59,9 +60,9 @@ def _why_to_check(contract: Contract, row: Mapping[str, Any]) -> str | None:
 def keep_in_step(tx: Transaction, contract: Contract, row: Mapping[str, Any], now_ms: int) -> None:
     """Do what a row causes even when it is years old and loaded from history, so that the indexes are right.
 
-    An invoice takes over from its order's reservation, and a cancellation ends it; orders are linked by what
-    they share and found by their merchants' numbers; accounts are found by whose they are. What only a new
-    row causes is not done here: loading the invoices of 2019 asks for no screening.
+    An invoice takes its amount over from its order's reservation, and a cancellation ends that; orders are
+    linked by what they share and found by their merchants' numbers; accounts are found by whose they are.
+    What only a new row causes is not done here: loading the invoices of 2019 asks for no screening.
     """
     link_row(tx, contract, row)
     if contract.name == "customers":
@@ -73,7 +74,7 @@ def keep_in_step(tx: Transaction, contract: Contract, row: Mapping[str, Any], no
             number=row["merchant_order_number"],
             order_id=row["order_id"],
         )
-    elif contract.name == "invoices":
-        end_by_invoice(tx, customer_id=row["customer_id"], order_id=row["order_id"], now_ms=now_ms)
     elif contract.name == "order_events" and row["kind"] == "cancelled":
         end_by_cancellation(tx, customer_id=row["customer_id"], order_id=row["order_id"], now_ms=now_ms)
+    else:
+        keep_uninvoiced_rest(tx, contract, row, now_ms)

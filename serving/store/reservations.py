@@ -4,10 +4,12 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from serving.domain.merchant_keys import MerchantKeyHoldings
-from serving.domain.reservation import ReservationState
+from serving.domain.reservation import HOLDING, ReservationState
 from serving.store.api_keys import Role
 from serving.store.errors import ReservationConflict
 from serving.store.store import Transaction
+
+_HOLDING = ", ".join(f"'{state}'" for state in sorted(state.value for state in HOLDING))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,9 +31,12 @@ class Reservation:
 
     def is_active(self, now_ms: int) -> bool:
         """Whether it still counts: not ended, and not expired."""
-        return self.state in {ReservationState.RESERVED, ReservationState.CONFIRMED} and (
-            self.expires_at_ms > now_ms
-        )
+        return self.state in HOLDING and self.expires_at_ms > now_ms
+
+    @property
+    def is_invoiced(self) -> bool:
+        """Whether invoices stand for a part of it, or for all."""
+        return self.state in {ReservationState.PARTLY_INVOICED, ReservationState.INVOICED}
 
 
 def reserved_cents(
@@ -77,9 +82,13 @@ def held_by_merchants_keys(
         values,
     )
     found = {(merchant, state): (int(number), int(cents)) for merchant, state, number, cents in rows}
-    reserved, confirmed = ReservationState.RESERVED.value, ReservationState.CONFIRMED.value
+    reserved = ReservationState.RESERVED.value
     own_orders, own_cents = found.get((merchant_id, reserved), (0, 0))
-    _, confirmed_cents = found.get((merchant_id, confirmed), (0, 0))
+    confirmed_cents = sum(
+        cents
+        for (merchant, state), (_, cents) in found.items()
+        if merchant == merchant_id and state != reserved
+    )
     return MerchantKeyHoldings(
         own_confirmed_cents=confirmed_cents,
         own_unconfirmed_cents=own_cents,
@@ -103,7 +112,7 @@ def _active(
     marks = "".join(", ?" for _ in other_accounts)
     left_out = f" AND order_id NOT IN ({', '.join('?' for _ in not_owed)})" if not_owed else ""
     where = (
-        f"customer_id IN (?{marks}) AND state IN ('reserved', 'confirmed') AND expires_at_ms > ? "
+        f"customer_id IN (?{marks}) AND state IN ({_HOLDING}) AND expires_at_ms > ? "
         f"AND NOT (customer_id = ? AND order_id = ?){left_out}"
     )
     return where, (customer_id, *other_accounts, now_ms, customer_id, excluding_order_id, *not_owed)
@@ -171,14 +180,28 @@ def confirm(tx: Transaction, *, customer_id: str, order_id: str, expires_at_ms: 
     )
 
 
+def extend(tx: Transaction, *, customer_id: str, order_id: str, expires_at_ms: int, now_ms: int) -> None:
+    """What the order holds is held for longer."""
+    tx.execute(
+        "UPDATE reservations SET expires_at_ms = ?, updated_at_ms = ? "
+        "WHERE customer_id = ? AND order_id = ? AND state IN ('confirmed', 'partly_invoiced')",
+        (expires_at_ms, now_ms, customer_id, order_id),
+    )
+
+
 def release(tx: Transaction, *, customer_id: str, order_id: str, now_ms: int) -> None:
     """A re-scored order was not approved: what it held is free."""
     _end(tx, ReservationState.RELEASED, customer_id, order_id, now_ms)
 
 
-def end_by_invoice(tx: Transaction, *, customer_id: str, order_id: str, now_ms: int) -> None:
-    """The order is invoiced: from now on the invoice counts."""
-    _end(tx, ReservationState.INVOICED, customer_id, order_id, now_ms)
+def hold_rest(tx: Transaction, *, customer_id: str, order_id: str, rest_cents: int, now_ms: int) -> None:
+    """Hold what of the order is not invoiced: from now on its invoices count beside it."""
+    state = ReservationState.PARTLY_INVOICED if rest_cents else ReservationState.INVOICED
+    tx.execute(
+        "UPDATE reservations SET state = ?, amount_cents = ?, updated_at_ms = ? "  # noqa: S608 - our own names
+        f"WHERE customer_id = ? AND order_id = ? AND state IN ({_HOLDING}, 'invoiced')",
+        (state.value, rest_cents, now_ms, customer_id, order_id),
+    )
 
 
 def end_by_cancellation(tx: Transaction, *, customer_id: str, order_id: str, now_ms: int) -> None:
@@ -188,7 +211,7 @@ def end_by_cancellation(tx: Transaction, *, customer_id: str, order_id: str, now
 
 def _end(tx: Transaction, state: ReservationState, customer_id: str, order_id: str, now_ms: int) -> None:
     tx.execute(
-        "UPDATE reservations SET state = ?, updated_at_ms = ? "
-        "WHERE customer_id = ? AND order_id = ? AND state IN ('reserved', 'confirmed')",
+        "UPDATE reservations SET state = ?, updated_at_ms = ? "  # noqa: S608 - our own names
+        f"WHERE customer_id = ? AND order_id = ? AND state IN ({_HOLDING})",
         (state.value, now_ms, customer_id, order_id),
     )

@@ -340,6 +340,7 @@ def test_a_decision_that_did_not_keep_what_was_judged_of_its_texts_comes_out_as_
         merchant_order_number=None,
         model=identity,
         as_of_ms=now.as_of_ms,
+        reserved_until_ms=None,
         language="en",
     )
     assert [rule.field for rule in answer.failed_rules] == list(inputs.implausible_fields)

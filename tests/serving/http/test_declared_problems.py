@@ -123,16 +123,22 @@ def refused_for_the_order(probe: ProblemProbe) -> None:
     probe.done("score", body=order("invoiced"))
     invoice = an_invoice("i1", "customer-1", order_id="invoiced", at=probe.now, amount_cents=4_990)
     probe.checkout.row("invoices", invoice)
-    probe.send("cancel", order_id="invoiced")
+    for name in ("cancel", "extend"):
+        probe.send(name, order_id="invoiced")
+    for name in ("release", "extend"):
+        probe.send(name, order_id="cancelled")
+        probe.done("score", body=order(f"not-ready-for-{name}"))
+        probe.send(name, order_id=f"not-ready-for-{name}")
     declined = probe.done("score", body=order("declined", customer_id="nobody-knows")).json()
     probe.send("confirm", order_id="declined")
-    probe.send("cancel", order_id="declined")
+    for name in ("cancel", "release", "extend"):
+        probe.send(name, order_id="declined")
     probe.done("score", body=order("numbered", merchant_order_number="R-1"))
     for name in ("score", "precheck"):
         probe.send(name, body=order("another", merchant_order_number="R-1"))
     probe.customer("customer-2")
     probe.send("score", body=order("numbered", customer_id="customer-2"))
-    for name in ("order", "confirm", "cancel", "decision", "requestReview"):
+    for name in ("order", "confirm", "cancel", "release", "extend", "decision", "requestReview"):
         probe.send(name, **NOT_THERE)
     probe.done("requestReview", decision_id=declined["decision_id"])
     # The example's own order stays reserved for whoever sends the examples.

@@ -33,6 +33,7 @@ WHOLE_ANSWER = {
     "model",
     "policy_version",
     "decided_at",
+    "reserved_until",
     "degraded",
 }
 
@@ -216,6 +217,39 @@ def test_a_confirmed_order_is_not_scored_again_and_a_cancelled_one_frees_the_lim
     assert shop.get("/v1/orders/o-buy-2").status_code == 404
 
 
+def test_an_order_in_parts_holds_its_rest_until_that_is_released_and_longer_where_it_is_extended(
+    shop: Shop,
+) -> None:
+    shop.customer("in-parts")
+    first = shop.score("o-parts", "in-parts", amount_cents=20_000, vat_cents=0)
+    assert first["outcome"] == "approved"
+    early = shop.post("/v1/orders/o-parts/extend")
+    assert (early.status_code, early.json()["title"]) == (409, "The order is not confirmed")
+    confirmed = shop.post("/v1/orders/o-parts/confirm").json()
+    early = shop.post("/v1/orders/o-parts/release")
+    assert (early.status_code, early.json()["title"]) == (409, "The order has no invoice")
+    invoice = an_invoice("i-part", "in-parts", at=now_ms(), amount_cents=12_000, order_id="o-parts")
+    shop.events(as_event("invoices", invoice))
+    parts = shop.get("/v1/orders/o-parts").json()
+    assert (parts["state"], parts["reserved_cents"]) == ("partly_invoiced", 8_000)
+    assert parts["reserved_until"] == confirmed["reserved_until"]
+    beside = order_body("o-beside", "in-parts")
+    free_cents = shop.post("/v1/precheck", beside).json()["available_cents"]
+    assert free_cents == first["available_cents"] - 20_000
+    assert shop.post("/v1/orders/o-parts/cancel").status_code == 409
+    extended = shop.post("/v1/orders/o-parts/extend").json()
+    assert extended["reserved_until"] > parts["reserved_until"]
+    released = shop.post("/v1/orders/o-parts/release").json()
+    assert (released["state"], released["reserved_cents"], released["reserved_until"]) == (
+        "invoiced",
+        0,
+        None,
+    )
+    assert shop.post("/v1/orders/o-parts/release").json() == released
+    assert shop.post("/v1/precheck", beside).json()["available_cents"] == free_cents + 8_000
+    assert shop.post("/v1/orders/o-parts/extend").status_code == 409
+
+
 def test_an_order_id_of_another_customer_is_refused_and_reserves_nothing(shop: Shop) -> None:
     shop.customer("owner")
     shop.customer("intruder")
@@ -238,7 +272,14 @@ def test_exactly_the_limit_passes_and_one_cent_more_does_not(shop: Shop) -> None
 
 def test_a_merchant_sees_outcome_and_alternatives_of_its_own_orders_only(shop: Shop) -> None:
     shop.customer("private")
-    allowed = {"decision_id", "order_id", "merchant_order_number", "outcome", "alternatives"}
+    allowed = {
+        "decision_id",
+        "order_id",
+        "merchant_order_number",
+        "outcome",
+        "alternatives",
+        "reserved_until",
+    }
     mine, other = shop.merchant_key, shop.other_merchant_key
     body = order_body("o-private", "private")
     answers = [

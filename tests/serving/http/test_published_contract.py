@@ -30,9 +30,9 @@ from serving.store.deliveries import STOP_REQUEST_CREATED, WEBHOOK, enqueue
 from serving.store.ledger import append
 from serving.store.open_store import open_store
 from serving.store.store import now_ms
-from tests.builders import DAY, a_merchant
+from tests.builders import DAY, a_merchant, an_invoice
 from tests.serving.case_desk import HOUR, CaseDesk
-from tests.serving.http.conftest import Row, Shop
+from tests.serving.http.conftest import Row, Shop, as_event
 from tests.serving.http.published_contract import CONTRACT, TABLE, PublishedContract
 
 ROOT = Path(__file__).parent.parent.parent.parent
@@ -208,8 +208,13 @@ def test_the_example_of_every_operation_can_be_sent(shop: Shop) -> None:
         store.close()
     shop.customer(EXAMPLE_ORDER["customer_id"])
 
-    for name in ("openapi", "precheck", "score", "order", "confirm", "cancel"):
+    for name in ("openapi", "precheck", "score", "order", "confirm", "extend", "cancel"):
         sender.send(name)
+    customer_id = EXAMPLE_ORDER["customer_id"]
+    shop.score("o-rest", customer_id, amount_cents=4_000)
+    invoice = an_invoice("i-rest", customer_id, at=now_ms(), order_id="o-rest", amount_cents=1_000)
+    shop.events(as_event("invoices", invoice))
+    sender.send("release", order_id="o-rest")
     declined: Row = shop.score("o-contract", "nobody-knows")
     for name in ("decision", "requestReview"):
         sender.send(name, decision_id=declined["decision_id"])

@@ -9,7 +9,7 @@ REQUEST_MODULES = (
     "serving.api.score_app",
     "serving.checkout.checkout_scoring",
     "serving.events.event_intake",
-    "serving.checkout.order_confirmation",
+    "serving.checkout.order_steps",
 )
 
 

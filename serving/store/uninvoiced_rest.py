@@ -1,0 +1,99 @@
+"""What of an approved order is not invoiced yet, kept in its reservation as the ledger's rows come in."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from data_contracts.contract import Contract
+from data_contracts.invoice_adjustments import INVOICE_ADJUSTMENTS
+from data_contracts.invoices import INVOICES
+from data_contracts.order_events import ORDER_EVENTS
+from data_contracts.orders import ORDERS
+from data_contracts.sent_instants import happened_at
+from serving.domain.reservation import FOLLOWED_BY_INVOICES, RestStep, RestStepKind, uninvoiced_cents
+from serving.store.ledger_rows import LedgerRow, decode_row
+from serving.store.reservations import hold_rest, reservation_of
+from serving.store.standing_rows import standing_row
+from serving.store.store import Transaction
+
+CREDIT_NOTE = "credit_note"
+RELEASED = "released"
+"""The kind of an order's event: what is not invoiced of it will not be."""
+
+
+def keep_uninvoiced_rest(tx: Transaction, contract: Contract, row: Mapping[str, Any], now_ms: int) -> None:
+    """Let the orders that a new row of the ledger is about hold what of them is not invoiced yet.
+
+    A row that corrects another may have taken an invoice away from that one's order.
+    """
+    for order_id in sorted(_orders_of(tx, contract, row)):
+        _keep_rest_of(tx, row["customer_id"], order_id, now_ms)
+
+
+def _orders_of(tx: Transaction, contract: Contract, row: Mapping[str, Any]) -> set[str]:
+    versions = [row]
+    if row.get("corrects") is not None:
+        found = tx.execute("SELECT body FROM ledger_events WHERE event_id = ?", (row["corrects"],))
+        versions += [decode_row(body) for (body,) in found]
+    match contract.name:
+        case INVOICES.name:
+            return {version["order_id"] for version in versions}
+        case ORDER_EVENTS.name:
+            return {version["order_id"] for version in versions if version["kind"] == RELEASED}
+        case INVOICE_ADJUSTMENTS.name:
+            noted = {version["invoice_id"] for version in versions if version["kind"] == CREDIT_NOTE}
+            invoices = [standing_row(tx, INVOICES, invoice_id) for invoice_id in noted]
+            return {invoice["order_id"] for invoice in invoices if invoice is not None}
+        case _:
+            return set()
+
+
+def _keep_rest_of(tx: Transaction, customer_id: str, order_id: str, now_ms: int) -> None:
+    reservation = reservation_of(tx, customer_id, order_id)
+    if reservation is None or reservation.state not in FOLLOWED_BY_INVOICES:
+        return
+    order = standing_row(tx, ORDERS, order_id)
+    if order is None:
+        return
+    steps = list(_steps(tx, customer_id, order_id))
+    if steps or reservation.is_invoiced:
+        rest_cents = uninvoiced_cents(order["amount_cents"], steps)
+        hold_rest(tx, customer_id=customer_id, order_id=order_id, rest_cents=rest_cents, now_ms=now_ms)
+
+
+def _steps(tx: Transaction, customer_id: str, order_id: str) -> Iterator[RestStep]:
+    invoiced_at = {}
+    for invoice in _standing(tx, INVOICES, customer_id, "order_id", [order_id]):
+        at_ms = (happened_at(INVOICES, invoice), invoice["recorded_at"])
+        invoiced_at[invoice["invoice_id"]] = at_ms
+        yield RestStep(kind=RestStepKind.INVOICED, at_ms=at_ms, cents=invoice["amount_cents"])
+    for note in _standing(tx, INVOICE_ADJUSTMENTS, customer_id, "invoice_id", list(invoiced_at)):
+        if note["kind"] == CREDIT_NOTE:
+            # A credit note that has a date only may seem to come before its invoice.
+            at_ms = max(
+                (happened_at(INVOICE_ADJUSTMENTS, note), note["recorded_at"]), invoiced_at[note["invoice_id"]]
+            )
+            yield RestStep(kind=RestStepKind.CREDITED, at_ms=at_ms, cents=note["amount_cents"])
+    for event in _standing(tx, ORDER_EVENTS, customer_id, "order_id", [order_id]):
+        if event["kind"] == RELEASED:
+            at_ms = (happened_at(ORDER_EVENTS, event), event["recorded_at"])
+            yield RestStep(kind=RestStepKind.RELEASED, at_ms=at_ms)
+
+
+def _standing(
+    tx: Transaction, contract: Contract, customer_id: str, column: str, values: Iterable[str]
+) -> Iterator[LedgerRow]:
+    """The customer's rows that name one of the values in a column and were not corrected."""
+    wanted = set(values)
+    if not wanted:
+        return
+    rows = tx.execute(
+        "SELECT event_id, body, corrects FROM ledger_events WHERE entity_id = ? AND contract = ?",
+        (customer_id, contract.name),
+    )
+    corrected = {corrects for _, _, corrects in rows}
+    for event_id, body, _ in rows:
+        # To look for the id in the text is several times faster than to decode every row.
+        if event_id not in corrected and any(value in body for value in wanted):
+            row = decode_row(body)
+            if row[column] in wanted:
+                yield row

@@ -1,0 +1,44 @@
+"""Which step an order takes in which state: every pair of them has an answer."""
+
+import pytest
+
+from serving.domain.errors import (
+    OrderAlreadyClosed,
+    OrderNotApproved,
+    OrderNotConfirmed,
+    OrderNotInvoiced,
+    RiskError,
+)
+from serving.domain.order_step import OrderStep, is_to_be_taken
+from serving.domain.reservation import ReservationState as State
+
+ANSWERS: dict[State | None, tuple[bool | type[RiskError], ...]] = {
+    # by step: confirmed, cancelled, released, extended
+    None: (OrderNotApproved,) * 4,
+    State.RELEASED: (OrderNotApproved,) * 4,
+    State.RESERVED: (True, True, OrderNotInvoiced, OrderNotConfirmed),
+    State.CONFIRMED: (False, True, OrderNotInvoiced, True),
+    State.PARTLY_INVOICED: (OrderAlreadyClosed, OrderAlreadyClosed, True, True),
+    State.INVOICED: (OrderAlreadyClosed, OrderAlreadyClosed, False, OrderAlreadyClosed),
+    State.CANCELLED: (OrderAlreadyClosed, False, OrderAlreadyClosed, OrderAlreadyClosed),
+}
+
+
+def answer_to(step: OrderStep, state: State | None, *, has_expired: bool) -> bool | type[RiskError]:
+    try:
+        return is_to_be_taken(step, state, has_expired=has_expired, order="order o1")
+    except RiskError as refusal:
+        return type(refusal) if "order o1" in str(refusal) else RiskError
+
+
+@pytest.mark.parametrize("state", [None, *State])
+def test_every_step_has_one_answer_in_every_state(state: State | None) -> None:
+    assert tuple(answer_to(step, state, has_expired=False) for step in OrderStep) == ANSWERS[state]
+
+
+@pytest.mark.parametrize("state", [None, *State])
+def test_an_order_whose_time_is_over_is_neither_confirmed_nor_extended(state: State | None) -> None:
+    for step, usual in zip(OrderStep, ANSWERS[state], strict=True):
+        needs_time = usual is True and step in {OrderStep.CONFIRMED, OrderStep.EXTENDED}
+        expected = OrderNotApproved if needs_time else usual
+        assert answer_to(step, state, has_expired=True) == expected

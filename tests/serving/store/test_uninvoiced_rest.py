@@ -1,0 +1,164 @@
+"""An order that is invoiced in parts holds what is not invoiced yet, to the cent, whatever arrives first."""
+
+import itertools
+from collections.abc import Sequence
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from data_contracts.between_rows.arrivals import AppendStatus
+from data_contracts.ledger_contracts import CONTRACTS
+from serving.domain.reservation import ReservationState, RestStep, RestStepKind, uninvoiced_cents
+from serving.store.ledger import append, held_count
+from serving.store.reservations import Reservation, confirm, reservation_of, reserve, reserved_cents
+from serving.store.store import Store
+from tests.builders import DAY, Row, a_customer, a_merchant, a_row, an_adjustment, an_invoice, an_order, ms
+
+T0 = ms("2026-01-01")
+NOW = ms("2026-06-01")
+ORDERED_CENTS = 10_000
+EXPIRES = NOW + 30 * DAY
+
+STEPS = st.lists(
+    st.builds(
+        RestStep,
+        kind=st.sampled_from(RestStepKind),
+        at_ms=st.tuples(st.integers(0, 20), st.integers(0, 1_000_000)),
+        cents=st.integers(1, 12_000),
+    ),
+    max_size=8,
+    unique_by=lambda step: step.at_ms,
+)
+
+
+@given(steps=STEPS, data=st.data())
+def test_the_rest_and_the_invoices_together_never_pass_the_order_whatever_arrives_first(
+    steps: list[RestStep], data: st.DataObject
+) -> None:
+    rest_cents = uninvoiced_cents(ORDERED_CENTS, steps)
+    assert uninvoiced_cents(ORDERED_CENTS, data.draw(st.permutations(steps))) == rest_cents
+    assert 0 <= rest_cents <= ORDERED_CENTS
+    signs = {RestStepKind.INVOICED: 1, RestStepKind.CREDITED: -1, RestStepKind.RELEASED: 0}
+    invoiced_cents = sum(signs[step.kind] * step.cents for step in steps)
+    assert rest_cents == 0 or rest_cents + invoiced_cents <= ORDERED_CENTS
+    later = RestStep(kind=RestStepKind.INVOICED, at_ms=(21, 0), cents=1)
+    assert uninvoiced_cents(ORDERED_CENTS, [*steps, later]) <= rest_cents
+
+
+def arrive(store: Store, contract: str, row: Row, now: int = NOW) -> AppendStatus:
+    stamped = {name: value for name, value in row.items() if name != "recorded_at" and value is not None}
+    with store.writing(row.get("customer_id") or row["merchant_id"]) as tx:
+        return append(tx, CONTRACTS[contract], stamped, now).status
+
+
+def with_a_confirmed_order(store: Store, customer_id: str = "c1", order_id: str = "o1") -> None:
+    arrive(store, "merchants", a_merchant(at=T0))
+    arrive(store, "customers", a_customer(customer_id, event_id=f"customer-{customer_id}", at=T0))
+    arrive(store, "orders", an_order(order_id, customer_id, at=T0, amount_cents=ORDERED_CENTS))
+    with store.writing(customer_id) as tx:
+        reserve(
+            tx,
+            Reservation(
+                order_id=order_id,
+                customer_id=customer_id,
+                merchant_id="m1",
+                decision_id=f"decision-{order_id}",
+                amount_cents=ORDERED_CENTS,
+                currency="EUR",
+                state=ReservationState.RESERVED,
+                expires_at_ms=EXPIRES,
+            ),
+            NOW,
+        )
+        confirm(tx, customer_id=customer_id, order_id=order_id, expires_at_ms=EXPIRES, now_ms=NOW)
+
+
+def held(store: Store, customer_id: str = "c1", order_id: str = "o1", now: int = NOW) -> tuple[str, int]:
+    """The order's state, and what the customer's orders hold."""
+    with store.reading() as tx:
+        reservation = reservation_of(tx, customer_id, order_id)
+        cents = reserved_cents(tx, customer_id, now, excluding_order_id="none")
+    assert reservation is not None
+    return reservation.state.value, cents
+
+
+def an_invoice_of(
+    cents: int, number: int, customer_id: str = "c1", order_id: str = "o1", **more: object
+) -> Row:
+    invoice_id = f"i{number}-{order_id}"
+    at = T0 + number * DAY
+    return an_invoice(invoice_id, customer_id, at=at, amount_cents=cents, order_id=order_id, **more)
+
+
+def an_order_event(kind: str, customer_id: str = "c1", order_id: str = "o1") -> Row:
+    about = {"order_id": order_id, "customer_id": customer_id}
+    return a_row("order_events", f"{kind}-{order_id}", T0 + 9 * DAY, None, kind=kind, **about)
+
+
+def test_each_invoice_moves_its_amount_and_the_last_one_ends_the_reservation(store: Store) -> None:
+    with_a_confirmed_order(store)
+    assert held(store) == ("confirmed", 10_000)
+    arrive(store, "invoices", an_invoice_of(6_000, 1))
+    assert held(store) == ("partly_invoiced", 4_000)
+    arrive(store, "invoices", an_invoice_of(3_999, 2))
+    assert held(store) == ("partly_invoiced", 1)
+    assert held(store, now=EXPIRES) == ("partly_invoiced", 0)
+    arrive(store, "invoices", an_invoice_of(1, 3))
+    assert held(store) == ("invoiced", 0)
+
+
+def test_the_rest_is_free_once_it_is_released_or_the_order_is_cancelled(store: Store) -> None:
+    for number, (kind, state) in enumerate((("released", "invoiced"), ("cancelled", "cancelled"))):
+        customer_id, order_id = f"c-{kind}", f"o-{kind}"
+        with_a_confirmed_order(store, customer_id, order_id)
+        arrive(store, "invoices", an_invoice_of(2_500, 1 + number, customer_id, order_id))
+        assert held(store, customer_id, order_id) == ("partly_invoiced", 7_500)
+        arrive(store, "order_events", an_order_event(kind, customer_id, order_id))
+        assert held(store, customer_id, order_id) == (state, 0)
+
+
+def test_an_invoice_that_is_corrected_gives_back_what_it_took_too_much(store: Store) -> None:
+    with_a_confirmed_order(store)
+    first = an_invoice_of(10_000, 1)
+    arrive(store, "invoices", first)
+    assert held(store) == ("invoiced", 0)
+    arrive(
+        store,
+        "invoices",
+        {**first, "event_id": "mended", "corrects": first["event_id"], "amount_cents": 1_000},
+    )
+    assert held(store) == ("partly_invoiced", 9_000)
+
+
+def test_an_invoice_that_is_issued_anew_after_its_credit_note_takes_nothing_twice(store: Store) -> None:
+    with_a_confirmed_order(store)
+    arrive(store, "invoices", an_invoice_of(6_000, 1))
+    note = an_adjustment("i1-o1", at=T0 + 2 * DAY, amount_cents=6_000)
+    arrive(store, "invoice_adjustments", note)
+    assert held(store) == ("partly_invoiced", 4_000)
+    arrive(store, "invoices", an_invoice_of(6_000, 3))
+    assert held(store) == ("partly_invoiced", 4_000)
+
+
+def all_arrived(store: Store, rows: Sequence[tuple[str, Row]], place: int) -> tuple[str, int]:
+    customer_id, order_id = f"c{place}", f"o{place}"
+    with_a_confirmed_order(store, customer_id, order_id)
+    for contract, row in rows:
+        ids = {"event_id": f"{row['event_id']}-{place}", "customer_id": customer_id}
+        ids |= {"order_id": order_id} if "order_id" in row else {}
+        ids |= {"invoice_id": f"{row['invoice_id']}-{place}"} if "invoice_id" in row else {}
+        arrive(store, contract, {**row, **ids})
+    with store.reading() as tx:
+        assert held_count(tx) == 0
+    return held(store, customer_id, order_id)
+
+
+def test_every_order_of_arrival_ends_with_the_same_rest(store: Store) -> None:
+    rows = [
+        ("invoices", an_invoice_of(6_000, 1)),
+        ("invoice_adjustments", an_adjustment("i1-o1", at=T0 + 2 * DAY, amount_cents=6_000)),
+        ("invoices", an_invoice_of(5_000, 3)),
+        ("invoices", an_invoice_of(1_500, 4)),
+    ]
+    ends = {all_arrived(store, order, place) for place, order in enumerate(itertools.permutations(rows))}
+    assert ends == {("partly_invoiced", 3_500)}
