@@ -85,7 +85,7 @@ def tell_of_ledger_folder(directory: Path) -> None:
             err=True,
         )
         return
-    changes = why_not_vouched_for(directory, accepted)
+    changes = why_not_vouched_for(directory, accepted, clock_tolerance_ms=None)
     if changes:
         click.echo(
             f"{directory} is not what bonitas data validate accepted at {accepted.validated_at}: "
@@ -165,11 +165,11 @@ def wide_console() -> "Console":
     return console
 
 
-def id_table(*headings: str) -> "Table":
-    """A table whose first column holds ids, which are copied from it and so never cut."""
+def id_table(*headings: str, title: str | None = None) -> "Table":
+    """A table of ids, names and sentences: they are copied from it, and so never cut."""
     from rich.table import Table
 
-    table = Table()
+    table = Table(title=title)
     for place, heading in enumerate(headings):
         table.add_column(heading, no_wrap=place == 0, overflow="fold")
     return table

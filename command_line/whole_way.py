@@ -22,6 +22,7 @@ from command_line.sample_answers import (
 )
 from command_line.state import (
     book_folder,
+    clock_tolerance_in_force_ms,
     migrated,
     opened_store,
     policy_file,
@@ -151,6 +152,7 @@ def _prepare_book(settings: Settings, book: Path, *, customers: int, months: int
             accepted_directory=book,
             progress=progress,
             now=datetime.now(UTC),
+            clock_tolerance_ms=clock_tolerance_in_force_ms(),
         )
     if result.quarantined:
         raise CommandFailed(
@@ -175,7 +177,9 @@ def _prepare_ledger(settings: Settings, book: Path) -> None:
     if finished.exists() or of_earlier_releases.exists():
         return
     with opened_store() as store, progress_bars() as progress:
-        result = load_folder(store, book, progress, now_ms=now_ms())
+        result = load_folder(
+            store, book, progress, now_ms=now_ms(), clock_tolerance_ms=clock_tolerance_in_force_ms()
+        )
     if result.refused_count:
         raise CommandFailed(f"{result.refused_count} rows were refused, the first: {result.refused[0]}")
     finished.touch()

@@ -20,7 +20,7 @@ from data_contracts.between_rows.book import Arrival
 from data_contracts.between_rows.cross_table_rules import judge_ledger
 from data_contracts.between_rows.ledger_columns import LedgerColumns, needed_columns
 from data_contracts.between_rows.sifted_rows import one_references
-from data_contracts.contract import ColumnType, Contract
+from data_contracts.contract import DEFAULT_CLOCK_TOLERANCE_MS, ColumnType, Contract
 from data_contracts.instants import rfc3339
 from data_contracts.ledger_contracts import ALL_CONTRACTS, CONTRACTS
 from data_contracts.parquet_ledger import ledger_rows
@@ -45,10 +45,16 @@ GIVE_WAY_S = 0.04
 
 
 def load_folder(
-    store: Store, directory: Path, progress: Progress = no_progress, *, now_ms: int
+    store: Store,
+    directory: Path,
+    progress: Progress = no_progress,
+    *,
+    now_ms: int,
+    clock_tolerance_ms: int = DEFAULT_CLOCK_TOLERANCE_MS,
 ) -> LoadResult:
-    """Load a ledger folder: `rows_to_load`, then `load_rows`."""
-    return load_rows(store, rows_to_load(directory, progress), progress, now_ms=now_ms)
+    """Load a ledger folder: `rows_to_load`, then `load_rows`. clock_tolerance_ms: of the policy in force."""
+    rows = rows_to_load(directory, progress, clock_tolerance_ms=clock_tolerance_ms)
+    return load_rows(store, rows, progress, now_ms=now_ms)
 
 
 def load_rows(
@@ -66,7 +72,8 @@ def load_rows(
     folder invoices or cancels end, and held rows that fit now are let in. A row that contradicts the
     folder or the ledger is refused by name, with all that rests on it.
 
-    rows: of whose tables the rows are given up once they are loaded.
+    rows: of whose tables the rows are given up once they are loaded. The tolerance between clocks by which
+        they were judged is that of the rules between rows too.
     report_directory: gets the refused rows, those that break a rule of their contract too, whole and with
         their reasons, in place of those of an earlier load there.
     """
@@ -91,7 +98,7 @@ def load_rows(
             progress("load into the ledger", done=done, total=load.total)
     with store.writing("bulk-load") as tx:
         tx.lock_everyone()
-        readmit_what_is_known(tx, now_ms)
+        readmit_what_is_known(tx, now_ms, clock_tolerance_ms=rows.clock_tolerance_ms)
     return load.result
 
 
@@ -110,6 +117,7 @@ class _Load:
             report_directory=report_directory,
         )
         self._now_ms = now_ms
+        self._clock_tolerance_ms = rows.clock_tolerance_ms
         self._tables = rows.tables
         self.total = sum(table.num_rows for table in self._tables.values())
         self._doubted: set[str] = set()
@@ -140,6 +148,7 @@ class _Load:
         verdicts = judge_ledger(
             {name: _columns(CONTRACTS[name], table) for name, table in self._tables.items()},
             now_ms=self._now_ms,
+            clock_tolerance_ms=self._clock_tolerance_ms,
             full_rows=lambda contract, positions: ledger_rows(
                 contract, self._tables[contract.name].take(pa.array(positions, pa.int64()))
             ),
@@ -293,7 +302,7 @@ class _Load:
             if self._judged_at.get(entity, -1) != clocks.get(entity, 0)
         }
         if stale:
-            supposed = suppose_arrivals(tx, self._rows_of(stale))
+            supposed = suppose_arrivals(tx, self._rows_of(stale), clock_tolerance_ms=self._clock_tolerance_ms)
             self._results.update(supposed.results)
             self._let_in.update(supposed.let_in)
             self._repeated.update(supposed.repeated)

@@ -105,7 +105,9 @@ class Team:
         del row["recorded_at"]
         with self.store.writing(customer_id) as tx:
             decided = {**row, "event_id": f"order-dec_{order_id}"}
-            append_decided_order(tx, decided, recorded_at_ms=self.now, now_ms=self.now)
+            append_decided_order(
+                tx, decided, recorded_at_ms=self.now, now_ms=self.now, clock_tolerance_ms=300_000
+            )
             decision = a_logged_decision(
                 f"dec_{order_id}",
                 order_id=order_id,
