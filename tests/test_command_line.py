@@ -252,6 +252,25 @@ def test_a_home_that_cannot_be_used_is_named_in_a_line(tmp_path: Path) -> None:
         assert str(named) in line
 
 
+def test_what_a_person_copies_from_a_list_is_never_cut(tmp_path: Path) -> None:
+    name = "back-office-of-the-northern-warehouse-7b"
+
+    def said(*command: str, expected: int = 0) -> str:
+        done = CliRunner().invoke(bonitas.main, command, env={"BONITAS_HOME": str(tmp_path), "COLUMNS": "60"})
+        assert done.exit_code == expected, done.output
+        return done.output
+
+    far = said("keys", "create", name, "--role", "ledger", "--expires", "9999-12-31", expected=2)
+    assert "9999-12-31 lies too far ahead" in far
+    said("keys", "create", name, "--role", "ledger", "--expires", "9999-12-30")
+    said("users", "add", name, "--role", "analyst")
+    policy = tmp_path / "policy.toml"
+    policy.write_text(a_policy_text(name))
+    said("policy", "activate", str(policy), "--by", name, "--reason", "a reason")
+    for listing in (("keys", "list"), ("users", "list"), ("policy", "history")):
+        assert name in said(*listing), listing
+
+
 @pytest.mark.slow
 def test_run_once_goes_from_an_empty_folder_to_decisions_and_a_copied_home_goes_on_without_the_first(
     tmp_path: Path,
