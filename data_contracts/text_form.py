@@ -84,6 +84,15 @@ def in_one_form(text: str) -> str:
     return _BLANKS.sub(" ", seen).strip()
 
 
+def is_blank(text: str) -> bool:
+    r"""Whether nobody sees anything of a text.
+
+    >>> is_blank(" "), is_blank("\u200b\u00a0"), is_blank("-")
+    (True, True, False)
+    """
+    return not in_one_form(text)
+
+
 @lru_cache(maxsize=8192)
 def plain_letters(text: str) -> str:
     r"""A text in one case and without diacritics; an umlaut as a machine-readable line writes it.

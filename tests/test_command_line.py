@@ -17,6 +17,7 @@ from features.feature_sets import INVOICE_ELIGIBILITY
 from features.model_files import local_folder
 from serving.domain.policy_reader import parse_policy
 from serving.in_force.policy_activation import POLICY_FILE, PolicyFile, active_policy
+from serving.store.loading import holds_another_ledger
 from serving.store.open_store import open_store
 from tests.builders import (
     DAY,
@@ -269,6 +270,28 @@ def test_what_a_person_copies_from_a_list_is_never_cut(tmp_path: Path) -> None:
     said("policy", "activate", str(policy), "--by", name, "--reason", "a reason")
     for listing in (("keys", "list"), ("users", "list"), ("policy", "history")):
         assert name in said(*listing), listing
+
+
+def test_the_first_run_puts_no_simulated_row_into_another_ledger(tmp_path: Path) -> None:
+    book = write_ledger(tmp_path / "mine", {"customers": [a_customer(at=ms("2026-01-05"))]})
+    home = tmp_path / "home"
+    environment = {"BONITAS_HOME": str(home)}
+    assert CliRunner().invoke(bonitas.main, ["data", "load", str(book)], env=environment).exit_code == 0
+    for other in (home, tmp_path / "second"):
+        environment = {"BONITAS_HOME": str(other), "BONITAS_DATABASE_URL": f"sqlite:///{home / 'bonitas.db'}"}
+        done = CliRunner().invoke(bonitas.main, ["run", "--once"], env=environment)
+        assert (done.exit_code, "a ledger that is not the book of this home" in done.stderr) == (1, True)
+        assert not (other / "book").exists()
+    store = open_store(f"sqlite:///{home / 'bonitas.db'}")
+    try:
+        assert holds_another_ledger(store, tmp_path / "nothing")
+        assert not holds_another_ledger(store, book), "a load that was interrupted goes on"
+        changed = write_ledger(
+            tmp_path / "b", {"customers": [a_customer(at=ms("2026-01-05"), language="sv")]}
+        )
+        assert holds_another_ledger(store, changed)
+    finally:
+        store.close()
 
 
 @pytest.mark.slow

@@ -12,6 +12,7 @@ on an investigation that has moved meanwhile. All instants are milliseconds sinc
 import enum
 from dataclasses import dataclass, replace
 
+from data_contracts.text_form import is_blank
 from serving.domain.case_label import OrderOutcomeKind
 from serving.domain.errors import RiskError
 from serving.domain.merchant_answer import MerchantAnswer
@@ -180,7 +181,7 @@ def ask_merchant(investigation: Investigation, text: str, by: str, now_ms: int) 
     """
     _require_open(investigation)
     stripped = text.strip()
-    if not stripped:
+    if is_blank(stripped):
         raise QuestionInvalid("question: is required")
     if len(stripped) > MAXIMUM_QUESTION_CHARACTERS:
         raise QuestionInvalid(f"question: must have at most {MAXIMUM_QUESTION_CHARACTERS} characters")

@@ -182,8 +182,8 @@ def is_plausible_house_number(house_number: str | None, street: str) -> bool:
 
 
 def _is_filler(word: str) -> bool:
-    # A house can have the letter x, though nobody is called so.
-    return len(word) > 1 and _is_place_holder(word)
+    # A house can have the letter x or the number III, though nobody is called so.
+    return len(word) > 1 and word != "iii" and _is_place_holder(word)
 
 
 @lru_cache(maxsize=8192)

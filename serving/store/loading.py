@@ -23,7 +23,7 @@ from data_contracts.between_rows.sifted_rows import one_references
 from data_contracts.contract import DEFAULT_CLOCK_TOLERANCE_MS, ColumnType, Contract
 from data_contracts.instants import rfc3339
 from data_contracts.ledger_contracts import ALL_CONTRACTS, CONTRACTS
-from data_contracts.parquet_ledger import ledger_rows
+from data_contracts.parquet_ledger import has_table, ledger_rows, read_table
 from data_contracts.progress import Progress, no_progress
 from data_contracts.rules import Rule, Violation, value_repr
 from data_contracts.validation import quarantine
@@ -100,6 +100,22 @@ def load_rows(
         tx.lock_everyone()
         readmit_what_is_known(tx, now_ms, clock_tolerance_ms=rows.clock_tolerance_ms)
     return load.result
+
+
+def holds_another_ledger(store: Store, directory: Path) -> bool:
+    """Whether a store holds rows, and not those with which a load of a folder begins.
+
+    directory: may be missing: then any row is another ledger's.
+    """
+    with store.reading() as tx:
+        if not tx.execute("SELECT 1 FROM ledger_events LIMIT 1"):
+            return False
+        for contract in ALL_CONTRACTS:
+            if has_table(directory, contract):
+                for row in ledger_rows(contract, read_table(directory, contract).slice(0, 1)):
+                    event_id, fingerprint = row["event_id"], content_sha256(contract, row)
+                    return _contents(tx, "ledger_events", [event_id]) != {event_id: fingerprint}
+    return True
 
 
 class _Load:
