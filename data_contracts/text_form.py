@@ -84,6 +84,19 @@ def in_one_form(text: str) -> str:
     return _BLANKS.sub(" ", seen).strip()
 
 
+def printable(text: str) -> str:
+    r"""What somebody else named, for a terminal: signs that steer it, or that are no text, are escaped.
+
+    Line breaks stay.
+
+    >>> printable("a\x1b[31m"), printable("\udcff.parquet"), printable("é\n")
+    ('a\\x1b[31m', '\\udcff.parquet', 'é\n')
+    """
+    if text.isprintable():
+        return text
+    return "".join(sign if sign.isprintable() or sign == "\n" else repr(sign)[1:-1] for sign in text)
+
+
 def is_blank(text: str) -> bool:
     r"""Whether nobody sees anything of a text.
 

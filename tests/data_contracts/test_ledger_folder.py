@@ -273,6 +273,23 @@ def test_an_accepted_folder_is_known_again_and_a_changed_one_is_named(book, rows
     assert f"{moved} is not what bonitas data validate accepted at 2026-01-01" in done.stderr
 
 
+@pytest.mark.parametrize("command", ["validate", "load"])
+def test_a_name_that_is_no_text_is_said_with_its_bytes_and_steers_no_terminal(book, tmp_path, command):
+    for name in (b"notes\xff.txt", b"credit_inquiries/\x1b[31mold\xfe.bak"):
+        Path(os.fsdecode(os.fsencode(book) + b"/" + name)).write_text("x")
+    done = run(tmp_path / "home", "data", command, book)
+    assert done.exit_code == 0, done.stderr
+    assert r"not read: notes\udcff.txt: is no ledger file" in done.stderr
+    assert r"not read: credit_inquiries/\x1b[31mold\udcfe.bak" in done.stderr
+    part = next((book / "credit_inquiries").glob("part-*"))
+    shutil.copyfile(part, os.fsdecode(os.fsencode(part.parent) + b"/part-\xff.parquet"))
+    done = run(tmp_path / "home", "data", command, book)
+    assert (done.exit_code, r"part-\udcff.parquet cannot be read: its name is not UTF-8" in done.stderr) == (
+        1,
+        True,
+    )
+
+
 def test_files_are_judged_under_the_policys_tolerance_between_clocks(write_rows, a_row, tmp_path):
     home, accepted = tmp_path / "home", tmp_path / "accepted"
     inquiry = a_row("credit_inquiries")
