@@ -231,6 +231,7 @@ def _decide_and_keep(
                 **inputs.to_record(),
                 "raw_log_odds": judgement.raw_log_odds,
                 "technical_reason": model.technical_reason,
+                "model_files_sha256": None if model.model is None else model.model.files_sha256,
                 "language": language,
                 "answer": answer,
             },
