@@ -84,6 +84,15 @@ def in_one_form(text: str) -> str:
     return _BLANKS.sub(" ", seen).strip()
 
 
+def holds_control_signs(text: str) -> bool:
+    r"""Whether a text of several lines holds what no keyboard writes into one: it would steer a terminal.
+
+    >>> holds_control_signs("one\r\n\ttwo"), holds_control_signs("a\x00b"), holds_control_signs("\x1b[31m")
+    (False, True, True)
+    """
+    return any(unicodedata.category(sign) == "Cc" and sign not in "\t\n\r" for sign in text)
+
+
 def printable(text: str) -> str:
     r"""What somebody else named, for a terminal: signs that steer it, or that are no text, are escaped.
 

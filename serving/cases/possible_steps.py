@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Any
 
-from data_contracts.text_form import is_blank
+from data_contracts.text_form import holds_control_signs, is_blank
 from serving.domain.errors import RiskError
 from serving.domain.review_case import (
     Action,
@@ -169,6 +169,8 @@ def _text(text: str | None, name: str) -> str:
         raise StepInvalid(f"{name}: is required")
     if len(text) > NOTE_MAXIMUM:
         raise StepInvalid(f"{name}: at most {NOTE_MAXIMUM} characters")
+    if holds_control_signs(text):
+        raise StepInvalid(f"{name}: must hold no control characters")
     return text.strip()
 
 
