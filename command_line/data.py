@@ -151,9 +151,14 @@ def validate(
     tell_what_is_not_read(directory, are_rows_judged=True)
     if not any(has_table(directory, contract) for contract in ALL_CONTRACTS):
         raise CommandFailed(f"{directory} holds no rows: they lie in DIR/CONTRACT/{PART_FILES}")
-    clock_tolerance_ms = (
-        clock_tolerance_in_force_ms() if clock_tolerance_seconds is None else clock_tolerance_seconds * 1000
-    )
+    if clock_tolerance_seconds is not None:
+        clock_tolerance_ms = clock_tolerance_seconds * 1000
+    else:
+        try:
+            clock_tolerance_ms = clock_tolerance_in_force_ms()
+        except CommandFailed as problem:
+            hint = "with --clock-tolerance-seconds no policy is asked"
+            raise CommandFailed(f"{problem.message}\n{hint}") from problem
     with progress_bars() as progress:
         result = validate_folder(
             directory,

@@ -309,6 +309,12 @@ def test_files_are_judged_under_the_policys_tolerance_between_clocks(write_rows,
         policy.write_text(re.sub(r"(?m)^version = .*$", f'version = "of {seconds} seconds"', text))
         assert run(home, "policy", "activate", policy, "--by", "ann", "--reason", "clocks").exit_code == 0
 
+    gone = {"BONITAS_HOME": str(home), "BONITAS_DATABASE_URL": "postgresql://nobody@127.0.0.1:9/none"}
+    unasked = ["data", "validate", str(book), "--clock-tolerance-seconds", "900"]
+    assert CliRunner().invoke(bonitas.main, unasked, env=gone).exit_code == 0, "it asks no store"
+    named = CliRunner().invoke(bonitas.main, unasked[:3], env=gone)
+    assert (named.exit_code, "with --clock-tolerance-seconds no policy is asked" in named.stderr) == (1, True)
+
     validation = ("data", "validate", book, "--out", accepted)
     assert outcome(*validation)[0] == 1, "the policy that comes with the code allows 300 seconds"
     assert run(home, "migrate").exit_code == 0
