@@ -73,7 +73,6 @@ def run(once: bool, port: int, customers: int, months: int, seed: int) -> None:
     _prepare_ledger(settings, book)
     tell_of_policy(file)
     screens = _prepare_champions(settings, book)
-    password = _first_user()
     keys = SampleKeys(checkout=_run_key(settings, "checkout"), ledger=_run_key(settings, "ledger"))
     fraud_key = _run_key(settings, "fraud")
     free_port = _free_port(port)
@@ -111,7 +110,8 @@ def run(once: bool, port: int, customers: int, months: int, seed: int) -> None:
                 ),
                 once=once,
             )
-            print_console(DEFAULT_PUBLIC_URL if once else server.url, password)
+            # Made only now: whatever ended the run before this line would end it with a password nobody saw.
+            print_console(DEFAULT_PUBLIC_URL if once else server.url, _first_user())
             if not once:
                 click.echo("Ctrl-C ends the service.", err=True)
                 server.wait()

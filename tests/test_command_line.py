@@ -310,6 +310,7 @@ def test_run_once_goes_from_an_empty_folder_to_decisions_and_a_copied_home_goes_
     replayed = run_bonitas(tmp_path / "home", "decisions", "replay", decision_id)
     assert replayed.returncode == 0, replayed.stderr
     assert "identical, bit for bit" in replayed.stdout
+    assert "(shown this once)" in first.stdout
     assert open_to_others(tmp_path / "home") == []
 
     home = shutil.copytree(tmp_path / "home", tmp_path / "elsewhere" / "home")
@@ -319,6 +320,7 @@ def test_run_once_goes_from_an_empty_folder_to_decisions_and_a_copied_home_goes_
     for step in ("simulate", "train", "load"):
         assert step not in second.stderr
     assert "unavailable" not in second.stdout
+    assert "shown this once" not in second.stdout
     replayed = run_bonitas(home, "decisions", "replay", decision_id)
     assert replayed.returncode == 0, replayed.stderr
     trained = run_bonitas(home, "train", "invoice-eligibility", str(home / "book"), "--json")
