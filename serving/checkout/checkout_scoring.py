@@ -47,6 +47,7 @@ from serving.store.standing_rows import standing_row
 from serving.store.store import Transaction
 
 LOG = logging.getLogger("bonitas.checkout")
+UNKNOWN_MERCHANT = FieldError(pointer="/merchant_id", detail="names no merchant that we know")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -298,7 +299,7 @@ def _append_order(
         clock_tolerance_ms=scope.policy.clock_tolerance_ms,
     )
     if result.rule is Rule.UNKNOWN_REFERENCE:
-        raise FieldsInvalid([FieldError(pointer="/merchant_id", detail="names no merchant that we know")])
+        raise FieldsInvalid([UNKNOWN_MERCHANT])
     if result.status is not AppendStatus.ACCEPTED:
         # It was invoiced without ever having been approved here; what the invoices rest on stays.
         raise OrderAlreadyClosed(f"the order is invoiced: {result.message}")
