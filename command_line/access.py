@@ -9,7 +9,7 @@ import click
 
 from command_line.clock import now_ms
 from command_line.state import migrated, opened_store, read_settings
-from command_line.terminal import CommandFailed, json_option, print_result
+from command_line.terminal import CommandFailed, id_table, json_option, print_result, wide_console
 from data_contracts.instants import DAY_MS, HOUR_MS, instant_ms
 
 if TYPE_CHECKING:
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 DAY_DIGITS = 5
 """What is longer is no number of days."""
-WIDE = 120
 
 
 @click.group()
@@ -41,7 +40,9 @@ class _Expiry(click.ParamType[int]):
             return now_ms() + int(value) * DAY_MS
         try:
             next_day = dt.date.fromisoformat(value) + dt.timedelta(days=1)
-        except (ValueError, OverflowError):
+        except OverflowError:
+            self.fail(f"{value} lies too far ahead", param, ctx)
+        except ValueError:
             self.fail(f"{value} is neither a date such as 2027-03-31 nor a number of days", param, ctx)
         return instant_ms(dt.datetime.combine(next_day, dt.time(), dt.UTC))
 
@@ -127,17 +128,14 @@ def list_keys(as_json: bool) -> None:
         ]
 
     def render() -> None:
-        from rich.console import Console
-        from rich.table import Table
-
         columns = ("name", "role", "merchant_id", "state", "last_used_at", "expires_at", "replaced_until")
-        table = Table(*("merchant" if name == "merchant_id" else name.replace("_", " ") for name in columns))
+        table = id_table(
+            *("merchant" if name == "merchant_id" else name.replace("_", " ") for name in columns)
+        )
         for row in rows:
             words = {**row, "last_used_at": row["last_used_at"] or "never"}
             table.add_row(*((words[name] or "").removesuffix(".000Z") for name in columns))
-        console = Console()
-        console.width = max(console.width, WIDE)
-        console.print(table)
+        wide_console().print(table)
 
     print_result({"keys": rows}, as_json, render)
 
@@ -248,13 +246,10 @@ def list_console_users(as_json: bool) -> None:
         ]
 
     def render() -> None:
-        from rich.console import Console
-        from rich.table import Table
-
-        table = Table("name", "role", "")
+        table = id_table("name", "role", "")
         for row in rows:
             table.add_row(str(row["name"]), str(row["role"]), "disabled" if row["disabled"] else "")
-        Console().print(table)
+        wide_console().print(table)
 
     print_result({"users": rows}, as_json, render)
 

@@ -10,7 +10,7 @@ import click
 
 from command_line.clock import now_ms, today
 from command_line.public_data_sets import GMSC, IEEE_CIS, UCI_TAIWAN, fetched
-from command_line.state import migrated, opened_store, read_settings
+from command_line.state import clock_tolerance_in_force_ms, migrated, opened_store, read_settings
 from command_line.terminal import (
     CommandFailed,
     folder_to_judge,
@@ -21,7 +21,7 @@ from command_line.terminal import (
     shown_name,
     tell_what_is_not_read,
 )
-from data_contracts.contract import DEFAULT_CLOCK_TOLERANCE_MS, MAXIMUM_CLOCK_TOLERANCE_MS
+from data_contracts.contract import MAXIMUM_CLOCK_TOLERANCE_MS
 
 if TYPE_CHECKING:
     from data_contracts.validation.validation_result import BrokenRule, ValidationResult
@@ -128,17 +128,15 @@ def _print_reason(contract: str, reason: "BrokenRule") -> None:
 )
 @click.option(
     "--clock-tolerance-seconds",
-    default=DEFAULT_CLOCK_TOLERANCE_MS // 1000,
-    show_default=True,
     type=click.IntRange(0, MAXIMUM_CLOCK_TOLERANCE_MS // 1000),
-    help="How far the clocks of two machines may be apart.",
+    help="How far the clocks of two machines may be apart.  [default: as the policy in force says]",
 )
 @json_option
 def validate(
     directory: Path,
     accepted_directory: Path | None,
     report_directory: Path | None,
-    clock_tolerance_seconds: int,
+    clock_tolerance_seconds: int | None,
     as_json: bool,
 ) -> None:
     """Check every row of a ledger folder, which stays as it is; say what is wrong, and with which rows.
@@ -153,6 +151,14 @@ def validate(
     tell_what_is_not_read(directory, are_rows_judged=True)
     if not any(has_table(directory, contract) for contract in ALL_CONTRACTS):
         raise CommandFailed(f"{directory} holds no rows: they lie in DIR/CONTRACT/{PART_FILES}")
+    if clock_tolerance_seconds is not None:
+        clock_tolerance_ms = clock_tolerance_seconds * 1000
+    else:
+        try:
+            clock_tolerance_ms = clock_tolerance_in_force_ms()
+        except CommandFailed as problem:
+            hint = "with --clock-tolerance-seconds no policy is asked"
+            raise CommandFailed(f"{problem.message}\n{hint}") from problem
     with progress_bars() as progress:
         result = validate_folder(
             directory,
@@ -160,7 +166,7 @@ def validate(
             accepted_directory=accepted_directory,
             progress=progress,
             now=datetime.now(UTC),
-            clock_tolerance_ms=clock_tolerance_seconds * 1000,
+            clock_tolerance_ms=clock_tolerance_ms,
         )
     print_result(result.to_json(), as_json, lambda: _print_validation(result))
     if result.quarantined:
@@ -209,11 +215,11 @@ def load(directory: Path, as_json: bool) -> None:
     """Load a ledger folder, recorded_at included, into the store that the service uses.
 
     Every row is judged by its contract, as `bonitas data validate` does, unless the folder is what that
-    accepted, unchanged. Rows that contradict each other, or what the store holds, are refused too, and so is
-    what rests on them. Refused rows are copied whole into a quarantine/ below $BONITAS_HOME/loading, each
-    with its reasons, in place of those of the last load of DIR; the others enter. A file that cannot be read
-    ends the command before anything is written. Loading again changes nothing. Exit status 1 when a row was
-    refused.
+    accepted, unchanged and under the same tolerance between clocks. Rows that contradict each other, or what
+    the store holds, are refused too, and so is what rests on them. Refused rows are copied whole into a
+    quarantine/ below $BONITAS_HOME/loading, each with its reasons, in place of those of the last load of DIR;
+    the others enter. A file that cannot be read ends the command before anything is written. Loading again
+    changes nothing. Exit status 1 when a row was refused.
     """
     from data_contracts.ledger_contracts import ALL_CONTRACTS
     from data_contracts.parquet_ledger import PART_FILES, has_table
@@ -225,7 +231,7 @@ def load(directory: Path, as_json: bool) -> None:
         raise CommandFailed(f"{directory} holds no rows: they lie in DIR/CONTRACT/{PART_FILES}")
     settings = read_settings()
     with progress_bars() as progress:
-        rows = rows_to_load(directory, progress)
+        rows = rows_to_load(directory, progress, clock_tolerance_ms=clock_tolerance_in_force_ms())
         migrated(settings)
         with opened_store() as store:
             result = load_rows(

@@ -15,7 +15,14 @@ from command_line.state import (
     read_settings,
     tell_of_champions,
 )
-from command_line.terminal import json_option, print_result, require_writable, write_text
+from command_line.terminal import (
+    id_table,
+    json_option,
+    print_result,
+    require_writable,
+    wide_console,
+    write_text,
+)
 
 if TYPE_CHECKING:
     from serving.domain.policy import Policy
@@ -97,16 +104,14 @@ def show_policy_history(as_json: bool) -> None:
         activations = policy_activation.history(store)
 
     def render() -> None:
-        from rich.console import Console
         from rich.markup import escape
-        from rich.table import Table
 
-        table = Table("from", "version", "how", "by", "why", title="Policies in force")
+        table = id_table("from", "version", "how", "by", "why", title="Policies in force")
         for activation in activations:
             line = activation.to_json()
             at = f"{line['at'][:19].replace('T', ' ')}Z"
             table.add_row(at, *(escape(line[name]) for name in ("version", "kind", "by", "reason")))
-        Console().print(table)
+        wide_console().print(table)
 
     result = {
         "in_force": activations[-1].version if activations else None,

@@ -16,7 +16,15 @@ from command_line.state import (
     read_settings,
     served_models,
 )
-from command_line.terminal import MODELS, CommandFailed, json_option, print_result, progress_bars
+from command_line.terminal import (
+    MODELS,
+    CommandFailed,
+    id_table,
+    json_option,
+    print_result,
+    progress_bars,
+    wide_console,
+)
 from data_contracts.instants import DAY_MS, instant_ms
 
 if TYPE_CHECKING:
@@ -143,9 +151,7 @@ def stop_shadow(model: str, by: str, reason: str, as_json: bool) -> None:
 @json_option
 def shadow_status(model: str, as_json: bool) -> None:
     """Show which version is the shadow of MODEL and how far it has come, and every shadow there was."""
-    from rich.console import Console
     from rich.markup import escape
-    from rich.table import Table
 
     from serving.store.shadow_progress import progress_of
 
@@ -186,12 +192,12 @@ def shadow_status(model: str, as_json: bool) -> None:
             )
         if problem is not None:
             click.echo(f"it cannot answer now: {problem}")
-        table = Table("at", "shadow", "how", "by", "why", title=f"Shadows of {model}")
+        table = id_table("at", "shadow", "how", "by", "why", title=f"Shadows of {model}")
         for change in changes:
             at = f"{change.at:%Y-%m-%d %H:%M:%S}Z"
             shown = change.version or "none"
             table.add_row(at, shown, change.kind.value, escape(change.by), escape(change.reason))
-        Console().print(table)
+        wide_console().print(table)
 
     print_result(figures, as_json, render)
 

@@ -136,6 +136,23 @@ def asked_policy(path: Path | None) -> "Policy":
 
 def policy_in_force() -> "tuple[Policy, str]":
     """The policy in force and its text: the store's, or the file's where no store had one yet."""
+    in_store = _policy_of_store()
+    if in_store is not None:
+        return in_store
+    file = policy_file(read_settings())
+    click.echo(f"no policy was put in force in a store yet: {file.path} stands for it", err=True)
+    return file.policy, file.text
+
+
+def clock_tolerance_in_force_ms() -> int:
+    """How far two machines' clocks may be apart where rows are judged, by `policy_in_force`."""
+    in_store = _policy_of_store()
+    policy = policy_file(read_settings()).policy if in_store is None else in_store[0]
+    return policy.clock_tolerance_ms
+
+
+def _policy_of_store() -> "tuple[Policy, str] | None":
+    """The store's policy and its text, None where no store had one yet."""
     from serving.domain.policy_reader import parse_policy
     from serving.in_force.policy_activation import history as policy_history
     from serving.in_force.policy_activation import kept_text
@@ -154,9 +171,7 @@ def policy_in_force() -> "tuple[Policy, str]":
             if policy_history(store):
                 text = kept_text(store, None)[1]
                 return parse_policy(text), text
-    file = policy_file(settings)
-    click.echo(f"no policy was put in force in a store yet: {file.path} stands for it", err=True)
-    return file.policy, file.text
+    return None
 
 
 def tell_before_start(settings: Settings) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from data_contracts.json_values import json_values
+from data_contracts.text_form import printable
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -32,7 +33,10 @@ NAME_SHOWN = 100
 
 
 class CommandFailed(click.ClickException):
-    """A message that says what to do, and exit status 1."""
+    """A message that says what to do, and exit status 1. It may name what others named."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(printable(message))
 
 
 def tell_what_is_not_read(directory: Path, *, are_rows_judged: bool) -> None:
@@ -66,7 +70,7 @@ def shown_name(name: str) -> str:
     ('loyalty_points', 'a\\x1b[31m', 101)
     """
     cut = name if len(name) <= NAME_SHOWN else f"{name[:NAME_SHOWN]}…"
-    return "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in cut)
+    return printable(cut).replace("\n", r"\n")
 
 
 def tell_of_ledger_folder(directory: Path) -> None:
@@ -85,7 +89,7 @@ def tell_of_ledger_folder(directory: Path) -> None:
             err=True,
         )
         return
-    changes = why_not_vouched_for(directory, accepted)
+    changes = why_not_vouched_for(directory, accepted, clock_tolerance_ms=None)
     if changes:
         click.echo(
             f"{directory} is not what bonitas data validate accepted at {accepted.validated_at}: "
@@ -184,11 +188,11 @@ def wide_console() -> "Console":
     return console
 
 
-def id_table(*headings: str) -> "Table":
-    """A table whose first column holds ids, which are copied from it and so never cut."""
+def id_table(*headings: str, title: str | None = None) -> "Table":
+    """A table of ids, names and sentences: they are copied from it, and so never cut."""
     from rich.table import Table
 
-    table = Table()
+    table = Table(title=title)
     for place, heading in enumerate(headings):
         table.add_column(heading, no_wrap=place == 0, overflow="fold")
     return table

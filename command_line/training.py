@@ -17,6 +17,7 @@ from command_line.state import (
 from command_line.terminal import (
     MODELS,
     CommandFailed,
+    id_table,
     json_option,
     ledger_folder,
     optional_ledger_folder,
@@ -24,6 +25,7 @@ from command_line.terminal import (
     progress_bars,
     require_writable,
     terms_option,
+    wide_console,
 )
 
 
@@ -219,9 +221,7 @@ def history(model: str, as_json: bool) -> None:
 
     Says so where the champion cannot decide.
     """
-    from rich.console import Console
     from rich.markup import escape
-    from rich.table import Table
 
     from training.errors import TrainingError
 
@@ -235,13 +235,13 @@ def history(model: str, as_json: bool) -> None:
             problem = str(unknown)
 
     def render() -> None:
-        table = Table("from", "version", "how", "by", "why", title=f"Champions of {model}")
+        table = id_table("from", "version", "how", "by", "why", title=f"Champions of {model}")
         for change in changes:
             despite = [gate.partition(":")[0] for gate in change.failed_gates]
             why = f"{change.reason} (despite {', '.join(despite)})" if despite else change.reason
             at = f"{change.at:%Y-%m-%d %H:%M:%S}Z"
             table.add_row(at, change.version or "none", change.kind.value, escape(change.by), escape(why))
-        Console().print(table)
+        wide_console().print(table)
         if problem is not None:
             click.echo(f"the champion decides about nobody: {problem}")
 

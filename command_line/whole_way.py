@@ -22,6 +22,7 @@ from command_line.sample_answers import (
 )
 from command_line.state import (
     book_folder,
+    clock_tolerance_in_force_ms,
     migrated,
     opened_store,
     policy_file,
@@ -67,11 +68,11 @@ def run(once: bool, port: int, customers: int, months: int, seed: int) -> None:
     file = policy_file(settings)
     private_folder(settings.home)
     book = book_folder(settings)
+    _require_own_store(settings, book)
     _prepare_book(settings, book, customers=customers, months=months, seed=seed)
     _prepare_ledger(settings, book)
     tell_of_policy(file)
     screens = _prepare_champions(settings, book)
-    password = _first_user()
     keys = SampleKeys(checkout=_run_key(settings, "checkout"), ledger=_run_key(settings, "ledger"))
     fraud_key = _run_key(settings, "fraud")
     free_port = _free_port(port)
@@ -109,7 +110,8 @@ def run(once: bool, port: int, customers: int, months: int, seed: int) -> None:
                 ),
                 once=once,
             )
-            print_console(DEFAULT_PUBLIC_URL if once else server.url, password)
+            # Made only now: whatever ended the run before this line would end it with a password nobody saw.
+            print_console(DEFAULT_PUBLIC_URL if once else server.url, _first_user())
             if not once:
                 click.echo("Ctrl-C ends the service.", err=True)
                 server.wait()
@@ -151,6 +153,7 @@ def _prepare_book(settings: Settings, book: Path, *, customers: int, months: int
             accepted_directory=book,
             progress=progress,
             now=datetime.now(UTC),
+            clock_tolerance_ms=clock_tolerance_in_force_ms(),
         )
     if result.quarantined:
         raise CommandFailed(
@@ -159,26 +162,49 @@ def _prepare_book(settings: Settings, book: Path, *, customers: int, months: int
     write_private_text(finished, json.dumps(summary.to_json()))
 
 
-def _prepare_ledger(settings: Settings, book: Path) -> None:
-    """Load the book into the store, unless it was loaded into this store before."""
+def _loaded_marks(settings: Settings) -> tuple[Path, Path]:
+    """The files of which one says that the book is in this store; earlier releases left the second."""
     import hashlib
 
-    from serving.store.loading import load_folder
-
-    migrated(settings)
     # A home that is copied takes its store with it, so a store inside it is named from there.
     place = settings.database_url.replace(f"sqlite:///{settings.home}/", "sqlite:///", 1)
-    finished, of_earlier_releases = (
+    of_now, of_earlier_releases = (
         settings.home / f"loaded-{hashlib.sha256(name.encode()).hexdigest()[:12]}"
         for name in (place, settings.database_url)
     )
-    if finished.exists() or of_earlier_releases.exists():
+    return of_now, of_earlier_releases
+
+
+def _require_own_store(settings: Settings, book: Path) -> None:
+    """End the command where the store holds another ledger, which simulated rows must never get into."""
+    from serving.store.loading import holds_another_ledger
+
+    migrated(settings)
+    if any(mark.exists() for mark in _loaded_marks(settings)):
+        return
+    with opened_store() as store:
+        if holds_another_ledger(store, book):
+            raise CommandFailed(
+                "the store holds a ledger that is not the book of this home, and simulated rows would get "
+                "into it: bonitas serve serves what is there; with another BONITAS_DATABASE_URL the first "
+                "run has a store of its own"
+            )
+
+
+def _prepare_ledger(settings: Settings, book: Path) -> None:
+    """Load the book into the store, unless it was loaded into this store before."""
+    from serving.store.loading import load_folder
+
+    marks = _loaded_marks(settings)
+    if any(mark.exists() for mark in marks):
         return
     with opened_store() as store, progress_bars() as progress:
-        result = load_folder(store, book, progress, now_ms=now_ms())
+        result = load_folder(
+            store, book, progress, now_ms=now_ms(), clock_tolerance_ms=clock_tolerance_in_force_ms()
+        )
     if result.refused_count:
         raise CommandFailed(f"{result.refused_count} rows were refused, the first: {result.refused[0]}")
-    finished.touch()
+    marks[0].touch()
 
 
 def _prepare_champions(settings: Settings, book: Path) -> bool:

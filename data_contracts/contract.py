@@ -157,6 +157,9 @@ IDENTIFIER_PATTERN = r"[A-Za-z0-9][A-Za-z0-9._:-]*"
 COUNTRY_PATTERN = r"[A-Z]{2}"
 EMAIL_PATTERN = r"[^@\s]{1,64}@[^@\s]+\.[^@\s]+"
 """What stands before the sign has at most 64 characters (RFC 5321): no mailbox has more."""
+_PART_OF_DOMAIN = r'[^@\s<>()\[\]\\,;:".]+'
+MAILBOX_PATTERN = rf'[^@\s<>()\[\]\\,;:"]{{1,64}}@{_PART_OF_DOMAIN}(\.{_PART_OF_DOMAIN})+'
+"""Of an address that we write to: without the signs that part addresses, or say another thing in a header."""
 AMOUNT_CENTS_MAXIMUM = 100_000_000_000
 """One thousand million major units: beyond it, an amount is a mistake of scale."""
 

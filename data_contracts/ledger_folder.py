@@ -21,6 +21,7 @@ from data_contracts.parquet_ledger import (
     part_files,
     require_distinct_columns,
 )
+from data_contracts.text_form import printable
 
 ACCEPTED_FILE = "accepted.json"
 """Says what `bonitas data validate --out` wrote, in the folder that it wrote."""
@@ -56,7 +57,7 @@ class NotRead:
     is_meant: bool = False
 
     def __str__(self) -> str:
-        return f"{self.path}: {self.reason}"
+        return printable(f"{self.path}: {self.reason}")
 
 
 def what_is_not_read(directory: Path) -> tuple[NotRead, ...]:

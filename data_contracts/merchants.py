@@ -1,6 +1,6 @@
 """Merchants: where to reach them, in which language, and when their orders leave."""
 
-from data_contracts.contract import EMAIL_PATTERN, Column, ColumnType, Contract, country, identifier
+from data_contracts.contract import MAILBOX_PATTERN, Column, ColumnType, Contract, country, identifier
 
 MERCHANTS = Contract(
     name="merchants",
@@ -23,7 +23,7 @@ MERCHANTS = Contract(
             name="email",
             type=ColumnType.STRING,
             description="contact for requests that the endpoint does not take",
-            pattern=EMAIL_PATTERN,
+            pattern=MAILBOX_PATTERN,
         ),
         Column(
             name="endpoint_url",

@@ -176,6 +176,8 @@ def naming_unreadable(file: Path) -> Iterator[None]:
     require_file(file)
     try:
         yield
+    except UnicodeEncodeError as error:
+        raise UnreadableLedgerFile(f"{file} cannot be read: its name is not UTF-8 text; rename it") from error
     except (pa.ArrowException, OSError) as error:
         reason = " ".join(str(error).split())
         raise UnreadableLedgerFile(

@@ -25,9 +25,12 @@ def private_file(file: Path) -> None:
 
 
 def write_private_text(file: Path, text: str) -> None:
-    """Write a file, anew where it is there, for its owner alone."""
+    """Write a file, anew where it is there, for its owner alone.
+
+    What is no text, as in the name of a file that is no UTF-8, is escaped.
+    """
     private_file(file)
-    file.write_text(text, encoding="utf-8")
+    file.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def keep_new_files_private() -> None:

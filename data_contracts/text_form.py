@@ -84,6 +84,37 @@ def in_one_form(text: str) -> str:
     return _BLANKS.sub(" ", seen).strip()
 
 
+def holds_control_signs(text: str) -> bool:
+    r"""Whether a text of several lines holds what no keyboard writes into one: it would steer a terminal.
+
+    >>> holds_control_signs("one\r\n\ttwo"), holds_control_signs("a\x00b"), holds_control_signs("\x1b[31m")
+    (False, True, True)
+    """
+    return any(unicodedata.category(sign) == "Cc" and sign not in "\t\n\r" for sign in text)
+
+
+def printable(text: str) -> str:
+    r"""What somebody else named, for a terminal: signs that steer it, or that are no text, are escaped.
+
+    Line breaks stay.
+
+    >>> printable("a\x1b[31m"), printable("\udcff.parquet"), printable("é\n")
+    ('a\\x1b[31m', '\\udcff.parquet', 'é\n')
+    """
+    if text.isprintable():
+        return text
+    return "".join(sign if sign.isprintable() or sign == "\n" else repr(sign)[1:-1] for sign in text)
+
+
+def is_blank(text: str) -> bool:
+    r"""Whether nobody sees anything of a text.
+
+    >>> is_blank(" "), is_blank("\u200b\u00a0"), is_blank("-")
+    (True, True, False)
+    """
+    return not in_one_form(text)
+
+
 @lru_cache(maxsize=8192)
 def plain_letters(text: str) -> str:
     r"""A text in one case and without diacritics; an umlaut as a machine-readable line writes it.

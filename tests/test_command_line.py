@@ -17,6 +17,7 @@ from features.feature_sets import INVOICE_ELIGIBILITY
 from features.model_files import local_folder
 from serving.domain.policy_reader import parse_policy
 from serving.in_force.policy_activation import POLICY_FILE, PolicyFile, active_policy
+from serving.store.loading import holds_another_ledger
 from serving.store.open_store import open_store
 from tests.builders import (
     DAY,
@@ -252,6 +253,47 @@ def test_a_home_that_cannot_be_used_is_named_in_a_line(tmp_path: Path) -> None:
         assert str(named) in line
 
 
+def test_what_a_person_copies_from_a_list_is_never_cut(tmp_path: Path) -> None:
+    name = "back-office-of-the-northern-warehouse-7b"
+
+    def said(*command: str, expected: int = 0) -> str:
+        done = CliRunner().invoke(bonitas.main, command, env={"BONITAS_HOME": str(tmp_path), "COLUMNS": "60"})
+        assert done.exit_code == expected, done.output
+        return done.output
+
+    far = said("keys", "create", name, "--role", "ledger", "--expires", "9999-12-31", expected=2)
+    assert "9999-12-31 lies too far ahead" in far
+    said("keys", "create", name, "--role", "ledger", "--expires", "9999-12-30")
+    said("users", "add", name, "--role", "analyst")
+    policy = tmp_path / "policy.toml"
+    policy.write_text(a_policy_text(name))
+    said("policy", "activate", str(policy), "--by", name, "--reason", "a reason")
+    for listing in (("keys", "list"), ("users", "list"), ("policy", "history")):
+        assert name in said(*listing), listing
+
+
+def test_the_first_run_puts_no_simulated_row_into_another_ledger(tmp_path: Path) -> None:
+    book = write_ledger(tmp_path / "mine", {"customers": [a_customer(at=ms("2026-01-05"))]})
+    home = tmp_path / "home"
+    environment = {"BONITAS_HOME": str(home)}
+    assert CliRunner().invoke(bonitas.main, ["data", "load", str(book)], env=environment).exit_code == 0
+    for other in (home, tmp_path / "second"):
+        environment = {"BONITAS_HOME": str(other), "BONITAS_DATABASE_URL": f"sqlite:///{home / 'bonitas.db'}"}
+        done = CliRunner().invoke(bonitas.main, ["run", "--once"], env=environment)
+        assert (done.exit_code, "a ledger that is not the book of this home" in done.stderr) == (1, True)
+        assert not (other / "book").exists()
+    store = open_store(f"sqlite:///{home / 'bonitas.db'}")
+    try:
+        assert holds_another_ledger(store, tmp_path / "nothing")
+        assert not holds_another_ledger(store, book), "a load that was interrupted goes on"
+        changed = write_ledger(
+            tmp_path / "b", {"customers": [a_customer(at=ms("2026-01-05"), language="sv")]}
+        )
+        assert holds_another_ledger(store, changed)
+    finally:
+        store.close()
+
+
 @pytest.mark.slow
 def test_run_once_goes_from_an_empty_folder_to_decisions_and_a_copied_home_goes_on_without_the_first(
     tmp_path: Path,
@@ -268,6 +310,7 @@ def test_run_once_goes_from_an_empty_folder_to_decisions_and_a_copied_home_goes_
     replayed = run_bonitas(tmp_path / "home", "decisions", "replay", decision_id)
     assert replayed.returncode == 0, replayed.stderr
     assert "identical, bit for bit" in replayed.stdout
+    assert "(shown this once)" in first.stdout
     assert open_to_others(tmp_path / "home") == []
 
     home = shutil.copytree(tmp_path / "home", tmp_path / "elsewhere" / "home")
@@ -277,6 +320,7 @@ def test_run_once_goes_from_an_empty_folder_to_decisions_and_a_copied_home_goes_
     for step in ("simulate", "train", "load"):
         assert step not in second.stderr
     assert "unavailable" not in second.stdout
+    assert "shown this once" not in second.stdout
     replayed = run_bonitas(home, "decisions", "replay", decision_id)
     assert replayed.returncode == 0, replayed.stderr
     trained = run_bonitas(home, "train", "invoice-eligibility", str(home / "book"), "--json")

@@ -32,6 +32,7 @@ class AcceptedFolder:
     validated_at: RFC 3339. report: the folder with report and quarantine, below which nothing was refused
     where `refused` is 0. files: SHA-256 in hexadecimal by name below the folder. contracts: SHA-256 of the
     contracts by which the rows were judged, empty where an earlier release did not say.
+    clock_tolerance_ms: by which they were judged, None where an earlier release did not say.
     """
 
     validated_at: str
@@ -39,6 +40,7 @@ class AcceptedFolder:
     refused: int
     files: Mapping[str, str]
     contracts: str = ""
+    clock_tolerance_ms: int | None = None
 
     @property
     def fingerprint(self) -> str:
@@ -60,7 +62,13 @@ def files_that_count(directory: Path) -> dict[str, Path]:
 
 
 def write_accepted_file(
-    directory: Path, *, stands_at: Path, validated_at: str, report: Path, refused: int
+    directory: Path,
+    *,
+    stands_at: Path,
+    validated_at: str,
+    report: Path,
+    refused: int,
+    clock_tolerance_ms: int,
 ) -> AcceptedFolder:
     """Write the fingerprint of a folder as it is now.
 
@@ -73,6 +81,7 @@ def write_accepted_file(
         refused=refused,
         files=hashes,
         contracts=contracts_fingerprint(),
+        clock_tolerance_ms=clock_tolerance_ms,
     )
     document = {
         "form": _FORM,
@@ -81,6 +90,7 @@ def write_accepted_file(
         "refused": refused,
         "fingerprint": accepted.fingerprint,
         "contracts": accepted.contracts,
+        "clock_tolerance_ms": clock_tolerance_ms,
         "files": hashes,
     }
     write_private_text(directory / ACCEPTED_FILE, json.dumps(document, indent=2, sort_keys=True) + "\n")
@@ -101,6 +111,7 @@ def read_accepted_file(directory: Path) -> AcceptedFolder | None:
             refused=int(document["refused"]),
             files={str(name): str(sha256) for name, sha256 in document["files"].items()},
             contracts=str(document.get("contracts", "")),
+            clock_tolerance_ms=_whole_number_or_none(document.get("clock_tolerance_ms")),
         )
         is_whole = document["fingerprint"] == accepted.fingerprint
     except (AttributeError, KeyError, OSError, TypeError, ValueError) as problem:
@@ -128,13 +139,21 @@ def what_changed(directory: Path, accepted: AcceptedFolder) -> tuple[str, ...]:
     return tuple(changes)
 
 
-def why_not_vouched_for(directory: Path, accepted: AcceptedFolder) -> tuple[str, ...]:
+def why_not_vouched_for(
+    directory: Path, accepted: AcceptedFolder, *, clock_tolerance_ms: int | None
+) -> tuple[str, ...]:
     """In words, why rows of a folder may not be what this release accepts; empty where they are.
 
-    Rows that an earlier release accepted may break a rule that came since.
+    Rows that an earlier release accepted may break a rule that came since, and rows that were accepted under
+    another tolerance between clocks may lie too far ahead.
+    clock_tolerance_ms: by which they are to be judged, None where that is not asked.
     """
     changes = what_changed(directory, accepted)
-    return changes if accepted.contracts == contracts_fingerprint() else (*changes, "contracts were changed")
+    if accepted.contracts != contracts_fingerprint():
+        changes = (*changes, "contracts were changed")
+    if clock_tolerance_ms not in {None, accepted.clock_tolerance_ms}:
+        changes = (*changes, "the tolerance between clocks was changed")
+    return changes
 
 
 def is_what_validation_wrote(directory: Path) -> bool:
@@ -147,6 +166,12 @@ def is_what_validation_wrote(directory: Path) -> bool:
         return False
     there = {file.relative_to(directory).as_posix() for file in directory.rglob("*") if not file.is_dir()}
     return there == {*accepted.files, ACCEPTED_FILE}
+
+
+def _whole_number_or_none(value: object) -> int | None:
+    if value is None or (isinstance(value, int) and not isinstance(value, bool)):
+        return value
+    raise TypeError(f"{value!r} is no whole number")
 
 
 def _sha256(file: Path) -> str:

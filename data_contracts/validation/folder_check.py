@@ -139,6 +139,7 @@ def validate_folder(
             report_directory=report_directory,
             validated_at=moment.isoformat(),
             refused=sum(one.quarantined for one in counts),
+            clock_tolerance_ms=clock_tolerance_ms,
             progress=progress,
         )
     progress("validate", done=total, total=total)
@@ -193,6 +194,7 @@ def _write_accepted(
     report_directory: Path,
     validated_at: str,
     refused: int,
+    clock_tolerance_ms: int,
     progress: Progress,
 ) -> str:
     """Write the folder of accepted rows whole, then put it in its place; its fingerprint."""
@@ -212,6 +214,7 @@ def _write_accepted(
             validated_at=validated_at,
             report=report_directory,
             refused=refused,
+            clock_tolerance_ms=clock_tolerance_ms,
         )
     return accepted.fingerprint
 

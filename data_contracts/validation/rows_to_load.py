@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from data_contracts.contract import DEFAULT_CLOCK_TOLERANCE_MS
 from data_contracts.ledger_contracts import ALL_CONTRACTS
 from data_contracts.parquet_ledger import arrow_schema, has_table, part_files, read_table
 from data_contracts.progress import Progress, no_progress
@@ -39,10 +38,12 @@ class RowsToLoad:
         were judged now.
     changes: in words, what is no more as validation accepted it; empty where it never saw the folder.
     judged: the contracts of which some row breaks a rule.
+    clock_tolerance_ms: by which they were judged.
     """
 
     tables: dict[str, pa.Table]
     accepted: AcceptedFolder | None
+    clock_tolerance_ms: int
     changes: tuple[str, ...] = ()
     judged: tuple[JudgedTable, ...] = ()
 
@@ -54,17 +55,23 @@ class RowsToLoad:
             yield from table.quarantined_rows(refused, RefusedRows({table.contract.name: refused}))
 
 
-def rows_to_load(directory: Path, progress: Progress = no_progress) -> RowsToLoad:
+def rows_to_load(directory: Path, progress: Progress = no_progress, *, clock_tolerance_ms: int) -> RowsToLoad:
     """Read a ledger folder, and judge its rows unless what validation accepted lies there unchanged.
 
+    clock_tolerance_ms: how far two machines' clocks may be apart. What was accepted under another
+        tolerance is judged again.
     Nothing is written. Raises LedgerFolderError for a file that cannot be read.
     """
     accepted = read_accepted_file(directory)
     present = [contract for contract in ALL_CONTRACTS if has_table(directory, contract)]
-    changes = () if accepted is None else why_not_vouched_for(directory, accepted)
+    changes = (
+        ()
+        if accepted is None
+        else why_not_vouched_for(directory, accepted, clock_tolerance_ms=clock_tolerance_ms)
+    )
     if accepted is not None and not changes:
         tables = {contract.name: read_table(directory, contract) for contract in present}
-        return RowsToLoad(tables=tables, accepted=accepted)
+        return RowsToLoad(tables=tables, accepted=accepted, clock_tolerance_ms=clock_tolerance_ms)
     judged: list[JudgedTable] = []
     tables = {}
     for number, contract in enumerate(present):
@@ -72,11 +79,17 @@ def rows_to_load(directory: Path, progress: Progress = no_progress) -> RowsToLoa
         table = JudgedTable(contract=contract, files=part_files(directory, contract))
         parts = [arrow_schema(contract).empty_table()]
         for batch in batches_of(table.files):
-            passed = table.judge_one_by_one(batch, DEFAULT_CLOCK_TOLERANCE_MS)
+            passed = table.judge_one_by_one(batch, clock_tolerance_ms)
             parts.append(normalised(contract, batch).filter(pa.array(passed)))
         # What the others keep of their rows is needed no more, and a load is long.
         if table.broken:
             judged.append(table)
         tables[contract.name] = pa.concat_tables(parts)
     progress("judge the rows", done=len(present), total=len(present))
-    return RowsToLoad(tables=tables, accepted=None, changes=changes, judged=tuple(judged))
+    return RowsToLoad(
+        tables=tables,
+        accepted=None,
+        clock_tolerance_ms=clock_tolerance_ms,
+        changes=changes,
+        judged=tuple(judged),
+    )

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from data_contracts.contract import Contract
+from data_contracts.contract import DEFAULT_CLOCK_TOLERANCE_MS, Contract
 from data_contracts.instants import DAY_MS, MINUTE_MS
 from data_contracts.ledger_contracts import ALL_CONTRACTS, CONTRACTS
 from data_contracts.parquet_ledger import has_table, read_table, write_table
@@ -48,6 +48,7 @@ def run(rows: int, progress: Progress = no_progress) -> dict[str, Any]:
             report_directory=folder / "report",
             progress=progress,
             now=dt.datetime(2026, 1, 1, tzinfo=dt.UTC),
+            clock_tolerance_ms=DEFAULT_CLOCK_TOLERANCE_MS,
         )
         validate_seconds = time.perf_counter() - started
     finally:

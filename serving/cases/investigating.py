@@ -7,6 +7,7 @@ labels, features and settlement by the way of every other row. Every step holds 
 import logging
 from typing import Any
 
+from data_contracts.text_form import is_blank
 from serving.cases.case_answers import (
     AskedQuestion,
     InvestigationAnswer,
@@ -61,7 +62,7 @@ def open_by_hand(scope: CaseScope, case_id: str, *, reason: str, by: str) -> Inv
 
     Raises UnknownCase, ReasonMissing.
     """
-    if not reason.strip():
+    if is_blank(reason):
         raise ReasonMissing("Say why the case is investigated.")
     with scope.store.writing(f"case-{case_id}") as tx:
         known_case(tx, case_id)

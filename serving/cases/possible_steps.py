@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Any
 
+from data_contracts.text_form import holds_control_signs, is_blank
 from serving.domain.errors import RiskError
 from serving.domain.review_case import (
     Action,
@@ -164,10 +165,12 @@ def possible_steps(
 
 
 def _text(text: str | None, name: str) -> str:
-    if text is None or not text.strip():
+    if text is None or is_blank(text):
         raise StepInvalid(f"{name}: is required")
     if len(text) > NOTE_MAXIMUM:
         raise StepInvalid(f"{name}: at most {NOTE_MAXIMUM} characters")
+    if holds_control_signs(text):
+        raise StepInvalid(f"{name}: must hold no control characters")
     return text.strip()
 
 

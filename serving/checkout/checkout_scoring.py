@@ -53,6 +53,7 @@ from serving.store.standing_rows import standing_row
 from serving.store.store import Transaction
 
 LOG = logging.getLogger("bonitas.checkout")
+UNKNOWN_MERCHANT = FieldError(pointer="/merchant_id", detail="names no merchant that we know")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -232,7 +233,7 @@ def _decide_and_keep(
         )
     if inputs.applicant is not None:
         # An order of nobody whom the ledger knows stays out of it; the decision log has it whole.
-        _append_order(tx, row, corrects, decision_id=decision_id, as_of_ms=as_of_ms)
+        _append_order(scope, tx, row, corrects, decision_id=decision_id, as_of_ms=as_of_ms)
     append_decision(
         tx,
         LoggedDecision(
@@ -251,6 +252,7 @@ def _decide_and_keep(
                 **inputs.to_record(),
                 "raw_log_odds": judgement.raw_log_odds,
                 "technical_reason": model.technical_reason,
+                "model_files_sha256": None if model.model is None else model.model.files_sha256,
                 "language": language,
                 "answer": answer,
             },
@@ -298,14 +300,26 @@ def _row_to_correct(tx: Transaction, row: Mapping[str, Any]) -> str | None:
 
 
 def _append_order(
-    tx: Transaction, row: Mapping[str, Any], corrects: str | None, *, decision_id: str, as_of_ms: int
+    scope: RequestScope,
+    tx: Transaction,
+    row: Mapping[str, Any],
+    corrects: str | None,
+    *,
+    decision_id: str,
+    as_of_ms: int,
 ) -> None:
     ledger_row = {**row, "event_id": f"order-{decision_id}", "occurred_at": as_of_ms}
     if corrects is not None:
         ledger_row["corrects"] = corrects
-    result = append_decided_order(tx, ledger_row, recorded_at_ms=as_of_ms, now_ms=as_of_ms)
+    result = append_decided_order(
+        tx,
+        ledger_row,
+        recorded_at_ms=as_of_ms,
+        now_ms=as_of_ms,
+        clock_tolerance_ms=scope.policy.clock_tolerance_ms,
+    )
     if result.rule is Rule.UNKNOWN_REFERENCE:
-        raise FieldsInvalid([FieldError(pointer="/merchant_id", detail="names no merchant that we know")])
+        raise FieldsInvalid([UNKNOWN_MERCHANT])
     if result.status is not AppendStatus.ACCEPTED:
         # It was invoiced without ever having been approved here; what the invoices rest on stays.
         raise OrderAlreadyClosed(f"the order is invoiced: {result.message}")

@@ -172,6 +172,7 @@ def _checked(row: dict[str, Any], now_ms: int) -> CheckedRow:
         {"event_id": "checkout", "occurred_at": now_ms, **row},
         timestamps=TimestampForm.MILLISECONDS,
         recorded_at_ms=now_ms,
+        clock_tolerance_ms=0,  # both instants are the service's own
     )
 
 

@@ -1,17 +1,21 @@
 """Use case: what the answer to an order would be now; nothing is reserved, nothing is kept."""
 
+from data_contracts.merchants import MERCHANTS
 from serving.checkout.checkout_answers import DecisionAnswer
 from serving.checkout.checkout_judgement import answer_to_checkout
-from serving.checkout.checkout_scoring import judged, language_of_texts, model_identity
+from serving.checkout.checkout_scoring import UNKNOWN_MERCHANT, judged, language_of_texts, model_identity
 from serving.checkout.decision_inputs import rows_of_other_accounts
 from serving.checkout.inputs_in_store import candidate_rows_of, inputs_in_store
 from serving.checkout.merchant_key_bounds import count_question_of, locks_of_questions_by
 from serving.checkout.order_body import OrderBody
 from serving.checkout.order_under_its_number import under_its_number
+from serving.domain.decision import Outcome
+from serving.domain.errors import FieldsInvalid
 from serving.domain.merchant_keys import QuestionKind
 from serving.requests.request_scope import RequestScope
 from serving.store.api_keys import Caller
 from serving.store.credit_rows import credit_rows
+from serving.store.sql_book import is_known
 
 
 def count_precheck(scope: RequestScope, order: OrderBody, *, caller: Caller) -> None:
@@ -25,7 +29,8 @@ def precheck(
 ) -> DecisionAnswer:
     """What the answer would be now; nothing is reserved, nothing is kept.
 
-    A merchant's pre-check is counted first, by `count_precheck`. Raises StoreUnavailable, OrderNumberTaken.
+    A merchant's pre-check is counted first, by `count_precheck`. Raises StoreUnavailable, OrderNumberTaken,
+    and FieldsInvalid for a merchant that nobody knows.
     """
     model = scope.model
     with scope.store.reading() as tx:
@@ -53,8 +58,13 @@ def precheck(
             policy=scope.policy,
             caller=caller,
         )
+        # As `score` does: an order of nobody whom the ledger knows is declined, whoever sells.
+        sells = inputs.applicant is None or is_known(tx, MERCHANTS, row["merchant_id"])
+    decision = judged(scope, inputs, model, as_of_ms).decision
+    if not sells and decision.outcome is not Outcome.UNAVAILABLE:
+        raise FieldsInvalid([UNKNOWN_MERCHANT])
     return answer_to_checkout(
-        judged(scope, inputs, model, as_of_ms).decision,
+        decision,
         decision_id=None,
         order_id=row["order_id"],
         merchant_order_number=row.get("merchant_order_number"),

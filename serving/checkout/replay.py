@@ -93,8 +93,17 @@ class ModelForReplay:
         return cls(model=model, feature_set=feature_set)
 
     def misfit(self, logged: LoggedDecision) -> str | None:
-        """Why the features that a decision kept are not those that the version reads; None where they are."""
+        """Why a decision is not this version's; None where it is.
+
+        Two registries count their versions alike, and a new one begins with 1 again.
+        """
         model = self.model
+        made_by = logged.record.get("model_files_sha256")
+        if made_by is not None and made_by != model.files_sha256:
+            return (
+                f"was made by another {model.name} {model.version} than the one in this registry, whose "
+                "files are others: the store and the registry are not of one home"
+            )
         stored = (logged.feature_set_version, len(logged.features or ()))
         if stored == (model.version_under_terms, len(model.columns)):
             return None

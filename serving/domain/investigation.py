@@ -12,6 +12,7 @@ on an investigation that has moved meanwhile. All instants are milliseconds sinc
 import enum
 from dataclasses import dataclass, replace
 
+from data_contracts.text_form import holds_control_signs, is_blank
 from serving.domain.case_label import OrderOutcomeKind
 from serving.domain.errors import RiskError
 from serving.domain.merchant_answer import MerchantAnswer
@@ -180,8 +181,10 @@ def ask_merchant(investigation: Investigation, text: str, by: str, now_ms: int) 
     """
     _require_open(investigation)
     stripped = text.strip()
-    if not stripped:
+    if is_blank(stripped):
         raise QuestionInvalid("question: is required")
+    if holds_control_signs(stripped):
+        raise QuestionInvalid("question: must hold no control characters")
     if len(stripped) > MAXIMUM_QUESTION_CHARACTERS:
         raise QuestionInvalid(f"question: must have at most {MAXIMUM_QUESTION_CHARACTERS} characters")
     question = MerchantQuestion(text=stripped, asked_by=by, asked_at_ms=now_ms)

@@ -18,6 +18,9 @@ _CLDR_NAMES = {"en": "en_GB"}
 
 _NO_BREAK_SPACE = "\u00a0"
 
+_SIGN_OF_EURO = {"nl": "€"}
+"""Where readers want the sign. Every other currency keeps its code, which nobody can mistake."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class _Signs:
@@ -30,6 +33,7 @@ class _Signs:
     amount: str
     negative_amount: str
     after_percents: str
+    euro: str
 
 
 def _signs_of(language: str) -> _Signs:
@@ -52,6 +56,7 @@ def _signs_of(language: str) -> _Signs:
         amount=amount,
         negative_amount=negative_amount,
         after_percents=locale.percent_formats[None].suffix[0],
+        euro=_SIGN_OF_EURO.get(language, "EUR"),
     )
 
 
@@ -64,7 +69,9 @@ def _signs(language: str) -> _Signs:
 
 
 def local_amount(cents: int, currency: str, language: str) -> str:
-    r"""An amount of minor units, with its currency's code and decimals. No blank in it lets a line break.
+    r"""An amount of minor units, with its currency's decimals and code. No blank in it lets a line break.
+
+    The euro has its sign in Dutch.
 
     currency: "" where it is not known; the figure then stands alone.
 
@@ -72,11 +79,13 @@ def local_amount(cents: int, currency: str, language: str) -> str:
     ['EUR\xa01,234.56', '1.234,56\xa0EUR', '1\xa0234,56\xa0EUR']
     >>> local_amount(-5, "KWD", "nl"), local_amount(-1234, "JPY", "en")
     ('KWD\xa0-0,005', '-JPY\xa01,234')
+    >>> local_amount(23900, "EUR", "nl")
+    '€\xa0239,00'
     """
     signs = _signs(language)
     figure = amount_figure(abs(cents), currency, thousands=signs.thousands, decimal=signs.decimal)
     form = signs.negative_amount if cents < 0 else signs.amount
-    return form.replace("#", figure).replace("¤", currency).strip()
+    return form.replace("#", figure).replace("¤", signs.euro if currency == "EUR" else currency).strip()
 
 
 @lru_cache(maxsize=4096)

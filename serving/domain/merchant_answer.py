@@ -4,13 +4,16 @@ All instants are milliseconds since 1970-01-01 UTC.
 """
 
 import enum
+import unicodedata
 from dataclasses import dataclass
 
+from data_contracts.text_form import in_one_form, is_blank
 from serving.domain.errors import RiskError
 
 MAXIMUM_CARRIER_CHARACTERS = 100
 MAXIMUM_TRACKING_NUMBER_CHARACTERS = 100
 MAXIMUM_NOTE_CHARACTERS = 2_000
+_NOT_ON_A_LINE = frozenset({"Cc", "Zl", "Zp"})
 
 
 class AnswerKind(enum.Enum):
@@ -86,7 +89,7 @@ def parse_answer(
     Raises AnswerInvalid with every mistake.
     """
     mistakes: list[FieldMistake] = []
-    carrier, tracking_number, note = text_or_none(carrier), text_or_none(tracking_number), text_or_none(note)
+    carrier, tracking_number, note = _copied_line(carrier), _copied_line(tracking_number), text_or_none(note)
     known_kind = next((known for known in AnswerKind if known.value == text_or_none(kind)), None)
     if known_kind is None:
         kinds = ", ".join(known.value for known in AnswerKind)
@@ -135,10 +138,20 @@ def facts_of(answer: MerchantAnswer) -> tuple[AnswerKind, str, str]:
 
 
 def comparable_carrier(carrier: str) -> str:
-    """A carrier's name as it is compared with others: without blanks around it, in any case."""
-    return carrier.strip().casefold()
+    """A carrier's name as it is compared with others: in its one form, in any case."""
+    return in_one_form(carrier).casefold()
+
+
+def _copied_line(text: str | None) -> str | None:
+    """A text that was copied from a page, without the signs there that nobody sees; None for a blank one.
+
+    One with a line break or a control character stays as it is, and is refused.
+    """
+    known = text_or_none(text)
+    is_one_line = known is not None and not _NOT_ON_A_LINE.intersection(map(unicodedata.category, known))
+    return in_one_form(known) if known is not None and is_one_line else known
 
 
 def text_or_none(text: str | None) -> str | None:
-    """A text without blanks around it; None for a blank one, which counts as left out."""
-    return (text or "").strip() or None
+    """A text without blanks around it; None for one of which nobody sees anything: it counts as left out."""
+    return None if text is None or is_blank(text) else text.strip()

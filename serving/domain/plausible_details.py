@@ -182,8 +182,8 @@ def is_plausible_house_number(house_number: str | None, street: str) -> bool:
 
 
 def _is_filler(word: str) -> bool:
-    # A house can have the letter x, though nobody is called so.
-    return len(word) > 1 and _is_place_holder(word)
+    # A house can have the letter x or the number III, though nobody is called so.
+    return len(word) > 1 and word != "iii" and _is_place_holder(word)
 
 
 @lru_cache(maxsize=8192)
@@ -194,6 +194,8 @@ def is_postal_code(postal_code: str, country: str) -> bool:
     [True, True, False, False]
     >>> is_postal_code("1012ab", "NL"), is_postal_code("00950", "PL"), is_postal_code("114 55", "SE")
     (True, True, True)
+    >>> is_postal_code("NL-1012 AB", "NL"), is_postal_code("NL-1012 AB", "DE")
+    (True, False)
     """
     rules = _address_rules(country)
     if rules is None or not rules.postal_code_matchers:
@@ -202,11 +204,12 @@ def is_postal_code(postal_code: str, country: str) -> bool:
     if _matches(rules, written):
         return True
     form = postal_code_form(postal_code, country)
-    # A country may want a blank or a hyphen within, which people leave out.
+    # A country may want a blank or a hyphen within, which people leave out; and letters may follow its sign.
     return any(
-        _matches(rules, f"{form[:place]}{between}{form[place:]}")
+        _matches(rules, f"{code[:place]}{between}{code[place:]}")
+        for code in dict.fromkeys((form, form.removeprefix(country)))
         for between in ("", " ", "-")
-        for place in range(len(form) if between else 1)
+        for place in range(len(code) if between else 1)
     )
 
 

@@ -21,6 +21,7 @@ import enum
 from dataclasses import dataclass, replace
 
 from data_contracts.instants import HOUR_MS, MINUTE_MS, SECOND_MS
+from data_contracts.text_form import is_blank
 from serving.domain.errors import RiskError
 from serving.domain.review_policy import ReviewPolicy
 
@@ -335,7 +336,7 @@ def reopen(case: ReviewCase, reason: str, now_ms: int, policy: ReviewPolicy) -> 
     """
     if case.state is not CaseState.CLOSED:
         raise CaseNotClosed("This case is not closed, so it cannot be re-opened.")
-    if not reason.strip():
+    if is_blank(reason):
         raise ReasonMissing("Say why the case is re-opened.")
     if case.stop_takes_effect_at_ms is not None and not case.is_stop_in_effect(now_ms):
         raise StopStillHeld("The stop of this order can still be undone; undo it instead of re-opening.")

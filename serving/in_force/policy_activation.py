@@ -11,6 +11,7 @@ from pathlib import Path
 
 from data_contracts.edited_text import read_edited_text
 from data_contracts.instants import rfc3339
+from data_contracts.text_form import is_blank
 from serving.domain.errors import PolicyInvalid
 from serving.domain.policy import Policy
 from serving.domain.policy_history import (
@@ -222,7 +223,7 @@ def kept_text(store: Store, version: str | None) -> tuple[PolicyActivation, str]
 
 
 def _require_name_and_reason(what: str, by: str, reason: str) -> None:
-    if not by.strip() or not reason.strip():
+    if is_blank(by) or is_blank(reason):
         raise PolicyChangeRefused(f"{what} needs --by NAME and --reason TEXT, which are kept in the history")
     if by == SYSTEM:
         raise PolicyChangeRefused(f"--by {SYSTEM}: this name stands for what nobody did by hand")

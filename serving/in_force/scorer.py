@@ -163,6 +163,7 @@ class ReplayModel:
     feature_set_name, feature_set_version: what it was trained on. columns: what it reads, in order.
     typical_values: the median of each feature among customers who paid, None where it was missing.
     terms: when an invoice counted as paid and as late, for the features and the labels that it learned from.
+    files_sha256: of its folder's files; None where it was read from none.
     """
 
     name: str
@@ -175,6 +176,7 @@ class ReplayModel:
     scale: ScoreScale
     typical_values: Mapping[str, float | None]
     terms: SettlementTerms = USUAL_TERMS
+    files_sha256: str | None = None
 
     @property
     def version_under_terms(self) -> str:
@@ -263,6 +265,7 @@ def _from_document(document: Any, files: ModelFiles, *, name: str, version: str)
             for key, value in document.get("typical_values", {}).items()
         },
         terms=terms_of_model(document),
+        files_sha256=files.fingerprint.sha256,
     )
 
 

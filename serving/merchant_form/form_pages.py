@@ -154,6 +154,7 @@ def _facts(view: FormView, language: str) -> list[str]:
     due_at_ms = request.answer_due_at_ms
     values = {
         "provider_name": view.provider_name,
+        "merchant_name": view.merchant_name,
         "customer_service": view.customer_service,
         "amount": local_amount(view.amount_cents, view.currency, language),
         "deadline": "" if due_at_ms is None else _local_instant(due_at_ms, view, language),

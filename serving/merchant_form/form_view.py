@@ -36,13 +36,15 @@ class FormView:
     """One stop request as its merchant sees it.
 
     order_kind: as in the orders contract, None where the ledger does not know the order.
-    language, zone: of the merchant. follows: what follows from the answers, or from none in time.
+    merchant_name, language, zone: of the merchant, as `words_for` says.
+    follows: what follows from the answers, or from none in time.
     """
 
     request: StopRequest
     order_kind: str | None
     amount_cents: int
     currency: str
+    merchant_name: str
     language: str
     zone: zoneinfo.ZoneInfo
     provider_name: str
@@ -106,6 +108,7 @@ def form_view(scope: CaseScope, token: str) -> FormView:
         order_kind=None if order is None else order["kind"],
         amount_cents=case.stakes.amount_cents if order is None else order["amount_cents"],
         currency=case.stakes.currency if order is None else order["currency"],
+        merchant_name=words.name,
         language=words.language,
         zone=words.zone,
         provider_name=policy.provider.name,

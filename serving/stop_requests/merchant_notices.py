@@ -75,8 +75,12 @@ class _SentWebhook(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, kw_only=True)
 class MerchantWords:
-    """In which language and zone a merchant is written to."""
+    """In which language and zone a merchant is written to, and by which name.
 
+    name: its trading name, its id where the ledger does not know it.
+    """
+
+    name: str
     language: str
     zone: zoneinfo.ZoneInfo
 
@@ -86,6 +90,7 @@ def words_for(tx: Transaction, policy: Policy, merchant_id: str) -> MerchantWord
     merchant = standing_row(tx, MERCHANTS, merchant_id) or {}
     country = policy.countries.get(merchant.get("country", ""))
     return MerchantWords(
+        name=merchant.get("name", merchant_id),
         language=text_language(merchant.get("language", FALLBACK_LANGUAGE)),
         zone=country.zone if country else zoneinfo.ZoneInfo(policy.order_risk.default_time_zone),
     )
@@ -328,6 +333,7 @@ def _email(
     values = {
         "provider_name": policy.provider.name,
         "customer_service": policy.provider.customer_service,
+        "merchant_name": words.name,
         "order_id": request.order_name,
         "amount": local_amount(stakes.amount_cents, stakes.currency, words.language),
         "link": link,

@@ -48,7 +48,7 @@ def append_decided_order(
     *,
     recorded_at_ms: int,
     now_ms: int,
-    clock_tolerance_ms: int = DEFAULT_CLOCK_TOLERANCE_MS,
+    clock_tolerance_ms: int,
 ) -> AppendResult:
     """Append the order that a decision was made about, at the decision's own moment.
 
@@ -112,7 +112,7 @@ def suppose_arrivals(
     tx: Transaction,
     rows: Iterable[tuple[Contract, LedgerRow]],
     *,
-    clock_tolerance_ms: int = DEFAULT_CLOCK_TOLERANCE_MS,
+    clock_tolerance_ms: int,
 ) -> Supposed:
     """Judge rows from history beside all that the ledger holds, one after the other; nothing is written.
 
@@ -142,9 +142,7 @@ def arrived_row(tx: Transaction, event_id: str) -> tuple[Contract, LedgerRow] | 
     return (CONTRACTS[rows[0][0]], decode_row(rows[0][1])) if rows else None
 
 
-def readmit_what_is_known(
-    tx: Transaction, now_ms: int, *, clock_tolerance_ms: int = DEFAULT_CLOCK_TOLERANCE_MS
-) -> int:
+def readmit_what_is_known(tx: Transaction, now_ms: int, *, clock_tolerance_ms: int) -> int:
     """Let in every held or refused row that fits what the ledger holds by now.
 
     Returns how many rows no longer wait.

@@ -20,10 +20,10 @@ from data_contracts.between_rows.book import Arrival
 from data_contracts.between_rows.cross_table_rules import judge_ledger
 from data_contracts.between_rows.ledger_columns import LedgerColumns, needed_columns
 from data_contracts.between_rows.sifted_rows import one_references
-from data_contracts.contract import ColumnType, Contract
+from data_contracts.contract import DEFAULT_CLOCK_TOLERANCE_MS, ColumnType, Contract
 from data_contracts.instants import rfc3339
 from data_contracts.ledger_contracts import ALL_CONTRACTS, CONTRACTS
-from data_contracts.parquet_ledger import ledger_rows
+from data_contracts.parquet_ledger import has_table, ledger_rows, read_table
 from data_contracts.progress import Progress, no_progress
 from data_contracts.rules import Rule, Violation, value_repr
 from data_contracts.validation import quarantine
@@ -45,10 +45,16 @@ GIVE_WAY_S = 0.04
 
 
 def load_folder(
-    store: Store, directory: Path, progress: Progress = no_progress, *, now_ms: int
+    store: Store,
+    directory: Path,
+    progress: Progress = no_progress,
+    *,
+    now_ms: int,
+    clock_tolerance_ms: int = DEFAULT_CLOCK_TOLERANCE_MS,
 ) -> LoadResult:
-    """Load a ledger folder: `rows_to_load`, then `load_rows`."""
-    return load_rows(store, rows_to_load(directory, progress), progress, now_ms=now_ms)
+    """Load a ledger folder: `rows_to_load`, then `load_rows`. clock_tolerance_ms: of the policy in force."""
+    rows = rows_to_load(directory, progress, clock_tolerance_ms=clock_tolerance_ms)
+    return load_rows(store, rows, progress, now_ms=now_ms)
 
 
 def load_rows(
@@ -66,7 +72,8 @@ def load_rows(
     folder invoices or cancels end, and held rows that fit now are let in. A row that contradicts the
     folder or the ledger is refused by name, with all that rests on it.
 
-    rows: of whose tables the rows are given up once they are loaded.
+    rows: of whose tables the rows are given up once they are loaded. The tolerance between clocks by which
+        they were judged is that of the rules between rows too.
     report_directory: gets the refused rows, those that break a rule of their contract too, whole and with
         their reasons, in place of those of an earlier load there.
     """
@@ -91,8 +98,24 @@ def load_rows(
             progress("load into the ledger", done=done, total=load.total)
     with store.writing("bulk-load") as tx:
         tx.lock_everyone()
-        readmit_what_is_known(tx, now_ms)
+        readmit_what_is_known(tx, now_ms, clock_tolerance_ms=rows.clock_tolerance_ms)
     return load.result
+
+
+def holds_another_ledger(store: Store, directory: Path) -> bool:
+    """Whether a store holds rows, and not those with which a load of a folder begins.
+
+    directory: may be missing: then any row is another ledger's.
+    """
+    with store.reading() as tx:
+        if not tx.execute("SELECT 1 FROM ledger_events LIMIT 1"):
+            return False
+        for contract in ALL_CONTRACTS:
+            if has_table(directory, contract):
+                for row in ledger_rows(contract, read_table(directory, contract).slice(0, 1)):
+                    event_id, fingerprint = row["event_id"], content_sha256(contract, row)
+                    return _contents(tx, "ledger_events", [event_id]) != {event_id: fingerprint}
+    return True
 
 
 class _Load:
@@ -110,6 +133,7 @@ class _Load:
             report_directory=report_directory,
         )
         self._now_ms = now_ms
+        self._clock_tolerance_ms = rows.clock_tolerance_ms
         self._tables = rows.tables
         self.total = sum(table.num_rows for table in self._tables.values())
         self._doubted: set[str] = set()
@@ -140,6 +164,7 @@ class _Load:
         verdicts = judge_ledger(
             {name: _columns(CONTRACTS[name], table) for name, table in self._tables.items()},
             now_ms=self._now_ms,
+            clock_tolerance_ms=self._clock_tolerance_ms,
             full_rows=lambda contract, positions: ledger_rows(
                 contract, self._tables[contract.name].take(pa.array(positions, pa.int64()))
             ),
@@ -293,7 +318,7 @@ class _Load:
             if self._judged_at.get(entity, -1) != clocks.get(entity, 0)
         }
         if stale:
-            supposed = suppose_arrivals(tx, self._rows_of(stale))
+            supposed = suppose_arrivals(tx, self._rows_of(stale), clock_tolerance_ms=self._clock_tolerance_ms)
             self._results.update(supposed.results)
             self._let_in.update(supposed.let_in)
             self._repeated.update(supposed.repeated)

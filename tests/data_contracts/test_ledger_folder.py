@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import socket
 from pathlib import Path
@@ -23,6 +24,7 @@ from data_contracts.validation.accepted_folder import (
     what_changed,
     write_accepted_file,
 )
+from serving.in_force.policy_activation import POLICY_FILE
 
 INQUIRIES = CONTRACTS["credit_inquiries"]
 
@@ -244,7 +246,12 @@ def test_every_command_refuses_rows_that_would_be_left_out(book, rows_file, tmp_
 
 def test_an_accepted_folder_is_known_again_and_a_changed_one_is_named(book, rows_file, tmp_path):
     write_accepted_file(
-        book, stands_at=book, validated_at="2026-01-01T00:00:00+00:00", report=tmp_path / "report", refused=0
+        book,
+        stands_at=book,
+        validated_at="2026-01-01T00:00:00+00:00",
+        report=tmp_path / "report",
+        refused=0,
+        clock_tolerance_ms=300_000,
     )
     accepted = read_accepted_file(book)
     assert accepted is not None
@@ -266,13 +273,71 @@ def test_an_accepted_folder_is_known_again_and_a_changed_one_is_named(book, rows
     assert f"{moved} is not what bonitas data validate accepted at 2026-01-01" in done.stderr
 
 
+@pytest.mark.parametrize("command", ["validate", "load"])
+def test_a_name_that_is_no_text_is_said_with_its_bytes_and_steers_no_terminal(book, tmp_path, command):
+    for name in (b"notes\xff.txt", b"credit_inquiries/\x1b[31mold\xfe.bak"):
+        Path(os.fsdecode(os.fsencode(book) + b"/" + name)).write_text("x")
+    done = run(tmp_path / "home", "data", command, book)
+    assert done.exit_code == 0, done.stderr
+    assert r"not read: notes\udcff.txt: is no ledger file" in done.stderr
+    assert r"not read: credit_inquiries/\x1b[31mold\udcfe.bak" in done.stderr
+    part = next((book / "credit_inquiries").glob("part-*"))
+    shutil.copyfile(part, os.fsdecode(os.fsencode(part.parent) + b"/part-\xff.parquet"))
+    done = run(tmp_path / "home", "data", command, book)
+    assert (done.exit_code, r"part-\udcff.parquet cannot be read: its name is not UTF-8" in done.stderr) == (
+        1,
+        True,
+    )
+
+
+def test_files_are_judged_under_the_policys_tolerance_between_clocks(write_rows, a_row, tmp_path):
+    home, accepted = tmp_path / "home", tmp_path / "accepted"
+    inquiry = a_row("credit_inquiries")
+    ahead = {**inquiry, "occurred_at": inquiry["recorded_at"] + 600_000}
+    book = write_rows({"customers": [a_row("customers")], "credit_inquiries": [ahead]})
+
+    def outcome(*command):
+        done = run(home, *command, "--json")
+        found = json.loads(done.stdout)
+        return done.exit_code, found.get("changed_since_validation", [])
+
+    def under(seconds):
+        policy = tmp_path / f"policy-{seconds}.toml"
+        text = POLICY_FILE.read_text().replace(
+            "clock_tolerance_seconds = 300", f"clock_tolerance_seconds = {seconds}"
+        )
+        policy.write_text(re.sub(r"(?m)^version = .*$", f'version = "of {seconds} seconds"', text))
+        assert run(home, "policy", "activate", policy, "--by", "ann", "--reason", "clocks").exit_code == 0
+
+    gone = {"BONITAS_HOME": str(home), "BONITAS_DATABASE_URL": "postgresql://nobody@127.0.0.1:9/none"}
+    unasked = ["data", "validate", str(book), "--clock-tolerance-seconds", "900"]
+    assert CliRunner().invoke(bonitas.main, unasked, env=gone).exit_code == 0, "it asks no store"
+    named = CliRunner().invoke(bonitas.main, unasked[:3], env=gone)
+    assert (named.exit_code, "with --clock-tolerance-seconds no policy is asked" in named.stderr) == (1, True)
+
+    validation = ("data", "validate", book, "--out", accepted)
+    assert outcome(*validation)[0] == 1, "the policy that comes with the code allows 300 seconds"
+    assert run(home, "migrate").exit_code == 0
+    under(900)
+    assert outcome(*validation)[0] == 0
+    under(599)
+    changed = ["the tolerance between clocks was changed"]
+    assert outcome("data", "load", accepted) == (1, changed), "it was accepted under another policy"
+    assert outcome("data", "load", book) == (1, [])
+    under(600)
+    assert outcome("data", "load", accepted) == (0, changed)
+    assert outcome("data", "load", book) == (0, [])
+
+
 @pytest.mark.parametrize(
     "spoil",
     [lambda text: text.replace("part-", "p-"), lambda _: "{", lambda _: "[]"],
     ids=["edited", "cut", "a list"],
 )
 def test_a_fingerprint_that_was_edited_is_no_fingerprint(book, tmp_path, spoil):
-    write_accepted_file(book, stands_at=book, validated_at="2026", report=tmp_path, refused=0)
+    write_accepted_file(
+        book, stands_at=book, validated_at="2026", report=tmp_path, refused=0, clock_tolerance_ms=300_000
+    )
     file = book / "accepted.json"
     file.write_text(spoil(file.read_text()))
     with pytest.raises(LedgerFolderError, match=r"accepted\.json"):

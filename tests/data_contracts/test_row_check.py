@@ -1,5 +1,6 @@
 import datetime as dt
 import time
+from email.message import EmailMessage
 from itertools import combinations
 
 import pytest
@@ -396,3 +397,30 @@ def _seconds(action, times):
 
 def test_both_forms_of_a_timestamp_are_known_by_name():
     assert {form.value for form in TimestampForm} == {"rfc3339", "milliseconds"}
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "<a@b.example>",
+        "a@b.example;c",
+        "a,b@c.example",
+        "a@b..example",
+        '"a"@b.example',
+        "a@b",
+    ],
+)
+def test_a_merchant_has_a_mailbox_that_can_be_written_to(a_row, address):
+    broken = check_ledger_row(CONTRACTS["merchants"], a_row("merchants", email=address))
+    assert rules(broken) == {("email", Rule.PATTERN)}
+
+
+@pytest.mark.parametrize(
+    "address", ["o'brien+shop@b-c.example", "m\u00fcller@b\u00fccher.example", "a=b/c@d.e.example"]
+)
+def test_no_usual_sign_of_a_mailbox_is_refused(a_row, address):
+    found = check_ledger_row(CONTRACTS["merchants"], a_row("merchants", email=address))
+    assert found.violations == ()
+    message = EmailMessage()
+    message["To"] = address
+    assert [one.addr_spec for one in message["To"].addresses] == [address]

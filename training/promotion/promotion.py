@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from data_contracts.progress import Progress, no_progress
+from data_contracts.text_form import is_blank
 from evidence.stability import STABILITY_BINS
 from training.errors import TrainingError
 from training.gates.gates import Gate, calibration_gate, discrimination_gate, speed_gate, stability_gate
@@ -92,9 +93,9 @@ def promote(
     version whose files are not those that were registered (a champion of that kind gives way);
     ChampionHasChangedError if another champion was put in place meanwhile.
     """
-    if not by.strip():
+    if is_blank(by):
         raise TrainingError("who promotes? --by NAME is kept in the history")
-    if override and not (reason or "").strip():
+    if override and is_blank(reason or ""):
         raise TrainingError("an override needs a reason, which is kept in the history: --reason TEXT")
     champion = registry.champion_version(model_name)
     if champion == version:
@@ -134,7 +135,7 @@ def roll_back(
     Raises TrainingError without a name or a reason, where no earlier champion is in the history, or where
     the service could not use it; ChampionHasChangedError if another was faster.
     """
-    if not by.strip() or not reason.strip():
+    if is_blank(by) or is_blank(reason):
         raise TrainingError("a rollback needs --by NAME and --reason TEXT, which are kept in the history")
     changes = registry.champion_changes(model_name, now=now)
     earlier = version_before(changes)

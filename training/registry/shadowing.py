@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from datetime import datetime
 
+from data_contracts.text_form import is_blank
 from training.errors import TrainingError
 from training.registry.registry import ModelRegistry
 from training.registry.shadow_history import ShadowChange, ShadowChangeKind
@@ -49,5 +50,5 @@ def stop_shadow(
 
 
 def _require_name_and_reason(by: str, reason: str) -> None:
-    if not by.strip() or not reason.strip():
+    if is_blank(by) or is_blank(reason):
         raise TrainingError("a shadow needs --by NAME and --reason TEXT, which are kept in the history")

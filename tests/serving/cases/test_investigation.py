@@ -95,7 +95,7 @@ def test_questions_are_kept_in_order_also_over_a_reopening() -> None:
     ]
 
 
-@pytest.mark.parametrize("text", ["", "   ", "x" * (MAXIMUM_QUESTION_CHARACTERS + 1)])
+@pytest.mark.parametrize("text", ["", "   ", "\u2060", "a\x00", "x" * (MAXIMUM_QUESTION_CHARACTERS + 1)])
 def test_a_question_that_cannot_be_sent_is_refused(text: str) -> None:
     with pytest.raises(QuestionInvalid, match="question"):
         ask_merchant(triggered(), text, "ann", START)

@@ -253,8 +253,9 @@ def test_a_closed_case_is_re_opened_with_a_reason_and_a_new_deadline() -> None:
     assert reopened == replace(
         OPEN, due_at_ms=later_ms + 48 * HOUR_MS, reopened_count=1, version=RELEASED.version + 1
     )
-    with pytest.raises(ReasonMissing):
-        reopen(RELEASED, "  ", later_ms, POLICY)
+    for nothing in ("  ", "\u200b\u00a0"):
+        with pytest.raises(ReasonMissing):
+            reopen(RELEASED, nothing, later_ms, POLICY)
     for case in (OPEN, CLAIMED, CONTACTING):
         with pytest.raises(CaseNotClosed):
             reopen(case, "why not", later_ms, POLICY)

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from serving.checkout import log_replay
 from serving.checkout.log_replay import LogReplaySummary, ReplayOfLogged, replay_log
 from serving.checkout.replay import DecisionDamagedError, replay
 from serving.in_force.model_watch import RegistryUnreachableError
-from serving.in_force.scorer import ChampionModel
+from serving.in_force.scorer import ChampionModel, ModelNotUsableError
 from serving.store.store import Store
 from tests.builders import DAY, a_customer, a_payment, an_invoice, an_order
 from tests.serving.policy_versions import a_policy_text
@@ -38,7 +39,9 @@ Busy = tuple[ShadowDesk, list[str]]
 def busy(store: Store, database_url: str, monkeypatch: pytest.MonkeyPatch) -> Busy:
     """Two models, two policies, a customer with invoices, and one decided while there was no model."""
     monkeypatch.setattr(log_replay, "PAGE", 2)
-    desk = ShadowDesk(store, database_url, CountingModels(a_model("1"), declining("2")))
+    desk = ShadowDesk(
+        store, database_url, CountingModels(replace(a_model("1"), files_sha256="a" * 64), declining("2"))
+    )
     ids = desk.decided(2)
     desk.row("orders", an_order("o-i", "c1", at=START - 60 * DAY))
     desk.row("invoices", an_invoice("i1", "c1", at=START - 60 * DAY, order_id="o-i"))
@@ -149,6 +152,19 @@ def test_a_model_that_is_gone_is_the_reason_of_its_decisions_alone(busy: Busy) -
     assert [reasons[name] for name in ids[:3]] == ["invoice-eligibility 1 cannot be read"] * 3
     assert "features of feature set other, invoice-eligibility 2 reads" in str(reasons[ids[3]])
     assert [reasons[name] for name in ids[4:]] == [None, None]
+
+
+def test_a_version_of_another_registry_under_the_same_number_is_no_difference_of_the_decision(
+    busy: Busy,
+) -> None:
+    desk, ids = busy
+    desk.registry.models["1"] = replace(declining("1"), files_sha256="b" * 64)
+    together = replayed(desk)
+    for name in ids[:3]:
+        assert "was made by another invoice-eligibility 1" in str(together[name].not_replayable)
+        with pytest.raises(ModelNotUsableError, match="are not of one home"):
+            replay(desk.store, desk.registry, name)
+    assert [together[name].not_replayable for name in ids[3:]] == [None, None, None]
 
 
 def test_a_registry_that_does_not_answer_ends_the_replay_and_is_no_decisions_fault(busy: Busy) -> None:

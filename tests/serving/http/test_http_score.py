@@ -169,6 +169,8 @@ def test_a_missing_or_unknown_key_is_refused(shop: Shop) -> None:
 
 def test_an_unknown_merchant_is_named(shop: Shop) -> None:
     shop.customer("wanderer")
+    foreseen = shop.post("/v1/precheck", order_body("o-wander", "wanderer", merchant_id="nobody"))
+    assert (foreseen.status_code, pointers(foreseen)) == (422, {"/merchant_id"})
     answer = shop.post("/v1/score", order_body("o-wander", "wanderer", merchant_id="nobody"))
     assert answer.status_code == 422
     assert pointers(answer) == {"/merchant_id"}

@@ -259,7 +259,10 @@ def test_the_page_names_provider_order_amount_deadline_and_customer_service(site
     text = page.all("main")[0].text
     provider = site.desk.policy.provider
     assert merchant_text("form.heading", "de", order_id="o1") == page.all("h1")[0].text
-    assert merchant_text("form.introduction", "de", provider_name=provider.name) in text
+    introduction = merchant_text(
+        "form.introduction", "de", provider_name=provider.name, merchant_name="Musterladen"
+    )
+    assert introduction in text
     assert local_amount(10_000, "EUR", "de") in text
     assert provider.customer_service in text
     # 10:03 UTC and a day is the next day's noon in Berlin, in summer.

@@ -105,7 +105,9 @@ class Team:
         del row["recorded_at"]
         with self.store.writing(customer_id) as tx:
             decided = {**row, "event_id": f"order-dec_{order_id}"}
-            append_decided_order(tx, decided, recorded_at_ms=self.now, now_ms=self.now)
+            append_decided_order(
+                tx, decided, recorded_at_ms=self.now, now_ms=self.now, clock_tolerance_ms=300_000
+            )
             decision = a_logged_decision(
                 f"dec_{order_id}",
                 order_id=order_id,
@@ -286,8 +288,9 @@ def test_a_case_goes_through_contact_note_and_stop_and_its_history_says_who_did_
     team.step(case_id, Step.CLAIM)
     with pytest.raises(CaseHeldByAnother):
         team.step(case_id, Step.NOTE, "bob", text="mine now")
-    with pytest.raises(StepInvalid, match="note"):
-        team.step(case_id, Step.NOTE, text="   ")
+    for nothing_to_keep in ("   ", "\u200b", "a\x00b", "\x1b[31mred", "n" * 4_001):
+        with pytest.raises(StepInvalid, match="note"):
+            team.step(case_id, Step.NOTE, text=nothing_to_keep)
     team.step(case_id, Step.NOTE, text="same device as o1")
     team.step(case_id, Step.CONTACT)
     with pytest.raises(StepInvalid, match="confirmed, denied, unreachable"):

@@ -47,6 +47,7 @@ def body(language: str) -> str:
         "email.body",
         language,
         provider_name="Bonitas",
+        merchant_name="Shop & Co",
         customer_service="+46 8 000 00 00",
         order_id="A-{1001}",
         amount=local_amount(123456, "EUR", language),
@@ -136,9 +137,10 @@ def test_the_subject_is_one_line_with_the_order(language: str) -> None:
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_the_email_holds_order_amount_link_time_to_answer_and_customer_service(language: str) -> None:
+def test_the_email_holds_shop_order_amount_link_time_to_answer_and_customer_service(language: str) -> None:
     text = body(language)
     assert "A-{1001}\n" in text
+    assert "Shop & Co\n" in text
     assert local_amount(123456, "EUR", language) in text
     assert "\nhttps://provider.example/stop/abc\n" in text
     assert " 24 " in text
@@ -149,11 +151,11 @@ def test_the_email_holds_order_amount_link_time_to_answer_and_customer_service(l
     ("language", "sentence"),
     [
         ("en", "The risk lies with the order, not with the person named as recipient."),
-        ("de", "Das Risiko liegt bei der Bestellung, nicht bei der Person, die als Empfänger angegeben ist."),
+        ("de", "Das Risiko betrifft die Bestellung, nicht die Person, die als Empfänger angegeben ist."),
         ("da", "Risikoen knytter sig til ordren, ikke til den person, der er angivet som modtager."),
         (
             "nl",
-            "Het risico ligt bij de bestelling, niet bij de persoon die als ontvanger is opgegeven.",
+            "Het risico betreft de bestelling, niet de persoon die als ontvanger is opgegeven.",
         ),
         ("sv", "Risken gäller ordern, inte den person som har angetts som mottagare."),
     ],
@@ -175,3 +177,21 @@ def test_an_unknown_language_is_answered_in_english(language: str) -> None:
 )
 def test_a_regional_language_is_answered_in_its_language(wanted: str, given_language: str) -> None:
     assert text_language(wanted) == given_language
+
+
+@pytest.mark.parametrize(
+    ("code", "language", "words"),
+    [
+        ("form.not_sent_heading", "da", "Jeres svar kunne ikke registreres"),
+        ("error.other_site", "da", "så vi har afvist det"),
+        ("consequence.liability_moves_to_merchant", "da", "hæftelsen"),
+        ("consequence.merchant_recalls_parcel", "nl", "laten terugsturen of onderscheppen"),
+        ("field.note", "sv", "Kommentar"),
+        ("error.contradicting_answer", "sv", "i kommentaren"),
+        ("form.not_sent_heading", "sv", "Ert svar kunde inte godkännas"),
+        ("consequence.merchant_recalls_parcel", "de", "zurückholen lassen"),
+    ],
+)
+def test_what_native_readers_corrected_stays_corrected(code: str, language: str, words: str) -> None:
+    """Where the words before said another thing: not received, a default on record, a product recall."""
+    assert words in TEXTS[code][language]

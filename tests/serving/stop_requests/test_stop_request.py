@@ -90,6 +90,7 @@ def codes(request: StopRequest, policy: StopRequestPolicy = POLICY) -> list[str]
 
 def test_a_tracked_shipment_needs_carrier_and_tracking_number() -> None:
     assert mistakes(carrier=None, tracking_number="  ") == ["carrier", "tracking_number"]
+    assert mistakes(carrier="\u00a0\u200b", tracking_number="\u2060") == ["carrier", "tracking_number"]
 
 
 @pytest.mark.parametrize("kind", [kind for kind in AnswerKind if kind.value != "shipped_with_tracking"])
@@ -120,11 +121,11 @@ def test_the_message_of_an_invalid_answer_names_fields_and_rules() -> None:
         )
 
 
-def test_texts_of_an_answer_are_kept_stripped() -> None:
+def test_texts_of_an_answer_are_kept_without_what_nobody_sees() -> None:
     parsed = parse_answer(
         kind=" shipped_with_tracking ",
-        carrier=" PostNord ",
-        tracking_number=" SE123\n",
+        carrier="\u200ePostNord\u00a0",
+        tracking_number=" SE\u00ad123\n",
         note=" a ",
         answered_at_ms=7,
     )
@@ -261,6 +262,7 @@ def test_every_answer_has_its_consequences(kind: AnswerKind, expected: list[str]
     [
         ("POSTNORD", "provider_recalls_parcel"),
         (" schenker privpak ", "provider_recalls_parcel"),
+        ("Schenker\u00a0 Privpak", "provider_recalls_parcel"),
         ("DHL", "merchant_recalls_parcel"),
         ("PostNord Express", "merchant_recalls_parcel"),
     ],

@@ -465,9 +465,11 @@ def test_a_decided_order_lets_in_what_waited_for_it_and_is_not_scored_again_belo
     append_row(store, "invoices", an_invoice(at=T0 + DAY))
     order = {name: value for name, value in an_order(at=T0).items() if name != "recorded_at"}
     with store.writing("c1") as tx:
-        first = append_decided_order(tx, order, recorded_at_ms=NOW, now_ms=NOW)
+        first = append_decided_order(tx, order, recorded_at_ms=NOW, now_ms=NOW, clock_tolerance_ms=300_000)
         lower = {**order, "event_id": "lower", "corrects": order["event_id"], "amount_cents": 9_999}
-        again = append_decided_order(tx, lower, recorded_at_ms=NOW + DAY, now_ms=NOW + DAY)
+        again = append_decided_order(
+            tx, lower, recorded_at_ms=NOW + DAY, now_ms=NOW + DAY, clock_tolerance_ms=300_000
+        )
     assert [(entered.event_id, entered.status) for entered in first.readmitted] == [
         ("invoice-i1", AppendStatus.ACCEPTED)
     ]
