@@ -59,6 +59,21 @@ def worker() -> None:
 
 
 @click.command()
-def migrate() -> None:
-    """Create or upgrade the store's tables (SQLite or PostgreSQL, by $BONITAS_DATABASE_URL)."""
-    click.echo(f"store at revision {migrated(read_settings())}")
+@click.option(
+    "--contract", is_flag=True, help="Also take away what only earlier releases need, once none of them runs."
+)
+def migrate(*, contract: bool) -> None:
+    """Create or upgrade the store's tables (SQLite or PostgreSQL, by $BONITAS_DATABASE_URL).
+
+    Without an option only what adds: services and workers of the release before go on meanwhile, and each
+    start does as much by itself. What takes something away is named and left for --contract, which is refused
+    while a service or worker runs that needs it.
+    """
+    done = migrated(read_settings(), contract=contract)
+    click.echo(f"store at revision {done.schema}")
+    if done.left is not None:
+        click.echo(
+            f"revision {done.left} takes away what earlier releases need: once none of them runs, "
+            "bonitas migrate --contract",
+            err=True,
+        )

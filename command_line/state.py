@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from serving.in_force.model_watch import ModelRegistry as ServedModels
     from serving.in_force.policy_activation import PolicyFile
     from serving.requests.case_scope import CaseScope
+    from serving.store.migrate import Migrated
     from serving.store.store import Store
     from training.registry.registry import ModelRegistry
 
@@ -82,15 +83,15 @@ def _store_unavailable(url: str, problem: Exception) -> CommandFailed:
     return CommandFailed(f"the store{named} cannot be used: {problem}")
 
 
-def migrated(settings: Settings) -> str:
-    """The revision of the store, whose tables are there afterwards."""
+def migrated(settings: Settings, *, contract: bool = False) -> "Migrated":
+    """The revision of the store, whose tables are there afterwards. contract: as of `bonitas migrate`."""
     from serving.store.errors import StoreError
-    from serving.store.migrate import migrate as migrate_store
+    from serving.store.migrate import migrate_in_steps
 
     if settings.home.exists() and not settings.home.is_dir():
         raise CommandFailed(f"BONITAS_HOME is no folder: {settings.home}")
     try:
-        return migrate_store(settings.database_url)
+        return migrate_in_steps(settings.database_url, contract=contract)
     except StoreError as problem:
         raise CommandFailed(f"the store cannot be used: {problem}") from problem
 

@@ -152,10 +152,12 @@ def due(
         f"SELECT {_COLUMNS} FROM deliveries WHERE delivery_id IN ("  # noqa: S608 - constants
         "SELECT delivery_id FROM (SELECT delivery_id, next_attempt_at_ms, row_number() OVER "
         "(PARTITION BY turn ORDER BY next_attempt_at_ms, delivery_id) AS place "
-        f"FROM ({in_time} WHERE next_attempt_at_ms <= ?) AS waiting {left_out}) AS placed "
+        f"FROM ({in_time} WHERE next_attempt_at_ms <= ? AND channel IN (?, ?)) AS waiting {left_out}) "
+        "AS placed "
         "WHERE place <= ? ORDER BY next_attempt_at_ms, delivery_id LIMIT ?) "
         "ORDER BY next_attempt_at_ms, delivery_id",
-        (now_ms, *not_in_turn, limit if of_one is None else of_one, limit),
+        # What goes by a channel that is not known here waits for the release that left it.
+        (now_ms, WEBHOOK, EMAIL, *not_in_turn, limit if of_one is None else of_one, limit),
     )
     return [_delivery(row) for row in rows]
 
