@@ -84,16 +84,36 @@ def _store_unavailable(url: str, problem: Exception) -> CommandFailed:
 
 
 def migrated(settings: Settings, *, contract: bool = False) -> "Migrated":
-    """The revision of the store, whose tables are there afterwards. contract: as of `bonitas migrate`."""
+    """The revision of the store, whose tables are there afterwards. contract: as of `bonitas migrate`.
+
+    A store that was there and is gone is not made anew: that ends the command.
+    """
     from serving.store.errors import StoreError
+    from serving.store.known_stores import refuse_lost_store, remember_store
     from serving.store.migrate import migrate_in_steps
 
     if settings.home.exists() and not settings.home.is_dir():
         raise CommandFailed(f"BONITAS_HOME is no folder: {settings.home}")
     try:
-        return migrate_in_steps(settings.database_url, contract=contract)
+        refuse_lost_store(settings.home, settings.database_url)
+        done = migrate_in_steps(settings.database_url, contract=contract)
+        remember_store(settings.home, settings.database_url)
     except StoreError as problem:
         raise CommandFailed(f"the store cannot be used: {problem}") from problem
+    return done
+
+
+def lost_store_put_aside(settings: Settings) -> list[Path]:
+    """What is left of a lost store, out of the way of a new one; where none is, that ends the command."""
+    from serving.store.errors import StoreError
+    from serving.store.known_stores import forget_store, put_lost_store_aside
+
+    try:
+        aside = put_lost_store_aside(settings.home, settings.database_url)
+        forget_store(settings.home, settings.database_url)
+    except StoreError as problem:
+        raise CommandFailed(str(problem)) from problem
+    return aside
 
 
 def read_policy(path: Path | None) -> "PolicyFile":
