@@ -15,6 +15,7 @@ from functools import partial
 from types import FrameType
 
 from serving.cases.case_review import CaseMoved, renew_queue
+from serving.cases.cases_ahead import set_back_cases_ahead
 from serving.cases.investigating import check_cases
 from serving.figures.flow_overview import sum_up_orders
 from serving.in_force.model_watch import SHADOW, ModelInForce, ModelRegistry, ModelWatch
@@ -34,6 +35,7 @@ from serving.stop_requests.stop_requesting import expire_due, reached, request_d
 from serving.store.case_queue import CaseMovedError
 from serving.store.clock_jumps import make_due_what_a_clock_left_ahead
 from serving.store.errors import StoreError, StoreNotMigrated, StoreUnavailable
+from serving.store.instants_ahead import treat_instants_ahead_as_now
 from serving.store.open_store import open_store
 from serving.store.running_processes import ProcessKind, Registration
 from serving.store.store import Store, Transaction, now_ms
@@ -97,7 +99,11 @@ def work(settings: Settings, stopped: threading.Event) -> None:
         chores = {
             "screening": [*_screening(scope_now(opened()), watch), _messages_of_before(policy_store)],
             "deliveries": _deliveries(scope_now(opened()), settings),
-            "cases": [*_cases(scope_now(opened())), _registered(policy_store, stopped)],
+            "cases": [
+                *_cases(scope_now(opened())),
+                _instants_ahead(policy_store),
+                _registered(policy_store, stopped),
+            ],
             "shadows": _shadows(opened(), settings),
         }
         watch.start()
@@ -221,6 +227,7 @@ def _cases(scope_now: ScopeNow) -> list[_Chore]:
     return [
         _Chore("renew_queue", lambda: renew_queue(scope_now()), RENEW_SECONDS),
         _Chore("make_due_what_a_clock_left_ahead", lambda: _after_clock_jump(scope_now()), FALLBACK_SECONDS),
+        _Chore("set_back_cases_ahead", lambda: set_back_cases_ahead(scope_now()), RENEW_SECONDS),
         _Chore("sum_up_orders", lambda: sum_up_orders(scope_now()), SUM_UP_SECONDS),
         _Chore("request_stops", lambda: request_due(scope_now())),
         _Chore("expire_stop_requests", lambda: expire_due(scope_now())),
@@ -241,6 +248,16 @@ def _registered(store: Store, stopped: threading.Event) -> _Chore:
         return 0
 
     return _Chore("say_that_it_runs", renew, REGISTERED_SECONDS, at_the_end=lambda: registration.end(store))
+
+
+def _instants_ahead(store: Store) -> _Chore:
+    def set_back() -> int:
+        rows = treat_instants_ahead_as_now(store, now_ms())
+        if rows:
+            LOG.warning("clock_was_ahead", extra={"set_back": rows})
+        return 0
+
+    return _Chore("treat_instants_ahead_as_now", set_back, RENEW_SECONDS)
 
 
 def _after_clock_jump(scope: CaseScope) -> int:
