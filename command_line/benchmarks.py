@@ -1,4 +1,4 @@
-"""`bonitas benchmark`: serving, worker, replay, console, validation and models, measured on this machine."""
+"""`bonitas benchmark`: serving, start, worker, replay, console, validation and models, on this machine."""
 
 from pathlib import Path
 
@@ -47,6 +47,22 @@ def benchmark_serving(seconds: float, rounds: int, as_json: bool) -> None:
         Console().print(table)
 
     print_result(figures, as_json, render)
+
+
+@benchmark.command("start")
+@click.option("--rounds", default=3, show_default=True, type=click.IntRange(min=1))
+@json_option
+def benchmark_start(rounds: int, as_json: bool) -> None:
+    """From the start of the service to its first decision: seconds of CPU, and by the clock."""
+    from serving.benchmarks.serving_benchmark import NothingToMeasureError
+    from serving.benchmarks.start_benchmark import benchmark_start as measure
+
+    try:
+        with progress_bars() as progress:
+            figures = measure(read_settings(), rounds=rounds, progress=progress)
+    except NothingToMeasureError as problem:
+        raise CommandFailed(str(problem)) from problem
+    print_result(figures, as_json, lambda: print_figures("Start", figures))
 
 
 @benchmark.command("console")
