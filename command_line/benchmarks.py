@@ -43,6 +43,22 @@ def benchmark_serving(seconds: float, rounds: int, as_json: bool) -> None:
     print_result(figures, as_json, render)
 
 
+@benchmark.command("start")
+@click.option("--rounds", default=3, show_default=True, type=click.IntRange(min=1))
+@json_option
+def benchmark_start(rounds: int, as_json: bool) -> None:
+    """From a service's start to its first decision: CPU, beside BentoML's own imports, and by the clock."""
+    from serving.benchmarks.serving_benchmark import NothingToMeasureError
+    from serving.benchmarks.start_benchmark import benchmark_start as measure
+
+    try:
+        with progress_bars() as progress:
+            figures = measure(read_settings(), rounds=rounds, progress=progress)
+    except NothingToMeasureError as problem:
+        raise CommandFailed(str(problem)) from problem
+    print_result(figures, as_json, lambda: print_figures("Start", figures))
+
+
 @benchmark.command("console")
 @click.option("--cases", default=10_000, show_default=True, type=click.IntRange(min=100))
 @click.option("--rounds", default=40, show_default=True, type=click.IntRange(min=5))
@@ -111,22 +127,6 @@ def benchmark_worker(
     except (NothingToMeasureError, StoreError) as problem:
         raise CommandFailed(str(problem)) from problem
     print_result(figures, as_json, lambda: print_figures("Worker", figures))
-
-
-@benchmark.command("start")
-@click.option("--starts", default=3, show_default=True, type=click.IntRange(min=1))
-@json_option
-def benchmark_start(starts: int, as_json: bool) -> None:
-    """CPU of a service from its start to its first decision, beside BentoML's own imports."""
-    from serving.benchmarks.serving_benchmark import NothingToMeasureError
-    from serving.benchmarks.start_benchmark import benchmark_start as measure
-
-    try:
-        with progress_bars() as progress:
-            figures = measure(read_settings(), starts=starts, progress=progress)
-    except NothingToMeasureError as problem:
-        raise CommandFailed(str(problem)) from problem
-    print_result(figures, as_json, lambda: print_figures("Start", figures))
 
 
 @benchmark.command("replay")

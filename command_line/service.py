@@ -2,7 +2,7 @@
 
 import click
 
-from command_line.state import migrated, read_settings, tell_before_start
+from command_line.state import lost_store_put_aside, migrated, read_settings, tell_before_start
 from command_line.terminal import CommandFailed
 
 
@@ -59,6 +59,29 @@ def worker() -> None:
 
 
 @click.command()
-def migrate() -> None:
-    """Create or upgrade the store's tables (SQLite or PostgreSQL, by $BONITAS_DATABASE_URL)."""
-    click.echo(f"store at revision {migrated(read_settings())}")
+@click.option(
+    "--contract", is_flag=True, help="Also take away what only earlier releases need, once none of them runs."
+)
+@click.option("--new-store", is_flag=True, help="Begin anew on purpose where the store is lost.")
+def migrate(*, contract: bool, new_store: bool) -> None:
+    """Create or upgrade the store's tables (SQLite or PostgreSQL, by $BONITAS_DATABASE_URL).
+
+    Without an option only what adds: services and workers of the release before go on meanwhile, and each
+    start does as much by itself. What takes something away is named and left for --contract, which is refused
+    while a service or worker runs that needs it.
+
+    A store that was there and is gone, empty or damaged is not made anew by itself: bring it back
+    (bonitas restore), or begin anew by --new-store, which keeps what is left of it beside.
+    """
+    settings = read_settings()
+    if new_store:
+        for left in lost_store_put_aside(settings):
+            click.echo(f"what is left of the store lies in {left}", err=True)
+    done = migrated(settings, contract=contract)
+    click.echo(f"store at revision {done.schema}")
+    if done.left is not None:
+        click.echo(
+            f"revision {done.left} takes away what earlier releases need: once none of them runs, "
+            "bonitas migrate --contract",
+            err=True,
+        )

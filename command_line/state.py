@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from serving.in_force.model_watch import ModelRegistry as ServedModels
     from serving.in_force.policy_activation import PolicyFile
     from serving.requests.case_scope import CaseScope
+    from serving.store.migrate import Migrated
     from serving.store.store import Store
     from training.registry.registry import ModelRegistry
 
@@ -82,17 +83,37 @@ def _store_unavailable(url: str, problem: Exception) -> CommandFailed:
     return CommandFailed(f"the store{named} cannot be used: {problem}")
 
 
-def migrated(settings: Settings) -> str:
-    """The revision of the store, whose tables are there afterwards."""
+def migrated(settings: Settings, *, contract: bool = False) -> "Migrated":
+    """The revision of the store, whose tables are there afterwards. contract: as of `bonitas migrate`.
+
+    A store that was there and is gone is not made anew: that ends the command.
+    """
     from serving.store.errors import StoreError
-    from serving.store.migrate import migrate as migrate_store
+    from serving.store.known_stores import refuse_lost_store, remember_store
+    from serving.store.migrate import migrate_in_steps
 
     if settings.home.exists() and not settings.home.is_dir():
         raise CommandFailed(f"BONITAS_HOME is no folder: {settings.home}")
     try:
-        return migrate_store(settings.database_url)
+        refuse_lost_store(settings.home, settings.database_url)
+        done = migrate_in_steps(settings.database_url, contract=contract)
+        remember_store(settings.home, settings.database_url)
     except StoreError as problem:
         raise CommandFailed(f"the store cannot be used: {problem}") from problem
+    return done
+
+
+def lost_store_put_aside(settings: Settings) -> list[Path]:
+    """What is left of a lost store, out of the way of a new one; where none is, that ends the command."""
+    from serving.store.errors import StoreError
+    from serving.store.known_stores import forget_store, put_lost_store_aside
+
+    try:
+        aside = put_lost_store_aside(settings.home, settings.database_url)
+        forget_store(settings.home, settings.database_url)
+    except StoreError as problem:
+        raise CommandFailed(str(problem)) from problem
+    return aside
 
 
 def read_policy(path: Path | None) -> "PolicyFile":

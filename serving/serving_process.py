@@ -35,6 +35,7 @@ from serving.requests.request_scope import StoreDoor, scope_from_settings
 from serving.requests.route_declaration import ORDER_BODY_BYTES, DoorKind, RouteDeclaration
 from serving.requests.store_access import StoreAccess
 from serving.route_table import route_table
+from serving.store.running_processes import ProcessKind, Registration
 from serving.store.store import now_ms
 
 POSTGRESQL_THREADS = 8
@@ -103,7 +104,7 @@ class ServingProcess:
             now_ms=now_ms,
             on_look=lambda problem: POLICY_NOT_USABLE.set(problem is not None),
         )
-        self._store_watch = StoreWatch(door)
+        self._store_watch = StoreWatch(door, registration=Registration(ProcessKind.SERVICE, now_ms=now_ms))
         self._metric_files = MetricFiles()
         self._metric_files.start()
         self._store_watch.start()

@@ -15,6 +15,7 @@ from functools import partial
 from types import FrameType
 
 from serving.cases.case_review import CaseMoved, renew_queue
+from serving.cases.cases_ahead import set_back_cases_ahead
 from serving.cases.investigating import check_cases
 from serving.figures.flow_overview import sum_up_orders
 from serving.in_force.model_watch import SHADOW, ModelInForce, ModelRegistry, ModelWatch
@@ -24,6 +25,7 @@ from serving.process.observability import log_as_json_lines
 from serving.process.settings import DEFAULT_PUBLIC_URL, Settings
 from serving.process.slim_process import leave_out_data_frames
 from serving.requests.case_scope import CaseScope
+from serving.screening.messages_of_before import take_over_messages_of_before
 from serving.screening.order_screening import ScreeningScope, work_off
 from serving.shadow.scoring import ShadowScope, answer_checkouts, answer_screenings
 from serving.stop_requests.locked_stop_request import StopRequestMoved
@@ -32,8 +34,10 @@ from serving.stop_requests.sending_again import fallback_text
 from serving.stop_requests.stop_requesting import expire_due, reached, request_due
 from serving.store.case_queue import CaseMovedError
 from serving.store.clock_jumps import make_due_what_a_clock_left_ahead
-from serving.store.errors import StoreError, StoreUnavailable
+from serving.store.errors import StoreError, StoreNotMigrated, StoreUnavailable
+from serving.store.instants_ahead import treat_instants_ahead_as_now
 from serving.store.open_store import open_store
+from serving.store.running_processes import ProcessKind, Registration
 from serving.store.store import Store, Transaction, now_ms
 from serving.webhooks.dispatch import Dispatcher, DispatchScope, send_fallbacks
 from serving.webhooks.endpoint_url import system_resolver
@@ -45,6 +49,8 @@ RENEW_SECONDS = 60.0
 FALLBACK_SECONDS = 10.0
 SUM_UP_SECONDS = 10.0
 SHADOW_SECONDS = 1.0
+REGISTERED_SECONDS = 5.0
+MESSAGES_OF_BEFORE_SECONDS = 5.0
 RETRY_SECONDS = 2.0
 
 ScopeNow = Callable[[], CaseScope]
@@ -91,9 +97,13 @@ def work(settings: Settings, stopped: threading.Event) -> None:
     )
     try:
         chores = {
-            "screening": _screening(scope_now(opened()), watch),
+            "screening": [*_screening(scope_now(opened()), watch), _messages_of_before(policy_store)],
             "deliveries": _deliveries(scope_now(opened()), settings),
-            "cases": _cases(scope_now(opened())),
+            "cases": [
+                *_cases(scope_now(opened())),
+                _instants_ahead(policy_store),
+                _registered(policy_store, stopped),
+            ],
             "shadows": _shadows(opened(), settings),
         }
         watch.start()
@@ -205,15 +215,49 @@ def _screening(scope_now: ScopeNow, watch: ModelWatch) -> list[_Chore]:
     return [_Chore("screen", screen)]
 
 
+def _messages_of_before(store: Store) -> _Chore:
+    return _Chore(
+        "take_over_messages_of_before",
+        lambda: take_over_messages_of_before(store, now_ms()),
+        MESSAGES_OF_BEFORE_SECONDS,
+    )
+
+
 def _cases(scope_now: ScopeNow) -> list[_Chore]:
     return [
         _Chore("renew_queue", lambda: renew_queue(scope_now()), RENEW_SECONDS),
         _Chore("make_due_what_a_clock_left_ahead", lambda: _after_clock_jump(scope_now()), FALLBACK_SECONDS),
+        _Chore("set_back_cases_ahead", lambda: set_back_cases_ahead(scope_now()), RENEW_SECONDS),
         _Chore("sum_up_orders", lambda: sum_up_orders(scope_now()), SUM_UP_SECONDS),
         _Chore("request_stops", lambda: request_due(scope_now())),
         _Chore("expire_stop_requests", lambda: expire_due(scope_now())),
         _Chore("check_cases", lambda: check_cases(scope_now())),
     ]
+
+
+def _registered(store: Store, stopped: threading.Event) -> _Chore:
+    """Says that this worker runs; it ends where its code may not work on the store any more."""
+    registration = Registration(ProcessKind.WORKER, now_ms=now_ms)
+
+    def renew() -> int:
+        try:
+            registration.renew(store)
+        except StoreNotMigrated as problem:
+            LOG.error("ended_beside_newer_store", extra={"reason": str(problem)})  # noqa: TRY400 - no fault of the code
+            stopped.set()
+        return 0
+
+    return _Chore("say_that_it_runs", renew, REGISTERED_SECONDS, at_the_end=lambda: registration.end(store))
+
+
+def _instants_ahead(store: Store) -> _Chore:
+    def set_back() -> int:
+        rows = treat_instants_ahead_as_now(store, now_ms())
+        if rows:
+            LOG.warning("clock_was_ahead", extra={"set_back": rows})
+        return 0
+
+    return _Chore("treat_instants_ahead_as_now", set_back, RENEW_SECONDS)
 
 
 def _after_clock_jump(scope: CaseScope) -> int:

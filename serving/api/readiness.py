@@ -6,6 +6,7 @@ A thread looks at the store every second; a probe only reads what was found, so 
 import logging
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 import msgspec
@@ -17,6 +18,8 @@ from serving.process.regular_look import RegularLook
 from serving.requests.request_patience import LOCK_WAIT_S
 from serving.requests.request_scope import StoreDoor
 from serving.store.errors import StoreBusy, StoreError, StoreLost, StoreNotMigrated
+from serving.store.running_processes import Registration
+from serving.store.store import Store
 
 LOG = logging.getLogger("bonitas.store")
 LOOK_SECONDS = 1.0
@@ -36,11 +39,20 @@ class MissingPart:
 class StoreWatch:
     """Looks every second whether the store can be used; a store that is lost is given up.
 
+    registration: says in the store that this process runs; None where that is not said.
+
     A lock of another process is trouble once a request could not outwait it.
     """
 
-    def __init__(self, door: StoreDoor, *, monotonic: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        door: StoreDoor,
+        *,
+        registration: Registration | None = None,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._door = door
+        self._registration = registration
         self._monotonic = monotonic
         self._problem: str | None = "the store was not looked at yet"
         self._looked_at = monotonic()
@@ -61,6 +73,11 @@ class StoreWatch:
     def stop(self) -> None:
         """End the looking; returns when it has ended."""
         self._looking.stop()
+        if self._registration is not None:
+            try:
+                self._registration.end(self._door.open())
+            except StoreError as problem:
+                LOG.info("not_written", extra={"reason": str(problem)})
 
     def look(self) -> None:
         """Look once."""
@@ -69,7 +86,9 @@ class StoreWatch:
         except StoreBusy as busy:
             self._found("the store is locked by another process", logged=str(busy))
         except StoreError as problem:
-            told = isinstance(problem, StoreLost) or isinstance(problem.__cause__, StoreNotMigrated)
+            told = isinstance(problem, StoreLost | StoreNotMigrated) or isinstance(
+                problem.__cause__, StoreLost | StoreNotMigrated
+            )
             # Anybody may ask: a database's own message can hold its address and its user.
             self._found(str(problem) if told else "the store cannot be reached", logged=str(problem))
         except Exception as unexpected:  # one look that fails must not end the looking
@@ -85,7 +104,8 @@ class StoreWatch:
                 store = self._door.open()
                 try:
                     store.check()
-                except StoreLost:
+                    self._stay_registered(store)
+                except (StoreLost, StoreNotMigrated):
                     self._door.forget(store)
                     raise
             except StoreBusy:
@@ -94,6 +114,13 @@ class StoreWatch:
                 time.sleep(BUSY_PAUSE_SECONDS)
             else:
                 return
+
+    def _stay_registered(self, store: Store) -> None:
+        if self._registration is None:
+            return
+        # That another process writes just now was found out before, and this is worth no wait.
+        with suppress(StoreBusy):
+            self._registration.renew(store)
 
     def _found(self, problem: str | None, *, logged: str | None = None) -> None:
         if problem is None and self._problem is not None:

@@ -39,7 +39,9 @@ from serving.backup.home_files import (
 from serving.backup.store_rows import quoted, write_rows
 from serving.process.settings import Settings
 from serving.store.errors import StoreUnavailable
+from serving.store.migrate import HEAD_REVISION
 from serving.store.open_store import SQLITE_PREFIX, open_store
+from serving.store.schema_revisions import SCHEMA_TABLE
 from serving.store.store import Store
 from serving.store.tables import metadata
 
@@ -125,7 +127,12 @@ def _add_store(
 ) -> tuple[str, dict[str, TableInBackup]]:
     tables: dict[str, TableInBackup] = {}
     with store.reading() as tx:
-        ((revision,),) = tx.execute("SELECT version_num FROM alembic_version")
+        ((revision,),) = tx.execute(f"SELECT version_num FROM {SCHEMA_TABLE}")  # noqa: S608 - a constant
+        if revision > HEAD_REVISION:
+            raise BackupError(
+                f"the store is at revision {revision}, this release knows {HEAD_REVISION}: "
+                "make the backup with the newer release"
+            )
         total = sum(
             int(tx.execute(f"SELECT count(*) FROM {quoted(table.name)}")[0][0])  # noqa: S608 - a declared name
             for table in metadata.sorted_tables

@@ -11,6 +11,7 @@ from features.model_files import local_folder
 from serving.backup.backup_file import UNFINISHED
 from serving.in_force.registry_file import RegistryFile
 from serving.process.settings import Settings
+from serving.store.known_stores import FILE as KNOWN_STORES
 from serving.store.open_store import SQLITE_PREFIX
 
 STORE_FILE = "bonitas.db"
@@ -46,7 +47,7 @@ def home_files(settings: Settings, *, besides: Path) -> HomeFiles:
             files |= {file.relative_to(home).as_posix(): file for file in _files_below(entry)}
         elif entry.is_file() and any(entry.match(pattern) for pattern in _KEPT_FILES):
             files[entry.name] = entry
-        elif entry not in own and not entry.name.endswith(UNFINISHED):
+        elif entry not in own and entry.name != KNOWN_STORES and not entry.name.endswith(UNFINISHED):
             left_out.append(f"{entry.name}{'/' if entry.is_dir() else ''} of the home")
     policy = settings.policy_file
     if policy is not None and policy not in files.values():

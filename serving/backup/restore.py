@@ -21,6 +21,7 @@ from serving.backup.store_target import (
     restored_sqlite,
     restored_store,
 )
+from serving.store.known_stores import FILE as KNOWN_STORES
 from serving.store.open_store import SQLITE_PREFIX
 
 _UNFINISHED = ".unfinished-restore"
@@ -115,7 +116,9 @@ def _refuse_home_with_data(target: RestoreTarget) -> None:
     store = sqlite_file(target.database_url)
     own = () if store is None else database_files(store)
     found = sorted(
-        entry.name for entry in home.iterdir() if entry.name != LOST_AND_FOUND and entry not in own
+        entry.name
+        for entry in home.iterdir()
+        if entry.name not in {LOST_AND_FOUND, KNOWN_STORES} and entry not in own
     )
     if found:
         raise BackupError(

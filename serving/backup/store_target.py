@@ -30,9 +30,10 @@ from serving.store.deliveries import DROPPED, WAITING
 from serving.store.errors import StoreUnavailable
 from serving.store.migrate import HEAD_REVISION, alembic_config, sqlalchemy_url
 from serving.store.open_store import SQLITE_PREFIX
+from serving.store.schema_revisions import OLDEST_CODE_TABLE, SCHEMA_TABLE
 from serving.store.tables import metadata
 
-_REVISIONS = "alembic_version"
+_REVISIONS = (OLDEST_CODE_TABLE, SCHEMA_TABLE)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,13 +90,15 @@ def refuse_store_with_data(database_url: str) -> None:
 def _refuse_data(connection: Connection, name: str) -> list[str]:
     """The tables that are there and empty."""
     there = sorted(inspect(connection).get_table_names())
-    foreign = [table for table in there if table not in metadata.tables and table != _REVISIONS]
+    foreign = [table for table in there if table not in metadata.tables and table not in _REVISIONS]
     if foreign:
         raise BackupError(
             f"{name} holds tables of something else ({', '.join(foreign[:5])}): name another database"
         )
     for table in there:
-        if table != _REVISIONS and connection.execute(text(f"SELECT 1 FROM {quoted(table)} LIMIT 1")).first():  # noqa: S608 - a declared name
+        if table in _REVISIONS:
+            continue
+        if connection.execute(text(f"SELECT 1 FROM {quoted(table)} LIMIT 1")).first():  # noqa: S608 - a declared name
             raise BackupError(f"{name} holds data (in {table}): restore into a database without any")
     return there
 
@@ -162,7 +165,7 @@ def _refuse_other_columns(connection: Connection, manifest: Manifest) -> None:
     there = {
         name: {column["name"] for column in inspector.get_columns(name)}
         for name in inspector.get_table_names()
-        if name != _REVISIONS
+        if name not in _REVISIONS
     }
     if set(manifest.tables) != set(there):
         differing = sorted(set(manifest.tables) ^ set(there))

@@ -356,6 +356,26 @@ def reopen_linked(case: ReviewCase, now_ms: int, policy: ReviewPolicy) -> Review
     return reopen(case, LINKED_ORDER_CONFIRMED, now_ms, policy)
 
 
+def as_if_done_by(case: ReviewCase, now_ms: int, policy: ReviewPolicy) -> ReviewCase:
+    """The case as it would be had its last step been now: for one that a clock ahead of now has stamped.
+
+    No deadline lies further ahead than a step now would set it; what is not ahead stays.
+    """
+
+    def by(instant_ms: int | None, latest_ms: int) -> int | None:
+        return None if instant_ms is None else min(instant_ms, latest_ms)
+
+    return replace(
+        case,
+        opened_at_ms=min(case.opened_at_ms, now_ms),
+        due_at_ms=min(case.due_at_ms, now_ms + policy.case_hours * HOUR_MS),
+        claim_due_at_ms=by(case.claim_due_at_ms, now_ms + policy.claim_minutes * MINUTE_MS),
+        contact_due_at_ms=by(case.contact_due_at_ms, now_ms + policy.contact_hours * HOUR_MS),
+        stop_takes_effect_at_ms=by(case.stop_takes_effect_at_ms, now_ms + policy.undo_seconds * SECOND_MS),
+        closed_at_ms=by(case.closed_at_ms, now_ms),
+    )
+
+
 def _require_holder(case: ReviewCase, reviewer: str) -> None:
     if case.state is CaseState.CLOSED:
         raise CaseClosed("This case is closed. It can be re-opened, with the reason.")

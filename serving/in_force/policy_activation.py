@@ -27,6 +27,7 @@ from serving.domain.policy_history import (
     version_before,
 )
 from serving.domain.policy_reader import parse_policy
+from serving.store.decision_log import has_judged
 from serving.store.errors import PolicyVersionReused
 from serving.store.policies import keep_policy, policy_text
 from serving.store.policy_activations import append_activation, changing_policy, policy_activations
@@ -98,6 +99,11 @@ def active_policy(store: Store, read_file: Callable[[], PolicyFile], *, now_ms: 
         active = _active(tx)
         if active is not None:
             return active
+        if has_judged(tx):
+            raise PolicyHistoryDamaged(
+                "the history of the policy is gone, though orders were judged by one: "
+                f"restore the store from a backup, or {HOW_TO_ACTIVATE.format(file='FILE')}"
+            )
         source = str(file.path) if file.is_own else "the policy that comes with the code"
         first = _put_in_force(
             tx, (), file, ActivationKind.FIRST, by=SYSTEM, reason=f"first start, with {source}", now_ms=now_ms

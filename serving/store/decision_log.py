@@ -140,6 +140,11 @@ def last_position(tx: Transaction) -> int:
     return int(tx.execute("SELECT coalesce(max(position), 0) FROM decisions")[0][0])
 
 
+def has_judged(tx: Transaction) -> bool:
+    """Whether any order was ever approved or declined, which nobody does without a policy."""
+    return bool(tx.execute("SELECT 1 FROM decisions WHERE outcome <> 'unavailable' LIMIT 1"))
+
+
 def is_decided(tx: Transaction, order_id: str) -> bool:
     """Whether any decision was made about an order."""
     return bool(tx.execute("SELECT 1 FROM decisions WHERE order_id = ? LIMIT 1", (order_id,)))

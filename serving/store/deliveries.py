@@ -139,23 +139,38 @@ def enqueue(
 
 
 def due(
-    tx: Transaction, now_ms: int, limit: int, *, of_one: int | None = None, not_in_turn: Collection[str] = ()
+    tx: Transaction,
+    now_ms: int,
+    limit: int,
+    *,
+    of_one: int | None = None,
+    not_in_turn: Collection[str] = (),
+    only_in_turn: Collection[str] | None = None,
 ) -> list[Delivery]:
     """The messages whose next attempt is due, the most overdue first: one indexed read.
 
     of_one: at most so many of one `turn`, so that one that is long hides none of the others.
-    not_in_turn: turns that are left out.
+    not_in_turn: turns that are left out. only_in_turn: those that are looked at; None for all.
     """
-    left_out = f"WHERE turn NOT IN ({', '.join('?' * len(not_in_turn))})" if not_in_turn else ""
+    if only_in_turn is not None:
+        wanted = sorted(set(only_in_turn) - set(not_in_turn))
+        if not wanted:
+            return []
+        turns, asked = "WHERE turn IN", wanted
+    else:
+        turns, asked = "WHERE turn NOT IN", list(not_in_turn)
+    left_out = f"{turns} ({', '.join('?' * len(asked))})" if asked else ""
     in_time = f"SELECT delivery_id, next_attempt_at_ms, {_TURN} AS turn FROM deliveries "  # noqa: S608 - constants
     rows = tx.execute(
         f"SELECT {_COLUMNS} FROM deliveries WHERE delivery_id IN ("  # noqa: S608 - constants
         "SELECT delivery_id FROM (SELECT delivery_id, next_attempt_at_ms, row_number() OVER "
         "(PARTITION BY turn ORDER BY next_attempt_at_ms, delivery_id) AS place "
-        f"FROM ({in_time} WHERE next_attempt_at_ms <= ?) AS waiting {left_out}) AS placed "
+        f"FROM ({in_time} WHERE next_attempt_at_ms <= ? AND channel IN (?, ?)) AS waiting {left_out}) "
+        "AS placed "
         "WHERE place <= ? ORDER BY next_attempt_at_ms, delivery_id LIMIT ?) "
         "ORDER BY next_attempt_at_ms, delivery_id",
-        (now_ms, *not_in_turn, limit if of_one is None else of_one, limit),
+        # What goes by a channel that is not known here waits for the release that left it.
+        (now_ms, WEBHOOK, EMAIL, *asked, limit if of_one is None else of_one, limit),
     )
     return [_delivery(row) for row in rows]
 

@@ -19,6 +19,7 @@ WAL_LEFT_PAGES = 1_000
 DISK_FULL = "the disk of the store is full"
 ROOM_BYTES = 1024 * 1024
 """Free space below which only writing tells whether there is room."""
+_BEGINNING = b"SQLite format 3\0"
 _SQLITE_BUSY = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_PROTOCOL})
 
 
@@ -76,6 +77,7 @@ class SqliteStore:
             self._file = _identity(self._path)
         except FileNotFoundError as problem:
             raise StoreNotMigrated(f"{path} does not exist: run `bonitas migrate`") from problem
+        _refuse_what_is_no_database(self._path)
         self._local = threading.local()
         self._connections: list[sqlite3.Connection] = []
         self._lock = threading.Lock()
@@ -292,6 +294,21 @@ class SqliteStore:
                 connection.close()
             self._connections.clear()
         self._local = threading.local()
+
+
+def _refuse_what_is_no_database(path: Path) -> None:
+    """SQLite itself would take an empty file for an empty database."""
+    try:
+        with path.open("rb") as file:
+            beginning = file.read(len(_BEGINNING))
+    except OSError as problem:
+        raise StoreUnavailable(f"{path} cannot be read: {problem.strerror}") from problem
+    if beginning != _BEGINNING:
+        is_empty = not beginning
+        raise StoreLost(
+            f"the store {path} is {'an empty file' if is_empty else 'no database'}: `bonitas migrate` says "
+            "what to do"
+        )
 
 
 def _identity(path: Path) -> tuple[int, int]:

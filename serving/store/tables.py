@@ -566,6 +566,20 @@ flow_progress = Table(
     sqlite_with_rowid=False,
 )
 
+running_processes = Table(
+    "running_processes",
+    metadata,
+    # Who works on the store now: asked before a migration takes something away.
+    Column("process_id", Text, primary_key=True),
+    Column("kind", Text, nullable=False, comment="service or worker"),
+    Column("host", Text, nullable=False),
+    Column("pid", BigInteger, nullable=False),
+    Column("code_revision", Text, nullable=False, comment="the last migration that its code comes with"),
+    Column("started_at_ms", BigInteger, nullable=False),
+    Column("seen_at_ms", BigInteger, nullable=False, comment="when it last said that it runs"),
+    sqlite_with_rowid=False,
+)
+
 console_users = Table(
     "console_users",
     metadata,

@@ -43,7 +43,8 @@ def due_work(tx: Transaction, now_ms: int) -> dict[str, DueWork]:
         (now_ms,),
     )
     for kind, count, since_ms in (
-        *((LOOK_KINDS[int(rank)], count, since_ms) for rank, count, since_ms in looks),
+        # A newer release may know of ranks beyond these.
+        *((LOOK_KINDS[min(int(rank), len(LOOK_KINDS) - 1)], *of_rank) for rank, *of_rank in looks),
         *deliveries,
         *messages,
     ):

@@ -5,11 +5,11 @@ killed in between leaves the message to whoever looks after the lease: the merch
 under the same id, but never not at all.
 """
 
+import itertools
 import logging
 import queue
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -61,17 +61,14 @@ from serving.webhooks.endpoint_url import (
 )
 from serving.webhooks.mailbox import EmailMessageText, Mailbox
 from serving.webhooks.retry_schedule import next_attempt_after_ms
+from serving.webhooks.sending_places import AT_ONE_ENDPOINT, BEGUN_AT_ONCE, SendingPlaces, Standing
 from serving.webhooks.signing import signed_headers
 
 LOG = logging.getLogger("bonitas.webhooks")
 
 FALLBACK_AFTER_MS = 15 * MINUTE_MS
 LEASE_MS = 120_000
-SENT_AT_ONCE = 64
-SENT_TO_ONE = 4
-"""To one endpoint, or by the mail server, where it answers; one message at a time else."""
-UNPROVEN_AT_ONCE = 48
-"""To all together that have not answered yet, or failed last: they leave room for those who answer."""
+LOOKED_AT_ONCE = 256
 LOOK_SECONDS = 0.1
 END_WITHIN_SECONDS = 5.0
 
@@ -107,22 +104,22 @@ class DispatchScope:
 class Dispatcher:
     """Sends what is due, each message in a thread of its own, and waits for none: for one thread to turn.
 
-    Messages to one endpoint take turns, and so do those that the mail server is to bring. Of an endpoint or a
-    server that has not answered yet, or failed last, one message at a time is on its way, and all of these
-    together leave room for the others: whoever hangs holds up only what is for him.
+    Whoever hangs holds up only what is for him (`sending_places`). monotonic: a clock in seconds that only
+    moves on.
     """
 
-    def __init__(self) -> None:
-        self._on_the_way: Counter[str] = Counter()
-        self._answering: set[str] = set()
-        self._came_back: queue.SimpleQueue[tuple[_Message, DeliveryResult]] = queue.SimpleQueue()
+    def __init__(self, *, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._places = SendingPlaces()
+        self._monotonic = monotonic
+        self._attempts = itertools.count(1)
+        self._came_back: queue.SimpleQueue[tuple[int, _Message, DeliveryResult]] = queue.SimpleQueue()
 
     @property
     def on_the_way(self) -> int:
         """How many messages are being sent now."""
-        return self._on_the_way.total()
+        return len(self._places)
 
-    def turn(self, scope: DispatchScope, limit: int = SENT_AT_ONCE) -> int:
+    def turn(self, scope: DispatchScope, limit: int = BEGUN_AT_ONCE) -> int:
         """Record what has come back and send at most `limit` more of what is due; how much was done.
 
         Raises StoreUnavailable, also for one message whose result could not be recorded: it is sent again
@@ -169,38 +166,45 @@ class Dispatcher:
         if not leased:
             return 0
         for message in _prepared(scope, leased):
+            attempt = next(self._attempts)
             # A thread that does not keep the process from ending: whoever hangs may hang on.
             threading.Thread(
-                target=self._send, args=(scope, message), name=message.delivery.delivery_id, daemon=True
+                target=self._send,
+                args=(scope, attempt, message),
+                name=message.delivery.delivery_id,
+                daemon=True,
             ).start()
             # Not before: a thread that the system refuses would hold its place for ever.
-            self._on_the_way[message.delivery.turn] += 1
+            self._places.begins(attempt, message.delivery.turn, self._monotonic())
         return len(leased)
 
     def _in_turn(self, limit: int, tx: Transaction, now_ms: int) -> list[Delivery]:
         """What is due and may be sent beside what is on its way, the most overdue first."""
-        chosen: list[Delivery] = []
-        counts = self._on_the_way.copy()
-        full = [turn for turn in counts if counts[turn] >= self._places_of(turn)]
-        for delivery in due(tx, now_ms, SENT_AT_ONCE * SENT_TO_ONE, of_one=SENT_TO_ONE, not_in_turn=full):
-            turn = delivery.turn
-            is_proven = turn in self._answering
-            unproven = sum(count for other, count in counts.items() if other not in self._answering)
-            if (
-                len(chosen) < limit
-                and counts.total() < SENT_AT_ONCE
-                and counts[turn] < self._places_of(turn)
-                and (is_proven or unproven < UNPROVEN_AT_ONCE)
-            ):
-                chosen.append(delivery)
-                counts[turn] += 1
-        return chosen
+        while True:
+            now_s, learned = self._monotonic(), False
+            is_for_all = self._places.room(now_s).is_left_for(Standing.UNTRIED)
+            found = due(
+                tx,
+                now_ms,
+                LOOKED_AT_ONCE,
+                of_one=AT_ONE_ENDPOINT,
+                not_in_turn=self._places.full_turns(),
+                only_in_turn=None if is_for_all else self._places.answering_turns(),
+            )
+            for delivery in found:
+                if delivery.attempts and self._places.did_not_answer_before(delivery.turn):
+                    learned = True
+            room = self._places.room(now_s)
+            chosen: list[Delivery] = []
+            for delivery in found:
+                if len(chosen) < limit and room.take(delivery.turn):
+                    chosen.append(delivery)
+            # Those who hang must not hide who comes after them: each round knows more of them.
+            if chosen or not learned or len(found) < LOOKED_AT_ONCE:
+                return chosen
 
-    def _places_of(self, turn: str) -> int:
-        return SENT_TO_ONE if turn in self._answering else 1
-
-    def _send(self, scope: DispatchScope, message: "_Message") -> None:
-        self._came_back.put((message, _send(scope, message)))
+    def _send(self, scope: DispatchScope, attempt: int, message: "_Message") -> None:
+        self._came_back.put((attempt, message, _send(scope, message)))
 
     def _record_what_came_back(
         self, scope: DispatchScope, problems: list[Exception], wait_seconds: float = 0.0
@@ -209,25 +213,19 @@ class Dispatcher:
         recorded = 0
         while True:
             try:
-                message, result = self._came_back.get(timeout=wait_seconds or None, block=wait_seconds > 0)
+                attempt, message, result = self._came_back.get(
+                    timeout=wait_seconds or None, block=wait_seconds > 0
+                )
             except queue.Empty:
                 return recorded
             wait_seconds = 0.0
-            self._note(message.delivery.turn, result)
+            has_answered = result.kind is not DeliveryKind.RETRY or result.status is not None
+            self._places.comes_back(attempt, answered=has_answered)
             try:
                 _record(scope, message, result)
                 recorded += 1
             except Exception as problem:  # one message's trouble must not cost the others their record
                 problems.append(problem)
-
-    def _note(self, turn: str, result: DeliveryResult) -> None:
-        self._on_the_way[turn] -= 1
-        if not self._on_the_way[turn]:
-            del self._on_the_way[turn]
-        if result.kind is DeliveryKind.RETRY and result.status is None:
-            self._answering.discard(turn)
-        else:
-            self._answering.add(turn)
 
 
 def _raise_first(problems: Sequence[Exception]) -> None:

@@ -8,6 +8,10 @@ down_revision = ${repr(down_revision)}
 branch_labels = None
 depends_on = None
 
+works_with_code_since = ...
+"""Only adds (code of before goes on, and leaves new columns to their defaults): as the migration before.
+Takes away or changes a meaning: the oldest code that does without; a release before this one."""
+
 
 def upgrade() -> None:
     ${upgrades if upgrades else "pass"}

@@ -424,8 +424,8 @@ def test_rows_that_a_database_numbers_keep_their_numbers_and_no_number_is_given_
         else "CREATE TABLE numbers (number INTEGER PRIMARY KEY AUTOINCREMENT, text TEXT NOT NULL)"
     )
     if not is_postgresql:
-        with closing(sqlite3.connect(numbering_url.removeprefix("sqlite:///"))):
-            (tmp_path / "numbers.db").touch()
+        with closing(sqlite3.connect(tmp_path / "numbers.db")) as connection:
+            connection.execute("PRAGMA journal_mode=WAL")
     store = PostgresqlStore(numbering_url) if is_postgresql else SqliteStore(tmp_path / "numbers.db")
     add = "INSERT INTO numbers (text) VALUES ('x') RETURNING number"
     with store.writing("test") as tx:

@@ -56,6 +56,7 @@ from serving.webhooks.dispatch import (
     send_fallbacks,
 )
 from serving.webhooks.mailbox import EmailMessageText, FileMailbox, SmtpMailbox
+from serving.webhooks.sending_places import HANGING_AT_ONCE
 from tests.builders import a_merchant
 from tests.measured_proofs import SIZE
 from tests.proof_size import IS_LONG
@@ -520,6 +521,39 @@ def test_a_failing_record_at_the_end_costs_no_message_that_comes_back_after_it_i
         slow.shutdown()
         slow.server_close()
         thread.join()
+
+
+def test_many_endpoints_that_hang_hold_up_nobody_who_was_never_tried(
+    office: Office, merchant: Merchant
+) -> None:
+    with socket.socket() as hanging:
+        hanging.bind(("127.0.0.1", 0))
+        hanging.listen(512)
+        url = f"http://127.0.0.1:{hanging.getsockname()[1]}/"
+        for number in range(60):
+            office.has_merchant(url, f"hangs-{number}")
+            office.enqueue(f"hangs-{number}", merchant_id=f"hangs-{number}")
+        office.now += 1
+        for number in range(20):
+            office.has_merchant(merchant.url, f"new-{number}")
+            office.enqueue(f"new-{number}", merchant_id=f"new-{number}")
+        dispatcher = Dispatcher()
+        scope = replace(office.scope, timeout_seconds=30.0)
+        turns_until(dispatcher, scope, lambda: len(office.told) == 20, within_seconds=15)
+        assert dispatcher.on_the_way == 60
+        # They are tried again with what hung before among the most overdue, by a worker that knows nobody.
+        dispatcher.end(scope, within_seconds=0.1)
+    with office.store.writing() as tx:
+        tx.execute("UPDATE deliveries SET next_attempt_at_ms = 1, attempts = 1 WHERE state = 'waiting'")
+    with socket.socket() as hanging:
+        hanging.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        hanging.bind(("127.0.0.1", int(url.split(":")[2].strip("/"))))
+        hanging.listen(512)
+        for number in range(20):
+            office.enqueue(f"newer-{number}", merchant_id=f"new-{number}")
+        dispatcher = Dispatcher()
+        turns_until(dispatcher, scope, lambda: len(office.told) == 40, within_seconds=15)
+        assert dispatcher.on_the_way == HANGING_AT_ONCE
 
 
 class SlowMailbox:
