@@ -1,7 +1,7 @@
 """`bonitas benchmark start`: from the start of the service to its first decision, in CPU and by the clock.
 
-The clock says little on a busy machine; what has to be computed until then is the same there. Beside it stands
-what BentoML's two processes compute before they come to our code: their imports.
+The clock says little on a busy machine; what has to be computed until then is the same there. Beside it
+stands what BentoML's two processes compute before they come to our code: their imports.
 """
 
 import resource
