@@ -9,8 +9,6 @@ from serving.store.api_keys import Role
 from serving.store.errors import ReservationConflict
 from serving.store.store import Transaction
 
-_HOLDING = ", ".join(f"'{state}'" for state in sorted(state.value for state in HOLDING))
-
 
 @dataclass(frozen=True, kw_only=True)
 class Reservation:
@@ -82,13 +80,9 @@ def held_by_merchants_keys(
         values,
     )
     found = {(merchant, state): (int(number), int(cents)) for merchant, state, number, cents in rows}
-    reserved = ReservationState.RESERVED.value
+    reserved, confirmed = ReservationState.RESERVED.value, ReservationState.CONFIRMED.value
     own_orders, own_cents = found.get((merchant_id, reserved), (0, 0))
-    confirmed_cents = sum(
-        cents
-        for (merchant, state), (_, cents) in found.items()
-        if merchant == merchant_id and state != reserved
-    )
+    _, confirmed_cents = found.get((merchant_id, confirmed), (0, 0))
     return MerchantKeyHoldings(
         own_confirmed_cents=confirmed_cents,
         own_unconfirmed_cents=own_cents,
@@ -112,7 +106,7 @@ def _active(
     marks = "".join(", ?" for _ in other_accounts)
     left_out = f" AND order_id NOT IN ({', '.join('?' for _ in not_owed)})" if not_owed else ""
     where = (
-        f"customer_id IN (?{marks}) AND state IN ({_HOLDING}) AND expires_at_ms > ? "
+        f"customer_id IN (?{marks}) AND state IN ('reserved', 'confirmed') AND expires_at_ms > ? "
         f"AND NOT (customer_id = ? AND order_id = ?){left_out}"
     )
     return where, (customer_id, *other_accounts, now_ms, customer_id, excluding_order_id, *not_owed)
@@ -152,12 +146,16 @@ def reservation_of(tx: Transaction, customer_id: str, order_id: str) -> Reservat
     """The reservation of an order, None if it never had one."""
     rows = tx.execute(
         "SELECT order_id, customer_id, merchant_id, decision_id, amount_cents, currency, state, "
-        "expires_at_ms, placed_by FROM reservations WHERE customer_id = ? AND order_id = ?",
+        "expires_at_ms, placed_by, partly_invoiced_at_ms FROM reservations "
+        "WHERE customer_id = ? AND order_id = ?",
         (customer_id, order_id),
     )
     if not rows:
         return None
     row = rows[0]
+    state = ReservationState(row[6])
+    if state is ReservationState.CONFIRMED and row[9] is not None:
+        state = ReservationState.PARTLY_INVOICED
     return Reservation(
         order_id=row[0],
         customer_id=row[1],
@@ -165,7 +163,7 @@ def reservation_of(tx: Transaction, customer_id: str, order_id: str) -> Reservat
         decision_id=row[3],
         amount_cents=int(row[4]),
         currency=row[5],
-        state=ReservationState(row[6]),
+        state=state,
         expires_at_ms=int(row[7]),
         placed_by=None if row[8] is None else Role(row[8]),
     )
@@ -184,7 +182,7 @@ def extend(tx: Transaction, *, customer_id: str, order_id: str, expires_at_ms: i
     """What the order holds is held for longer."""
     tx.execute(
         "UPDATE reservations SET expires_at_ms = ?, updated_at_ms = ? "
-        "WHERE customer_id = ? AND order_id = ? AND state IN ('confirmed', 'partly_invoiced')",
+        "WHERE customer_id = ? AND order_id = ? AND state = 'confirmed'",
         (expires_at_ms, now_ms, customer_id, order_id),
     )
 
@@ -195,12 +193,14 @@ def release(tx: Transaction, *, customer_id: str, order_id: str, now_ms: int) ->
 
 
 def hold_rest(tx: Transaction, *, customer_id: str, order_id: str, rest_cents: int, now_ms: int) -> None:
-    """Hold what of the order is not invoiced: from now on its invoices count beside it."""
-    state = ReservationState.PARTLY_INVOICED if rest_cents else ReservationState.INVOICED
+    """Hold what of the order is not invoiced: from now on its invoices count beside it.
+
+    To a release that knows no such rest, the order is a confirmed one of this amount.
+    """
     tx.execute(
-        "UPDATE reservations SET state = ?, amount_cents = ?, updated_at_ms = ? "  # noqa: S608 - our own names
-        f"WHERE customer_id = ? AND order_id = ? AND state IN ({_HOLDING}, 'invoiced')",
-        (state.value, rest_cents, now_ms, customer_id, order_id),
+        "UPDATE reservations SET state = ?, amount_cents = ?, partly_invoiced_at_ms = ?, updated_at_ms = ? "
+        "WHERE customer_id = ? AND order_id = ? AND state IN ('reserved', 'confirmed', 'invoiced')",
+        ("confirmed" if rest_cents else "invoiced", rest_cents, now_ms, now_ms, customer_id, order_id),
     )
 
 
@@ -211,7 +211,7 @@ def end_by_cancellation(tx: Transaction, *, customer_id: str, order_id: str, now
 
 def _end(tx: Transaction, state: ReservationState, customer_id: str, order_id: str, now_ms: int) -> None:
     tx.execute(
-        "UPDATE reservations SET state = ?, updated_at_ms = ? "  # noqa: S608 - our own names
-        f"WHERE customer_id = ? AND order_id = ? AND state IN ({_HOLDING})",
+        "UPDATE reservations SET state = ?, updated_at_ms = ? "
+        "WHERE customer_id = ? AND order_id = ? AND state IN ('reserved', 'confirmed')",
         (state.value, now_ms, customer_id, order_id),
     )

@@ -162,6 +162,11 @@ reservations = Table(
     Column("expires_at_ms", BigInteger, nullable=False),
     Column("updated_at_ms", BigInteger, nullable=False),
     Column("placed_by", Text, comment="role of the key that had it decided; null before that was kept"),
+    Column(
+        "partly_invoiced_at_ms",
+        BigInteger,
+        comment="when an invoice last took a part of a confirmed order; null where none did",
+    ),
     sqlite_with_rowid=False,
 )
 

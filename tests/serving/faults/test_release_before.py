@@ -21,6 +21,7 @@ import pytest
 
 from serving.process.settings import Settings
 from serving.store.open_store import open_store
+from serving.store.schema_revisions import THIS_CODE
 from serving.store.store import Store, now_ms
 from serving.store.waiting_work import decisions_not_followed, due_work
 from tests.measured_proofs import SIZE
@@ -214,7 +215,7 @@ def test_the_release_before_and_this_one_serve_one_store_side_by_side(
     with serving(release_before, settings, logs / "old") as old_url, old.at(old_url):
         time.sleep(2)
         # Under the service and the worker of before, while they work.
-        assert "0011" in ran(ROOT, settings, "-m", "bonitas", "migrate")
+        assert THIS_CODE.own in ran(ROOT, settings, "-m", "bonitas", "migrate")
         with serving(ROOT, settings, logs / "new") as new_url, new.at(new_url):
             time.sleep(SECONDS)
     with serving(ROOT, settings, logs / "new") as new_url, new.at(new_url):
