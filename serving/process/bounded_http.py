@@ -76,7 +76,9 @@ class BoundedHttp(HttpToolsProtocol):
         idle: list[tuple[float, BoundedHttp]] = [
             (one.timeout_keep_alive_task.when(), one)
             for one in self.connections
-            if isinstance(one, BoundedHttp) and one.timeout_keep_alive_task is not None
+            if isinstance(one, BoundedHttp)
+            and one.timeout_keep_alive_task is not None
+            and not one.transport.is_closing()
         ]
         if not idle:
             return False

@@ -26,6 +26,8 @@ IDLE_S = 3.0
 OWN_CONNECTION_EVERY = 5
 """Every fifth order comes over a connection of its own, as from a client that keeps none."""
 
+SHARED_EVERY = 10
+
 
 class LoadPlan(msgspec.Struct, kw_only=True, frozen=True):
     """What to send. told: the file that takes what came of each request, a line of JSON for each.
@@ -78,20 +80,21 @@ class Told(msgspec.Struct, kw_only=True, frozen=True):
 def order_of(plan: LoadPlan, number: int) -> dict[str, Any]:
     """The order with this number: the same one whenever it is asked for.
 
-    Orders of one customer have place, device and mailbox in common, those of two only the merchant.
+    A tenth of a customer's orders have place, device and mailbox in common, others nothing but the merchant:
+    each look at one asks for looks at those like it, and what is to be tried here are faults.
     """
     run, customer = plan.run, number % len(plan.customer_ids)
-    network = zlib.crc32(run.encode()) % 250
-    own_place = {"street": f"Straße der {run}", "house_number": str(customer + 1)}
+    own = f"{customer}" if number % SHARED_EVERY == 0 else f"{number}n"
+    own_place = {"street": f"Straße der {run} {own}", "house_number": "1"}
     return {
         **plan.body,
         "order_id": f"{run}-{number:06}",
         "customer_id": plan.customer_ids[customer],
         "amount_cents": 1_000 + number % 700,
         "vat_cents": 0,
-        "device_id": f"device-{run}-{customer}",
-        "ip_address": f"11.{network}.{customer % 250}.7",
-        "contact": {"email": f"mail@{run}{customer}.example.com", "phone": f"+4930{100_000 + customer}"},
+        "device_id": f"device-{run}-{own}",
+        "ip_address": f"11.{zlib.crc32(f'{run} {own}'.encode()) % 65_536 // 256}.{number % 250}.7",
+        "contact": {"email": f"mail@{run}{own}.example.com", "phone": f"+4930{100_000 + number}"},
         "delivery": {**plan.body["delivery"], **own_place},
         "billing": {**plan.body["billing"], **own_place},
     }

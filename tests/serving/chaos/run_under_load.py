@@ -38,10 +38,9 @@ ANSWERED_WITHIN_S = SERVER_TIMEOUT_S + 1.0
 """The server's own time-out, and a second for a client that has to share two cores with it."""
 LATE = "answered late"
 UNANSWERED = (REFUSED, BROKEN, SILENT, LATE)
-EFFECTS_WITHIN_S = 120.0
-CUSTOMERS = 200
-"""So many that few orders have much in common: each look at one asks for looks at those like it."""
-MINORS = 20
+EFFECTS_WITHIN_S = 180.0
+CUSTOMERS = 100
+TOO_YOUNG_EVERY = 10
 FEWEST_LINK_KINDS = 3
 
 
@@ -64,7 +63,7 @@ class ServedShop:
             row["personal_data_confirmed_at"] = now_ms() - 10 * DAY
             # Namesakes who live together may be one person, whom too many accounts make undecidable.
             row["family_name"] = f"Muster{run}{number}"
-            if number < MINORS:
+            if number % TOO_YOUNG_EVERY == 0:
                 row["birth_date"] = "2020-01-01"
             events.append(as_event("customers", row))
             ids.append(customer_id)

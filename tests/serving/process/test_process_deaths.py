@@ -3,14 +3,17 @@
 import asyncio
 import os
 import signal
+import socket
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
+from serving.process import server
 from serving.process.process_manager import RESPAWN_PAUSE_SECONDS, Respawning
 from tests.serving.http.conftest import is_running
 
@@ -88,3 +91,20 @@ def test_what_has_ended_is_started_anew_at_once_and_what_ends_again_soon_after_a
     now += RESPAWN_PAUSE_SECONDS
     arbiter._stopping = True
     assert looks() == 2
+
+
+def test_a_start_waits_for_a_port_whose_holder_just_ends_and_names_one_that_stays_taken(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as held:
+        port = held.getsockname()[1]
+        ending = threading.Timer(0.3, held.close)
+        ending.start()
+        server._require_free("127.0.0.1", port)
+        ending.join()
+    monkeypatch.setattr(server, "FREE_WITHIN_SECONDS", 0.2)
+    with (
+        socket.create_server(("127.0.0.1", 0)) as held,
+        pytest.raises(server.ServerDidNotStart, match=f"port {held.getsockname()[1]} of 127"),
+    ):
+        server._require_free("127.0.0.1", held.getsockname()[1])
