@@ -43,7 +43,7 @@ test-fast: $(SETUP) ## the tests that take seconds
 test-long: $(SETUP) ## the large proofs, whole and with fixed seeds (at most 90 minutes)
 	BONITAS_LONG_PROOFS=1 $(BIN)/python -m pytest -m "long_proof" -n 2 --dist load $(ARGS)
 
-test-chaos: $(SETUP) ## every fault under load (twenty minutes), then half an hour of mixed load (MINUTES=30)
+test-chaos: $(SETUP) ## every fault under load (a quarter of an hour), then half an hour of mixed load (MINUTES=30)
 	BONITAS_LONG_PROOFS=1 BONITAS_SOAK_MINUTES=$(MINUTES) $(BIN)/python -m pytest tests/serving/chaos $(ARGS)
 
 test-browser: $(SETUP) ## the console and the merchant's form in a real Chromium (apt-get install chromium)
