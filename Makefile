@@ -4,12 +4,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 SETUP := $(VENV)/.installed
 ARGS ?=
+MINUTES ?= 30
 
 # Where the machine forbids bytecode, each of the hundred processes of a test run would compile everything anew.
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run serve test test-fast test-long test-browser test-node test-real-data screenshots notebook notebooks docs lint format lock clean
+.PHONY: help setup run serve test test-fast test-long test-chaos test-browser test-node test-real-data screenshots notebook notebooks docs lint format lock clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -41,6 +42,9 @@ test-fast: $(SETUP) ## the tests that take seconds
 
 test-long: $(SETUP) ## the large proofs, whole and with fixed seeds (at most 90 minutes)
 	BONITAS_LONG_PROOFS=1 $(BIN)/python -m pytest -m "long_proof" -n 2 --dist load $(ARGS)
+
+test-chaos: $(SETUP) ## every fault under load (a quarter of an hour), then half an hour of mixed load (MINUTES=30)
+	BONITAS_LONG_PROOFS=1 BONITAS_SOAK_MINUTES=$(MINUTES) $(BIN)/python -m pytest tests/serving/chaos $(ARGS)
 
 test-browser: $(SETUP) ## the console and the merchant's form in a real Chromium (apt-get install chromium)
 	$(BIN)/python -m pytest -m browser $(ARGS)

@@ -1,6 +1,7 @@
 """What a process needs that answers: routes and apps, the door before them, and what they rest on."""
 
 import gc
+import os
 from functools import partial
 from typing import Any
 
@@ -18,7 +19,8 @@ from serving.in_force.model_watch import ModelInForce, ModelRegistry, ModelWatch
 from serving.in_force.policy_activation import PolicyFile
 from serving.in_force.policy_watch import PolicyWatch
 from serving.merchant_form.form_app import merchant_form_app
-from serving.process.bounded_http import bounded_http
+from serving.process.bounded_http import CONNECTIONS_MAXIMUM, bounded_http
+from serving.process.descriptors import connections_within_descriptors
 from serving.process.draining import Draining
 from serving.process.metric_files import MetricFiles
 from serving.process.observability import (
@@ -26,6 +28,7 @@ from serving.process.observability import (
     POLICY_NOT_USABLE,
     log_as_json_lines,
 )
+from serving.process.parent_watch import end_with_parent
 from serving.process.settings import Settings
 from serving.requests.door import Door
 from serving.requests.http_requests import admission
@@ -72,8 +75,13 @@ class ServingProcess:
         if settings.benchmark:
             self.routes += (ECHO,)
         # BentoML makes uvicorn's configuration and passes no protocol on; this is where uvicorn looks it up.
-        uvicorn.config.HTTP_PROTOCOLS["auto"] = bounded_http(head_seconds=settings.head_seconds)  # type: ignore[assignment]  # a class is taken as it is
-        Draining(on_ending=self._readiness.end).install()
+        uvicorn.config.HTTP_PROTOCOLS["auto"] = bounded_http(  # type: ignore[assignment]  # a class is taken as it is
+            head_seconds=settings.head_seconds,
+            connections_maximum=connections_within_descriptors(CONNECTIONS_MAXIMUM),
+        )
+        draining = Draining(on_ending=self._readiness.end)
+        draining.install()
+        end_with_parent(os.environ, draining.end_all)
 
     def answer_for(self, service: Any) -> None:
         """Put the apps into BentoML's service, and the door before all of them."""

@@ -22,6 +22,7 @@ from serving.in_force.model_watch import SHADOW, ModelInForce, ModelRegistry, Mo
 from serving.in_force.policy_activation import PolicyFile
 from serving.in_force.policy_watch import PolicyWatch
 from serving.process.observability import log_as_json_lines
+from serving.process.parent_watch import end_with_parent
 from serving.process.settings import DEFAULT_PUBLIC_URL, Settings
 from serving.process.slim_process import leave_out_data_frames
 from serving.requests.case_scope import CaseScope
@@ -356,6 +357,7 @@ def main() -> None:
 
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
+    end_with_parent(os.environ, stopped.set)
     work(Settings.from_env(os.environ), stopped)
 
 

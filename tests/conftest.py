@@ -44,6 +44,8 @@ def empty_mlflow_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return with_empty_registry(tmp_path_factory.mktemp("empty")) / "mlflow.db"
 
 
+CHAOS = "tests/serving/chaos/"
+"""Below it each test's figures are also told at the end of a run."""
 STARTED = pytest.StashKey[float]()
 
 
@@ -65,17 +67,21 @@ def pytest_terminal_summary(
 ) -> Iterator[None]:
     """Write docs/measured.md when all large proofs were run and hold."""
     yield
+    proofs = [
+        proof_of(report.nodeid, report.duration, report.user_properties)
+        for report in terminalreporter.getreports("passed")
+        if report.when == "call"
+    ]
+    for proof in proofs:
+        if IS_LONG and proof.file.startswith(CHAOS):
+            terminalreporter.write_line(proof.to_row())
     whole = config.option.markexpr == "long_proof" and config.args == config.getini("testpaths")
     if not (IS_LONG and whole) or exitstatus != 0:
         return
     page = config.rootpath / "docs" / "measured.md"
     page.write_text(
         measured_page(
-            (
-                proof_of(report.nodeid, report.duration, report.user_properties)
-                for report in terminalreporter.getreports("passed")
-                if report.when == "call"
-            ),
+            proofs,
             commit=commit_of(config.rootpath),
             day=datetime.now(UTC).date(),
             cores=os.cpu_count() or 1,

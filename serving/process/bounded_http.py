@@ -8,6 +8,7 @@ On the way of a request that arrives whole this costs a comparison or two, and n
 """
 
 import asyncio
+from operator import itemgetter
 from typing import ClassVar
 
 import msgspec
@@ -20,7 +21,8 @@ HEADERS_MAXIMUM = 200
 PIPELINED_MAXIMUM = 16
 """Requests that one connection may send ahead of the answer to its first."""
 CONNECTIONS_MAXIMUM = 1_000
-"""Of one process: each may hold a head, part of a body and part of an answer."""
+"""Of one process: each may hold a head, part of a body and part of an answer. Whoever comes then takes the
+place of the one that has been silent the longest."""
 LINGER_SECONDS = 1.0
 LINGER_MAXIMUM_BYTES = 1024 * 1024
 """What is read and thrown away of a body that was answered before it had come: a client that is still sending
@@ -31,9 +33,15 @@ UNREAD_SECONDS = 30.0
 
 
 class BoundedHttp(HttpToolsProtocol):
-    """One connection. head_seconds: within which the head of a request must have come."""
+    """One connection. head_seconds: within which the head of a request must have come.
+
+    connections_maximum: at once. awaited: those of which a head is awaited, the one that has waited longest
+    first; each process has its own.
+    """
 
     head_seconds: ClassVar[float] = 10.0
+    connections_maximum: ClassVar[int] = CONNECTIONS_MAXIMUM
+    awaited: "ClassVar[dict[BoundedHttp, None]]" = {}  # noqa: RUF012 - said in the text, as it names itself
     is_draining: ClassVar[bool] = False
     """Whether the process ends: each answer is its connection's last."""
 
@@ -51,16 +59,41 @@ class BoundedHttp(HttpToolsProtocol):
     _lingered_bytes = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's
-        """Begin to wait for a request; a connection too many is ended."""
+        """Begin to wait for a request; where there is one connection too many, one that is idle is ended."""
         super().connection_made(transport)
-        if len(self.connections) > CONNECTIONS_MAXIMUM:
+        if len(self.connections) > self.connections_maximum and not self._has_taken_a_place():
             transport.abort()
             return
+        self._await_head()
+
+    def _has_taken_a_place(self) -> bool:
+        """End the connection that has been idle the longest; False where all are at work."""
+        for silent in self.awaited:
+            # It leaves the others only once it is closed, which is later.
+            self.awaited.pop(silent)
+            silent.transport.abort()
+            return True
+        idle: list[tuple[float, BoundedHttp]] = [
+            (one.timeout_keep_alive_task.when(), one)
+            for one in self.connections
+            if isinstance(one, BoundedHttp)
+            and one.timeout_keep_alive_task is not None
+            and not one.transport.is_closing()
+        ]
+        if not idle:
+            return False
+        _, longest = min(idle, key=itemgetter(0))
+        longest.transport.abort()
+        return True
+
+    def _await_head(self) -> None:
         self._head_timer = self.loop.call_later(self.head_seconds, self._head_is_late)
+        self.awaited[self] = None
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget what was awaited."""
         super().connection_lost(exc)
+        self.awaited.pop(self, None)
         for timer in (self._head_timer, self._linger_timer, self._unread_timer):
             if timer is not None:
                 timer.cancel()
@@ -78,7 +111,7 @@ class BoundedHttp(HttpToolsProtocol):
             self._refuse(431, "The head of the request is too large")
         if self._head_timer is None and self._awaits_head and not self._is_answering:
             # Part of a head, or what may come before one; uvicorn's own timer ended as it came.
-            self._head_timer = self.loop.call_later(self.head_seconds, self._head_is_late)
+            self._await_head()
         elif self._linger_timer is not None:
             self._lingered_bytes += len(data)
             if self._lingered_bytes > LINGER_MAXIMUM_BYTES:
@@ -91,6 +124,7 @@ class BoundedHttp(HttpToolsProtocol):
         if self._head_timer is not None:
             self._head_timer.cancel()
             self._head_timer = None
+            self.awaited.pop(self, None)
         if len(self.headers) > HEADERS_MAXIMUM or (
             # Fewer bytes have come: fewer are in it.
             self._fed_bytes > HEAD_MAXIMUM_BYTES and self._head_bytes() > HEAD_MAXIMUM_BYTES
@@ -209,6 +243,7 @@ class _BeyondBoundsError(Exception):
     """Ends the reading of a request; the parser turns it into an error of its own."""
 
 
-def bounded_http(*, head_seconds: float) -> type[BoundedHttp]:
-    """The protocol with this bound."""
-    return type("BoundedHttp", (BoundedHttp,), {"head_seconds": head_seconds})
+def bounded_http(*, head_seconds: float, connections_maximum: int = CONNECTIONS_MAXIMUM) -> type[BoundedHttp]:
+    """The protocol with these bounds."""
+    own = {"head_seconds": head_seconds, "connections_maximum": connections_maximum, "awaited": {}}
+    return type("BoundedHttp", (BoundedHttp,), own)

@@ -47,6 +47,11 @@ class Draining:
 
         uvicorn.Server.shutdown = shutdown  # type: ignore[method-assign,assignment]  # see above
 
+    def end_all(self) -> None:
+        """End this process as one of a service that ends as a whole; from any thread."""
+        self._all_end = True
+        os.kill(os.getpid(), signal.SIGTERM)
+
     def _note_that_all_end(self, _signal: int, _frame: object) -> None:
         self._all_end = True
 

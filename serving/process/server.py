@@ -1,5 +1,6 @@
 """Starts BentoML's HTTP server as a child process, waits until it answers and ends it cleanly."""
 
+import errno
 import http.client
 import json
 import os
@@ -15,11 +16,14 @@ from functools import partial
 from pathlib import Path
 
 from data_contracts.private_files import private_file, private_folder
+from serving.process.parent_watch import as_parent
 from serving.process.settings import Settings
 from serving.process.supervisor import MODULE as SUPERVISOR
 
 SERVICE = "serving.service:CreditService"
 UP_WITHIN_SECONDS = 90.0
+FREE_WITHIN_SECONDS = 5.0
+"""So long a port is waited for: who had it may just be ending, as after its parent was killed."""
 END_WITHIN_SECONDS = 15.0
 WORKER_LOOK_SECONDS = 1.0
 
@@ -224,12 +228,24 @@ def sigterm_as_ctrl_c() -> Iterator[None]:
 
 
 def _require_free(host: str, port: int) -> None:
+    until = time.monotonic() + FREE_WITHIN_SECONDS
+    while True:
+        problem = _why_not_free(host, port)
+        if problem is None:
+            return
+        if problem.errno != errno.EADDRINUSE or time.monotonic() > until:
+            raise ServerDidNotStart(f"port {port} of {host} cannot be used: {problem.strerror}") from problem
+        time.sleep(0.1)
+
+
+def _why_not_free(host: str, port: int) -> OSError | None:
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
         except OSError as problem:
-            raise ServerDidNotStart(f"port {port} of {host} cannot be used: {problem.strerror}") from problem
+            return problem
+    return None
 
 
 def _interrupt(_signal: int, _frame: object) -> None:
@@ -264,6 +280,7 @@ def environ_of(settings: Settings, workers: int) -> dict[str, str]:
         "BENTOML_DO_NOT_TRACK": "True",
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "PYTHONUNBUFFERED": "1",
+        **as_parent(),
     }
 
 

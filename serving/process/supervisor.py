@@ -4,7 +4,10 @@ BentoML loads the service there to learn its name and how many processes it want
 more. To build there what answers requests would double the time until the first of them.
 """
 
+import os
 import sys
+
+from serving.process.parent_watch import as_parent, end_with_parent
 
 MODULE = "serving.process.supervisor"
 
@@ -18,4 +21,6 @@ def only_supervises() -> bool:
 if __name__ == "__main__":
     from bentoml_cli.cli import cli
 
+    end_with_parent(os.environ)
+    os.environ.update(as_parent())
     cli()

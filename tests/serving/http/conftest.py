@@ -147,6 +147,14 @@ def processes_below(process_id: int) -> list[int]:
     return below
 
 
+def is_running(process_id: int) -> bool:
+    """Whether a process lives; one that only waits to be noticed does not."""
+    try:
+        return Path(f"/proc/{process_id}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
 def packages_with_libraries(process_id: int) -> set[str]:
     """Of which installed packages a process has loaded a compiled library, as Linux lists its memory."""
     loaded = Path(f"/proc/{process_id}/maps").read_text()
