@@ -39,7 +39,7 @@ from serving.store.errors import StoreError, StoreNotMigrated, StoreUnavailable
 from serving.store.instants_ahead import treat_instants_ahead_as_now
 from serving.store.open_store import open_store
 from serving.store.running_processes import ProcessKind, Registration
-from serving.store.store import Store, Transaction, now_ms
+from serving.store.store import IN_WORKER, Store, Transaction, now_ms
 from serving.webhooks.dispatch import Dispatcher, DispatchScope, send_fallbacks
 from serving.webhooks.endpoint_url import system_resolver
 from serving.webhooks.mailbox import FileMailbox, Mailbox, SmtpMailbox
@@ -132,7 +132,7 @@ def _opened_when_it_can_be(database_url: str, stopped: threading.Event) -> Store
     """Wait here for the store: to end and be started anew would cost the imports each time."""
     while True:
         try:
-            return open_store(database_url)
+            return open_store(database_url, IN_WORKER)
         except StoreError as problem:
             LOG.warning("store_cannot_be_opened", extra={"reason": str(problem)})
             if stopped.wait(RETRY_SECONDS):

@@ -73,6 +73,7 @@ class SqliteStore:
     def __init__(self, path: Path, limits: StoreLimits = BESIDE_REQUESTS) -> None:
         self._path = path.absolute()
         self._lock_wait_s = limits.sqlite_lock_wait_s
+        self._cache_kib = limits.sqlite_cache_mib * 1024
         try:
             self._file = _identity(self._path)
         except FileNotFoundError as problem:
@@ -101,7 +102,7 @@ class SqliteStore:
             connection.execute("PRAGMA synchronous=FULL")
             # The checkpoint would cost one request in a thousand ten milliseconds: a thread does it.
             connection.execute("PRAGMA wal_autocheckpoint=0")
-            connection.execute("PRAGMA cache_size=-64000")
+            connection.execute(f"PRAGMA cache_size=-{self._cache_kib}")
         except sqlite3.Error as problem:
             if connection is not None:
                 connection.close()

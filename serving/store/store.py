@@ -7,7 +7,7 @@ for somebody else's lock longer than the store's limits say: it raises StoreBusy
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from serving.store.withdrawal import Withdrawal
@@ -22,18 +22,22 @@ class StoreLimits:
     sqlite_lock_wait_s, postgresql_lock_wait_s: for a lock, then StoreBusy; on PostgreSQL for each lock.
     connect_s: for a connection across the network, for each address of the server; at least 2.
     statement_s: for a statement across the network; None for as long as it takes.
+    sqlite_cache_mib: pages of the file that each connection keeps in memory.
     """
 
     sqlite_lock_wait_s: float
     postgresql_lock_wait_s: float
     connect_s: int
     statement_s: float | None
+    sqlite_cache_mib: int = 64
 
 
 BESIDE_REQUESTS = StoreLimits(
     sqlite_lock_wait_s=10.0, postgresql_lock_wait_s=10.0, connect_s=10, statement_s=None
 )
 """Of the worker and of commands: nobody waits for them at a checkout."""
+IN_WORKER = replace(BESIDE_REQUESTS, sqlite_cache_mib=16)
+"""It reads little at a time, and several may run on one machine."""
 IN_REQUESTS = StoreLimits(sqlite_lock_wait_s=0.0, postgresql_lock_wait_s=0.05, connect_s=2, statement_s=5.0)
 """Of a service process: its event loop may not wait at all, its few threads not long; StoreAccess does it."""
 
