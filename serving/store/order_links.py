@@ -24,8 +24,8 @@ from features.plain_orders import PlainOrders, counted_orders
 from serving.store.id_lists import lists_of_ids
 from serving.store.ledger_rows import LedgerRow, decode_row
 from serving.store.order_sums import (
-    AT_ENTITY,
     SETTLED_AFTER_MS,
+    WAITING,
     Entity,
     Totals,
     keep_sums,
@@ -337,10 +337,10 @@ def crowded_entities(
 
 
 _NAMING_CUSTOMERS = (
-    "SELECT * FROM (SELECT customer_id FROM order_sum_customers WHERE entity_kind = ? AND entity_key = ? "
+    "SELECT * FROM (SELECT customer_id FROM order_sum_customers WHERE entity_kind = ? AND entity_key = ? "  # noqa: S608 - constants
     "AND known_from_ms < ? LIMIT ?) AS of_summed "
-    "UNION SELECT * FROM (SELECT DISTINCT customer_id FROM order_links WHERE is_plain = 1 AND is_summed = 0 "
-    "AND entity_kind = ? AND entity_key = ? AND is_finding = 0 AND recorded_at_ms < ? LIMIT ?) AS of_plain "
+    f"UNION SELECT * FROM (SELECT DISTINCT customer_id FROM order_links WHERE {WAITING} "
+    "AND recorded_at_ms < ? LIMIT ?) AS of_plain "
     "UNION SELECT * FROM (SELECT DISTINCT customer_id FROM order_links l WHERE is_plain = 0 "
     "AND entity_kind = ? AND entity_key = ? AND is_finding = 0 AND EXISTS (SELECT 1 FROM ledger_events e "
     "WHERE e.event_id = l.event_id AND e.recorded_at_ms < ?) LIMIT ?) AS of_read"
@@ -511,7 +511,7 @@ def _counted_singly(
         ("customer_id, min(occurred_at_ms)", " GROUP BY customer_id") if by_customer else ("1, 0", "")
     )
     rows = tx.execute(
-        f"SELECT {what}{sums} FROM order_links WHERE is_plain = 1 AND is_summed = 0 AND {AT_ENTITY} "  # noqa: S608 - placeholders only
+        f"SELECT {what}{sums} FROM order_links WHERE {WAITING} "  # noqa: S608 - placeholders only
         f"AND occurred_at_ms >= ? AND recorded_at_ms < ?{grouped}",
         (
             *(start_ms for start_ms in starts_ms for _ in columns),

@@ -34,7 +34,10 @@ WHOSE_FIRST = (*LINKING, EntityKind.CUSTOMER_DEVICE, EntityKind.CUSTOMER_ADDRESS
 _ASKED_ONCE_IN = 8
 
 AT_ENTITY = "entity_kind = ? AND entity_key = ? AND is_finding = 0"
-_WAITING = f"{AT_ENTITY} AND is_plain = 1 AND is_summed = 0 AND recorded_at_ms < ?"
+_BY_FEW = "lower(entity_kind) = ? AND entity_key = ? AND is_finding = 0"
+"""Through the index of the few links that are meant, never through all of the entity's."""
+WAITING = f"{_BY_FEW} AND is_plain = 1 AND is_summed = 0"
+_WAITING = f"{_BY_FEW} AND is_plain = 1 AND is_summed = 0 AND recorded_at_ms < ?"
 _SUMMED = "occurred_at_ms, recorded_at_ms, customer_id, amount_cents, night, resellable"
 
 Entity = tuple[EntityKind, str]
@@ -99,7 +102,7 @@ def summed_entities(tx: Transaction, entities: Sequence[Entity]) -> dict[EntityK
 
 _SUMMED_ENTITY = (
     "SELECT * FROM (SELECT entity_kind, (SELECT count(*) FROM (SELECT 1 FROM order_links "  # noqa: S608 - constants
-    f"WHERE is_plain = 0 AND {AT_ENTITY} AND is_summed = 1 LIMIT 1) AS one) FROM order_sums "
+    f"WHERE is_plain = 0 AND {_BY_FEW} AND is_summed = 1 LIMIT 1) AS one) FROM order_sums "
     f"WHERE {AT_ENTITY} AND width_ms = {WIDTHS_MS[-1]} LIMIT 1) AS found"
 )
 
@@ -275,7 +278,7 @@ def sum_up(tx: Transaction, entity: Entity, recorded_before_ms: int, limit: int 
     at = (entity[0].value, entity[1])
     removed = links_of_rows(
         tx.execute(
-            f"UPDATE order_links SET is_summed = 0 WHERE is_plain = 0 AND {AT_ENTITY} AND is_summed = 1 "  # noqa: S608 - constants
+            f"UPDATE order_links SET is_summed = 0 WHERE is_plain = 0 AND {_BY_FEW} AND is_summed = 1 "  # noqa: S608 - constants
             f"RETURNING {_SUMMED}",
             at,
         )
@@ -315,7 +318,7 @@ def summed_but_not_plain(
     """Links that must not be counted and were not taken out of the sums yet."""
     return links_of_rows(
         tx.execute(
-            f"SELECT {_SUMMED} FROM order_links WHERE is_plain = 0 AND {AT_ENTITY} "  # noqa: S608 - constants
+            f"SELECT {_SUMMED} FROM order_links WHERE is_plain = 0 AND {_BY_FEW} "  # noqa: S608 - constants
             "AND occurred_at_ms >= ? AND is_summed = 1 AND recorded_at_ms < ?",
             (entity[0].value, entity[1], since_ms, recorded_before_ms),
         )

@@ -14,6 +14,7 @@ from sqlalchemy import (
     Table,
     Text,
     and_,
+    func,
     or_,
 )
 
@@ -360,12 +361,15 @@ Index(
     sqlite_where=_is_not_plain,
     postgresql_where=_is_not_plain,
 )
+# Another way to say the kind: or PostgreSQL, where it does not know how many links an entity has, would
+# rather go through all of them by the table's own key.
+_KIND = func.lower(order_links.c.entity_kind)
 _waits_to_be_summed = and_(order_links.c.is_plain == 1, order_links.c.is_summed == 0)
 Index(
     "order_links_to_sum",
     order_links.c.is_plain,
     order_links.c.is_summed,
-    order_links.c.entity_kind,
+    _KIND,
     order_links.c.entity_key,
     order_links.c.is_finding,
     order_links.c.occurred_at_ms,
@@ -382,7 +386,7 @@ Index(
     "order_links_to_take_out",
     order_links.c.is_plain,
     order_links.c.is_summed,
-    order_links.c.entity_kind,
+    _KIND,
     order_links.c.entity_key,
     order_links.c.is_finding,
     order_links.c.occurred_at_ms,

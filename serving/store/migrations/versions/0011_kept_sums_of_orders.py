@@ -184,7 +184,7 @@ def _sum_up(connection: sa.Connection) -> None:
 
 
 def _make_indexes() -> None:
-    at_entity = ["entity_kind", "entity_key", "is_finding", "occurred_at_ms"]
+    at_entity = [sa.text("lower(entity_kind)"), "entity_key", "is_finding", "occurred_at_ms"]
     said = ["recorded_at_ms", "customer_id", "amount_cents", "night", "resellable"]
     for name, columns, where in (
         ("order_links_to_sum", ["is_plain", "is_summed", *at_entity, *said], _WAITING),
