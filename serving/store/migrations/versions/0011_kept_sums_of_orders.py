@@ -184,17 +184,22 @@ def _sum_up(connection: sa.Connection) -> None:
 
 
 def _make_indexes() -> None:
-    at_entity = [sa.text("lower(entity_kind)"), "entity_key", "is_finding", "occurred_at_ms"]
-    said = ["recorded_at_ms", "customer_id", "amount_cents", "night", "resellable"]
+    at_entity: list[str | sa.TextClause] = [
+        sa.text("lower(entity_kind)"),
+        "entity_key",
+        "is_finding",
+        "occurred_at_ms",
+    ]
+    said: list[str | sa.TextClause] = ["recorded_at_ms", "customer_id", "amount_cents", "night", "resellable"]
     for name, columns, where in (
         ("order_links_to_sum", ["is_plain", "is_summed", *at_entity, *said], _WAITING),
         ("order_links_to_take_out", ["is_plain", "is_summed", *at_entity, *said], _TO_TAKE_OUT),
         (
             "order_links_of_customer",
-            ["customer_id", "entity_kind", "order_id", "is_plain"],
+            list[str | sa.TextClause](("customer_id", "entity_kind", "order_id", "is_plain")),
             _READ_BY_ITSELF,
         ),
-        ("order_links_of_older_release", ["order_id"], _OF_OLDER_RELEASE),
+        ("order_links_of_older_release", list[str | sa.TextClause](("order_id",)), _OF_OLDER_RELEASE),
     ):
         op.create_index(
             name,
