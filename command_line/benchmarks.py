@@ -129,6 +129,35 @@ def benchmark_worker(
     print_result(figures, as_json, lambda: print_figures("Worker", figures))
 
 
+@benchmark.command("look")
+@click.option(
+    "--rounds", default=40, show_default=True, type=click.IntRange(min=3), help="Looks at each size."
+)
+@click.option(
+    "--database-url",
+    help="A PostgreSQL server: measured in databases that are made on it and dropped. Else SQLite.",
+)
+@json_option
+def benchmark_look(rounds: int, database_url: str | None, as_json: bool) -> None:
+    """A look at an order that shares something with 10, 1,000 and 10,000 others; the home is not read."""
+    from serving.benchmarks.look_benchmark import benchmark_look as measure
+    from serving.benchmarks.serving_benchmark import NothingToMeasureError
+    from serving.store.errors import StoreError
+
+    try:
+        with progress_bars() as progress:
+            figures = measure(rounds=rounds, database_url=database_url, progress=progress)
+    except (NothingToMeasureError, StoreError) as problem:
+        raise CommandFailed(str(problem)) from problem
+
+    def render() -> None:
+        for row in figures:
+            place = str(row["shared"])
+            print_figures(place[0].upper() + place[1:], {k: v for k, v in row.items() if k != "shared"})
+
+    print_result({"looks": figures}, as_json, render)
+
+
 @benchmark.command("replay")
 @click.option("--decisions", default=300, show_default=True, type=click.IntRange(min=1))
 @click.option("--rounds", default=3, show_default=True, type=click.IntRange(min=1))

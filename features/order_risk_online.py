@@ -82,9 +82,9 @@ def order_risk_features(
     """The features of an order at `as_of_ms`, in the order of the feature set; None for an unknown order.
 
     crowded: entities of the order that too many customers are known to share; their rows may be missing.
-    rows: of the orders that share an entity with it, with their events and outcomes, and of its
+    rows: of the order, of those that share an entity with it, with their events and outcomes, and of its
         customer; rows of other orders change nothing, and neither does what is recorded later.
-    plain: the orders of other customers that are counted and not among the rows.
+    plain: the orders that are counted; they need not be among the rows.
     """
     keys = keys_at(order_id, rows, as_of_ms)
     if keys is None:
@@ -124,12 +124,14 @@ def order_risk_facts(
     for entity, kind in ORDER_FACT_OF.items():
         shared = links_of[entity]
         sharing[entity] = {link.order_id for link in shared}
+        counted = plain.get(entity)
+        if counted is not None and counted.read_too:
+            shared = [link for link in shared if link.order_id not in counted.read_too]
         first: dict[str, _Link] = {}
         for link in shared:
             if link.stands:
                 first.setdefault(link.customer_id, link)
         first_read_at_ms[entity] = {customer: link.occurred_at_ms for customer, link in first.items()}
-        counted = plain.get(entity)
         first_order_of = {
             customer: link.order_id
             for customer, link in first.items()

@@ -6,7 +6,11 @@ The checkout writes its decision and nothing about this. A cursor over the log s
 from serving.domain.decision import Outcome
 from serving.store.decision_log import last_position, outcomes_after
 from serving.store.log_cursors import ORDER_LINKS, LogCursor, advanced, cursor_of, keep_cursor
-from serving.store.order_links import link_decided_orders
+from serving.store.order_links import (
+    link_as_this_release,
+    link_decided_orders,
+    orders_of_older_release,
+)
 from serving.store.store import Store, Transaction
 from serving.store.waiting_looks import APPROVED, WAITING_LOOKS, ask_for_looks
 
@@ -17,9 +21,11 @@ def follow_decisions(store: Store) -> int:
     """Link every order that was decided so far; returns how many decisions were followed.
 
     A look at an order then sees all orders that were decided before it; approved ones wait for a look, in
-    the same transaction. Raises StoreUnavailable.
+    the same transaction. What a service of the release before has linked beside us is linked as we do.
+    Raises StoreUnavailable.
     """
     followed = 0
+    _link_as_this_release(store)
     while True:
         with store.reading() as tx:
             # Looked at first without the database's write lock, which checkouts wait for.
@@ -32,6 +38,17 @@ def follow_decisions(store: Store) -> int:
             # The next line is still being written.
             return followed
         followed += after.position - before.position
+
+
+def _link_as_this_release(store: Store) -> None:
+    is_any = True
+    while is_any:
+        with store.reading() as tx:
+            # Looked at first without the write lock, as above.
+            is_any = bool(orders_of_older_release(tx, 1))
+        if is_any:
+            with store.writing(ORDER_LINKS) as tx:
+                link_as_this_release(tx, DECISIONS_AT_ONCE)
 
 
 def _follow(tx: Transaction, before: LogCursor) -> LogCursor:

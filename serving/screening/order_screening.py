@@ -41,11 +41,12 @@ from serving.store.case_queue import (
 from serving.store.errors import StoreUnavailable
 from serving.store.order_links import (
     crowded_entities,
-    customers_rows,
     linked_orders,
     order_rows,
+    own_orders,
     plain_orders,
     related_rows,
+    rows_about,
 )
 from serving.store.outbox import (
     FRAUD_CONFIRMED,
@@ -167,19 +168,19 @@ def _compute_look(
     versions = order_rows(tx, order_id)
     if not versions:
         return None
-    own = customers_rows(tx, [versions[0]["customer_id"]])
-    news = [row for row in own.get(ORDER_EVENTS.name, ()) if row["order_id"] == order_id]
-    as_of_ms = seeing_all(as_of_ms - 1, [*versions, *news])
-    # The place where the parcel goes may have been changed since: that is in the customer's rows.
-    keys = keys_at(order_id, own, as_of_ms)
+    about = rows_about(tx, versions)
+    as_of_ms = seeing_all(as_of_ms - 1, [*versions, *about.get(ORDER_EVENTS.name, ())])
+    # The place where the parcel goes may have been changed since: that is in the order's events.
+    keys = keys_at(order_id, about, as_of_ms)
     if keys is None:
         return None
     customers_maximum = scope.policy.order_risk.linked_customers_maximum
     feature_set = model.feature_set.linking(customers_maximum)
     crowded = crowded_entities(tx, keys, customers_maximum, as_of_ms)
     keys = {entity: key for entity, key in keys.items() if entity not in crowded}
-    plain = plain_orders(tx, keys, feature_set, as_of_ms)
-    rows = related_rows(tx, order_id, keys, feature_set, as_of_ms, own, plain)
+    own = own_orders(tx, versions)
+    plain = plain_orders(tx, keys, feature_set, as_of_ms, own)
+    rows = related_rows(tx, keys, feature_set, as_of_ms, about, own, plain)
     values = order_risk_features(order_id, rows, as_of_ms, feature_set, crowded, plain)
     if values is None:
         return None

@@ -57,14 +57,19 @@ def _why_to_check(contract: Contract, row: Mapping[str, Any]) -> str | None:
             return None
 
 
-def keep_in_step(tx: Transaction, contract: Contract, row: Mapping[str, Any], now_ms: int) -> None:
+def keep_in_step(
+    tx: Transaction, contract: Contract, row: Mapping[str, Any], now_ms: int, *, is_linked: bool = False
+) -> None:
     """Do what a row causes even when it is years old and loaded from history, so that the indexes are right.
 
     An invoice takes its amount over from its order's reservation, and a cancellation ends that; orders are
     linked by what they share and found by their merchants' numbers; accounts are found by whose they are.
     What only a new row causes is not done here: loading the invoices of 2019 asks for no screening.
+
+    is_linked: the caller has linked the row together with others.
     """
-    link_row(tx, contract, row)
+    if not is_linked:
+        link_row(tx, contract, row)
     if contract.name == "customers":
         keep_person_keys(tx, [row])
     elif contract.name == "orders" and row.get("merchant_order_number") is not None:

@@ -23,6 +23,7 @@ from data_contracts.between_rows.sifted_rows import one_references
 from data_contracts.contract import DEFAULT_CLOCK_TOLERANCE_MS, ColumnType, Contract
 from data_contracts.instants import rfc3339
 from data_contracts.ledger_contracts import ALL_CONTRACTS, CONTRACTS
+from data_contracts.orders import ORDERS
 from data_contracts.parquet_ledger import has_table, ledger_rows, read_table
 from data_contracts.progress import Progress, no_progress
 from data_contracts.rules import Rule, Violation, value_repr
@@ -33,12 +34,15 @@ from serving.store.follow_ups import keep_in_step
 from serving.store.ledger import readmit_what_is_known, suppose_arrivals
 from serving.store.ledger_rows import INSERT_EVENT, LedgerRow, content_sha256, event_parameters
 from serving.store.load_result import LoadResult
+from serving.store.order_links import customers_to_link, link_orders, link_to_customers
+from serving.store.order_sums import SUMMED_AT_ONCE, entities_to_sum, sum_up
 from serving.store.quarantined_rows import take_refusals_back, tell_of_invoice
 from serving.store.sql_book import keep_repeated
 from serving.store.store import Store, Transaction
 from serving.store.undecidable_rows import undecidable_rows
 
 ROWS_PER_TRANSACTION = 5_000
+CUSTOMERS_PER_TRANSACTION = 20
 LONG_TRANSACTION_S = 0.1
 GIVE_WAY_S = 0.04
 """Longer than the longest pause between two looks of a service that waits to decide (`lock_line`)."""
@@ -68,8 +72,8 @@ def load_rows(
     """Load the rows of a ledger folder that keep the rules between rows; repeated ones change nothing.
 
     Each block of rows is one transaction, so an interrupted load is simply run again. Rows keep the
-    `recorded_at` that they carry: this is for history, not for news. Reservations of orders that the
-    folder invoices or cancels end, and held rows that fit now are let in. A row that contradicts the
+    `recorded_at` that they carry: this is for history, not for news. Orders that the folder invoices
+    or cancels hold no more than what is left, and held rows that fit now are let in. A row that contradicts the
     folder or the ledger is refused by name, with all that rests on it.
 
     rows: of whose tables the rows are given up once they are loaded. The tolerance between clocks by which
@@ -99,6 +103,7 @@ def load_rows(
     with store.writing("bulk-load") as tx:
         tx.lock_everyone()
         readmit_what_is_known(tx, now_ms, clock_tolerance_ms=rows.clock_tolerance_ms)
+    _sum_up_orders(store, now_ms)
     return load.result
 
 
@@ -116,6 +121,22 @@ def holds_another_ledger(store: Store, directory: Path) -> bool:
                     event_id, fingerprint = row["event_id"], content_sha256(contract, row)
                     return _contents(tx, "ledger_events", [event_id]) != {event_id: fingerprint}
     return True
+
+
+def _sum_up_orders(store: Store, now_ms: int) -> None:
+    """Keep sums of what came in, a part at a time, so that no look counts a whole folder's orders."""
+    with store.reading() as tx:
+        customers = customers_to_link(tx)
+    for part in _parts(customers, CUSTOMERS_PER_TRANSACTION):
+        with store.writing("bulk-load") as tx:
+            link_to_customers(tx, part)
+    with store.reading() as tx:
+        entities = entities_to_sum(tx)
+    for entity in entities:
+        is_more = True
+        while is_more:
+            with store.writing("bulk-load") as tx:
+                is_more = sum_up(tx, entity, now_ms) >= SUMMED_AT_ONCE
 
 
 class _Load:
@@ -403,8 +424,10 @@ class _Load:
         for entity_id, last_ms in latest.items():
             if entity_id in self._judged_at:
                 self._judged_at[entity_id] = max(self._judged_at[entity_id], last_ms)
+        if contract is ORDERS:
+            link_orders(tx, [row["order_id"] for row, _ in loaded])
         for row, _ in loaded:
-            keep_in_step(tx, contract, row, self._now_ms)
+            keep_in_step(tx, contract, row, self._now_ms, is_linked=contract is ORDERS)
 
 
 def _naming_what_stands(tx: Transaction, contract: Contract, rows: list[LedgerRow]) -> list[LedgerRow]:
@@ -458,9 +481,9 @@ def _are_among(values: pa.ChunkedArray, sought: pa.Array) -> Any:
     return pc.is_in(values, value_set=sought, skip_nulls=True).to_numpy()
 
 
-def _parts(values: Sequence[str]) -> Iterator[Sequence[str]]:
-    for start in range(0, len(values), ROWS_PER_TRANSACTION):
-        yield values[start : start + ROWS_PER_TRANSACTION]
+def _parts(values: Sequence[str], size: int = ROWS_PER_TRANSACTION) -> Iterator[Sequence[str]]:
+    for start in range(0, len(values), size):
+        yield values[start : start + size]
 
 
 def _among(tx: Transaction, select: str, values: Collection[str]) -> list[tuple[Any, ...]]:

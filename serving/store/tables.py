@@ -3,7 +3,20 @@
 Migrations create them; a test compares both. Instants are milliseconds since 1970 UTC.
 """
 
-from sqlalchemy import BigInteger, Column, Double, Index, Integer, LargeBinary, MetaData, Table, Text
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Double,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    and_,
+    func,
+    or_,
+)
 
 metadata = MetaData()
 
@@ -319,6 +332,24 @@ order_links = Table(
         server_default="0",
         comment="1: all that the order ever said is in this row, so that it may be counted unread",
     ),
+    Column(
+        "is_summed",
+        BigInteger,
+        nullable=False,
+        server_default="0",
+        comment="1: order_sums counts it, also where it is plain no more",
+    ),
+    Column(
+        "own_links",
+        BigInteger,
+        nullable=False,
+        server_default="-1",
+        comment="at the merchant, 1: the customer's own links were made too, 0: they were not; "
+        "2: elsewhere; -1: by a release that knows none",
+    ),
+    Column("amount_cents", BigInteger, comment="at the customer, what is added up of the order; else null"),
+    Column("night", BigInteger, comment="likewise, 1: ordered at night"),
+    Column("resellable", BigInteger, comment="likewise, 1: goods that sell again easily"),
     sqlite_with_rowid=False,
 )
 _is_not_plain = order_links.c.is_plain == 0
@@ -334,6 +365,93 @@ Index(
     order_links.c.customer_id,
     sqlite_where=_is_not_plain,
     postgresql_where=_is_not_plain,
+)
+# Another way to say the kind: or PostgreSQL, where it does not know how many links an entity has, would
+# rather go through all of them by the table's own key.
+_KIND = func.lower(order_links.c.entity_kind)
+_waits_to_be_summed = and_(order_links.c.is_plain == 1, order_links.c.is_summed == 0)
+Index(
+    "order_links_to_sum",
+    order_links.c.is_plain,
+    order_links.c.is_summed,
+    _KIND,
+    order_links.c.entity_key,
+    order_links.c.is_finding,
+    order_links.c.occurred_at_ms,
+    order_links.c.recorded_at_ms,
+    order_links.c.customer_id,
+    order_links.c.amount_cents,
+    order_links.c.night,
+    order_links.c.resellable,
+    sqlite_where=_waits_to_be_summed,
+    postgresql_where=_waits_to_be_summed,
+)
+_is_summed_and_to_read = and_(order_links.c.is_plain == 0, order_links.c.is_summed == 1)
+Index(
+    "order_links_to_take_out",
+    order_links.c.is_plain,
+    order_links.c.is_summed,
+    _KIND,
+    order_links.c.entity_key,
+    order_links.c.is_finding,
+    order_links.c.occurred_at_ms,
+    # All that is asked for, as above.
+    order_links.c.recorded_at_ms,
+    order_links.c.customer_id,
+    order_links.c.amount_cents,
+    order_links.c.night,
+    order_links.c.resellable,
+    sqlite_where=_is_summed_and_to_read,
+    postgresql_where=_is_summed_and_to_read,
+)
+# No text in these conditions: SQLite would prepare anew each statement that binds such a value.
+_is_flipped = and_(order_links.c.own_links == 1, order_links.c.is_plain == 0)
+_is_read_by_itself = or_(order_links.c.own_links < 1, _is_flipped)
+Index(
+    "order_links_of_customer",
+    order_links.c.customer_id,
+    order_links.c.entity_kind,
+    order_links.c.order_id,
+    order_links.c.is_plain,
+    sqlite_where=_is_read_by_itself,
+    postgresql_where=_is_read_by_itself,
+)
+_is_of_older_release = or_(order_links.c.own_links == -1, _is_flipped)
+Index(
+    "order_links_of_older_release",
+    order_links.c.order_id,
+    sqlite_where=_is_of_older_release,
+    postgresql_where=_is_of_older_release,
+)
+
+order_sums = Table(
+    "order_sums",
+    metadata,
+    # Of what many orders name: how many happened in each stretch of time, so that no look counts them all.
+    Column("entity_kind", Text, primary_key=True, comment="as in order_links"),
+    Column("entity_key", Text, primary_key=True),
+    Column("is_finding", BigInteger, primary_key=True),
+    Column("width_ms", BigInteger, primary_key=True, comment="how long the stretch is"),
+    Column("start_ms", BigInteger, primary_key=True),
+    Column("orders", BigInteger, nullable=False, comment="links in it that are summed"),
+    Column("amount_cents", BigInteger, nullable=False, comment="the sum of what order_links says; else 0"),
+    Column("night", BigInteger, nullable=False, comment="likewise"),
+    Column("resellable", BigInteger, nullable=False, comment="likewise"),
+    Column("recorded_to_ms", BigInteger, nullable=False, comment="none of them was recorded later"),
+    sqlite_with_rowid=False,
+)
+
+order_sum_customers = Table(
+    "order_sum_customers",
+    metadata,
+    # Of what ties customers to each other: whose the summed orders are.
+    Column("entity_kind", Text, primary_key=True),
+    Column("entity_key", Text, primary_key=True),
+    Column("customer_id", Text, primary_key=True),
+    Column("first_at_ms", BigInteger, nullable=False, comment="when the first of them happened"),
+    Column("first_recorded_ms", BigInteger, nullable=False, comment="and was recorded"),
+    Column("known_from_ms", BigInteger, nullable=False, comment="when any of them was recorded first"),
+    sqlite_with_rowid=False,
 )
 
 screenings = Table(

@@ -25,8 +25,8 @@ from tests.serving.http.conftest import as_event, order_body
 MINUTES = float(os.environ.get("BONITAS_SOAK_MINUTES", "0"))
 GROWTH = 1.03
 """From the second third of the time on. In the first third all is built that is built at its first use, and
-each connection has filled what it keeps of the store's pages (64 MiB): that takes ten minutes of this load, so
-fewer than thirty minutes in all say nothing."""
+each connection has filled what it keeps of the store's pages (64 MiB): that takes ten minutes of this load,
+so fewer than thirty minutes in all say nothing."""
 PER_SECOND = 20
 LOOK_S = 5.0
 

@@ -1,53 +1,123 @@
 """Orders that are counted by their links give the features that reading all of them gives, bit for bit."""
 
+import enum
 from typing import Any
 
 import pytest
+from alembic import command
 from hypothesis import given
 from hypothesis import strategies as st
+from sqlalchemy import create_engine, text
 
 from data_contracts.ledger_contracts import CONTRACTS
+from data_contracts.order_outcomes import FRAUD_OUTCOMES
 from features.entities import LINKING, EntityKind
 from features.feature_sets import ORDER_RISK
+from features.order_links import address_keys, delivery_key, order_keys
 from features.order_risk_online import keys_at, order_risk_features
-from features.plain_orders import CountedOrders, PlainOrders, counted_orders, sums_of_plain_orders
+from features.plain_orders import (
+    CountedOrders,
+    PlainOrders,
+    SumWithin,
+    counted_orders,
+    sums_of_plain_orders,
+)
+from serving.benchmarks.look_benchmark import BEGINNING_MS, PLACES, PopularBook
 from serving.store.ledger_rows import content_sha256, insert_event
+from serving.store.migrate import alembic_config, migrate, sqlalchemy_url
+from serving.store.open_store import open_store
 from serving.store.order_links import (
     INDEXED,
+    INSERT_LINK,
+    OWN,
     crowded_entities,
-    customers_rows,
+    link_as_this_release,
     link_decided_orders,
+    link_parameters,
     link_row,
+    link_to_customers,
+    news_of_orders,
     order_rows,
+    orders_of_older_release,
+    own_orders,
     plain_orders,
     related_rows,
+    rows_about,
 )
-from serving.store.store import Store, Transaction
+from serving.store.order_sums import WHOSE_FIRST, WIDTHS_MS, stretches_since, sum_up
+from serving.store.store import Row, Store, Transaction
 from tests.features.test_order_risk_features import FEW, MANY, Question, World, moments, questions
 from tests.proof_size import examples
 
-LINKED_LATER = st.lists(st.booleans(), min_size=1, max_size=9)
+
+class Step(enum.Enum):
+    """What becomes of the links after a row has arrived."""
+
+    NOTHING = "nothing"
+    LINKED_LATER = "linked later"
+    BY_OLDER_RELEASE = "by older release"
+    SUMMED = "summed"
+    OWN_LINKS = "own links"
+
+
+STEPS = st.lists(st.sampled_from([*[Step.SUMMED, Step.OWN_LINKS] * 2, *Step]), min_size=1, max_size=9)
 
 
 @pytest.mark.long_proof
 @examples(1_000)
-@given(questions(), st.lists(moments, max_size=3), LINKED_LATER, st.sampled_from([FEW, MANY]))
+@given(questions(), st.lists(moments, max_size=3), STEPS, st.sampled_from([FEW, MANY]))
 def test_counted_orders_come_to_the_same_features_as_orders_that_are_read(
-    store: Store, question: Question, more: list[int], linked_later: list[bool], maximum: int
+    store: Store, question: Question, more: list[int], steps: list[Step], maximum: int
 ) -> None:
     world, _, as_of = question
     world = as_the_ledger_lets_it_in(world)
     feature_set = ORDER_RISK.linking(maximum)
     with store.writing("world") as tx:
-        tx.execute("DELETE FROM ledger_events")
-        tx.execute("DELETE FROM order_links")
-        enter(tx, world, linked_later)
+        for table in ("ledger_events", "order_links", "order_sums", "order_sum_customers"):
+            tx.execute(f"DELETE FROM {table}")
+        enter(tx, world, steps)
+        assert not orders_of_older_release(tx, 1)
     order_ids = sorted({row["order_id"] for row in world["orders"]})
     with store.reading() as tx:
+        assert kept_sums(tx) == sums_of_links(tx)
         for order_id in order_ids:
             for moment in (as_of, *more):
                 expected = order_risk_features(order_id, world, moment, feature_set)
                 assert counted(tx, order_id, moment, maximum) == expected
+
+
+def kept_sums(tx: Transaction) -> tuple[list[Row], list[Row]]:
+    """What is kept of each stretch of time and of each customer, where anything is."""
+    sums = tx.execute(
+        "SELECT entity_kind, entity_key, width_ms, start_ms, orders, amount_cents, night, resellable "
+        "FROM order_sums WHERE orders <> 0 OR amount_cents <> 0 OR night <> 0 OR resellable <> 0"
+    )
+    customers = tx.execute(
+        "SELECT entity_kind, entity_key, customer_id, first_at_ms, first_recorded_ms, known_from_ms "
+        "FROM order_sum_customers"
+    )
+    return sorted(sums), sorted(customers)
+
+
+def sums_of_links(tx: Transaction) -> tuple[list[Row], list[Row]]:
+    """The same, counted link by link."""
+    sums: dict[tuple[str, str, int, int], list[int]] = {}
+    customers: dict[tuple[str, str, str], list[tuple[int, int]]] = {}
+    for kind, key, at_ms, recorded_ms, customer_id, *added in tx.execute(
+        "SELECT entity_kind, entity_key, occurred_at_ms, recorded_at_ms, customer_id, 1, amount_cents, "
+        "night, resellable FROM order_links WHERE is_summed = 1"
+    ):
+        for width_ms in WIDTHS_MS:
+            so_far = sums.setdefault((kind, key, width_ms, at_ms // width_ms * width_ms), [0, 0, 0, 0])
+            so_far[:] = [one + (other or 0) for one, other in zip(so_far, added, strict=True)]
+        if kind in WHOSE_FIRST:
+            customers.setdefault((kind, key, customer_id), []).append((at_ms, recorded_ms))
+    return (
+        sorted((*place, *added) for place, added in sums.items()),
+        sorted(
+            (*who, *min(found), min(recorded for _, recorded in found)) for who, found in customers.items()
+        ),
+    )
 
 
 def as_the_ledger_lets_it_in(world: World) -> World:
@@ -65,58 +135,111 @@ def as_the_ledger_lets_it_in(world: World) -> World:
     }
 
 
-def enter(tx: Transaction, world: World, linked_later: list[bool]) -> None:
-    """All rows in the order of their arrival; some orders are followed at once, some when all has arrived."""
+def enter(tx: Transaction, world: World, steps: list[Step]) -> None:
+    """All rows in the order of their arrival, with what becomes of the links meanwhile."""
     arrivals = sorted(
         (row["recorded_at"], name != "orders", number, name)
         for name, rows in world.items()
         for number, row in enumerate(rows)
     )
     waiting: list[str] = []
-    for place, (_, _, number, name) in enumerate(arrivals):
+    for place, (recorded_at, _, number, name) in enumerate(arrivals):
         row = world[name][number]
         contract = CONTRACTS[name]
         insert_event(tx, contract, row, content_sha256(contract, row), row["recorded_at"])
-        if name != "orders":
+        step = steps[place % len(steps)]
+        if step is Step.BY_OLDER_RELEASE and name != "customers":
+            link_as_the_release_before(tx, name, row)
+        elif name != "orders":
             link_row(tx, contract, row)
-        elif linked_later[place % len(linked_later)]:
+        elif step is Step.LINKED_LATER:
             waiting.append(row["order_id"])
         else:
             link_decided_orders(tx, [row["order_id"]])
+        if step is Step.SUMMED:
+            for kind, key in tx.execute("SELECT DISTINCT entity_kind, entity_key FROM order_links"):
+                sum_up(tx, (EntityKind(kind), key), recorded_at + place % 2)
+        if step is Step.OWN_LINKS:
+            link_as_this_release(tx, 100)
+            link_to_customers(tx, sorted({row["customer_id"] for row in world["orders"]}), 1)
     link_decided_orders(tx, sorted(set(waiting)))
+    link_as_this_release(tx, 100)
+
+
+def link_as_the_release_before(tx: Transaction, name: str, row: dict[str, Any]) -> None:
+    """As the release did that knew neither sums nor own links."""
+    columns = "entity_kind, entity_key, is_finding, occurred_at_ms, event_id, order_id, customer_id"
+    to_read = (
+        f"INSERT INTO order_links ({columns}) VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT "
+        "(entity_kind, entity_key, is_finding, occurred_at_ms, event_id) DO UPDATE SET is_plain = 0"
+    )
+    plain = (
+        f"INSERT INTO order_links ({columns}, recorded_at_ms, is_plain) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, 1) ON CONFLICT DO NOTHING"
+    )
+    versions = order_rows(tx, row["order_id"])
+    is_single = len(versions) == 1 and row["occurred_at"] <= row["recorded_at"]
+    if name == "orders" and is_single:
+        tx.execute_many(plain, [(*one, row["recorded_at"]) for one in link_parameters(order_keys(row), row)])
+        return
+    moved_to = delivery_key(row, "new_delivery")
+    if name == "orders" or moved_to is not None or row["kind"] in FRAUD_OUTCOMES:
+        for version in versions:
+            tx.execute_many(to_read, link_parameters(order_keys(version), version))
+    named: set[tuple[EntityKind, str]] = set()
+    if moved_to is not None:
+        tx.execute_many(INSERT_LINK, link_parameters(address_keys(row["customer_id"], moved_to), row))
+        named = set(address_keys(row["customer_id"], moved_to).items())
+    news = list(news_of_orders(tx, {row["order_id"]: row["customer_id"]}))
+    findings = [one for one in news if one["kind"] in FRAUD_OUTCOMES]
+    if name == "order_outcomes" and row["kind"] in FRAUD_OUTCOMES:
+        for version in versions:
+            named |= set(order_keys(version).items())
+        for one in news:
+            if (address := delivery_key(one, "new_delivery")) is not None:
+                named |= set(address_keys(row["customer_id"], address).items())
+        findings = [row]
+    for finding in findings:
+        for entity, key in named:
+            tx.execute_many(INSERT_LINK, link_parameters({entity: key}, finding, is_finding=True))
 
 
 def counted(tx: Transaction, order_id: str, as_of: int, maximum: int) -> list[float] | None:
     feature_set = ORDER_RISK.linking(maximum)
-    own: dict[str, Any] = customers_rows(tx, [order_rows(tx, order_id)[0]["customer_id"]])
-    keys = keys_at(order_id, own, as_of)
+    versions = order_rows(tx, order_id)
+    about = rows_about(tx, versions)
+    keys = keys_at(order_id, about, as_of)
     if keys is None:
         return None
     crowded = crowded_entities(tx, keys, maximum, as_of)
     keys = {entity: key for entity, key in keys.items() if entity not in crowded}
-    plain = plain_orders(tx, keys, feature_set, as_of)
-    rows = related_rows(tx, order_id, keys, feature_set, as_of, own, plain)
+    own = own_orders(tx, versions)
+    plain = plain_orders(tx, keys, feature_set, as_of, own)
+    rows = related_rows(tx, keys, feature_set, as_of, about, own, plain)
     return order_risk_features(order_id, rows, as_of, feature_set, crowded, plain)
 
 
-def test_only_numbers_of_orders_and_customers_are_counted() -> None:
+def test_only_sums_and_first_orders_are_counted() -> None:
     hour, day = 3_600_000, 86_400_000
     assert counted_orders(ORDER_RISK, EntityKind.MERCHANT) == CountedOrders(
-        windows_ms=(hour, day), by_customer=False
+        sums=(SumWithin(None, hour), SumWithin(None, day)), by_customer=False
     )
     assert counted_orders(ORDER_RISK, EntityKind.DEVICE) == CountedOrders(
-        windows_ms=(hour, day, 7 * day, 30 * day), by_customer=True
+        sums=tuple(SumWithin(None, window) for window in (hour, day, 7 * day, 30 * day)), by_customer=True
     )
-    assert counted_orders(ORDER_RISK, EntityKind.CUSTOMER) is None, "amounts are added up there"
-    assert all(counted_orders(ORDER_RISK, entity) is not None for entity in INDEXED)
+    assert counted_orders(ORDER_RISK, EntityKind.CUSTOMER_DEVICE) == CountedOrders(
+        sums=(SumWithin(None, None),), by_customer=True
+    )
+    of_customer = counted_orders(ORDER_RISK, EntityKind.CUSTOMER)
+    assert of_customer is not None
+    assert SumWithin("amount_cents", 365 * day) in of_customer.sums
+    assert all(counted_orders(ORDER_RISK, entity) is not None for entity in (*INDEXED, *OWN))
 
 
 def test_a_customer_counts_once_where_one_order_was_read_and_another_counted() -> None:
     """Counted first at 5 and 50; read first at 7 and 40: one of both customers has a plain first order."""
     plain = {
-        entity: PlainOrders(
-            count_within=dict.fromkeys(counted.windows_ms, 2), first_at_ms={"c1": 5, "c2": 50}
-        )
+        entity: PlainOrders(sums=dict.fromkeys(counted.sums, 2), first_at_ms={"c1": 5, "c2": 50})
         for entity in LINKING
         if (counted := counted_orders(ORDER_RISK, entity)) is not None
     }
@@ -124,3 +247,48 @@ def test_a_customer_counts_once_where_one_order_was_read_and_another_counted() -
     sums = sums_of_plain_orders(ORDER_RISK, plain, read, as_of_ms=100)
     assert {value for measure, value in sums.items() if measure.value is None} == {2}
     assert {value for measure, value in sums.items() if measure.value is not None} == {1}
+
+
+@examples(200)
+@given(st.integers(0, 2**41), st.integers(0, 2**41))
+def test_each_moment_lies_in_one_of_the_stretches_since_another(since_ms: int, at_ms: int) -> None:
+    stretches = stretches_since(since_ms)
+    holding = [
+        stretch
+        for stretch in stretches
+        if stretch.start_ms <= at_ms and (stretch.end_ms is None or at_ms < stretch.end_ms)
+    ]
+    assert len(holding) == (at_ms >= since_ms)
+    for stretch in stretches:
+        assert stretch.start_ms % stretch.width_ms == 0
+        assert stretch.end_ms is None or (stretch.end_ms - stretch.start_ms) // stretch.width_ms < 8_192
+
+
+def test_a_store_of_the_release_before_gets_its_sums(database_url: str) -> None:
+    opened = open_store(database_url)
+    book = PopularBook(opened, PLACES[-1], 100)
+    book.link_orders()
+    with opened.reading() as tx:
+        before = features_of(tx, "o99")
+    opened.close()
+    engine = create_engine(sqlalchemy_url(database_url))
+    with engine.begin() as connection:
+        command.downgrade(alembic_config(connection), "0010")
+        # As a ledger folder was loaded by then.
+        loaded = "UPDATE order_links SET is_plain = 0, recorded_at_ms = NULL WHERE order_id IN ('o7', 'o8')"
+        connection.execute(text(loaded))
+    engine.dispose()
+    migrate(database_url)
+    opened = open_store(database_url)
+    with opened.reading() as tx:
+        kept = kept_sums(tx)
+        assert kept == sums_of_links(tx)
+        assert {row[0] for row in kept[0]} == {kind.value for kind in INDEXED}
+        assert ("merchant", "m0", 100) in {(kind, key, orders) for kind, key, _, _, orders, *_ in kept[0]}
+        assert not orders_of_older_release(tx, 1)
+        assert features_of(tx, "o99") == before
+    opened.close()
+
+
+def features_of(tx: Transaction, order_id: str) -> list[float] | None:
+    return counted(tx, order_id, BEGINNING_MS + 1, MANY)
