@@ -73,8 +73,8 @@ def load_rows(
 
     Each block of rows is one transaction, so an interrupted load is simply run again. Rows keep the
     `recorded_at` that they carry: this is for history, not for news. Orders that the folder invoices
-    or cancels hold no more than what is left, and held rows that fit now are let in. A row that contradicts the
-    folder or the ledger is refused by name, with all that rests on it.
+    or cancels hold no more than what is left, and held rows that fit now are let in. A row that contradicts
+    the folder or the ledger is refused by name, with all that rests on it.
 
     rows: of whose tables the rows are given up once they are loaded. The tolerance between clocks by which
         they were judged is that of the rules between rows too.
