@@ -16,7 +16,7 @@ WAITING_LOOKS = "waiting-looks"
 """The lock of whoever takes looks, or asks for several at once."""
 TAKEN_FOR_MS = 30 * SECOND_MS
 """So long a look belongs to the worker that took it; one that was killed, or failed, is tried again then."""
-LINKED_PAUSE_MS = 10 * SECOND_MS
+LINKED_PAUSE_MS = 5 * SECOND_MS
 """An order is looked at because of orders like it at most so often."""
 
 _RANKS = {APPROVED: 0, LINKED_ORDER: 2}
