@@ -6,7 +6,7 @@ from typing import Any
 from data_contracts.private_files import private_file
 from serving.store.errors import StoreNotMigrated, StoreUnavailable
 
-HEAD_REVISION = "0010"
+HEAD_REVISION = "0011"
 _MIGRATIONS = Path(__file__).parent / "migrations"
 
 
