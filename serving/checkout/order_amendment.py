@@ -210,6 +210,8 @@ def _judged(
     supposed = [*events, {**event, "occurred_at": _moment(order, events, scope.now_ms())}]
     of_new = amended_order(order, supposed)
     row |= {name: of_new[name] for name in ("amount_cents", "vat_cents")}
+    # Beside what it would hold, the order's invoices are outstanding already.
+    invoiced_cents = row["amount_cents"] - rest_to_invoice(tx, order, supposed)
     model = scope.model
     read = read_for_decision(
         scope,
@@ -218,8 +220,7 @@ def _judged(
         model,
         caller=caller,
         locked=locked,
-        # Beside what it would hold, the order's invoices are outstanding already.
-        invoiced_of_order_cents=row["amount_cents"] - rest_to_invoice(tx, order, supposed),
+        invoiced_of_order_cents=invoiced_cents,
     )
     judgement = judged(scope, read.inputs, model, read.as_of_ms)
     outcome = judgement.decision.outcome
@@ -249,7 +250,7 @@ def _judged(
         answer,
         decision_id=decision_id,
         language=language,
-        amendment={"reserved_until_ms": reservation.expires_at_ms},
+        amendment={"reserved_until_ms": reservation.expires_at_ms, "invoiced_cents": invoiced_cents},
     )
     if outcome is Outcome.APPROVED:
         event_of_decision = {**event, "event_id": f"amended-{decision_id}"}

@@ -30,7 +30,8 @@ class LoggedDecision:
     features: the model's inputs, bit for bit, in the order of the feature set; None where no model took part.
     record: every other input (order, applicant, standing, assessment) and the answer, as JSON values. Of a
         decision about the amendment of an order that stands, `amendment` says until when the order held its
-        part of the limit then (`reserved_until_ms`).
+        part of the limit then (`reserved_until_ms`), and what of it was invoiced (`invoiced_cents`): so much
+        less the standing's `reserved_cents` is than other orders held.
     """
 
     decision_id: str
