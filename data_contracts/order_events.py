@@ -1,14 +1,19 @@
 """What happened to an order after checkout: shipped, delivered, redirected, cancelled."""
 
 from data_contracts.contract import (
+    AMOUNT_CENTS_MAXIMUM,
     COUNTRY_PATTERN,
     Column,
     ColumnType,
     Contract,
     Reference,
+    RequiredWhen,
     customer_reference,
     identifier,
 )
+
+AMENDED = "amended"
+"""The kind of an event that changed what was ordered, or where it goes."""
 
 
 def order_reference() -> Column:
@@ -63,6 +68,7 @@ ORDER_EVENTS = Contract(
             description="what happened",
             allowed=(
                 "address_changed",
+                AMENDED,
                 "cancelled",
                 "confirmed",
                 "delivered",
@@ -91,5 +97,16 @@ ORDER_EVENTS = Contract(
             max_length=60,
         ),
         *_NEW_ADDRESS,
+        Column(
+            name="new_amount_cents",
+            type=ColumnType.INT64,
+            description="what the whole order comes to after an amendment, including VAT",
+            unit="minor units of the order's `currency`",
+            nullable=True,
+            missing_means="the event does not change it",
+            minimum=1,
+            maximum=AMOUNT_CENTS_MAXIMUM,
+        ),
     ),
+    own_row_rules=(RequiredWhen(column="new_amount_cents", when_column="kind", equals=AMENDED),),
 )

@@ -204,7 +204,7 @@ def message(contract: Contract, column: str, rule: Rule) -> str:  # noqa: PLR091
         case Rule.SUM_ABOVE_ORDER:
             return "the order's invoices, credit notes taken off, would come to more than the order's amount"
         case Rule.ORDER_BELOW_INVOICED:
-            return "the order's invoices, credit notes taken off, come to more than the corrected amount"
+            return "the order's invoices, credit notes taken off, come to more than its new amount"
         case Rule.CREDITED_ABOVE_INVOICE:
             return "the invoice's credit notes would come to more than the invoice"
         case Rule.INVOICE_BELOW_CREDITED:

@@ -32,6 +32,8 @@ from tests.builders import (
 
 START = ms("2026-03-01T09:30:07.500")
 FIRST_ARRIVAL = ms("2026-08-01")
+AMENDMENTS = ((), (), ((2, 60),), ((2, 150),), ((2, 30), (3, 120)), ((2, 150), (3, 50)))
+"""Of orders over 100: after how many hours, and what the order comes to then."""
 Sent = tuple[str, Row]
 """The name of the contract, and the row."""
 
@@ -118,7 +120,7 @@ def contradicting_rows(draw: st.DrawFn) -> list[Sent]:
             st.sampled_from(
                 ["orders", "invoices", "invoices", "invoice_payments", "invoice_adjustments"] * 2
                 + ["invoice_adjustments", "invoice_pauses", "invoice_charges", "order_outcomes", "customers"]
-                + ["credit_accounts"]
+                + ["credit_accounts", "order_events"]
             )
         )
         of_invoice = {"invoice_id": draw(invoices), "customer_id": owner}
@@ -165,6 +167,10 @@ def contradicting_rows(draw: st.DrawFn) -> list[Sent]:
                 row = {**a_charge(**of_invoice, at=at), "event_id": event_id}
             case "customers":
                 row = a_customer(owner, event_id=event_id, at=at)
+            case "order_events":
+                columns = {"new_amount_cents": draw(st.sampled_from([30, 60, 101, 150])), **of("amended")}
+                columns |= {"order_id": draw(orders), "customer_id": owner}
+                row = a_row("order_events", event_id, at, None, **columns)
             case "credit_accounts":
                 row = an_account("a1", owner, opened_at=at, event_id=event_id, currency=draw(currencies))
             case _:
@@ -189,6 +195,8 @@ def _changed(draw: st.DrawFn, rows: list[Sent], number: int) -> Sent:
         changed["order_id"] = "o2"
     if "kind" in row and name == "order_outcomes":
         changed["kind"] = "review_released"
+    if name == "order_events" and draw(st.booleans()):
+        changed |= draw(st.sampled_from([{"kind": "shipped"}, {"new_amount_cents": 40}]))
     match draw(st.integers(0, 9)):
         case 0:
             return name, row
@@ -236,6 +244,13 @@ def fitting_rows(draw: st.DrawFn) -> list[Sent]:
         if faults or draw(st.booleans()):
             correct("orders", order, item_category="food")
         room = 100
+        for place, (hours, cents) in enumerate(draw(st.sampled_from(AMENDMENTS))):
+            of_order: Row = {"order_id": order_id, "customer_id": "c1", "kind": "amended"}
+            at = START + hours * 3_600_000
+            of_order |= {"new_amount_cents": cents}
+            amendment = a_row("order_events", f"{order_id}-a{place}", at, None, **of_order)
+            rows.append(("order_events", amendment))
+            room = cents
         for number in range(draw(st.integers(1, 4))):
             invoice_id = f"{order_id}-i{number}"
             amount = draw(st.integers(1, 100))

@@ -1,13 +1,15 @@
 """Which amounts fit together: order, invoices, credit notes, payments and refunds."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
+from data_contracts.amended_orders import ordered_cents
 from data_contracts.between_rows.known_rows import KnownRows, LedgerRow, standing_about, versions_of
 from data_contracts.between_rows.waits import Broken, Wait, WaitKind
 from data_contracts.contract import Contract
 from data_contracts.invoice_adjustments import INVOICE_ADJUSTMENTS, REASON_RETURNED_DEBIT
 from data_contracts.invoice_payments import INVOICE_PAYMENTS
 from data_contracts.invoices import INVOICES
+from data_contracts.order_events import AMENDED, ORDER_EVENTS
 from data_contracts.orders import ORDERS
 from data_contracts.rules import Rule
 
@@ -47,12 +49,30 @@ def is_within_the_order(
     _contract: Contract, row: LedgerRow, known: KnownRows, _clock_tolerance_ms: int
 ) -> Broken | None:
     """An invoice alone does not come to more than its order ever did."""
-    # An order that was corrected downwards may have been invoiced before: there a credit note belongs to it.
-    order_cents = max(order["amount_cents"] for order in known.about(ORDERS, row["order_id"]))
+    # An order that became smaller may have been invoiced before: there a credit note belongs to it.
+    order_cents = max(_amounts_ever(row, known))
     if row["amount_cents"] <= order_cents:
         return None
     message = f"{row['amount_cents']} is above the {order_cents} of order {row['order_id']}"
     return _refused(Rule.ABOVE_ORDER, message, WaitKind.CREDIT_NOTE, row["order_id"])
+
+
+def _amounts_ever(row: LedgerRow, known: KnownRows) -> Iterator[int]:
+    """What the order that a row names came to at any time."""
+    for order in known.about(ORDERS, row["order_id"]):
+        yield order["amount_cents"]
+    for event in _events(row, known):
+        version: LedgerRow | None = event
+        while version is not None:
+            if version["kind"] == AMENDED:
+                yield version["new_amount_cents"]
+            corrected = None if version.get("corrects") is None else known.event(version["corrects"])
+            version = None if corrected is None else corrected[1]
+
+
+def _events(row: LedgerRow, known: KnownRows) -> Sequence[LedgerRow]:
+    """The standing events of the order that a row names."""
+    return known.standing(ORDER_EVENTS, row["customer_id"], "order_id", row["order_id"])
 
 
 def _refused(rule: Rule, message: str, kind: WaitKind, subject_id: str) -> Broken:
@@ -71,7 +91,8 @@ def sum_is_within_the_order(
     order_ids = [row["order_id"]] if contract is INVOICES else _orders_that_lose_room(row, known)
     for order_id in order_ids:
         invoiced_cents = _invoiced_cents(row, order_id, known, more=(row,))
-        order_cents = max(_amounts_about(ORDERS, order_id, known))
+        events = known.standing(ORDER_EVENTS, row["customer_id"], "order_id", order_id)
+        order_cents = max(ordered_cents(order, events) for order in standing_about(ORDERS, order_id, known))
         if invoiced_cents > order_cents:
             wait = Wait(kind=WaitKind.CREDIT_NOTE, id=order_id)
             message = (
@@ -98,11 +119,37 @@ def order_is_not_corrected_below_its_invoices(
     """An order is not corrected below what its invoices come to, credit notes taken off."""
     if row.get("corrects") is None:
         return None
-    invoiced_cents = _invoiced_cents(row, row["order_id"], known, more=())
-    if invoiced_cents <= row["amount_cents"]:
+    order_cents = ordered_cents(row, _events(row, known))
+    return _below_invoiced(row, order_cents, known, "amount_cents")
+
+
+def order_is_not_amended_below_its_invoices(
+    _contract: Contract, row: LedgerRow, known: KnownRows, _clock_tolerance_ms: int
+) -> Broken | None:
+    """An order is not amended below what its invoices come to, credit notes taken off.
+
+    Nor is an amendment corrected so. One that came late, and that another amendment has overtaken since,
+    changes nothing.
+    """
+    versions = versions_of(row, known) or [row]
+    if all(version["kind"] != AMENDED for version in versions):
         return None
-    message = f"{invoiced_cents} are invoiced, credit notes taken off: more than {row['amount_cents']}"
-    return _refused(Rule.ORDER_BELOW_INVOICED, message, WaitKind.CREDIT_NOTE, row["order_id"])
+    others = _others(_events(row, known), row)
+    orders = standing_about(ORDERS, row["order_id"], known)
+    before_cents = max(ordered_cents(order, [*others, *versions[1:]]) for order in orders)
+    after_cents = max(ordered_cents(order, [*others, row]) for order in orders)
+    if after_cents >= before_cents:
+        return None
+    return _below_invoiced(row, after_cents, known, "new_amount_cents")
+
+
+def _below_invoiced(row: LedgerRow, order_cents: int, known: KnownRows, column: str) -> Broken | None:
+    invoiced_cents = _invoiced_cents(row, row["order_id"], known, more=())
+    if invoiced_cents <= order_cents:
+        return None
+    message = f"{invoiced_cents} are invoiced, credit notes taken off: more than {order_cents}"
+    mended_by = Wait(kind=WaitKind.CREDIT_NOTE, id=row["order_id"])
+    return Broken(rule=Rule.ORDER_BELOW_INVOICED, column=column, message=message, mended_by=mended_by)
 
 
 def credit_notes_are_within_the_invoice(

@@ -114,7 +114,11 @@ class Doubts:
         order_of_invoice = self.named["invoices", "order_id"]
         amounts = invoices.integers("amount_cents")
         invoiced = orders.sums(order_of_invoice, amounts, invoices.first)
-        above = np.append(invoiced > orders.lowest(orders.table.integers("amount_cents")), False)
+        events, amended = self.tables["order_events"], self.named["order_events", "order_id"]
+        changes = np.flatnonzero(events.first & events.is_present("new_amount_cents") & (amended >= 0))
+        lowest = orders.lowest(orders.table.integers("amount_cents"))
+        np.minimum.at(lowest, amended[changes], events.integers("new_amount_cents")[changes])
+        above = np.append(invoiced > lowest, False)
         invoices.doubtful |= above[order_of_invoice]
         adjustments, payments = self.tables["invoice_adjustments"], self.tables["invoice_payments"]
         things = self.things["invoices"]

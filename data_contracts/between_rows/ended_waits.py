@@ -9,6 +9,7 @@ from data_contracts.invoice_pauses import DISPUTE, INVOICE_PAUSES
 from data_contracts.invoice_payments import INVOICE_PAYMENTS
 from data_contracts.invoices import INVOICES
 from data_contracts.ledger_contracts import CONTRACTS
+from data_contracts.order_events import AMENDED, ORDER_EVENTS
 from data_contracts.orders import ORDERS
 
 _NAMED_BY_REFERENCE = {kind.value: kind for kind in WaitKind if kind.value in CONTRACTS}
@@ -22,7 +23,9 @@ def brings(contract: Contract, row: LedgerRow, known: KnownRows) -> list[Wait]:
         waits.append(Wait(kind=named, id=row[contract.key[0]]))
     if contract in _NAMING_INVOICES:
         waits += _brought_to_invoice(contract, row, known)
-    elif contract is ORDERS and row.get("corrects") is not None:
+    elif (contract is ORDERS and row.get("corrects") is not None) or (
+        contract is ORDER_EVENTS and any(one["kind"] == AMENDED for one in (row, *versions_of(row, known)))
+    ):
         waits.append(Wait(kind=WaitKind.CREDIT_NOTE, id=row["order_id"]))
     elif contract is INVOICES:
         waits += [

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from data_contracts.contract import ColumnType, Contract
 
 Mask = NDArray[np.bool_]
-_READ_BY_RULES = ("customer_id", "currency", "amount_cents", "kind", "reason")
+_READ_BY_RULES = ("customer_id", "currency", "amount_cents", "new_amount_cents", "kind", "reason")
 """Columns that rules between rows read, in the contracts that have them, beside ids and instants."""
 
 

@@ -13,6 +13,7 @@ from data_contracts.between_rows.amount_rules import (
     credit_notes_are_within_the_invoice,
     invoice_is_not_corrected_below_its_credit_notes,
     is_within_the_order,
+    order_is_not_amended_below_its_invoices,
     order_is_not_corrected_below_its_invoices,
     refunds_are_within_the_payments,
     sum_is_within_the_order,
@@ -233,6 +234,16 @@ RULES: tuple[RuleBetweenRows, ...] = (
         check=order_is_not_corrected_below_its_invoices,
     ),
     RuleBetweenRows(
+        rule=Rule.ORDER_BELOW_INVOICED,
+        contracts=(ORDER_EVENTS.name,),
+        says=(
+            "an order is not amended below what its invoices come to, credit notes taken off; of several "
+            "amendments the one that happened last is what the order comes to"
+        ),
+        otherwise=_REFUSED_FOR_NOW,
+        check=order_is_not_amended_below_its_invoices,
+    ),
+    RuleBetweenRows(
         rule=Rule.CREDITED_ABOVE_INVOICE,
         contracts=(INVOICE_ADJUSTMENTS.name,),
         says="the credit notes of an invoice do not come to more than the invoice",
@@ -250,7 +261,8 @@ RULES: tuple[RuleBetweenRows, ...] = (
         rule=Rule.SUM_ABOVE_ORDER,
         contracts=(INVOICES.name, INVOICE_ADJUSTMENTS.name),
         says=(
-            "the invoices of an order, credit notes taken off, do not come to more than the order; a "
+            "the invoices of an order, credit notes taken off, do not come to more than the order as it was "
+            "amended last; a "
             "correction of a credit note does not take back the room that a later invoice has used"
         ),
         otherwise="held until a credit note or a correction makes room",

@@ -24,7 +24,7 @@ class WaitKind(enum.Enum):
     EVENT = "event"
     """The row that it corrects."""
     CREDIT_NOTE = "credit_note"
-    """Room on an order: a credit note of one of its invoices, or a correction that makes room."""
+    """Room on an order: a credit note of one of its invoices, or what else makes room."""
     PAYMENT = "payment"
     """A payment of an invoice."""
     INVOICE_OF_ORDER = "invoice_of_order"

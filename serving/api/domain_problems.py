@@ -111,6 +111,12 @@ PROBLEM_OF: Mapping[type[Exception], ProblemType] = {
         "nothing of the order is invoiced: cancel it instead",
         "The order has no invoice",
     ),
+    errors.OrderBelowInvoiced: _conflict(
+        "order-below-invoiced",
+        "more of the order is invoiced, credit notes taken off, than it would come to: a credit note "
+        "comes first",
+        "More of the order is invoiced",
+    ),
     errors.OrderNumberTaken: _conflict(
         "order-number-taken",
         "the merchant's number stands for another of its orders",

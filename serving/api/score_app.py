@@ -6,8 +6,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from serving.checkout import order_views, review_request
+from serving.checkout.amendment_body import AMENDMENT, EXAMPLE_AMENDMENT, amendment_body
 from serving.checkout.checkout_answers import (
+    AmendedOrderState,
     DecisionAnswer,
+    MerchantAmendedOrderState,
     MerchantDecisionAnswer,
     MerchantOrderState,
     OrderParameters,
@@ -17,6 +20,7 @@ from serving.checkout.checkout_answers import (
     seen_by,
 )
 from serving.checkout.checkout_scoring import CheckoutAnswer, answer_without_store, answered_before, score
+from serving.checkout.order_amendment import amend
 from serving.checkout.order_body import EXAMPLE_ORDER, ORDER, OrderBody, order_body
 from serving.checkout.order_steps import take_step
 from serving.checkout.precheck import count_precheck, precheck
@@ -26,6 +30,7 @@ from serving.domain.errors import (
     NothingToReview,
     OrderAlreadyClosed,
     OrderAlreadyConfirmed,
+    OrderBelowInvoiced,
     OrderNotApproved,
     OrderNotConfirmed,
     OrderNotInvoiced,
@@ -189,6 +194,28 @@ class ScoreApi:
                 example=Example(path=EXAMPLE_PATH),
             ),
             RouteDeclaration(
+                method="POST",
+                path="/v1/orders/{order_id}/amend",
+                roles=DECIDING,
+                body_maximum_bytes=ORDER_BODY_BYTES,
+                handler=self._amend,
+                name="amend",
+                summary="The order comes to another amount or goes elsewhere, judged where larger or moved",
+                query=OrderParameters,
+                body=AMENDMENT,
+                answers=(AmendedOrderState, MerchantAmendedOrderState),
+                is_idempotent=True,
+                problems=(
+                    UnknownOrder,
+                    OrderNotApproved,
+                    OrderBelowInvoiced,
+                    OrderAlreadyClosed,
+                    AskedTooOften,
+                    NoPolicyInForce,
+                ),
+                example=Example(path=EXAMPLE_PATH, body=EXAMPLE_AMENDMENT),
+            ),
+            RouteDeclaration(
                 method="GET",
                 path="/v1/decisions/{decision_id}",
                 roles=ORDER_VIEWERS,
@@ -324,6 +351,24 @@ class ScoreApi:
         return json_answer(
             await self._access.write(
                 lambda: take_step(scope, address, step, caller=caller, idempotency_key=key)
+            )
+        )
+
+    async def _amend(self, request: Request) -> Response:
+        scope, caller = authenticated(request)
+        key, language = idempotency_key(request), accepted_language(request)
+        address = _address(request, caller)
+        amendment = amendment_body(json_body(request), now_ms=scope.now_ms())
+        return json_answer(
+            await self._access.write(
+                lambda: amend(
+                    scope,
+                    address,
+                    amendment,
+                    caller=caller,
+                    idempotency_key=key,
+                    accepted_language=language,
+                )
             )
         )
 

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from data_contracts.amended_orders import amended_order
 from data_contracts.instants import DAY_MS
 from data_contracts.invoice_pauses import INVOICE_PAUSES
 from data_contracts.invoices import INVOICES
@@ -135,7 +136,7 @@ def order_record(tx: Transaction, stored: StoredCase, now_ms: int, terms: Settle
     )
     prefix = outcome_prefix(stored.case.case_id)
     return OrderRecord(
-        order=orders[-1],
+        order=amended_order(orders[-1], events),
         shipment=_shipment(events),
         taken_back=_taken_back(events),
         outcomes=tuple(outcomes),

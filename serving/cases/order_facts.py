@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from data_contracts.amended_orders import ordered_cents
 from data_contracts.order_events import ORDER_EVENTS
 from data_contracts.orders import ORDERS
 from features.order_links import delivery_key
@@ -63,7 +64,7 @@ def order_facts(versions: Sequence[Row], events: Sequence[Row]) -> OrderFacts | 
     shipment = latest_of(ORDER_EVENTS, shipments) or {}
     return OrderFacts(
         ordered_at_ms=row["occurred_at"],
-        amount_cents=row["amount_cents"],
+        amount_cents=ordered_cents(row, events),
         currency=row["currency"],
         kind=row["kind"],
         item_category=row["item_category"],

@@ -159,6 +159,29 @@ class MerchantOrderState(msgspec.Struct, frozen=True, kw_only=True):
     reserved_until: ReservedUntil | UnsetType = UNSET
 
 
+OrderedCents = Annotated[Cents, Meta(description="what the whole order comes to now, including VAT")]
+
+
+class AmendedOrderState(OrderState, frozen=True, kw_only=True):
+    """An order after an amendment, or as it was where that was not approved."""
+
+    ordered_cents: OrderedCents
+    judgement: Annotated[
+        DecisionAnswer | None,
+        Meta(
+            description="the answer to the order as it would be, where a larger amount or another address "
+            "was judged; null where nothing had to be. Not approved, it leaves the order as it was"
+        ),
+    ]
+
+
+class MerchantAmendedOrderState(MerchantOrderState, frozen=True, kw_only=True):
+    """What a merchant's own key sees of an order after an amendment."""
+
+    ordered_cents: OrderedCents
+    judgement: MerchantDecisionAnswer | None
+
+
 class OrderParameters(msgspec.Struct, frozen=True, kw_only=True):
     """How the path names an order."""
 

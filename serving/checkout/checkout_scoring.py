@@ -11,6 +11,7 @@ from data_contracts.customers import CUSTOMERS
 from data_contracts.orders import ORDERS
 from data_contracts.rules import Rule
 from data_contracts.text_form import primary_language
+from features.online import LedgerRows
 from features.supersession import latest_of
 from serving.checkout.checkout_answers import DecisionAnswer
 from serving.checkout.checkout_judgement import (
@@ -64,7 +65,7 @@ class CheckoutAnswer:
     replayed: bool = False
 
 
-class _MoreAccountsToLock(Exception):
+class MoreAccountsToLock(Exception):
     """Rolls back what was begun without the locks of all the person's accounts."""
 
     def __init__(self, accounts: Iterable[str]) -> None:
@@ -136,7 +137,7 @@ def score(
                     now_ms=scope.now_ms(),
                 )
                 stages.ended(Stage.KEEP)
-        except _MoreAccountsToLock as more:
+        except MoreAccountsToLock as more:
             locked |= more.accounts
         except _OtherOrderToLock as other:
             order_id = other.order_id
@@ -182,27 +183,13 @@ def _decide_and_keep(
     row = order.row
     model = scope.model
     corrects = _row_to_correct(tx, row)
-    customer_id = row["customer_id"]
-    as_of_ms = next_common_as_of_ms(tx, customer_id, sorted(locked - {customer_id}), scope.now_ms())
-    rows = credit_rows(tx, customer_id)
-    others = rows_of_other_accounts(rows, candidate_rows_of(tx, customer_id), as_of_ms)
-    if not locked.issuperset(others):
-        raise _MoreAccountsToLock(others)
-    inputs = inputs_in_store(
-        tx,
-        row,
-        rows,
-        others,
-        model=model,
-        as_of_ms=as_of_ms,
-        policy=scope.policy,
-        caller=caller,
-    )
+    read = read_for_decision(scope, tx, row, model, caller=caller, locked=locked)
+    inputs, as_of_ms = read.inputs, read.as_of_ms
     stages.ended(Stage.READ)
     judgement = judged(scope, inputs, model, as_of_ms)
     outcome = judgement.decision.outcome
-    language = language_of_texts(order, accepted_language, rows)
-    decision_id = None if outcome is Outcome.UNAVAILABLE else _new_decision_id(as_of_ms)
+    language = language_of_texts(order, accepted_language, read.rows)
+    decision_id = None if outcome is Outcome.UNAVAILABLE else new_decision_id(as_of_ms)
     expires_at_ms = reserved_until_ms(
         outcome, scope.policy, is_bounded_key=inputs.merchant_key is not None, as_of_ms=as_of_ms
     )
@@ -234,6 +221,70 @@ def _decide_and_keep(
     if inputs.applicant is not None:
         # An order of nobody whom the ledger knows stays out of it; the decision log has it whole.
         _append_order(scope, tx, row, corrects, decision_id=decision_id, as_of_ms=as_of_ms)
+    keep_decision(scope, tx, row, read, judgement, model, answer, decision_id=decision_id, language=language)
+    if outcome is not Outcome.APPROVED and corrects is not None:
+        release(tx, customer_id=row["customer_id"], order_id=row["order_id"], now_ms=as_of_ms)
+    return answer
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReadForDecision:
+    """What a decision at `as_of_ms` rests on, and the customer's rows that it was read from."""
+
+    inputs: DecisionInputs
+    rows: LedgerRows
+    as_of_ms: int
+
+
+def read_for_decision(
+    scope: RequestScope,
+    tx: Transaction,
+    row: Mapping[str, Any],
+    model: ModelInForce,
+    *,
+    caller: Caller,
+    locked: frozenset[str],
+    invoiced_of_order_cents: int = 0,
+) -> ReadForDecision:
+    """Read what a decision about an order rests on, at its moment.
+
+    locked: the accounts whose locks are held. invoiced_of_order_cents: see `inputs_in_store`.
+    Raises MoreAccountsToLock where the person has others.
+    """
+    customer_id = row["customer_id"]
+    as_of_ms = next_common_as_of_ms(tx, customer_id, sorted(locked - {customer_id}), scope.now_ms())
+    rows = credit_rows(tx, customer_id)
+    others = rows_of_other_accounts(rows, candidate_rows_of(tx, customer_id), as_of_ms)
+    if not locked.issuperset(others):
+        raise MoreAccountsToLock(others)
+    inputs = inputs_in_store(
+        tx,
+        row,
+        rows,
+        others,
+        model=model,
+        as_of_ms=as_of_ms,
+        policy=scope.policy,
+        caller=caller,
+        invoiced_of_order_cents=invoiced_of_order_cents,
+    )
+    return ReadForDecision(inputs=inputs, rows=rows, as_of_ms=as_of_ms)
+
+
+def keep_decision(
+    scope: RequestScope,
+    tx: Transaction,
+    row: Mapping[str, Any],
+    read: ReadForDecision,
+    judgement: Judgement,
+    model: ModelInForce,
+    answer: DecisionAnswer,
+    *,
+    decision_id: str,
+    language: str,
+    amendment: Mapping[str, Any] | None = None,
+) -> None:
+    """Write a decision with all that a replay needs. amendment: see `LoggedDecision.record`."""
     append_decision(
         tx,
         LoggedDecision(
@@ -241,29 +292,27 @@ def _decide_and_keep(
             order_id=row["order_id"],
             customer_id=row["customer_id"],
             merchant_id=row["merchant_id"],
-            outcome=outcome.value,
-            as_of_ms=as_of_ms,
+            outcome=judgement.decision.outcome.value,
+            as_of_ms=read.as_of_ms,
             model_name=None if model.model is None else model.model.name,
             model_version=None if model.model is None else model.model.version,
             feature_set_version=None if model.model is None else model.model.version_under_terms,
             policy_version=scope.policy.version,
-            features=None if model.model is None else inputs.features,
+            features=None if model.model is None else read.inputs.features,
             record={
-                **inputs.to_record(),
+                **read.inputs.to_record(),
                 "raw_log_odds": judgement.raw_log_odds,
                 "technical_reason": model.technical_reason,
                 "model_files_sha256": None if model.model is None else model.model.files_sha256,
                 "language": language,
                 "answer": answer,
+                **({} if amendment is None else {"amendment": amendment}),
             },
         ),
     )
-    if outcome is not Outcome.APPROVED and corrects is not None:
-        release(tx, customer_id=row["customer_id"], order_id=row["order_id"], now_ms=as_of_ms)
-    return answer
 
 
-def _new_decision_id(as_of_ms: int) -> str:
+def new_decision_id(as_of_ms: int) -> str:
     """An id that nobody can guess and that grows with time: neighbours share a page of every index."""
     return f"dec_{as_of_ms:011x}{secrets.token_hex(8)}"
 

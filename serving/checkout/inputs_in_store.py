@@ -30,8 +30,14 @@ def inputs_in_store(
     as_of_ms: int,
     policy: Policy,
     caller: Caller,
+    invoiced_of_order_cents: int = 0,
 ) -> DecisionInputs:
-    """What the decision rests on. others: rows of the person's other accounts."""
+    """What the decision rests on.
+
+    others: rows of the person's other accounts.
+    invoiced_of_order_cents: what of this order, whose whole amount is judged, its invoices stand for; they
+        are outstanding as far as they are unpaid, and must not count twice.
+    """
     customer_id, order_id, other_accounts = row["customer_id"], row["order_id"], tuple(others)
     not_owed = tuple(
         of_fraud
@@ -59,7 +65,8 @@ def inputs_in_store(
             excluding_order_id=order_id,
             other_accounts=other_accounts,
             not_owed=not_owed,
-        ),
+        )
+        - invoiced_of_order_cents,
         as_of_ms=as_of_ms,
         feature_set=None if model.model is None else model.model.feature_set,
         terms=policy.settlement_terms,

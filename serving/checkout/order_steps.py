@@ -26,8 +26,15 @@ from serving.store.store import Transaction
 
 
 def newest_decision(tx: Transaction, address: OrderAddress, caller: Caller) -> LoggedDecision:
-    """The newest decision about an order of the caller's. Raises UnknownOrder, also for another's."""
-    decisions = decisions_about(tx, order_id_at(tx, address))
+    """The newest decision by which an order of the caller's stands or falls.
+
+    An amendment that was not approved leaves it as it was. Raises UnknownOrder, also for another's order.
+    """
+    decisions = [
+        decision
+        for decision in decisions_about(tx, order_id_at(tx, address))
+        if not decision.is_about_amendment or decision.outcome == Outcome.APPROVED.value
+    ]
     if not decisions or not may_see_order_of(caller, decisions[0].merchant_id):
         raise UnknownOrder(f"no decision was made about {address.in_words}")
     return decisions[0]
@@ -65,6 +72,14 @@ def order_state(
     )
 
 
+def name_in_fingerprint(address: OrderAddress, caller: Caller) -> str:
+    """How a request names its order, for its fingerprint."""
+    # A merchant's key has but one merchant: its requests from before there were numbers are still its own.
+    if caller.merchant_id is None and address.merchant_id is not None:
+        return f"{address.merchant_id} {address.name}"
+    return address.name
+
+
 def take_step(
     scope: RequestScope,
     address: OrderAddress,
@@ -77,11 +92,7 @@ def take_step(
 
     Raises UnknownOrder, and what `is_to_be_taken` raises.
     """
-    # A merchant's key has but one merchant: its requests from before there were numbers are still its own.
-    named = address.name
-    if caller.merchant_id is None and address.merchant_id is not None:
-        named = f"{address.merchant_id} {address.name}"
-    request = fingerprint(f"POST order {step}", named)
+    request = fingerprint(f"POST order {step}", name_in_fingerprint(address, caller))
     with scope.store.reading() as tx:
         before = newest_decision(tx, address, caller)
     with scope.store.writing(before.customer_id, f"order-{before.order_id}") as tx:

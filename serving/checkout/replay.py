@@ -17,7 +17,7 @@ from features import feature_sets
 from features.feature_sets import FeatureSet
 from features.online import LedgerRows
 from serving.checkout.checkout_answers import DecisionAnswer
-from serving.checkout.checkout_judgement import answer_to_checkout, judge, reserved_until_ms
+from serving.checkout.checkout_judgement import Judgement, answer_to_checkout, judge, reserved_until_ms
 from serving.checkout.decision_inputs import DecisionInputs, inputs_at
 from serving.domain.checkout_decision import AMOUNTS_NAMED_AS_AT_RESIDENCE, FIRST_JUDGEMENT_REVISION
 from serving.domain.decision import AccountStanding
@@ -205,12 +205,7 @@ def _replayed(
             merchant_order_number=inputs.order_row.get("merchant_order_number"),
             model=None if model is None else (model.model.name, model.model.version),
             as_of_ms=logged.as_of_ms,
-            reserved_until_ms=reserved_until_ms(
-                judgement.decision.outcome,
-                policy,
-                is_bounded_key=inputs.merchant_key is not None,
-                as_of_ms=logged.as_of_ms,
-            ),
+            reserved_until_ms=_reserved_until_ms(logged, inputs, judgement, policy),
             language=record["language"],
         )
     )
@@ -244,6 +239,22 @@ def _replayed(
         differences=tuple(differences),
         ledger_differences=ledger_differences,
         ledger_not_compared=not_compared,
+    )
+
+
+def _reserved_until_ms(
+    logged: LoggedDecision, inputs: DecisionInputs, judgement: Judgement, policy: Policy
+) -> int | None:
+    """Until when the order held its part of the limit after the decision."""
+    if logged.is_about_amendment:
+        # The order held it before, and for as long, whatever was decided.
+        kept: int = logged.record["amendment"]["reserved_until_ms"]
+        return kept
+    return reserved_until_ms(
+        judgement.decision.outcome,
+        policy,
+        is_bounded_key=inputs.merchant_key is not None,
+        as_of_ms=logged.as_of_ms,
     )
 
 

@@ -181,6 +181,7 @@ TITLE: Mapping[TimelineSource, Words] = MappingProxyType(
         TimelineSource.ORDER_EVENT: MappingProxyType(
             {
                 "address_changed": "Delivery address changed",
+                "amended": "Order amended",
                 "cancelled": "Order cancelled",
                 "confirmed": "Order confirmed",
                 "delivered": "Delivered",
@@ -236,6 +237,7 @@ _SCREENED_BECAUSE: Words = MappingProxyType(
         "linked_order": "a linked order came in",
         "linked_fraud_confirmed": "fraud was confirmed about a linked order",
         "address_changed": "the delivery address was changed",
+        "amended": "the order was amended",
         "delivery_redirected": "the parcel was redirected",
         "shipment_booked": "a shipment was booked",
         "shipped": "the order was shipped",

@@ -149,6 +149,7 @@ async def _shown(page: PageRequest, logged: LoggedDecision, replayed: ShownRepla
         order_facts=_order_facts(record["order"], page.locale, sees_all=sees_all),
         applicant_facts=_applicant_facts(record["applicant"], sees_all=sees_all),
         standing=record["standing"],
+        amendment=record.get("amendment"),
         other_accounts=record.get("other_accounts", []),
         technical_reason=record["technical_reason"],
         raw_log_odds=record["raw_log_odds"],

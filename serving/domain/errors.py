@@ -9,6 +9,7 @@ RiskError
 ├── OrderNumberTaken          the merchant's own number stands for another of its orders
 ├── OrderNotApproved          only an approved order takes a step, and while its reservation lasts
 ├── OrderNotConfirmed         only a confirmed order is extended
+├── OrderBelowInvoiced        an order is not amended below what is invoiced of it
 ├── OrderNotInvoiced          only an invoiced order has a rest to release
 ├── IdempotencyConflict       the same Idempotency-Key came with another body
 ├── UnknownOrder              no decision was made about this order
@@ -72,6 +73,10 @@ class OrderNotConfirmed(RiskError):
 
 class OrderNotInvoiced(RiskError):
     """Only an order that is invoiced in part has a rest to release."""
+
+
+class OrderBelowInvoiced(RiskError):
+    """An order is not amended below what is invoiced of it, credit notes taken off."""
 
 
 class IdempotencyConflict(RiskError):

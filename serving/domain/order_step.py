@@ -10,13 +10,15 @@ class OrderStep(enum.StrEnum):
     """The steps, by the kind of the ledger row that keeps each.
 
     CONFIRMED: the customer has ordered. CANCELLED: the order will not be. RELEASED: what of it is not
-    invoiced will not be. EXTENDED: it holds its part of the limit for longer.
+    invoiced will not be. EXTENDED: it holds its part of the limit for longer. AMENDED: it comes to another
+    amount, or goes to another address.
     """
 
     CONFIRMED = "confirmed"
     CANCELLED = "cancelled"
     RELEASED = "released"
     EXTENDED = "extended"
+    AMENDED = "amended"
 
 
 _REFUSALS = {
@@ -36,6 +38,9 @@ _TAKEN = frozenset(
         (OrderStep.RELEASED, ReservationState.PARTLY_INVOICED),
         (OrderStep.EXTENDED, ReservationState.CONFIRMED),
         (OrderStep.EXTENDED, ReservationState.PARTLY_INVOICED),
+        (OrderStep.AMENDED, ReservationState.RESERVED),
+        (OrderStep.AMENDED, ReservationState.CONFIRMED),
+        (OrderStep.AMENDED, ReservationState.PARTLY_INVOICED),
     }
 )
 _DONE_ALREADY = frozenset(
@@ -45,7 +50,7 @@ _DONE_ALREADY = frozenset(
         (OrderStep.RELEASED, ReservationState.INVOICED),
     }
 )
-_NEED_TIME_LEFT = frozenset({OrderStep.CONFIRMED, OrderStep.EXTENDED})
+_NEED_TIME_LEFT = frozenset({OrderStep.CONFIRMED, OrderStep.EXTENDED, OrderStep.AMENDED})
 
 
 def is_to_be_taken(step: OrderStep, state: ReservationState | None, *, has_expired: bool, order: str) -> bool:

@@ -32,11 +32,14 @@ class RestStepKind(enum.Enum):
     INVOICED = "invoiced"
     CREDITED = "credited"
     RELEASED = "released"
+    AMENDED = "amended"
 
 
 @dataclass(frozen=True, kw_only=True)
 class RestStep:
-    """One of them. at_ms: when it happened, then when it was recorded. cents: 0 for a release."""
+    """One of them. at_ms: when it happened, then when it was recorded. cents: 0 for a release, and what the
+    whole order comes to for an amendment.
+    """
 
     kind: RestStepKind
     at_ms: tuple[int, int]
@@ -49,6 +52,7 @@ def uninvoiced_cents(ordered_cents: int, steps: Iterable[RestStep]) -> int:
     An invoice takes its amount from the rest. A credit note gives nothing back to it: goods that came back
     are not sent again. But an invoice that is issued anew after its credit note takes nothing twice: with
     invoices, credit notes taken off, at 60 of 100, 40 are the rest at most, and no less than 40 by them.
+    An amendment adds to the rest what it adds to the order, or takes it away; what was released stays so.
 
     >>> step = lambda kind, at, cents=0: RestStep(kind=kind, at_ms=(at, at), cents=cents)
     >>> invoiced, credited = RestStepKind.INVOICED, RestStepKind.CREDITED
@@ -60,8 +64,10 @@ def uninvoiced_cents(ordered_cents: int, steps: Iterable[RestStep]) -> int:
     0
     >>> uninvoiced_cents(100, [step(invoiced, 1, 60), step(RestStepKind.RELEASED, 2)])
     0
+    >>> uninvoiced_cents(100, [step(invoiced, 1, 60), step(RestStepKind.AMENDED, 2, 80)])
+    20
     """
-    rest_cents, invoiced_cents = ordered_cents, 0
+    rest_cents, invoiced_cents, is_released = ordered_cents, 0, False
     for step in sorted(steps, key=lambda one: one.at_ms):
         match step.kind:
             case RestStepKind.INVOICED:
@@ -70,5 +76,10 @@ def uninvoiced_cents(ordered_cents: int, steps: Iterable[RestStep]) -> int:
             case RestStepKind.CREDITED:
                 invoiced_cents -= step.cents
             case RestStepKind.RELEASED:
-                rest_cents = 0
+                rest_cents, is_released = 0, True
+            case RestStepKind.AMENDED:
+                added_cents = step.cents - ordered_cents
+                ordered_cents = step.cents
+                rest_cents = min(max(rest_cents + added_cents, 0), max(ordered_cents - invoiced_cents, 0))
+                rest_cents = 0 if is_released else rest_cents
     return rest_cents

@@ -7,6 +7,7 @@ from typing import Any
 
 from data_contracts.contract import Contract
 from data_contracts.ledger_contracts import ALL_CONTRACTS
+from data_contracts.order_events import AMENDED, ORDER_EVENTS
 from data_contracts.order_outcomes import FRAUD_OUTCOMES
 from serving.store.api_keys import Role
 
@@ -45,7 +46,11 @@ _FINDINGS = Permission(
         WITHDRAWAL,
     )
 )
-_OWN_ORDERS = Permission(decided_orders_only=True)
+_OWN_ORDERS = Permission(
+    # A larger basket is lent only after a judgement, which a ledger row would go round.
+    kinds=tuple(kind for kind in ORDER_EVENTS.column("kind").allowed or () if kind != AMENDED),
+    decided_orders_only=True,
+)
 _BACK_OFFICE: Mapping[Role, Permission] = MappingProxyType({Role.LEDGER: ANY_ROW})
 
 WRITERS: Mapping[str, Mapping[Role, Permission]] = MappingProxyType(
@@ -172,7 +177,9 @@ request is answered 403, and nothing of it is kept: a feed with the wrong key fa
   place of. A role that may write only part of a contract corrects only rows that have arrived.
 - A **checkout** tells what happened to orders that were decided here (`POST /v1/score`). Orders themselves
   enter with their decision, `confirmed` and `cancelled` also by `/v1/orders/{{id}}/confirm` and `/cancel`;
-  what was ordered elsewhere is the back office's to feed.
+  an `amended` one by `/v1/orders/{{id}}/amend` alone, which judges what becomes larger. What was ordered
+  elsewhere is the back office's to feed; an order that it says was `amended` holds of the limit what it
+  comes to then, judged by nobody.
 - **Findings** of the fraud team enter by its cases, from the console or by `/v1/cases`, under the name of
   who found them; a key of the role `fraud` is for the team's own tools. How a dispute ended is no finding
   of fraud: the back office tells it.
@@ -187,4 +194,7 @@ def _cell(contract: Contract, permission: Permission | None) -> str:
     words = "all" if permission.kinds is None else ", ".join(f"`{kind}`" for kind in permission.kinds)
     if permission.kinds is not None and set(permission.kinds) == set(kinds_of(contract)):
         words = "all"
+    others = sorted(set(kinds_of(contract)) - set(permission.kinds or kinds_of(contract)))
+    if len(others) == 1:
+        words = f"all but `{others[0]}`"
     return f"{words}, of orders decided here" if permission.decided_orders_only else words

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from data_contracts.amended_orders import ordered_cents
 from data_contracts.instants import DAY_MS
 from data_contracts.merchants import MERCHANTS
 from data_contracts.order_events import ORDER_EVENTS
@@ -229,7 +230,7 @@ def _stakes(
     delivered = "delivered" in kinds
     return CaseStakes(
         probability=probability,
-        amount_cents=row["amount_cents"],
+        amount_cents=ordered_cents(row, events),
         currency=row["currency"],
         ordered_at_ms=row["occurred_at"],
         handover_at_ms=handover_at_ms,

@@ -28,7 +28,10 @@ class LoggedDecision:
     """One decision as it is stored.
 
     features: the model's inputs, bit for bit, in the order of the feature set; None where no model took part.
-    record: every other input (order, applicant, standing, assessment) and the answer, as JSON values.
+    record: every other input (order, applicant, standing, assessment) and the answer, as JSON values. Of a
+        decision about the amendment of an order that stands, `amendment` says until when the order held its
+        part of the limit then (`reserved_until_ms`), and what of it was invoiced (`invoiced_cents`): so much
+        less the standing's `reserved_cents` is than other orders held.
     """
 
     decision_id: str
@@ -45,6 +48,11 @@ class LoggedDecision:
     record: dict[str, Any]
 
     @property
+    def is_about_amendment(self) -> bool:
+        """Whether it was an order that stands which was judged, with another amount or address."""
+        return "amendment" in self.record
+
+    @property
     def merchant_order_number(self) -> str | None:
         """The merchant's own number of the order; None where it came without one."""
         number: str | None = self.record["order"].get("merchant_order_number")
@@ -55,8 +63,8 @@ def append_decision(tx: Transaction, decision: LoggedDecision) -> None:
     """Write a decision; it is never changed afterwards."""
     tx.execute(
         "INSERT INTO decisions (decision_id, order_id, customer_id, merchant_id, outcome, as_of_ms, "
-        "model_name, model_version, feature_set_version, policy_version, features, record) "
-        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "model_name, model_version, feature_set_version, policy_version, features, record, amends) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             decision.decision_id,
             decision.order_id,
@@ -70,6 +78,7 @@ def append_decision(tx: Transaction, decision: LoggedDecision) -> None:
             decision.policy_version,
             None if decision.features is None else packed(decision.features),
             msgspec.json.encode(decision.record).decode(),
+            int(decision.is_about_amendment),
         ),
     )
 

@@ -86,10 +86,12 @@ def newest_decision_ms(tx: Transaction) -> int | None:
 
 
 def answers_between(store: Store, from_ms: int, until_ms: int) -> Iterator[list[AnswerInLog]]:
-    """The decisions of a span in pages of at most PAGE, the earliest first."""
+    """The decisions about orders of a span in pages of at most PAGE, the earliest first; amendments of
+    orders that stand are none.
+    """
     statement = (
         "SELECT decision_id, customer_id, as_of_ms, outcome, record FROM decisions "
-        "WHERE decision_id > ? AND decision_id < ? ORDER BY decision_id LIMIT ?"
+        "WHERE decision_id > ? AND decision_id < ? AND amends = 0 ORDER BY decision_id LIMIT ?"
     )
     for rows in _pages(store, statement, first_id_at(from_ms), first_id_at(until_ms)):
         yield [_answer(row) for row in rows]

@@ -129,16 +129,18 @@ STOPPED_KINDS = frozenset(
 def flow_changes(tx: Transaction, *, counted_to: str, until_ms: int, limit: int) -> list[FlowChange]:
     """The decisions after `counted_to` and before an instant, the earliest first: a range of the key.
 
+    An order that was amended is the same order: what was decided about that is left out.
+
     counted_to: a decision id; FIRST_ID for all.
     """
     rows = tx.execute(
         "SELECT made.decision_id, made.as_of_ms, made.merchant_id, made.outcome, "
         "earlier.as_of_ms, earlier.merchant_id, earlier.outcome FROM "
         "(SELECT decision_id, order_id, as_of_ms, merchant_id, outcome FROM decisions "
-        "WHERE decision_id > ? AND decision_id < ? ORDER BY decision_id LIMIT ?) AS made "
+        "WHERE decision_id > ? AND decision_id < ? AND amends = 0 ORDER BY decision_id LIMIT ?) AS made "
         "LEFT JOIN decisions AS earlier ON earlier.decision_id = "
         "(SELECT known.decision_id FROM decisions AS known WHERE known.order_id = made.order_id "
-        "AND known.as_of_ms <= made.as_of_ms AND known.decision_id < made.decision_id "
+        "AND known.as_of_ms <= made.as_of_ms AND known.decision_id < made.decision_id AND known.amends = 0 "
         "ORDER BY known.as_of_ms DESC, known.decision_id DESC LIMIT 1) ORDER BY made.decision_id",
         (counted_to, first_id_at(until_ms), limit),
     )

@@ -17,9 +17,9 @@ from serving.store.uninvoiced_rest import keep_uninvoiced_rest
 from serving.store.waiting_looks import ask_for_look
 
 LOOK_AGAIN_AT = frozenset(
-    {"address_changed", "delivery_redirected", "shipment_booked", "shipped", "delivered"}
+    {"address_changed", "amended", "delivery_redirected", "shipment_booked", "shipped", "delivered"}
 )
-SETTLED_BY_EVENTS = frozenset({"shipment_booked", "shipped", "delivered", "returned", "cancelled"})
+SETTLED_BY_EVENTS = frozenset({"amended", "shipment_booked", "shipped", "delivered", "returned", "cancelled"})
 
 
 def follow_up(tx: Transaction, contract: Contract, row: Mapping[str, Any], now_ms: int) -> None:

@@ -204,6 +204,15 @@ def hold_rest(tx: Transaction, *, customer_id: str, order_id: str, rest_cents: i
     )
 
 
+def hold_amended(tx: Transaction, *, customer_id: str, order_id: str, amount_cents: int, now_ms: int) -> None:
+    """The order comes to another amount; nothing of it is invoiced or released."""
+    tx.execute(
+        "UPDATE reservations SET amount_cents = ?, updated_at_ms = ? "
+        "WHERE customer_id = ? AND order_id = ? AND state IN ('reserved', 'confirmed')",
+        (amount_cents, now_ms, customer_id, order_id),
+    )
+
+
 def end_by_cancellation(tx: Transaction, *, customer_id: str, order_id: str, now_ms: int) -> None:
     """The order is cancelled: what it held is free."""
     _end(tx, ReservationState.CANCELLED, customer_id, order_id, now_ms)

@@ -159,6 +159,13 @@ decisions = Table(
     Column("policy_version", Text, nullable=False),
     Column("features", LargeBinary, comment="float64 values, little-endian, in the order of the feature set"),
     Column("record", Text, nullable=False, comment="JSON: every input, and the answer as it was given"),
+    Column(
+        "amends",
+        BigInteger,
+        nullable=False,
+        server_default="0",
+        comment="1 where an order that stands was judged with another amount or address",
+    ),
 )
 Index("decisions_by_order", decisions.c.order_id, decisions.c.as_of_ms)
 

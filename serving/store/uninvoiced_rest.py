@@ -1,17 +1,18 @@
 """What of an approved order is not invoiced yet, kept in its reservation as the ledger's rows come in."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from data_contracts.amended_orders import amendments_of, ordered_cents
 from data_contracts.contract import Contract
 from data_contracts.invoice_adjustments import INVOICE_ADJUSTMENTS
 from data_contracts.invoices import INVOICES
-from data_contracts.order_events import ORDER_EVENTS
+from data_contracts.order_events import AMENDED, ORDER_EVENTS
 from data_contracts.orders import ORDERS
 from data_contracts.sent_instants import happened_at
 from serving.domain.reservation import FOLLOWED_BY_INVOICES, RestStep, RestStepKind, uninvoiced_cents
 from serving.store.ledger_rows import LedgerRow, decode_row
-from serving.store.reservations import hold_rest, reservation_of
+from serving.store.reservations import hold_amended, hold_rest, reservation_of
 from serving.store.standing_rows import standing_row
 from serving.store.store import Transaction
 
@@ -38,7 +39,7 @@ def _orders_of(tx: Transaction, contract: Contract, row: Mapping[str, Any]) -> s
         case INVOICES.name:
             return {version["order_id"] for version in versions}
         case ORDER_EVENTS.name:
-            return {version["order_id"] for version in versions if version["kind"] == RELEASED}
+            return {version["order_id"] for version in versions if version["kind"] in {AMENDED, RELEASED}}
         case INVOICE_ADJUSTMENTS.name:
             noted = {version["invoice_id"] for version in versions if version["kind"] == CREDIT_NOTE}
             invoices = [standing_row(tx, INVOICES, invoice_id) for invoice_id in noted]
@@ -54,13 +55,54 @@ def _keep_rest_of(tx: Transaction, customer_id: str, order_id: str, now_ms: int)
     order = standing_row(tx, ORDERS, order_id)
     if order is None:
         return
-    steps = list(_steps(tx, customer_id, order_id))
+    events = events_of_order(tx, customer_id, order_id)
+    steps = _steps(tx, customer_id, order_id, events)
     if steps or reservation.is_invoiced:
-        rest_cents = uninvoiced_cents(order["amount_cents"], steps)
+        rest_cents = _rest_cents(order, events, steps)
         hold_rest(tx, customer_id=customer_id, order_id=order_id, rest_cents=rest_cents, now_ms=now_ms)
+    else:
+        amount_cents = ordered_cents(order, events)
+        hold_amended(tx, customer_id=customer_id, order_id=order_id, amount_cents=amount_cents, now_ms=now_ms)
 
 
-def _steps(tx: Transaction, customer_id: str, order_id: str) -> Iterator[RestStep]:
+def events_of_order(tx: Transaction, customer_id: str, order_id: str) -> list[LedgerRow]:
+    """The events of an order that were not corrected."""
+    return list(_standing(tx, ORDER_EVENTS, customer_id, "order_id", [order_id]))
+
+
+def rest_to_invoice(tx: Transaction, order: Mapping[str, Any], events: Sequence[Mapping[str, Any]]) -> int:
+    """What of an order is not invoiced yet, in minor units, by its row and its events that stand.
+
+    events: those of the store, or others that are supposed.
+    """
+    return _rest_cents(order, events, _steps(tx, order["customer_id"], order["order_id"], events))
+
+
+def _rest_cents(
+    order: Mapping[str, Any], events: Sequence[Mapping[str, Any]], steps: Sequence[RestStep]
+) -> int:
+    amended = [
+        RestStep(kind=RestStepKind.AMENDED, at_ms=one.at_ms, cents=one.amount_cents)
+        for one in amendments_of(order, events)
+    ]
+    return uninvoiced_cents(order["amount_cents"], [*amended, *steps])
+
+
+def _steps(
+    tx: Transaction, customer_id: str, order_id: str, events: Sequence[Mapping[str, Any]]
+) -> list[RestStep]:
+    """The order's steps without its amendments."""
+    return [*_invoice_steps(tx, customer_id, order_id), *_releases(events)]
+
+
+def _releases(events: Sequence[Mapping[str, Any]]) -> Iterator[RestStep]:
+    for event in events:
+        if event["kind"] == RELEASED:
+            at_ms = (happened_at(ORDER_EVENTS, event), event["recorded_at"])
+            yield RestStep(kind=RestStepKind.RELEASED, at_ms=at_ms)
+
+
+def _invoice_steps(tx: Transaction, customer_id: str, order_id: str) -> Iterator[RestStep]:
     invoiced_at = {}
     for invoice in _standing(tx, INVOICES, customer_id, "order_id", [order_id]):
         at_ms = (happened_at(INVOICES, invoice), invoice["recorded_at"])
@@ -73,10 +115,6 @@ def _steps(tx: Transaction, customer_id: str, order_id: str) -> Iterator[RestSte
                 (happened_at(INVOICE_ADJUSTMENTS, note), note["recorded_at"]), invoiced_at[note["invoice_id"]]
             )
             yield RestStep(kind=RestStepKind.CREDITED, at_ms=at_ms, cents=note["amount_cents"])
-    for event in _standing(tx, ORDER_EVENTS, customer_id, "order_id", [order_id]):
-        if event["kind"] == RELEASED:
-            at_ms = (happened_at(ORDER_EVENTS, event), event["recorded_at"])
-            yield RestStep(kind=RestStepKind.RELEASED, at_ms=at_ms)
 
 
 def _standing(

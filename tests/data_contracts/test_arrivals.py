@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from data_contracts.amended_orders import ordered_cents
 from data_contracts.between_rows.arrivals import AppendStatus, take
 from data_contracts.between_rows.book import Arrival
 from data_contracts.between_rows.book_in_memory import BookInMemory
@@ -56,7 +57,12 @@ def assert_amounts_fit(book):
     def rows(name):
         return [known.row for known in standing if known.contract.name == name]
 
-    orders = {row["order_id"]: row["amount_cents"] for row in rows("orders")}
+    orders = {
+        row["order_id"]: ordered_cents(
+            row, [event for event in rows("order_events") if event["order_id"] == row["order_id"]]
+        )
+        for row in rows("orders")
+    }
     credited = dict.fromkeys((row["invoice_id"] for row in rows("invoices")), 0)
     for row in rows("invoice_adjustments"):
         if row["kind"] == "credit_note":
@@ -104,6 +110,10 @@ WON = a_row(
     "order_outcomes", "won", START + DAY, None,
     order_id="o1", customer_id="c1", kind="dispute_decided_for_customer",
 )  # fmt: skip
+AMENDED = a_row(
+    "order_events", "amended", START + DAY, None,
+    order_id="o1", customer_id="c1", kind="amended", new_amount_cents=59,
+)  # fmt: skip
 INQUIRY = an_inquiry(at=START, event_id="asked")
 TRANSFER = {**PAYMENT, "bank_reference": "R1"}
 
@@ -117,6 +127,14 @@ LOOKS_RIGHT = {
     "an order is corrected below the invoice that comes after": (
         [*BOOK[:3], ("orders", corrected(BOOK[2][1], "less", amount_cents=59))],
         [BOOK[3]],
+    ),
+    "an order is amended below the invoice that comes after": (
+        [*BOOK[:3], ("order_events", AMENDED)],
+        [BOOK[3]],
+    ),
+    "an order is amended below its invoice": (
+        BOOK,
+        [("order_events", AMENDED)],
     ),
     "an order is corrected to another currency than that of the invoice that comes after": (
         [*BOOK[:3], ("orders", corrected(BOOK[2][1], "sek", currency="SEK"))],

@@ -158,7 +158,9 @@ def worlds(draw: st.DrawFn, prefix: str = "") -> World:
         new_places = st.one_of(st.just({}), places(prefix, "new_delivery"))
         for _ in range(draw(st.integers(0, 2))):
             happened = draw(moments)
-            kinds = st.sampled_from(["address_changed", "delivery_redirected", "shipment_booked", "shipped"])
+            kinds = st.sampled_from(
+                ["address_changed", "amended", "delivery_redirected", "shipment_booked", "shipped"]
+            )
             event = a_row(
                 "order_events",
                 unique(),

@@ -13,14 +13,14 @@ from serving.domain.order_step import OrderStep, is_to_be_taken
 from serving.domain.reservation import ReservationState as State
 
 ANSWERS: dict[State | None, tuple[bool | type[RiskError], ...]] = {
-    # by step: confirmed, cancelled, released, extended
-    None: (OrderNotApproved,) * 4,
-    State.RELEASED: (OrderNotApproved,) * 4,
-    State.RESERVED: (True, True, OrderNotInvoiced, OrderNotConfirmed),
-    State.CONFIRMED: (False, True, OrderNotInvoiced, True),
-    State.PARTLY_INVOICED: (OrderAlreadyClosed, OrderAlreadyClosed, True, True),
-    State.INVOICED: (OrderAlreadyClosed, OrderAlreadyClosed, False, OrderAlreadyClosed),
-    State.CANCELLED: (OrderAlreadyClosed, False, OrderAlreadyClosed, OrderAlreadyClosed),
+    # by step: confirmed, cancelled, released, extended, amended
+    None: (OrderNotApproved,) * 5,
+    State.RELEASED: (OrderNotApproved,) * 5,
+    State.RESERVED: (True, True, OrderNotInvoiced, OrderNotConfirmed, True),
+    State.CONFIRMED: (False, True, OrderNotInvoiced, True, True),
+    State.PARTLY_INVOICED: (OrderAlreadyClosed, OrderAlreadyClosed, True, True, True),
+    State.INVOICED: (OrderAlreadyClosed, OrderAlreadyClosed, False, OrderAlreadyClosed, OrderAlreadyClosed),
+    State.CANCELLED: (OrderAlreadyClosed, False, *(OrderAlreadyClosed,) * 3),
 }
 
 
@@ -37,8 +37,8 @@ def test_every_step_has_one_answer_in_every_state(state: State | None) -> None:
 
 
 @pytest.mark.parametrize("state", [None, *State])
-def test_an_order_whose_time_is_over_is_neither_confirmed_nor_extended(state: State | None) -> None:
+def test_an_order_whose_time_is_over_is_not_confirmed_nor_extended_nor_amended(state: State | None) -> None:
     for step, usual in zip(OrderStep, ANSWERS[state], strict=True):
-        needs_time = usual is True and step in {OrderStep.CONFIRMED, OrderStep.EXTENDED}
+        needs_time = usual is True and step in {OrderStep.CONFIRMED, OrderStep.EXTENDED, OrderStep.AMENDED}
         expected = OrderNotApproved if needs_time else usual
         assert answer_to(step, state, has_expired=True) == expected

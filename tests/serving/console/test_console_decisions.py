@@ -15,12 +15,15 @@ from urllib.parse import unquote
 import pytest
 
 from features.model_files import ModelFiles
+from serving.checkout.amendment_body import amendment_body
 from serving.checkout.checkout_scoring import score
+from serving.checkout.order_amendment import amend
 from serving.checkout.order_body import OrderBody
 from serving.checkout.score_stages import StageClock
 from serving.console import decision_features, decision_page, decision_search_page, overview_page
 from serving.domain.console_user import ConsoleRole
 from serving.domain.decision import Reason, Recourse
+from serving.domain.order_numbers import OrderAddress
 from serving.domain.reasons import REASON_CODES, RECOURSE_CODES, reason_text, recourse_text
 from serving.figures.flow_overview import MEANINGS
 from serving.in_force.model_watch import ModelRegistry, ModelWatch, RegistryUnreachableError
@@ -328,6 +331,33 @@ def test_a_decision_shows_all_that_it_rested_on(console: Console) -> None:
     assert "invoice-eligibility 1" in page.text
     assert BIRTH_DATE in page.text
     assert all(value in page.text for value in PERSONAL.values())
+
+
+def test_a_decision_about_an_amendment_says_so_and_counts_what_is_invoiced_once(console: Console) -> None:
+    console.customer("c-amends")
+    console.decided("o-amends", "c-amends", amount_cents=9_000, vat_cents=0)
+    at = console.server.clock.now
+    console._row("invoices", an_invoice("i-a", "c-amends", at=at, amount_cents=4_000, order_id="o-amends"))
+    decisions = []
+    for cents in (10_000, 10_000_000):
+        console.server.clock.now += 1_000
+        answer = amend(
+            console.scope,
+            OrderAddress(name="o-amends", merchant_id=None),
+            amendment_body({"new_amount_cents": cents}, now_ms=console.server.clock.now),
+            caller=CHECKOUT,
+            idempotency_key=None,
+            accepted_language=None,
+        )
+        assert answer.judgement is not None
+        decisions.append(answer.judgement.decision_id)
+    browser = console.signed_in()
+    approved, declined = (shown(browser, f"/decisions/{decision_id}") for decision_id in decisions)
+    assert "About an amendment Amount" in approved.text
+    assert "About an amendment: the order stands as it was Amount" in declined.text
+    for page in (approved, declined):
+        assert re.search(r"Other approved orders, not yet invoiced \D*0[.,]00\b", page.text)
+        assert re.search(r"Of this order, invoiced already \D*40[.,]00\b", page.text)
 
 
 def test_an_analyst_sees_no_personal_detail(console: Console) -> None:

@@ -43,7 +43,7 @@ def test_a_role_writes_the_contracts_that_are_its_business_and_no_other(role: Ro
     refused = {kind for kind, refusal in refusals.items() if refusal is not None}
     of_the_team = set(kinds_of(ORDER_OUTCOMES)) - DISPUTES - EITHER
     if contract is not ORDER_OUTCOMES:
-        assert refused == set()
+        assert refused == ({"amended"} if role is Role.CHECKOUT else set())
     else:
         assert refused == (of_the_team if role is Role.LEDGER else DISPUTES)
         assert {refusals[kind].column for kind in refused} == {"kind"}  # type: ignore[union-attr]  # is refused
@@ -94,6 +94,17 @@ def test_who_may_write_part_of_a_contract_corrects_no_row_that_nobody_knows_yet(
         # Whom a row is about is asked for by this column.
         assert "order_id" in {column.name for column in contract.columns}
     assert why_correction_is_not_permitted(Role.LEDGER, ORDER_EVENTS, None, is_decided=False) is None
+
+
+def test_an_amendment_by_the_feed_is_the_back_offices_alone_and_so_is_its_correction() -> None:
+    row = {"order_id": "o1", "kind": "amended", "new_amount_cents": 1}
+    for role in (Role.CHECKOUT, Role.LEDGER):
+        refusals = (
+            why_not_permitted(role, ORDER_EVENTS, row),
+            why_correction_is_not_permitted(role, ORDER_EVENTS, (ORDER_EVENTS, row), is_decided=True),
+        )
+        columns = [None if refusal is None else refusal.column for refusal in refusals]
+        assert columns == (["kind", "corrects"] if role is Role.CHECKOUT else [None, None])
 
 
 def test_an_event_of_an_order_that_was_decided_elsewhere_is_not_corrected_by_a_checkout() -> None:

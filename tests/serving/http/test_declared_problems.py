@@ -123,22 +123,26 @@ def refused_for_the_order(probe: ProblemProbe) -> None:
     probe.done("score", body=order("invoiced"))
     invoice = an_invoice("i1", "customer-1", order_id="invoiced", at=probe.now, amount_cents=4_990)
     probe.checkout.row("invoices", invoice)
-    for name in ("cancel", "extend"):
+    for name in ("cancel", "extend", "amend"):
         probe.send(name, order_id="invoiced")
+    probe.done("score", body=order("in-parts"))
+    in_part = an_invoice("i2", "customer-1", order_id="in-parts", at=probe.now, amount_cents=4_000)
+    probe.checkout.row("invoices", in_part)
+    probe.send("amend", order_id="in-parts")
     for name in ("release", "extend"):
         probe.send(name, order_id="cancelled")
         probe.done("score", body=order(f"not-ready-for-{name}"))
         probe.send(name, order_id=f"not-ready-for-{name}")
     declined = probe.done("score", body=order("declined", customer_id="nobody-knows")).json()
     probe.send("confirm", order_id="declined")
-    for name in ("cancel", "release", "extend"):
+    for name in ("cancel", "release", "extend", "amend"):
         probe.send(name, order_id="declined")
     probe.done("score", body=order("numbered", merchant_order_number="R-1"))
     for name in ("score", "precheck"):
         probe.send(name, body=order("another", merchant_order_number="R-1"))
     probe.customer("customer-2")
     probe.send("score", body=order("numbered", customer_id="customer-2"))
-    for name in ("order", "confirm", "cancel", "release", "extend", "decision", "requestReview"):
+    for name in ("order", "confirm", "cancel", "release", "extend", "amend", "decision", "requestReview"):
         probe.send(name, **NOT_THERE)
     probe.done("requestReview", decision_id=declined["decision_id"])
     # The example's own order stays reserved for whoever sends the examples.
@@ -149,6 +153,7 @@ def refused_for_the_order(probe: ProblemProbe) -> None:
         for name in ("score", "precheck"):
             for number in ("Q-1", "Q-2"):
                 probe.send(name, key=merchant, body=_by_number(probe, number))
+        probe.send("amend", key=merchant, order_id="Q-1", body={"new_amount_cents": 5_000})
 
 
 def refused_for_ledger_rows(probe: ProblemProbe) -> None:

@@ -6,7 +6,7 @@ import pytest
 from serving.benchmarks.stage_figures import stage_times, times_between
 from serving.checkout.score_stages import Stage
 from serving.store.store import now_ms
-from tests.builders import DAY, a_payment, an_invoice, an_order
+from tests.builders import DAY, a_payment, a_row, an_invoice, an_order
 from tests.serving.http.conftest import (
     ONLY_FOR_TRAINING,
     Shop,
@@ -250,6 +250,48 @@ def test_an_order_in_parts_holds_its_rest_until_that_is_released_and_longer_wher
     assert shop.post("/v1/orders/o-parts/release").json() == released
     assert shop.post("/v1/precheck", beside).json()["available_cents"] == free_cents + 8_000
     assert shop.post("/v1/orders/o-parts/extend").status_code == 409
+
+
+def test_an_amended_order_frees_what_it_is_less_and_is_judged_for_what_it_is_more(shop: Shop) -> None:
+    shop.customer("amender")
+    first = shop.score("o-amend", "amender", amount_cents=20_000, vat_cents=0)
+    confirmed = shop.post("/v1/orders/o-amend/confirm").json()
+    smaller = shop.post("/v1/orders/o-amend/amend", {"new_amount_cents": 15_000}).json()
+    assert (smaller["ordered_cents"], smaller["reserved_cents"]) == (15_000, 15_000)
+    assert smaller["judgement"] is None
+    beside = order_body("o-beside-amended", "amender")
+    free_cents = shop.post("/v1/precheck", beside).json()["available_cents"]
+    assert free_cents == first["available_cents"] - 15_000
+    too_much = {"new_amount_cents": free_cents + 15_001}
+    declined = shop.post("/v1/orders/o-amend/amend", too_much, Idempotency_Key="amend-1").json()
+    assert set(declined["judgement"]) == WHOLE_ANSWER
+    assert declined["judgement"]["outcome"] == "declined"
+    assert [rule["code"] for rule in declined["judgement"]["failed_rules"]] == ["credit_limit"]
+    assert {**declined, "judgement": None} == smaller
+    assert shop.post("/v1/orders/o-amend/amend", too_much, Idempotency_Key="amend-1").json() == declined
+    elsewhere = {**order_body("o-amend", "amender")["delivery"], "street": "Am Ring"}
+    body = {"new_amount_cents": free_cents + 15_000, "delivery": elsewhere}
+    larger = shop.post("/v1/orders/o-amend/amend", body).json()
+    assert (larger["judgement"]["outcome"], larger["reserved_until"]) == (
+        "approved",
+        confirmed["reserved_until"],
+    )
+    assert shop.post("/v1/precheck", beside).json()["available_cents"] == 0
+    implausible = {"delivery": {**elsewhere, "street": "1234567"}}
+    refused = shop.post("/v1/orders/o-amend/amend", implausible).json()["judgement"]
+    assert {reason["field"] for reason in refused["reasons"]} == {"/delivery/street"}
+    invoice = an_invoice("i-amend", "amender", at=now_ms(), amount_cents=12_000, order_id="o-amend")
+    shop.events(as_event("invoices", invoice))
+    below = shop.post("/v1/orders/o-amend/amend", {"new_amount_cents": 11_999})
+    assert (below.status_code, below.json()["title"]) == (409, "More of the order is invoiced")
+    last = shop.post("/v1/orders/o-amend/amend", {"new_amount_cents": 12_500}).json()
+    assert (last["state"], last["reserved_cents"]) == ("partly_invoiced", 500)
+    assert pointers(shop.post("/v1/orders/o-amend/amend", {"delivery": {"city": 5}})) >= {"/delivery/city"}
+    row = a_row("order_events", "o-amend-fed", now_ms(), None, order_id="o-amend", customer_id="amender")
+    fed = as_event("order_events", {**row, "kind": "amended", "new_amount_cents": 13_000})
+    assert shop.post("/v1/events", {"events": [fed]}, key=shop.checkout_key).status_code == 403
+    shop.events(fed)
+    assert shop.get("/v1/orders/o-amend").json()["reserved_cents"] == 1_000
 
 
 def test_an_order_id_of_another_customer_is_refused_and_reserves_nothing(shop: Shop) -> None:

@@ -92,6 +92,7 @@ def test_a_use_case_knows_no_status_code() -> None:
 
 OPEN_DOCUMENTS = {
     "order_body_schema": "a JSON Schema",
+    "amendment_schema": "a JSON Schema",
     "after_step": "the detail of an entry of the history, which differs by action",
 }
 
@@ -208,7 +209,7 @@ def test_the_example_of_every_operation_can_be_sent(shop: Shop) -> None:
         store.close()
     shop.customer(EXAMPLE_ORDER["customer_id"])
 
-    for name in ("openapi", "precheck", "score", "order", "confirm", "extend", "cancel"):
+    for name in ("openapi", "precheck", "score", "order", "confirm", "amend", "extend", "cancel"):
         sender.send(name)
     customer_id = EXAMPLE_ORDER["customer_id"]
     shop.score("o-rest", customer_id, amount_cents=4_000)
