@@ -104,6 +104,7 @@ def load_rows(
         tx.lock_everyone()
         readmit_what_is_known(tx, now_ms, clock_tolerance_ms=rows.clock_tolerance_ms)
     _sum_up_orders(store, now_ms)
+    store.count_anew()
     return load.result
 
 

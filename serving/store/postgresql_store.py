@@ -148,6 +148,11 @@ class PostgresqlStore:
         with self.writing() as tx:
             tx.execute("DELETE FROM alembic_version WHERE 1 = 0")
 
+    def count_anew(self) -> None:
+        """Let PostgreSQL see how many rows there are: by itself it looks a minute later or so."""
+        with self.writing() as tx:
+            tx.execute("ANALYZE")
+
     @contextmanager
     def _transaction(self, begin: str, *, is_writing: bool) -> Iterator[Transaction]:
         withdrawal: Withdrawal | None = getattr(self._local, "withdrawal", None)

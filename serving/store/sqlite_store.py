@@ -190,6 +190,9 @@ class SqliteStore:
             raise StoreLost(f"the file of the store cannot be found: {problem.strerror}") from problem
         return disk.f_bavail * disk.f_frsize
 
+    def count_anew(self) -> None:
+        """Nothing to do: SQLite plans without counts, by the indexes alone."""
+
     @contextmanager
     def withdrawable(self, withdrawal: Withdrawal) -> Iterator[None]:  # noqa: ARG002 - it answers at once
         """Nothing to do: SQLite leaves nobody waiting for an answer."""

@@ -103,6 +103,10 @@ class Store(Protocol):
         """Raise StoreUnavailable where the store cannot be read or written now; changes nothing."""
         ...
 
+    def count_anew(self) -> None:
+        """After many rows came in at once: let the database see how many there are, for its query plans."""
+        ...
+
     def close(self) -> None:
         """Close every connection."""
         ...

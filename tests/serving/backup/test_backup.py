@@ -155,6 +155,9 @@ def test_every_row_comes_back_on_postgresql_and_from_there_on_sqlite(
     moved = restored(tmp_path / "one.backup", postgresql_url, second_home)
     assert moved.rows == made.rows
     second = open_store(postgresql_url)
+    with second.reading() as tx:
+        ((counted,),) = tx.execute("SELECT reltuples FROM pg_class WHERE relname = ?", ("ledger_events",))
+    assert counted == moved.rows["ledger_events"]
     assert all_rows(second) == before
     second.close()
     back = backed_up(second_home, tmp_path / "two.backup", postgresql_url)

@@ -351,6 +351,17 @@ def test_a_folder_loads_once_and_repeats_harmlessly_and_comes_back_the_same(
     assert sum(third.repeated.values()) == 5
 
 
+def test_after_a_load_postgresql_plans_with_the_rows_that_came_in(
+    store: Store, database_url: str, tmp_path: Path
+) -> None:
+    rows = {"customers": [a_customer(f"c{n}", event_id=f"c{n}", at=T0) for n in range(5)]}
+    load_folder(store, write_ledger(tmp_path / "book", rows), now_ms=NOW)
+    if database_url.startswith("postgresql"):
+        with store.reading() as tx:
+            ((counted,),) = tx.execute("SELECT reltuples FROM pg_class WHERE relname = ?", ("ledger_events",))
+        assert counted == 5
+
+
 def test_between_two_long_transactions_of_a_load_a_service_gets_in(
     store: Store, database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
