@@ -1,6 +1,5 @@
 """A checkout with a champion and a shadow in one store, and a clock that stands still until told."""
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,7 +11,6 @@ from features.feature_sets import INVOICE_ELIGIBILITY, FeatureSet
 from features.model_columns import columns_of
 from serving.checkout.checkout_scoring import score
 from serving.checkout.order_body import OrderBody
-from serving.checkout.score_stages import StageClock
 from serving.domain.policy import Policy
 from serving.domain.policy_reader import parse_policy
 from serving.in_force.model_watch import CHAMPION, SHADOW, ModelRegistry, ModelWatch
@@ -182,7 +180,6 @@ class ShadowDesk:
             caller=CALLER,
             idempotency_key=None,
             accepted_language=None,
-            stages=StageClock(time.perf_counter),
         )
         return str(answer.document.decision_id)
 

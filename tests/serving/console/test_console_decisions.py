@@ -3,7 +3,6 @@
 import json
 import re
 import shutil
-import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
@@ -19,7 +18,6 @@ from serving.checkout.amendment_body import amendment_body
 from serving.checkout.checkout_scoring import score
 from serving.checkout.order_amendment import amend
 from serving.checkout.order_body import OrderBody
-from serving.checkout.score_stages import StageClock
 from serving.console import decision_features, decision_page, decision_search_page, overview_page
 from serving.domain.console_user import ConsoleRole
 from serving.domain.decision import Reason, Recourse
@@ -144,7 +142,6 @@ class Console:
             caller=CHECKOUT,
             idempotency_key=None,
             accepted_language=None,
-            stages=StageClock(time.perf_counter),
         )
         return str(answer.document.decision_id)
 
@@ -443,6 +440,12 @@ def test_a_decision_of_another_release_is_shown_by_name_and_replayed_without_the
     with console.store.writing("test") as tx:
         tx.execute("UPDATE decisions SET feature_set_version = 'of-old', model_version = '0'")
         tx.execute("UPDATE decisions SET record = replace(record, ?, ?)", ('"version":"1"', '"version":"0"'))
+        # Nor did that release keep by which files its model judged.
+        ((record,),) = tx.execute("SELECT record FROM decisions")
+        kept_then = {
+            name: value for name, value in json.loads(record).items() if name != "model_files_sha256"
+        }
+        tx.execute("UPDATE decisions SET record = ?", (json.dumps(kept_then, separators=(",", ":")),))
         tx.execute("UPDATE ledger_events SET body = replace(body, '1977-07-17', '1977-07-18')")
     browser = console.signed_in()
     page = shown(browser, f"/decisions/{decision_id}")
