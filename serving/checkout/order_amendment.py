@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from data_contracts.amended_orders import amended_order, amendments_of, ordered_cents
+from data_contracts.amended_orders import amended_order, amendments_of, ordered_cents, since_decided
 from data_contracts.between_rows.arrivals import AppendStatus
 from data_contracts.order_events import ORDER_EVENTS
 from data_contracts.orders import ORDERS
@@ -175,7 +175,7 @@ def _amended(
 
 def _delivery(order: Row, events: Sequence[Row]) -> dict[str, str]:
     """Where the order goes as far as is known, by the names of ADDRESS_FIELDS."""
-    moves = [event for event in events if event.get("new_delivery_street") is not None]
+    moves = [event for event in since_decided(order, events) if event.get("new_delivery_street") is not None]
     move = latest_of(ORDER_EVENTS, moves)
     row, prefix = (order, "delivery") if move is None else (move, "new_delivery")
     delivery = {name: row.get(f"{prefix}_{name}") for name in ADDRESS_FIELDS}

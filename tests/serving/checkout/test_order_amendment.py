@@ -25,7 +25,7 @@ from serving.store.api_keys import Caller, Role
 from serving.store.decision_log import decisions_about
 from serving.store.reservations import reserved_cents
 from serving.store.store import Store
-from tests.builders import Row, an_adjustment, an_invoice
+from tests.builders import Row, a_row, an_adjustment, an_invoice
 from tests.serving.shadow_desk import CALLER, ShadowDesk, a_shadow_desk, declining
 
 ADDRESS = OrderAddress(name="o1", merchant_id=None)
@@ -220,6 +220,36 @@ def test_an_amended_order_that_is_scored_again_is_what_it_was_scored_as(amending
     assert amending.held_cents() == 22_500
     assert amended_to(2_500) == 2_500
     assert amended_to(2_400) == 2_400
+
+
+def test_what_was_told_of_an_order_before_it_was_decided_anew_counts_no_more(amending: Amending) -> None:
+    desk, second = amending.desk, OrderAddress(name="o2", merchant_id=None)
+
+    def told(number: int, **event: Any) -> None:
+        about = {"order_id": "o2", "customer_id": "c1"}
+        # Its clock is ahead.
+        desk.row(
+            "order_events", a_row("order_events", f"e{number}", desk.now + 60_000, None, **about, **event)
+        )
+
+    def moved() -> AmendedOrderState | MerchantAmendedOrderState:
+        desk.now += 1_000
+        body = amendment_body({"delivery": ELSEWHERE}, now_ms=desk.now)
+        return amend(desk.scope(), second, body, caller=CALLER, idempotency_key=None, accepted_language=None)
+
+    desk.decide("o2", "c1", amount_cents=3_000)
+    assert moved().judgement is not None
+    told(1, kind="amended", new_amount_cents=2_000)
+    assert amending.held_cents() == 22_000
+    desk.decide("o2", "c1", amount_cents=10_000_000)
+    told(2, kind="released")
+    assert amending.held_cents() == 20_000
+    desk.decide("o2", "c1", amount_cents=3_000)
+    assert amending.held_cents() == 23_000
+    answer = moved()
+    assert (answer.ordered_cents, answer.judgement is not None) == (3_000, True)
+    assert moved().judgement is None
+    assert amending.held_cents() == 23_000
 
 
 def test_the_same_key_gets_the_same_answer_and_another_amount_under_it_is_refused(amending: Amending) -> None:
