@@ -277,7 +277,8 @@ def _append(scope: RequestScope, tx: Transaction, event: Row, at_ms: int) -> Non
         tx,
         ORDER_EVENTS,
         {**event, "occurred_at": at_ms},
-        at_ms,
+        # Recorded at a moment that another clock had ahead, it would take the customer's own clock along.
+        scope.now_ms(),
         clock_tolerance_ms=scope.policy.clock_tolerance_ms,
     )
     if result.status is not AppendStatus.ACCEPTED:

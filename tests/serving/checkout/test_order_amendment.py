@@ -198,6 +198,20 @@ def test_an_amendment_that_comes_after_one_whose_moment_ran_ahead_is_what_stands
     assert amending.to(8_000).reserved_cents == 8_000
 
 
+def test_a_clock_that_is_ahead_does_not_take_the_customers_decisions_along(amending: Amending) -> None:
+    desk = amending.desk
+    about = {"order_id": "o1", "customer_id": "c1", "kind": "amended", "new_amount_cents": 19_000}
+    desk.row("order_events", a_row("order_events", "ahead", desk.now + 240_000, None, **about))
+    assert amending.to(18_000).reserved_cents == 18_000
+    assert amending.to(18_500).reserved_cents == 18_500
+    with desk.store.reading() as tx:
+        decision, *_ = decisions_about(tx, "o1")
+        ((recorded_at,),) = tx.execute("SELECT max(recorded_at_ms) FROM ledger_events")
+    assert decision.as_of_ms == desk.now
+    assert recorded_at <= desk.now + 1
+    assert amending.all_replay_the_same() == 2
+
+
 def test_an_amended_order_that_is_scored_again_is_what_it_was_scored_as(amending: Amending) -> None:
     amending.desk.decide("o2", "c1", amount_cents=3_000)
     second = OrderAddress(name="o2", merchant_id=None)
