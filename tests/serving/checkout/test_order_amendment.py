@@ -180,6 +180,36 @@ def test_another_address_is_judged_and_kept_with_what_the_order_comes_to(amendin
     assert amending.all_replay_the_same() == 3
 
 
+def test_an_event_that_names_a_part_of_an_address_leaves_the_rest_as_it_was(amending: Amending) -> None:
+    def judged_delivery() -> Row:
+        now_cents = amending.to(1).ordered_cents
+        amending.to(now_cents + 1)
+        with amending.desk.store.reading() as tx:
+            decision, *_ = decisions_about(tx, "o1")
+        columns = {name: text for name, text in decision.record["order"].items() if "delivery_" in name}
+        return {name.removeprefix("delivery_"): text for name, text in columns.items()}
+
+    def told(number: int, **parts: str) -> None:
+        amending.desk.now += 1_000
+        about: Row = {f"new_delivery_{name}": text for name, text in parts.items()}
+        about |= {"order_id": "o1", "customer_id": "c1", "kind": "address_changed"}
+        amending.desk.row(
+            "order_events", a_row("order_events", f"e{number}", amending.desk.now, None, **about)
+        )
+
+    first = judged_delivery()
+    told(1, name="Max Muster")
+    assert judged_delivery() == {**first, "name": "Max Muster"}
+    told(2, street="Am Ring", postal_code="50667")
+    moved = {**first, "name": "Max Muster", "street": "Am Ring", "postal_code": "50667"}
+    del moved["house_number"]
+    assert judged_delivery() == moved
+    told(3, house_number="9")
+    assert judged_delivery() == {**moved, "house_number": "9"}
+    assert amending.ask(delivery={**moved, "house_number": "9"}).judgement is None
+    assert amending.all_replay_the_same() == 5
+
+
 def test_without_a_model_nothing_changes_and_nothing_is_kept(amending: Amending) -> None:
     amending.desk.registry.aliases.clear()
     amending.desk.watch.look()
