@@ -1,6 +1,6 @@
 """What an order comes to: what was ordered, and what its amendments made of that, by both clocks."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,19 +28,30 @@ def amendments_of(order: LedgerRow, events: Iterable[LedgerRow]) -> list[Amendme
 
     order: the row that stands. events: rows of its events that stand; what else they tell is passed over.
     A row that is only about to be recorded counts as recorded last. An amendment from before the order was
-    decided anew is not among them: the new decision was about the whole of it.
+    decided anew is not among them.
     """
-    is_decided_anew = order.get("corrects") is not None
-    found = []
+    return sorted(
+        Amendment(
+            at_ms=_rank(ORDER_EVENTS, event),
+            event_id=event["event_id"],
+            amount_cents=event["new_amount_cents"],
+        )
+        for event in since_decided(order, events)
+        if event["kind"] == AMENDED
+    )
+
+
+def since_decided(order: LedgerRow, events: Iterable[LedgerRow]) -> Iterator[LedgerRow]:
+    """The events that are about an order as it stands.
+
+    Those from before it was decided anew are not: the new decision was about the whole of it. What a clock
+    ahead has stamped happened when it was recorded, at the latest.
+    """
+    decided_at_ms = _counted_rank(ORDERS, order)
     for event in events:
-        if event["kind"] != AMENDED:
-            continue
-        at_ms = _rank(ORDER_EVENTS, event)
         # Else it belongs to this order however early its clock, or its date without a time, has it.
-        if not is_decided_anew or at_ms >= _rank(ORDERS, order):
-            amount_cents = event["new_amount_cents"]
-            found.append(Amendment(at_ms=at_ms, event_id=event["event_id"], amount_cents=amount_cents))
-    return sorted(found)
+        if order.get("corrects") is None or _counted_rank(ORDER_EVENTS, event) >= decided_at_ms:
+            yield event
 
 
 def ordered_cents(order: LedgerRow, events: Iterable[LedgerRow]) -> int:
@@ -75,3 +86,8 @@ def _rank(contract: Contract, row: LedgerRow) -> tuple[int, int]:
     if recorded_at is None:
         return row["occurred_at"], _LAST_RECORDED_MS
     return happened_at(contract, row), recorded_at
+
+
+def _counted_rank(contract: Contract, row: LedgerRow) -> tuple[int, int]:
+    happened_at_ms, recorded_at_ms = _rank(contract, row)
+    return min(happened_at_ms, recorded_at_ms), recorded_at_ms

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from data_contracts.amended_orders import ordered_cents
+from data_contracts.amended_orders import ordered_cents, since_decided
 from data_contracts.order_events import ORDER_EVENTS
 from data_contracts.orders import ORDERS
 from features.order_links import delivery_key
@@ -52,7 +52,7 @@ def order_facts(versions: Sequence[Row], events: Sequence[Row]) -> OrderFacts | 
     if row is None:
         return None
     first = address_of(row, "delivery")
-    moves = [event for event in events if delivery_key(event, "new_delivery") is not None]
+    moves = [event for event in since_decided(row, events) if delivery_key(event, "new_delivery") is not None]
     delivery = first
     move = latest_of(ORDER_EVENTS, moves)
     if move is not None:

@@ -5,11 +5,11 @@ from typing import Any
 
 import msgspec
 
-from data_contracts.amended_orders import amended_order, amendments_of, ordered_cents
+from data_contracts.amended_orders import amended_order, amendments_of, ordered_cents, since_decided
 from data_contracts.between_rows.arrivals import AppendStatus
 from data_contracts.order_events import ORDER_EVENTS
 from data_contracts.orders import ORDERS
-from features.supersession import latest_of
+from features.supersession import rank_of
 from serving.checkout.amendment_body import AmendmentBody
 from serving.checkout.checkout_answers import (
     AmendedOrderState,
@@ -174,14 +174,17 @@ def _amended(
 
 
 def _delivery(order: Row, events: Sequence[Row]) -> dict[str, str]:
-    """Where the order goes as far as is known, by the names of ADDRESS_FIELDS."""
-    moves = [event for event in events if event.get("new_delivery_street") is not None]
-    move = latest_of(ORDER_EVENTS, moves)
-    row, prefix = (order, "delivery") if move is None else (move, "new_delivery")
-    delivery = {name: row.get(f"{prefix}_{name}") for name in ADDRESS_FIELDS}
-    if delivery["name"] is None:
-        # An event that changes the place may leave the recipient as it was.
-        delivery["name"] = order["delivery_name"]
+    """Where the order goes as far as is known, by the names of ADDRESS_FIELDS.
+
+    What an event leaves out stays as it was before that.
+    """
+    delivery = {name: order.get(f"delivery_{name}") for name in ADDRESS_FIELDS}
+    for event in sorted(since_decided(order, events), key=lambda event: rank_of(ORDER_EVENTS, event)):
+        told = {name: event.get(f"new_delivery_{name}") for name in ADDRESS_FIELDS}
+        if told["street"] is not None:
+            # A house number belongs to its street.
+            delivery["house_number"] = None
+        delivery |= {name: text for name, text in told.items() if text is not None}
     return {name: text for name, text in delivery.items() if text is not None}
 
 
@@ -277,7 +280,8 @@ def _append(scope: RequestScope, tx: Transaction, event: Row, at_ms: int) -> Non
         tx,
         ORDER_EVENTS,
         {**event, "occurred_at": at_ms},
-        at_ms,
+        # Recorded at a moment that another clock had ahead, it would take the customer's own clock along.
+        scope.now_ms(),
         clock_tolerance_ms=scope.policy.clock_tolerance_ms,
     )
     if result.status is not AppendStatus.ACCEPTED:

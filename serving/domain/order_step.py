@@ -66,7 +66,9 @@ def is_to_be_taken(step: OrderStep, state: ReservationState | None, *, has_expir
         return False
     if (step, state) in _TAKEN:
         if has_expired and step in _NEED_TIME_LEFT:
-            raise OrderNotApproved(f"the reservation of {order} expired; score it again")
+            # Only what nobody confirmed can be scored again.
+            then = "score it again" if state is ReservationState.RESERVED else "score a new order instead"
+            raise OrderNotApproved(f"the reservation of {order} expired; {then}")
         return True
     refusal = _REFUSALS.get((step, state))
     if refusal is not None:

@@ -79,7 +79,7 @@ def keep_in_step(
             number=row["merchant_order_number"],
             order_id=row["order_id"],
         )
-    elif contract.name == "order_events" and row["kind"] == "cancelled":
+    if contract.name == "order_events" and row["kind"] == "cancelled":
         end_by_cancellation(tx, customer_id=row["customer_id"], order_id=row["order_id"], now_ms=now_ms)
     else:
         keep_uninvoiced_rest(tx, contract, row, now_ms)

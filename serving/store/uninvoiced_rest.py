@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from data_contracts.amended_orders import amendments_of, ordered_cents
+from data_contracts.amended_orders import amendments_of, ordered_cents, since_decided
 from data_contracts.contract import Contract
 from data_contracts.invoice_adjustments import INVOICE_ADJUSTMENTS
 from data_contracts.invoices import INVOICES
@@ -40,6 +40,8 @@ def _orders_of(tx: Transaction, contract: Contract, row: Mapping[str, Any]) -> s
             return {version["order_id"] for version in versions}
         case ORDER_EVENTS.name:
             return {version["order_id"] for version in versions if version["kind"] in {AMENDED, RELEASED}}
+        case ORDERS.name:
+            return {row["order_id"]} if row.get("corrects") is not None else set()
         case INVOICE_ADJUSTMENTS.name:
             noted = {version["invoice_id"] for version in versions if version["kind"] == CREDIT_NOTE}
             invoices = [standing_row(tx, INVOICES, invoice_id) for invoice_id in noted]
@@ -56,7 +58,7 @@ def _keep_rest_of(tx: Transaction, customer_id: str, order_id: str, now_ms: int)
     if order is None:
         return
     events = events_of_order(tx, customer_id, order_id)
-    steps = _steps(tx, customer_id, order_id, events)
+    steps = _steps(tx, order, events)
     if steps or reservation.is_invoiced:
         rest_cents = _rest_cents(order, events, steps)
         hold_rest(tx, customer_id=customer_id, order_id=order_id, rest_cents=rest_cents, now_ms=now_ms)
@@ -75,7 +77,7 @@ def rest_to_invoice(tx: Transaction, order: Mapping[str, Any], events: Sequence[
 
     events: those of the store, or others that are supposed.
     """
-    return _rest_cents(order, events, _steps(tx, order["customer_id"], order["order_id"], events))
+    return _rest_cents(order, events, _steps(tx, order, events))
 
 
 def _rest_cents(
@@ -88,14 +90,13 @@ def _rest_cents(
     return uninvoiced_cents(order["amount_cents"], [*amended, *steps])
 
 
-def _steps(
-    tx: Transaction, customer_id: str, order_id: str, events: Sequence[Mapping[str, Any]]
-) -> list[RestStep]:
+def _steps(tx: Transaction, order: Mapping[str, Any], events: Sequence[Mapping[str, Any]]) -> list[RestStep]:
     """The order's steps without its amendments."""
-    return [*_invoice_steps(tx, customer_id, order_id), *_releases(events)]
+    invoiced = _invoice_steps(tx, order["customer_id"], order["order_id"])
+    return [*invoiced, *_releases(since_decided(order, events))]
 
 
-def _releases(events: Sequence[Mapping[str, Any]]) -> Iterator[RestStep]:
+def _releases(events: Iterable[Mapping[str, Any]]) -> Iterator[RestStep]:
     for event in events:
         if event["kind"] == RELEASED:
             at_ms = (happened_at(ORDER_EVENTS, event), event["recorded_at"])

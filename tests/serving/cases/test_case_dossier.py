@@ -16,6 +16,7 @@ from serving.cases.case_dossier import CaseDossier, case_dossier
 from serving.cases.case_review import take_step
 from serving.cases.investigating import ask_merchant, open_by_hand
 from serving.cases.linked_orders import LINKED_MAXIMUM, SharedBy
+from serving.cases.order_facts import order_facts
 from serving.cases.possible_steps import Step, possible_steps
 from serving.cases.timeline import TimelineEntry, TimelineSource
 from serving.console.case_words import REASON, TITLE, detail_of, title_of
@@ -36,7 +37,7 @@ from serving.store.case_queue import Screening, append_screening, case_of, updat
 from serving.store.deliveries import deliveries_of
 from serving.store.store import Store, Transaction
 from serving.store.waiting_looks import LINKED_FRAUD
-from tests.builders import DAY, a_customer
+from tests.builders import DAY, Row, a_customer, a_row, an_order
 from tests.serving.case_desk import MINUTE, CaseDesk, a_desk
 
 
@@ -123,6 +124,18 @@ def test_a_parcel_that_was_sent_elsewhere_shows_both_places(desk: CaseDesk) -> N
     assert order.first_delivery is not None
     assert order.delivery.lines == ("Packstation", "10115 Berlin", "DE")
     assert order.delivery.name == order.first_delivery.name == "Erika Mustermann"
+
+
+def test_where_a_parcel_was_sent_before_its_order_was_decided_anew_is_not_shown() -> None:
+    place: Row = {"street": "Packstation", "postal_code": "10115", "city": "Berlin", "country": "DE"}
+    to = {f"new_delivery_{name}": text for name, text in place.items()}
+    first: Row = an_order(at=1_000)
+    anew: Row = {**an_order(at=3_000), "event_id": "anew", "corrects": first["event_id"]}
+    for at, is_moved in ((2_000, False), (4_000, True)):
+        event: Row = a_row("order_events", "moved", at, at, order_id="o1", customer_id="c1", **to)
+        order = order_facts([first, anew], [{**event, "kind": "address_changed"}])
+        assert order is not None
+        assert (order.first_delivery is not None) is is_moved
 
 
 def test_linked_orders_name_what_they_share_confirmed_ones_first(desk: CaseDesk) -> None:

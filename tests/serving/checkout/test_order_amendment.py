@@ -25,7 +25,7 @@ from serving.store.api_keys import Caller, Role
 from serving.store.decision_log import decisions_about
 from serving.store.reservations import reserved_cents
 from serving.store.store import Store
-from tests.builders import Row, an_adjustment, an_invoice
+from tests.builders import Row, a_row, an_adjustment, an_invoice
 from tests.serving.shadow_desk import CALLER, ShadowDesk, a_shadow_desk, declining
 
 ADDRESS = OrderAddress(name="o1", merchant_id=None)
@@ -180,6 +180,36 @@ def test_another_address_is_judged_and_kept_with_what_the_order_comes_to(amendin
     assert amending.all_replay_the_same() == 3
 
 
+def test_an_event_that_names_a_part_of_an_address_leaves_the_rest_as_it_was(amending: Amending) -> None:
+    def judged_delivery() -> Row:
+        now_cents = amending.to(1).ordered_cents
+        amending.to(now_cents + 1)
+        with amending.desk.store.reading() as tx:
+            decision, *_ = decisions_about(tx, "o1")
+        columns = {name: text for name, text in decision.record["order"].items() if "delivery_" in name}
+        return {name.removeprefix("delivery_"): text for name, text in columns.items()}
+
+    def told(number: int, **parts: str) -> None:
+        amending.desk.now += 1_000
+        about: Row = {f"new_delivery_{name}": text for name, text in parts.items()}
+        about |= {"order_id": "o1", "customer_id": "c1", "kind": "address_changed"}
+        amending.desk.row(
+            "order_events", a_row("order_events", f"e{number}", amending.desk.now, None, **about)
+        )
+
+    first = judged_delivery()
+    told(1, name="Max Muster")
+    assert judged_delivery() == {**first, "name": "Max Muster"}
+    told(2, street="Am Ring", postal_code="50667")
+    moved = {**first, "name": "Max Muster", "street": "Am Ring", "postal_code": "50667"}
+    del moved["house_number"]
+    assert judged_delivery() == moved
+    told(3, house_number="9")
+    assert judged_delivery() == {**moved, "house_number": "9"}
+    assert amending.ask(delivery={**moved, "house_number": "9"}).judgement is None
+    assert amending.all_replay_the_same() == 5
+
+
 def test_without_a_model_nothing_changes_and_nothing_is_kept(amending: Amending) -> None:
     amending.desk.registry.aliases.clear()
     amending.desk.watch.look()
@@ -196,6 +226,20 @@ def test_an_amendment_that_comes_after_one_whose_moment_ran_ahead_is_what_stands
     amending.desk.now -= 60_000
     assert amending.to(9_000).reserved_cents == 9_000
     assert amending.to(8_000).reserved_cents == 8_000
+
+
+def test_a_clock_that_is_ahead_does_not_take_the_customers_decisions_along(amending: Amending) -> None:
+    desk = amending.desk
+    about = {"order_id": "o1", "customer_id": "c1", "kind": "amended", "new_amount_cents": 19_000}
+    desk.row("order_events", a_row("order_events", "ahead", desk.now + 240_000, None, **about))
+    assert amending.to(18_000).reserved_cents == 18_000
+    assert amending.to(18_500).reserved_cents == 18_500
+    with desk.store.reading() as tx:
+        decision, *_ = decisions_about(tx, "o1")
+        ((recorded_at,),) = tx.execute("SELECT max(recorded_at_ms) FROM ledger_events")
+    assert decision.as_of_ms == desk.now
+    assert recorded_at <= desk.now + 1
+    assert amending.all_replay_the_same() == 2
 
 
 def test_an_amended_order_that_is_scored_again_is_what_it_was_scored_as(amending: Amending) -> None:
@@ -220,6 +264,36 @@ def test_an_amended_order_that_is_scored_again_is_what_it_was_scored_as(amending
     assert amending.held_cents() == 22_500
     assert amended_to(2_500) == 2_500
     assert amended_to(2_400) == 2_400
+
+
+def test_what_was_told_of_an_order_before_it_was_decided_anew_counts_no_more(amending: Amending) -> None:
+    desk, second = amending.desk, OrderAddress(name="o2", merchant_id=None)
+
+    def told(number: int, **event: Any) -> None:
+        about = {"order_id": "o2", "customer_id": "c1"}
+        # Its clock is ahead.
+        desk.row(
+            "order_events", a_row("order_events", f"e{number}", desk.now + 60_000, None, **about, **event)
+        )
+
+    def moved() -> AmendedOrderState | MerchantAmendedOrderState:
+        desk.now += 1_000
+        body = amendment_body({"delivery": ELSEWHERE}, now_ms=desk.now)
+        return amend(desk.scope(), second, body, caller=CALLER, idempotency_key=None, accepted_language=None)
+
+    desk.decide("o2", "c1", amount_cents=3_000)
+    assert moved().judgement is not None
+    told(1, kind="amended", new_amount_cents=2_000)
+    assert amending.held_cents() == 22_000
+    desk.decide("o2", "c1", amount_cents=10_000_000)
+    told(2, kind="released")
+    assert amending.held_cents() == 20_000
+    desk.decide("o2", "c1", amount_cents=3_000)
+    assert amending.held_cents() == 23_000
+    answer = moved()
+    assert (answer.ordered_cents, answer.judgement is not None) == (3_000, True)
+    assert moved().judgement is None
+    assert amending.held_cents() == 23_000
 
 
 def test_the_same_key_gets_the_same_answer_and_another_amount_under_it_is_refused(amending: Amending) -> None:

@@ -24,6 +24,13 @@ ANSWERS: dict[State | None, tuple[bool | type[RiskError], ...]] = {
 }
 
 
+@pytest.mark.parametrize("state", [State.RESERVED, State.CONFIRMED, State.PARTLY_INVOICED])
+def test_only_an_expired_order_that_nobody_confirmed_is_to_be_scored_again(state: State) -> None:
+    then = "score it again" if state is State.RESERVED else "score a new order instead"
+    with pytest.raises(OrderNotApproved, match=f"order o1 expired; {then}$"):
+        is_to_be_taken(OrderStep.AMENDED, state, has_expired=True, order="order o1")
+
+
 def answer_to(step: OrderStep, state: State | None, *, has_expired: bool) -> bool | type[RiskError]:
     try:
         return is_to_be_taken(step, state, has_expired=has_expired, order="order o1")

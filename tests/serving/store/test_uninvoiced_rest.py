@@ -202,6 +202,30 @@ def test_an_amendment_that_is_corrected_away_leaves_the_order_as_it_was(store: S
     assert held(store) == ("confirmed", 10_000)
 
 
+def test_an_order_that_is_corrected_holds_what_it_comes_to_then(store: Store) -> None:
+    with_a_confirmed_order(store)
+    number = {"merchant_order_number": "n1"}
+    order: Row = {**an_order("o1", "c1", at=T0, amount_cents=8_000), **number}
+
+    def correct(cents: int, event_id: str, corrects: str) -> None:
+        mended = {**order, "amount_cents": cents, "event_id": event_id, "corrects": corrects}
+        assert arrive(store, "orders", mended) is AppendStatus.ACCEPTED
+
+    correct(8_000, "less", order["event_id"])
+    assert held(store) == ("confirmed", 8_000)
+    arrive(store, "order_events", an_amendment(7_000, 1))
+    correct(9_000, "overtaken", "less")
+    assert held(store) == ("confirmed", 7_000)
+    arrive(store, "invoices", an_invoice_of(3_000, 2))
+    arrive(store, "order_events", an_amendment(9_500, 3))
+    with_a_confirmed_order(store, "c2", "o2")
+    arrive(store, "invoices", an_invoice_of(3_000, 1, "c2", "o2"))
+    order |= an_order("o2", "c2", at=T0) | {"merchant_order_number": None}
+    correct(12_001, "more", order["event_id"])
+    assert held(store) == ("partly_invoiced", 6_500)
+    assert held(store, "c2", "o2") == ("partly_invoiced", 9_001)
+
+
 def test_the_rest_is_free_once_it_is_released_or_the_order_is_cancelled(store: Store) -> None:
     for number, (kind, state) in enumerate((("released", "invoiced"), ("cancelled", "cancelled"))):
         customer_id, order_id = f"c-{kind}", f"o-{kind}"
