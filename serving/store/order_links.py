@@ -137,17 +137,20 @@ def link_orders(tx: Transaction, order_ids: Sequence[str]) -> LinkedOrders:
         _INSERT_PLAIN_LINK,
         [(*values, row["recorded_at"]) for row in plain for values in _order_link_parameters(row)],
     )
-    tx.execute_many(
-        _INSERT_LINK_TO_READ, [values for row in to_read for values in _order_link_parameters(row)]
-    )
-    # Behind the link to the merchant, which whoever makes own links holds until they are there.
-    tx.execute_many(
-        _READ_OWN_LINK,
-        [values[:5] for row in to_read for values in link_parameters(order_keys(row), row, OWN)],
-    )
+    _link_to_read(tx, to_read)
     for order_id, news in sorted(told.items()):
         tx.execute_many(_INSERT_LINK_BESIDE, _news_link_parameters(versions[order_id], news))
     return LinkedOrders(set(versions), plain)
+
+
+def _link_to_read(tx: Transaction, rows: Sequence[LedgerRow]) -> None:
+    """Index order rows that are read, whatever links of them were plain so far."""
+    tx.execute_many(_INSERT_LINK_TO_READ, [values for row in rows for values in _order_link_parameters(row)])
+    # Behind the link to the merchant, which whoever makes own links holds until they are there.
+    tx.execute_many(
+        _READ_OWN_LINK,
+        [values[:5] for row in rows for values in link_parameters(order_keys(row), row, OWN)],
+    )
 
 
 def _is_linked(news: Mapping[str, Any]) -> bool:
@@ -246,6 +249,17 @@ def link_as_this_release(tx: Transaction, limit: int) -> int:
             "UPDATE order_links SET own_links = 2 WHERE own_links = -1 AND order_id = ?",
             [(order_id,) for order_id in order_ids],
         )
+        # That release reads orders with any news, also those that are plain here: they go on being read.
+        flipped = [
+            str(order_id)
+            for marks, ids in lists_of_ids(order_ids)
+            for (order_id,) in tx.execute(
+                f"SELECT DISTINCT order_id FROM order_links WHERE {_OF_OLDER_RELEASE} "  # noqa: S608 - constants and placeholders
+                f"AND order_id IN ({marks})",
+                ids,
+            )
+        ]
+        _link_to_read(tx, _orders(tx, flipped))
     return len(order_ids)
 
 

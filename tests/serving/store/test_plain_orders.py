@@ -204,6 +204,27 @@ def link_as_the_release_before(tx: Transaction, name: str, row: dict[str, Any]) 
             tx.execute_many(INSERT_LINK, link_parameters({entity: key}, finding, is_finding=True))
 
 
+@pytest.mark.parametrize("how_many", [1, 40])
+def test_an_order_that_the_release_before_reads_for_a_shipment_is_linked_anew_once(
+    store: Store, how_many: int
+) -> None:
+    """That release reads an order with any news; here it stays plain unless the parcel goes elsewhere."""
+    book = PopularBook(store, PLACES[-1], how_many)
+    book.link_orders()
+    with store.writing() as tx:
+        ((customer_id,),) = tx.execute("SELECT DISTINCT customer_id FROM order_links WHERE order_id = 'o0'")
+        link_to_customers(tx, [customer_id], 1)
+        before = counted(tx, "o0", BEGINNING_MS + 1, MANY)
+        tx.execute(
+            "UPDATE order_links SET is_plain = 0 WHERE order_id = 'o0' "
+            "AND entity_kind NOT IN ('customer', 'customer_device', 'customer_address')"
+        )
+        assert orders_of_older_release(tx, 2) == [("o0",)]
+        assert link_as_this_release(tx, 100) == 1
+        assert link_as_this_release(tx, 100) == 0
+        assert counted(tx, "o0", BEGINNING_MS + 1, MANY) == before
+
+
 def counted(tx: Transaction, order_id: str, as_of: int, maximum: int) -> list[float] | None:
     feature_set = ORDER_RISK.linking(maximum)
     versions = order_rows(tx, order_id)
