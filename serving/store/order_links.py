@@ -594,7 +594,7 @@ def linked_orders(tx: Transaction, keys: Keys, since_ms: int, limit: int) -> dic
     the newest first, each with the moment of the last look.
 
     One may tell of another, and of the newest most can still be stopped. limit: of orders, and of the newest
-    links at each entity four times as many: that bounds the work, however many there are.
+    links at each entity twice as many: that bounds the work, however many there are.
     """
     entities = [entity for entity in LINKING if entity in keys]
     if not entities:
