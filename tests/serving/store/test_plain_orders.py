@@ -1,6 +1,7 @@
 """Orders that are counted by their links give the features that reading all of them gives, bit for bit."""
 
 import enum
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -23,6 +24,7 @@ from features.plain_orders import (
     sums_of_plain_orders,
 )
 from serving.benchmarks.look_benchmark import BEGINNING_MS, PLACES, PopularBook
+from serving.store import loading
 from serving.store.ledger_rows import content_sha256, insert_event
 from serving.store.migrate import alembic_config, migrate, sqlalchemy_url
 from serving.store.open_store import open_store
@@ -30,9 +32,12 @@ from serving.store.order_links import (
     INDEXED,
     INSERT_LINK,
     OWN,
+    OWN_LINKED_AT_ONCE,
+    OWN_LINKED_FROM,
     crowded_entities,
     link_as_this_release,
     link_decided_orders,
+    link_orders,
     link_parameters,
     link_row,
     link_to_customers,
@@ -309,6 +314,16 @@ def test_a_store_of_the_release_before_gets_its_sums(database_url: str) -> None:
         assert not orders_of_older_release(tx, 1)
         assert features_of(tx, "o99") == before
     opened.close()
+
+
+def test_after_a_load_no_order_of_a_customer_with_very_many_is_read_by_itself(store: Store) -> None:
+    size = OWN_LINKED_AT_ONCE + 3 * OWN_LINKED_FROM
+    book = PopularBook(store, replace(PLACES[-1], customers=1), size)
+    with store.writing() as tx:
+        link_orders(tx, [f"o{number}" for number in range(size)])
+    loading._sum_up_orders(store, book.now_ms + 1)
+    with store.reading() as tx:
+        assert own_orders(tx, order_rows(tx, "o0")).plain == {"o0"}
 
 
 def features_of(tx: Transaction, order_id: str) -> list[float] | None:
