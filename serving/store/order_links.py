@@ -39,14 +39,16 @@ from serving.store.order_sums import (
 from serving.store.store import Row, Transaction
 
 INDEXED = (
+    EntityKind.MERCHANT,
     EntityKind.DEVICE,
     EntityKind.DELIVERY_ADDRESS,
     EntityKind.MAILBOX,
     EntityKind.PHONE,
     EntityKind.IP_PREFIX,
     EntityKind.EMAIL_DOMAIN,
-    EntityKind.MERCHANT,
 )
+"""In the order in which an order's links are written, so that no two writers wait for each other: first the
+merchant's, which tells of all, and the own links last."""
 OWN = (EntityKind.CUSTOMER, EntityKind.CUSTOMER_DEVICE, EntityKind.CUSTOMER_ADDRESS)
 """What an order shares with its customer's others: linked only where these are very many to read."""
 OWN_LINKED_FROM = 8
@@ -94,14 +96,19 @@ def link_decided_orders(tx: Transaction, order_ids: Sequence[str]) -> set[str]:
     own = link_to_customers(tx, sorted({row["customer_id"] for row in linked.plain}))
     newest_ms = max((row["recorded_at"] for row in linked.plain), default=0)
     links = [
-        (entity.value, key, row["event_id"])
-        for kinds, rows in ((INDEXED, linked.plain), (OWN, own))
-        for row in rows
-        for entity, key in order_keys(row).items()
-        if entity in kinds
+        (entity.value, keys[entity], event_id)
+        for kinds, named in ((INDEXED, _named(linked.plain)), (OWN, _named(own)))
+        for entity in kinds
+        for keys, event_id in named
+        if entity in keys
     ]
     keep_sums(tx, links, newest_ms - SETTLED_AFTER_MS)
     return linked.order_ids
+
+
+def _named(rows: Sequence[LedgerRow]) -> list[tuple[Keys, str]]:
+    """What each order row names, and its event id."""
+    return [(order_keys(row), row["event_id"]) for row in rows]
 
 
 class LinkedOrders(NamedTuple):

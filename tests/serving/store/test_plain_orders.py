@@ -1,6 +1,9 @@
 """Orders that are counted by their links give the features that reading all of them gives, bit for bit."""
 
 import enum
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
@@ -53,6 +56,7 @@ from serving.store.order_sums import WHOSE_FIRST, WIDTHS_MS, stretches_since, su
 from serving.store.store import Row, Store, Transaction
 from tests.features.test_order_risk_features import FEW, MANY, Question, World, moments, questions
 from tests.proof_size import examples
+from tests.serving.conftest import fresh_postgresql_url
 
 
 class Step(enum.Enum):
@@ -324,6 +328,42 @@ def test_after_a_load_no_order_of_a_customer_with_very_many_is_read_by_itself(st
     loading._sum_up_orders(store, book.now_ms + 1)
     with store.reading() as tx:
         assert own_orders(tx, order_rows(tx, "o0")).plain == {"o0"}
+
+
+@pytest.mark.postgresql
+@pytest.mark.parametrize(("customers", "held"), [(None, "device"), (1, "mailbox")])
+def test_who_corrects_an_order_and_who_sums_it_up_do_not_wait_for_each_other(
+    postgresql_server: str, customers: int | None, held: str
+) -> None:
+    """Both come to the same links of one order, of which a third holds one at first."""
+    database_url = fresh_postgresql_url(postgresql_server)
+    migrate(database_url)
+    store = open_store(database_url)
+    book = PopularBook(store, replace(PLACES[-1], customers=customers), 100)
+    with store.writing() as tx:
+        link_orders(tx, [f"o{number}" for number in range(100)])
+        (row,) = order_rows(tx, "o5")
+        insert_event(tx, CONTRACTS["orders"], row | {"event_id": "corrected"}, "0" * 64, book.now_ms)
+
+    def do(work: Callable[[Transaction, list[str]], object], order_ids: list[str]) -> None:
+        with store.writing() as tx:
+            work(tx, order_ids)
+
+    with ThreadPoolExecutor() as pool:
+        with store.writing() as tx:
+            tx.execute(
+                "SELECT 1 FROM order_links WHERE order_id = 'o5' AND entity_kind = ? FOR UPDATE", (held,)
+            )
+            working = [pool.submit(do, link_orders, ["o5"])]
+            time.sleep(0.3)
+            working.append(pool.submit(do, link_decided_orders, [f"o{number}" for number in range(50, 100)]))
+            time.sleep(0.3)
+        for one in working:
+            one.result(20)
+    with store.reading() as tx:
+        assert kept_sums(tx)[0]
+        assert kept_sums(tx) == sums_of_links(tx)
+    store.close()
 
 
 def features_of(tx: Transaction, order_id: str) -> list[float] | None:
