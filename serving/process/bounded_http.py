@@ -36,12 +36,12 @@ class BoundedHttp(HttpToolsProtocol):
     """One connection. head_seconds: within which the head of a request must have come.
 
     connections_maximum: at once. awaited: those of which a head is awaited, the one that has waited longest
-    first; each process has its own.
+    first, and since when by the event loop's clock; each process has its own.
     """
 
     head_seconds: ClassVar[float] = 10.0
     connections_maximum: ClassVar[int] = CONNECTIONS_MAXIMUM
-    awaited: "ClassVar[dict[BoundedHttp, None]]" = {}  # noqa: RUF012 - said in the text, as it names itself
+    awaited: "ClassVar[dict[BoundedHttp, float]]" = {}  # noqa: RUF012 - said in the text, as it names itself
     is_draining: ClassVar[bool] = False
     """Whether the process ends: each answer is its connection's last."""
 
@@ -67,28 +67,28 @@ class BoundedHttp(HttpToolsProtocol):
         self._await_head()
 
     def _has_taken_a_place(self) -> bool:
-        """End the connection that has been idle the longest; False where all are at work."""
-        for silent in self.awaited:
-            # It leaves the others only once it is closed, which is later.
-            self.awaited.pop(silent)
-            silent.transport.abort()
-            return True
-        idle: list[tuple[float, BoundedHttp]] = [
-            (one.timeout_keep_alive_task.when(), one)
+        """End the connection that has been silent the longest; False where all are at work."""
+        silent: list[tuple[float, BoundedHttp]] = [
+            (one.timeout_keep_alive_task.when() - one.timeout_keep_alive, one)
             for one in self.connections
             if isinstance(one, BoundedHttp)
             and one.timeout_keep_alive_task is not None
             and not one.transport.is_closing()
         ]
-        if not idle:
+        for waiting, since_s in self.awaited.items():
+            silent.append((since_s, waiting))
+            break
+        if not silent:
             return False
-        _, longest = min(idle, key=itemgetter(0))
+        _, longest = min(silent, key=itemgetter(0))
+        # It leaves the others only once it is closed, which is later.
+        self.awaited.pop(longest, None)
         longest.transport.abort()
         return True
 
     def _await_head(self) -> None:
         self._head_timer = self.loop.call_later(self.head_seconds, self._head_is_late)
-        self.awaited[self] = None
+        self.awaited[self] = self.loop.time()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget what was awaited."""

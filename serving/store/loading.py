@@ -34,7 +34,12 @@ from serving.store.follow_ups import keep_in_step
 from serving.store.ledger import readmit_what_is_known, suppose_arrivals
 from serving.store.ledger_rows import INSERT_EVENT, LedgerRow, content_sha256, event_parameters
 from serving.store.load_result import LoadResult
-from serving.store.order_links import customers_to_link, link_orders, link_to_customers
+from serving.store.order_links import (
+    OWN_LINKED_AT_ONCE,
+    customers_to_link,
+    link_orders,
+    link_to_customers,
+)
 from serving.store.order_sums import SUMMED_AT_ONCE, entities_to_sum, sum_up
 from serving.store.quarantined_rows import take_refusals_back, tell_of_invoice
 from serving.store.sql_book import keep_repeated
@@ -129,8 +134,10 @@ def _sum_up_orders(store: Store, now_ms: int) -> None:
     with store.reading() as tx:
         customers = customers_to_link(tx)
     for part in _parts(customers, CUSTOMERS_PER_TRANSACTION):
-        with store.writing("bulk-load") as tx:
-            link_to_customers(tx, part)
+        is_more = True
+        while is_more:
+            with store.writing("bulk-load") as tx:
+                is_more = len(link_to_customers(tx, part)) >= OWN_LINKED_AT_ONCE
     with store.reading() as tx:
         entities = entities_to_sum(tx)
     for entity in entities:

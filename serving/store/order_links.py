@@ -39,14 +39,16 @@ from serving.store.order_sums import (
 from serving.store.store import Row, Transaction
 
 INDEXED = (
+    EntityKind.MERCHANT,
     EntityKind.DEVICE,
     EntityKind.DELIVERY_ADDRESS,
     EntityKind.MAILBOX,
     EntityKind.PHONE,
     EntityKind.IP_PREFIX,
     EntityKind.EMAIL_DOMAIN,
-    EntityKind.MERCHANT,
 )
+"""In the order in which an order's links are written, so that no two writers wait for each other: first the
+merchant's, which tells of all, and the own links last."""
 OWN = (EntityKind.CUSTOMER, EntityKind.CUSTOMER_DEVICE, EntityKind.CUSTOMER_ADDRESS)
 """What an order shares with its customer's others: linked only where these are very many to read."""
 OWN_LINKED_FROM = 8
@@ -94,14 +96,19 @@ def link_decided_orders(tx: Transaction, order_ids: Sequence[str]) -> set[str]:
     own = link_to_customers(tx, sorted({row["customer_id"] for row in linked.plain}))
     newest_ms = max((row["recorded_at"] for row in linked.plain), default=0)
     links = [
-        (entity.value, key, row["event_id"])
-        for kinds, rows in ((INDEXED, linked.plain), (OWN, own))
-        for row in rows
-        for entity, key in order_keys(row).items()
-        if entity in kinds
+        (entity.value, keys[entity], event_id)
+        for kinds, named in ((INDEXED, _named(linked.plain)), (OWN, _named(own)))
+        for entity in kinds
+        for keys, event_id in named
+        if entity in keys
     ]
     keep_sums(tx, links, newest_ms - SETTLED_AFTER_MS)
     return linked.order_ids
+
+
+def _named(rows: Sequence[LedgerRow]) -> list[tuple[Keys, str]]:
+    """What each order row names, and its event id."""
+    return [(order_keys(row), row["event_id"]) for row in rows]
 
 
 class LinkedOrders(NamedTuple):
@@ -137,17 +144,20 @@ def link_orders(tx: Transaction, order_ids: Sequence[str]) -> LinkedOrders:
         _INSERT_PLAIN_LINK,
         [(*values, row["recorded_at"]) for row in plain for values in _order_link_parameters(row)],
     )
-    tx.execute_many(
-        _INSERT_LINK_TO_READ, [values for row in to_read for values in _order_link_parameters(row)]
-    )
-    # Behind the link to the merchant, which whoever makes own links holds until they are there.
-    tx.execute_many(
-        _READ_OWN_LINK,
-        [values[:5] for row in to_read for values in link_parameters(order_keys(row), row, OWN)],
-    )
+    _link_to_read(tx, to_read)
     for order_id, news in sorted(told.items()):
         tx.execute_many(_INSERT_LINK_BESIDE, _news_link_parameters(versions[order_id], news))
     return LinkedOrders(set(versions), plain)
+
+
+def _link_to_read(tx: Transaction, rows: Sequence[LedgerRow]) -> None:
+    """Index order rows that are read, whatever links of them were plain so far."""
+    tx.execute_many(_INSERT_LINK_TO_READ, [values for row in rows for values in _order_link_parameters(row)])
+    # Behind the link to the merchant, which whoever makes own links holds until they are there.
+    tx.execute_many(
+        _READ_OWN_LINK,
+        [values[:5] for row in rows for values in link_parameters(order_keys(row), row, OWN)],
+    )
 
 
 def _is_linked(news: Mapping[str, Any]) -> bool:
@@ -246,6 +256,17 @@ def link_as_this_release(tx: Transaction, limit: int) -> int:
             "UPDATE order_links SET own_links = 2 WHERE own_links = -1 AND order_id = ?",
             [(order_id,) for order_id in order_ids],
         )
+        # That release reads orders with any news, also those that are plain here: they go on being read.
+        flipped = [
+            str(order_id)
+            for marks, ids in lists_of_ids(order_ids)
+            for (order_id,) in tx.execute(
+                f"SELECT DISTINCT order_id FROM order_links WHERE {_OF_OLDER_RELEASE} "  # noqa: S608 - constants and placeholders
+                f"AND order_id IN ({marks})",
+                ids,
+            )
+        ]
+        _link_to_read(tx, _orders(tx, flipped))
     return len(order_ids)
 
 
@@ -580,7 +601,7 @@ def linked_orders(tx: Transaction, keys: Keys, since_ms: int, limit: int) -> dic
     the newest first, each with the moment of the last look.
 
     One may tell of another, and of the newest most can still be stopped. limit: of orders, and of the newest
-    links at each entity four times as many: that bounds the work, however many there are.
+    links at each entity twice as many: that bounds the work, however many there are.
     """
     entities = [entity for entity in LINKING if entity in keys]
     if not entities:

@@ -241,10 +241,11 @@ def summed_firsts(
 def keep_sums(tx: Transaction, links: Iterable[tuple[str, str, str]], recorded_before_ms: int) -> None:
     """Sum up where many links wait for it, among the entities of links that were made now.
 
-    links: entity kind, key, and the ledger row that made the link. Not every link leads to the question: of
-    an entity that many orders name, one soon does.
+    links: entity kind, key, and the ledger row that made the link; kinds in the order in which an order's
+    links are written. Not every link leads to the question: of an entity that many orders name, one soon
+    does.
     """
-    for kind, key in sorted({(kind, key) for kind, key, event_id in links if _is_asked(kind, event_id)}):
+    for kind, key in dict.fromkeys((kind, key) for kind, key, event_id in links if _is_asked(kind, event_id)):
         waiting = tx.execute(
             f"SELECT 1 FROM order_links WHERE {_WAITING} LIMIT ?",  # noqa: S608 - constants
             (kind, key, recorded_before_ms, SUMMED_FROM),

@@ -35,6 +35,7 @@ class DeliveryResult:
     detail: one short line in our own words.
     retry_after_seconds: what the receiver asked for, at most a day; for RETRY only.
     answer: the beginning of the answer's body, written by the receiver: not to be trusted.
+    was_answered: for a mail server, which answers without a status; also where it refused.
     """
 
     kind: DeliveryKind
@@ -42,6 +43,7 @@ class DeliveryResult:
     detail: str
     retry_after_seconds: int | None = None
     answer: bytes = b""
+    was_answered: bool = False
 
 
 def send(

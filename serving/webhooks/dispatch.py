@@ -8,6 +8,7 @@ under the same id, but never not at all.
 import itertools
 import logging
 import queue
+import smtplib
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -219,7 +220,9 @@ class Dispatcher:
             except queue.Empty:
                 return recorded
             wait_seconds = 0.0
-            has_answered = result.kind is not DeliveryKind.RETRY or result.status is not None
+            has_answered = (
+                result.kind is not DeliveryKind.RETRY or result.status is not None or result.was_answered
+            )
             self._places.comes_back(attempt, answered=has_answered)
             try:
                 _record(scope, message, result)
@@ -359,7 +362,10 @@ def _send_email(scope: DispatchScope, message: _Message) -> DeliveryResult:
         scope.mailbox.send(message.email, text.subject, text.body, message.delivery.delivery_id)
     except OSError as problem:
         LOG.warning("e-mail %s was not taken: %s", message.delivery.delivery_id, problem)
-        return _failed(f"e-mail not taken: {type(problem).__name__}")
+        failed = _failed(f"e-mail not taken: {type(problem).__name__}")
+        # Refusing one address is an answer: the others need not wait as for a server that hangs.
+        is_refusal = isinstance(problem, (smtplib.SMTPResponseException, smtplib.SMTPRecipientsRefused))
+        return replace(failed, was_answered=is_refusal)
     return DeliveryResult(kind=DeliveryKind.DELIVERED, status=None, detail="e-mail taken")
 
 

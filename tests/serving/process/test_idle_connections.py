@@ -84,6 +84,19 @@ def test_clients_that_were_answered_and_keep_their_connection_give_way_too(port:
         assert is_answered(kept[-1])
 
 
+def test_whoever_has_just_connected_is_not_ended_before_one_that_was_idle_longer(port: int) -> None:
+    with ExitStack() as stack:
+        kept = [connected(port, stack) for _ in range(CONNECTIONS)]
+        for one in kept:
+            assert is_answered(one)
+            # The event loop's clock counts milliseconds.
+            time.sleep(0.01)
+        just_connected = [connected(port, stack) for _ in range(CONNECTIONS // 2)]
+        time.sleep(0.05)
+        assert all(is_answered(one) for one in just_connected)
+        assert [is_answered(one) for one in kept] == [False] * 3 + [True] * 3
+
+
 @pytest.mark.parametrize(
     ("descriptors", "connections"), [(40, 8), (164, 100), (1_100, 1_000), (9_000, 1_000)]
 )

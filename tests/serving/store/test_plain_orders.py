@@ -1,6 +1,10 @@
 """Orders that are counted by their links give the features that reading all of them gives, bit for bit."""
 
 import enum
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -23,6 +27,7 @@ from features.plain_orders import (
     sums_of_plain_orders,
 )
 from serving.benchmarks.look_benchmark import BEGINNING_MS, PLACES, PopularBook
+from serving.store import loading
 from serving.store.ledger_rows import content_sha256, insert_event
 from serving.store.migrate import alembic_config, migrate, sqlalchemy_url
 from serving.store.open_store import open_store
@@ -30,9 +35,12 @@ from serving.store.order_links import (
     INDEXED,
     INSERT_LINK,
     OWN,
+    OWN_LINKED_AT_ONCE,
+    OWN_LINKED_FROM,
     crowded_entities,
     link_as_this_release,
     link_decided_orders,
+    link_orders,
     link_parameters,
     link_row,
     link_to_customers,
@@ -48,6 +56,7 @@ from serving.store.order_sums import WHOSE_FIRST, WIDTHS_MS, stretches_since, su
 from serving.store.store import Row, Store, Transaction
 from tests.features.test_order_risk_features import FEW, MANY, Question, World, moments, questions
 from tests.proof_size import examples
+from tests.serving.conftest import fresh_postgresql_url
 
 
 class Step(enum.Enum):
@@ -204,6 +213,27 @@ def link_as_the_release_before(tx: Transaction, name: str, row: dict[str, Any]) 
             tx.execute_many(INSERT_LINK, link_parameters({entity: key}, finding, is_finding=True))
 
 
+@pytest.mark.parametrize("how_many", [1, 40])
+def test_an_order_that_the_release_before_reads_for_a_shipment_is_linked_anew_once(
+    store: Store, how_many: int
+) -> None:
+    """That release reads an order with any news; here it stays plain unless the parcel goes elsewhere."""
+    book = PopularBook(store, PLACES[-1], how_many)
+    book.link_orders()
+    with store.writing() as tx:
+        ((customer_id,),) = tx.execute("SELECT DISTINCT customer_id FROM order_links WHERE order_id = 'o0'")
+        link_to_customers(tx, [customer_id], 1)
+        before = counted(tx, "o0", BEGINNING_MS + 1, MANY)
+        tx.execute(
+            "UPDATE order_links SET is_plain = 0 WHERE order_id = 'o0' "
+            "AND entity_kind NOT IN ('customer', 'customer_device', 'customer_address')"
+        )
+        assert orders_of_older_release(tx, 2) == [("o0",)]
+        assert link_as_this_release(tx, 100) == 1
+        assert link_as_this_release(tx, 100) == 0
+        assert counted(tx, "o0", BEGINNING_MS + 1, MANY) == before
+
+
 def counted(tx: Transaction, order_id: str, as_of: int, maximum: int) -> list[float] | None:
     feature_set = ORDER_RISK.linking(maximum)
     versions = order_rows(tx, order_id)
@@ -288,6 +318,52 @@ def test_a_store_of_the_release_before_gets_its_sums(database_url: str) -> None:
         assert not orders_of_older_release(tx, 1)
         assert features_of(tx, "o99") == before
     opened.close()
+
+
+def test_after_a_load_no_order_of_a_customer_with_very_many_is_read_by_itself(store: Store) -> None:
+    size = OWN_LINKED_AT_ONCE + 3 * OWN_LINKED_FROM
+    book = PopularBook(store, replace(PLACES[-1], customers=1), size)
+    with store.writing() as tx:
+        link_orders(tx, [f"o{number}" for number in range(size)])
+    loading._sum_up_orders(store, book.now_ms + 1)
+    with store.reading() as tx:
+        assert own_orders(tx, order_rows(tx, "o0")).plain == {"o0"}
+
+
+@pytest.mark.postgresql
+@pytest.mark.parametrize(("customers", "held"), [(None, "device"), (1, "mailbox")])
+def test_who_corrects_an_order_and_who_sums_it_up_do_not_wait_for_each_other(
+    postgresql_server: str, customers: int | None, held: str
+) -> None:
+    """Both come to the same links of one order, of which a third holds one at first."""
+    database_url = fresh_postgresql_url(postgresql_server)
+    migrate(database_url)
+    store = open_store(database_url)
+    book = PopularBook(store, replace(PLACES[-1], customers=customers), 100)
+    with store.writing() as tx:
+        link_orders(tx, [f"o{number}" for number in range(100)])
+        (row,) = order_rows(tx, "o5")
+        insert_event(tx, CONTRACTS["orders"], row | {"event_id": "corrected"}, "0" * 64, book.now_ms)
+
+    def do(work: Callable[[Transaction, list[str]], object], order_ids: list[str]) -> None:
+        with store.writing() as tx:
+            work(tx, order_ids)
+
+    with ThreadPoolExecutor() as pool:
+        with store.writing() as tx:
+            tx.execute(
+                "SELECT 1 FROM order_links WHERE order_id = 'o5' AND entity_kind = ? FOR UPDATE", (held,)
+            )
+            working = [pool.submit(do, link_orders, ["o5"])]
+            time.sleep(0.3)
+            working.append(pool.submit(do, link_decided_orders, [f"o{number}" for number in range(50, 100)]))
+            time.sleep(0.3)
+        for one in working:
+            one.result(20)
+    with store.reading() as tx:
+        assert kept_sums(tx)[0]
+        assert kept_sums(tx) == sums_of_links(tx)
+    store.close()
 
 
 def features_of(tx: Transaction, order_id: str) -> list[float] | None:

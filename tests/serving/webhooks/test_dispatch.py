@@ -56,7 +56,7 @@ from serving.webhooks.dispatch import (
     send_fallbacks,
 )
 from serving.webhooks.mailbox import EmailMessageText, FileMailbox, SmtpMailbox
-from serving.webhooks.sending_places import HANGING_AT_ONCE
+from serving.webhooks.sending_places import AT_ONE_ENDPOINT, HANGING_AT_ONCE
 from tests.builders import a_merchant
 from tests.measured_proofs import SIZE
 from tests.proof_size import IS_LONG
@@ -169,6 +169,20 @@ class Office:
                 channel=WEBHOOK,
                 body='{"type":"stop_request.created","name":"Müller"}',
                 now_ms=self.now,
+            )
+
+    def enqueue_email(self, name: str, address: str) -> None:
+        with self.store.writing() as tx:
+            enqueue(
+                tx,
+                delivery_id=f"msg_{name}",
+                merchant_id="m1",
+                stop_request_id=None,
+                event_type=STOP_REQUEST_CREATED,
+                channel=EMAIL,
+                body=email_payload(EmailMessageText(subject="Hallo", body="Grüße")),
+                now_ms=self.now,
+                sent_to=address,
             )
 
     def read(self, query: Callable[[Transaction], T]) -> T:
@@ -706,7 +720,10 @@ class SmtpHandler(socketserver.StreamRequestHandler):
                 lines = iter(self.rfile.readline, b".\r\n")
                 self.server.mails.append(b"".join(lines))
             self.server.commands.append(line.decode().strip())
-            self.wfile.write(b"250 fine\r\n" if command != b"QUIT" else b"221 bye\r\n")
+            if command == b"RCPT" and self.server.refuses in line:
+                self.wfile.write(b"550 nobody of that name\r\n")
+            else:
+                self.wfile.write(b"250 fine\r\n" if command != b"QUIT" else b"221 bye\r\n")
             if command == b"QUIT":
                 return
 
@@ -718,6 +735,7 @@ class MailServer(socketserver.ThreadingTCPServer):
         super().__init__(("127.0.0.1", 0), SmtpHandler)
         self.mails: list[bytes] = []
         self.commands: list[str] = []
+        self.refuses = b"@nowhere.example"
 
 
 @pytest.fixture
@@ -740,6 +758,20 @@ def test_a_mail_server_gets_the_message_for_its_one_recipient(mail_server: MailS
     assert message.get_content().strip() == "Grüße"
     recipients = [line for line in mail_server.commands if line.upper().startswith("RCPT")]
     assert recipients == ["rcpt TO:<shop@example.com>"]
+
+
+def test_a_mail_server_that_refuses_an_address_has_answered(office: Office, mail_server: MailServer) -> None:
+    url = f"smtp://127.0.0.1:{mail_server.server_address[1]}"
+    scope = replace(office.scope, mailbox=SmtpMailbox(url, "Bonitas <stop@bonitas.example>"))
+    dispatcher = Dispatcher()
+    office.enqueue_email("0", "a@nowhere.example")
+    while not office.outcomes("msg_0"):
+        dispatcher.turn(scope)
+    assert office.outcomes("msg_0") == [(1, "retry", None, "e-mail not taken: SMTPRecipientsRefused")]
+    for number in range(1, 2 * AT_ONE_ENDPOINT):
+        office.enqueue_email(str(number), "shop@example.com")
+    assert dispatcher.turn(scope) == AT_ONE_ENDPOINT
+    dispatcher.end(scope)
 
 
 def test_a_password_is_not_sent_to_a_mail_server_without_tls(mail_server: MailServer) -> None:
