@@ -52,7 +52,8 @@ def uninvoiced_cents(ordered_cents: int, steps: Iterable[RestStep]) -> int:
     An invoice takes its amount from the rest. A credit note gives nothing back to it: goods that came back
     are not sent again. But an invoice that is issued anew after its credit note takes nothing twice: with
     invoices, credit notes taken off, at 60 of 100, 40 are the rest at most, and no less than 40 by them.
-    An amendment adds to the rest what it adds to the order, or takes it away; what was released stays so.
+    An amendment adds to the rest what it adds to the order; a smaller order leaves no more than invoices may
+    still come to, so that what may be invoiced is held. What was released stays so.
 
     >>> step = lambda kind, at, cents=0: RestStep(kind=kind, at_ms=(at, at), cents=cents)
     >>> invoiced, credited = RestStepKind.INVOICED, RestStepKind.CREDITED
@@ -66,6 +67,9 @@ def uninvoiced_cents(ordered_cents: int, steps: Iterable[RestStep]) -> int:
     0
     >>> uninvoiced_cents(100, [step(invoiced, 1, 60), step(RestStepKind.AMENDED, 2, 80)])
     20
+    >>> returned = [step(invoiced, 1, 60), step(credited, 2, 60)]
+    >>> uninvoiced_cents(100, [*returned, step(RestStepKind.AMENDED, 3, 40)])
+    40
     """
     rest_cents, invoiced_cents, is_released = ordered_cents, 0, False
     for step in sorted(steps, key=lambda one: one.at_ms):
@@ -78,8 +82,8 @@ def uninvoiced_cents(ordered_cents: int, steps: Iterable[RestStep]) -> int:
             case RestStepKind.RELEASED:
                 rest_cents, is_released = 0, True
             case RestStepKind.AMENDED:
-                added_cents = step.cents - ordered_cents
+                added_cents = max(step.cents - ordered_cents, 0)
                 ordered_cents = step.cents
-                rest_cents = min(max(rest_cents + added_cents, 0), max(ordered_cents - invoiced_cents, 0))
+                rest_cents = min(rest_cents + added_cents, max(ordered_cents - invoiced_cents, 0))
                 rest_cents = 0 if is_released else rest_cents
     return rest_cents

@@ -66,7 +66,7 @@ def test_an_amendment_leaves_no_more_than_an_order_of_that_amount_and_what_was_r
         assert rest_cents == cents[-1]
     before_cents = uninvoiced_cents(ORDERED_CENTS, [*steps, *amendments[:-1]])
     added_cents = cents[-1] - ([ORDERED_CENTS, *cents][-2])
-    assert rest_cents <= max(before_cents + added_cents, 0)
+    assert rest_cents <= before_cents + max(added_cents, 0)
 
 
 @given(
@@ -280,4 +280,5 @@ def test_every_order_of_arrival_ends_with_the_same_rest(store: Store) -> None:
         ("order_events", an_amendment(8_000, 4)),
     ]
     ends = {all_arrived(store, order, place) for place, order in enumerate(itertools.permutations(rows))}
-    assert ends == {("partly_invoiced", 2_000)}
+    # With 5,000 invoiced, credit notes taken off, 3,000 may still be.
+    assert ends == {("partly_invoiced", 3_000)}
