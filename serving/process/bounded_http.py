@@ -8,6 +8,7 @@ On the way of a request that arrives whole this costs a comparison or two, and n
 """
 
 import asyncio
+import itertools
 from operator import itemgetter
 from typing import ClassVar
 
@@ -57,6 +58,8 @@ class BoundedHttp(HttpToolsProtocol):
     _linger_timer: asyncio.TimerHandle | None = None
     _unread_timer: asyncio.TimerHandle | None = None
     _lingered_bytes = 0
+    _answered_at_s = 0.0
+    """When it last ended an answer, by the event loop's clock."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's
         """Begin to wait for a request; where there is one connection too many, one that is idle is ended."""
@@ -68,16 +71,15 @@ class BoundedHttp(HttpToolsProtocol):
 
     def _has_taken_a_place(self) -> bool:
         """End the connection that has been silent the longest; False where all are at work."""
-        silent: list[tuple[float, BoundedHttp]] = [
-            (one.timeout_keep_alive_task.when() - one.timeout_keep_alive, one)
+        # Of two since the same millisecond the one that never asked comes first.
+        silent = [(since_s, waiting) for waiting, since_s in itertools.islice(self.awaited.items(), 1)]
+        silent += [
+            (one._answered_at_s, one)
             for one in self.connections
             if isinstance(one, BoundedHttp)
             and one.timeout_keep_alive_task is not None
             and not one.transport.is_closing()
         ]
-        for waiting, since_s in self.awaited.items():
-            silent.append((since_s, waiting))
-            break
         if not silent:
             return False
         _, longest = min(silent, key=itemgetter(0))
@@ -159,6 +161,7 @@ class BoundedHttp(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         """Wait for the next request, or for the rest of a body that was answered before it had come."""
+        self._answered_at_s = self.loop.time()
         super().on_response_complete()
         if self.transport.is_closing():
             self._give_up_unread()
