@@ -9,7 +9,8 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
@@ -67,11 +68,7 @@ def benchmark_serving(
 
     Raises NothingToMeasureError.
     """
-    with tempfile.TemporaryDirectory(prefix="bonitas-benchmark-") as folder:
-        home = Path(folder)
-        # The histories beside the models say what their files are: without them no model is served.
-        settings.artifact_root.mkdir(parents=True, exist_ok=True)
-        (home / settings.artifact_root.name).symlink_to(settings.artifact_root.resolve())
+    with home_for_benchmark(settings) as home:
         measured_settings = replace(
             settings,
             home=home,
@@ -102,6 +99,17 @@ def benchmark_serving(
             for row in stage_rows(name, connections, [one.stages for one in all_rounds])
         ],
     }
+
+
+@contextmanager
+def home_for_benchmark(settings: Settings) -> Iterator[Path]:
+    """A home of its own, in which a service finds the models of another; it is removed at the end."""
+    with tempfile.TemporaryDirectory(prefix="bonitas-benchmark-") as folder:
+        home = Path(folder)
+        # The histories beside the models say what their files are: without them no model is served.
+        settings.artifact_root.mkdir(parents=True, exist_ok=True)
+        (home / settings.artifact_root.name).symlink_to(settings.artifact_root.resolve())
+        yield home
 
 
 def copied_store(settings: Settings, home: Path) -> str:

@@ -8,10 +8,8 @@ import resource
 import secrets
 import subprocess
 import sys
-import tempfile
 import time
 from dataclasses import dataclass, replace
-from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -24,6 +22,7 @@ from serving.benchmarks.serving_benchmark import (
     NothingToMeasureError,
     copied_store,
     free_port,
+    home_for_benchmark,
     order_bodies,
 )
 from serving.process.server import running_server
@@ -55,10 +54,7 @@ def benchmark_start(settings: Settings, *, rounds: int, progress: Progress) -> d
     What `bonitas serve` itself does before (it looks at tables, policy and champions) is not counted, nor is
     the worker. Raises NothingToMeasureError.
     """
-    with tempfile.TemporaryDirectory(prefix="bonitas-benchmark-") as folder:
-        home = Path(folder)
-        settings.artifact_root.mkdir(parents=True, exist_ok=True)
-        (home / settings.artifact_root.name).symlink_to(settings.artifact_root.resolve())
+    with home_for_benchmark(settings) as home:
         measured = replace(settings, home=home, database_url=copied_store(settings, home))
         store = open_store(measured.database_url)
         try:

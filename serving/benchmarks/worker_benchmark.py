@@ -8,7 +8,6 @@ import json
 import secrets
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -22,7 +21,13 @@ import psutil
 
 from data_contracts.instants import MINUTE_MS
 from data_contracts.progress import Progress, no_progress
-from serving.benchmarks.serving_benchmark import NothingToMeasureError, copied_store, free_port, order_bodies
+from serving.benchmarks.serving_benchmark import (
+    NothingToMeasureError,
+    copied_store,
+    free_port,
+    home_for_benchmark,
+    order_bodies,
+)
 from serving.process.server import environ_of, running_server
 from serving.process.settings import Settings
 from serving.store.api_keys import create_key
@@ -73,11 +78,7 @@ def benchmark_worker(
     in_a_copy: of the SQLite store, so that nothing is left in it; else in the store itself, such as one that
     was restored to PostgreSQL. Raises NothingToMeasureError.
     """
-    with tempfile.TemporaryDirectory(prefix="bonitas-benchmark-") as folder, ExitStack() as stack:
-        home = Path(folder)
-        # The histories beside the models say what their files are: without them no model is served.
-        settings.artifact_root.mkdir(parents=True, exist_ok=True)
-        (home / settings.artifact_root.name).symlink_to(settings.artifact_root.resolve())
+    with home_for_benchmark(settings) as home, ExitStack() as stack:
         url = copied_store(settings, home) if in_a_copy else settings.database_url
         migrate(url)
         measured = replace(settings, home=home, database_url=url, deliveries=False)
