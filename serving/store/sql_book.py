@@ -23,6 +23,7 @@ from serving.store.ledger_rows import (
 )
 from serving.store.merchant_orders import order_numbered
 from serving.store.quarantined_rows import quarantine_row, take_refusals_back, tell_of_invoice
+from serving.store.standing_rows import bodies_not_corrected, rows_that_name
 from serving.store.store import Transaction
 
 
@@ -43,7 +44,7 @@ class SqlBook:
         self._tx = tx
         self._now_ms = now_ms
         self._about: dict[tuple[str, str], list[LedgerRow]] = {}
-        self._of_customer: dict[tuple[str, str], tuple[list[str], set[str]]] = {}
+        self._of_customer: dict[tuple[str, str], list[str]] = {}
 
     def is_known(self, contract: Contract, subject_id: str) -> bool:
         """See KnownRows."""
@@ -67,16 +68,9 @@ class SqlBook:
         """See KnownRows."""
         known = self._of_customer.get((contract.name, customer_id))
         if known is None:
-            rows = self._tx.execute(
-                "SELECT body, corrects FROM ledger_events WHERE entity_id = ? AND contract = ?",
-                (customer_id, contract.name),
-            )
-            corrected = {corrects for _, corrects in rows if corrects is not None}
-            known = self._of_customer[contract.name, customer_id] = ([body for body, _ in rows], corrected)
-        bodies, corrected = known
-        # To look for the id in the text is several times faster than to decode every row.
-        decoded = (decode_row(body) for body in bodies if value in body)
-        return [row for row in decoded if row.get(column) == value and row["event_id"] not in corrected]
+            known = bodies_not_corrected(self._tx, contract, customer_id)
+            self._of_customer[contract.name, customer_id] = known
+        return list(rows_that_name(known, column, {value}))
 
     def event(self, event_id: str) -> tuple[Contract, LedgerRow] | None:
         """See KnownRows."""

@@ -1,6 +1,6 @@
 """What of an approved order is not invoiced yet, kept in its reservation as the ledger's rows come in."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from data_contracts.amended_orders import amendments_of, ordered_cents, since_decided
@@ -13,12 +13,14 @@ from data_contracts.sent_instants import happened_at
 from serving.domain.reservation import FOLLOWED_BY_INVOICES, RestStep, RestStepKind, uninvoiced_cents
 from serving.store.ledger_rows import LedgerRow, decode_row
 from serving.store.reservations import hold_amended, hold_rest, reservation_of
-from serving.store.standing_rows import standing_row
+from serving.store.standing_rows import bodies_not_corrected, rows_that_name, standing_row
 from serving.store.store import Transaction
 
 CREDIT_NOTE = "credit_note"
 RELEASED = "released"
 """The kind of an order's event: what is not invoiced of it will not be."""
+
+_FOLLOWED = frozenset({INVOICES.name, INVOICE_ADJUSTMENTS.name, ORDERS.name, ORDER_EVENTS.name})
 
 
 def keep_uninvoiced_rest(tx: Transaction, contract: Contract, row: Mapping[str, Any], now_ms: int) -> None:
@@ -26,6 +28,8 @@ def keep_uninvoiced_rest(tx: Transaction, contract: Contract, row: Mapping[str, 
 
     A row that corrects another may have taken an invoice away from that one's order.
     """
+    if contract.name not in _FOLLOWED:
+        return
     for order_id in sorted(_orders_of(tx, contract, row)):
         _keep_rest_of(tx, row["customer_id"], order_id, now_ms)
 
@@ -42,12 +46,10 @@ def _orders_of(tx: Transaction, contract: Contract, row: Mapping[str, Any]) -> s
             return {version["order_id"] for version in versions if version["kind"] in {AMENDED, RELEASED}}
         case ORDERS.name:
             return {row["order_id"]} if row.get("corrects") is not None else set()
-        case INVOICE_ADJUSTMENTS.name:
+        case _:
             noted = {version["invoice_id"] for version in versions if version["kind"] == CREDIT_NOTE}
             invoices = [standing_row(tx, INVOICES, invoice_id) for invoice_id in noted]
             return {invoice["order_id"] for invoice in invoices if invoice is not None}
-        case _:
-            return set()
 
 
 def _keep_rest_of(tx: Transaction, customer_id: str, order_id: str, now_ms: int) -> None:
@@ -69,7 +71,7 @@ def _keep_rest_of(tx: Transaction, customer_id: str, order_id: str, now_ms: int)
 
 def events_of_order(tx: Transaction, customer_id: str, order_id: str) -> list[LedgerRow]:
     """The events of an order that were not corrected."""
-    return list(_standing(tx, ORDER_EVENTS, customer_id, "order_id", [order_id]))
+    return list(_standing(tx, ORDER_EVENTS, customer_id, "order_id", {order_id}))
 
 
 def rest_to_invoice(tx: Transaction, order: Mapping[str, Any], events: Sequence[Mapping[str, Any]]) -> int:
@@ -105,11 +107,11 @@ def _releases(events: Iterable[Mapping[str, Any]]) -> Iterator[RestStep]:
 
 def _invoice_steps(tx: Transaction, customer_id: str, order_id: str) -> Iterator[RestStep]:
     invoiced_at = {}
-    for invoice in _standing(tx, INVOICES, customer_id, "order_id", [order_id]):
+    for invoice in _standing(tx, INVOICES, customer_id, "order_id", {order_id}):
         at_ms = (happened_at(INVOICES, invoice), invoice["recorded_at"])
         invoiced_at[invoice["invoice_id"]] = at_ms
         yield RestStep(kind=RestStepKind.INVOICED, at_ms=at_ms, cents=invoice["amount_cents"])
-    for note in _standing(tx, INVOICE_ADJUSTMENTS, customer_id, "invoice_id", list(invoiced_at)):
+    for note in _standing(tx, INVOICE_ADJUSTMENTS, customer_id, "invoice_id", invoiced_at.keys()):
         if note["kind"] == CREDIT_NOTE:
             # A credit note that has a date only may seem to come before its invoice.
             at_ms = max(
@@ -119,20 +121,9 @@ def _invoice_steps(tx: Transaction, customer_id: str, order_id: str) -> Iterator
 
 
 def _standing(
-    tx: Transaction, contract: Contract, customer_id: str, column: str, values: Iterable[str]
+    tx: Transaction, contract: Contract, customer_id: str, column: str, values: Collection[str]
 ) -> Iterator[LedgerRow]:
     """The customer's rows that name one of the values in a column and were not corrected."""
-    wanted = set(values)
-    if not wanted:
-        return
-    rows = tx.execute(
-        "SELECT event_id, body, corrects FROM ledger_events WHERE entity_id = ? AND contract = ?",
-        (customer_id, contract.name),
-    )
-    corrected = {corrects for _, _, corrects in rows}
-    for event_id, body, _ in rows:
-        # To look for the id in the text is several times faster than to decode every row.
-        if event_id not in corrected and any(value in body for value in wanted):
-            row = decode_row(body)
-            if row[column] in wanted:
-                yield row
+    if not values:
+        return iter(())
+    return rows_that_name(bodies_not_corrected(tx, contract, customer_id), column, values)
