@@ -1,6 +1,7 @@
 """The HTTP edge at /v1: reads requests, calls one use case each, writes answers. It does not judge."""
 
 import time
+from functools import partial
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -36,6 +37,7 @@ from serving.domain.errors import (
     OrderNotInvoiced,
     OrderNumberTaken,
     OrderOfAnotherCustomer,
+    RiskError,
     UnknownDecision,
     UnknownOrder,
 )
@@ -125,73 +127,25 @@ class ScoreApi:
                 problems=(UnknownOrder,),
                 example=Example(path=EXAMPLE_PATH),
             ),
-            RouteDeclaration(
-                method="POST",
-                path="/v1/orders/{order_id}/confirm",
-                roles=DECIDING,
-                body_maximum_bytes=ORDER_BODY_BYTES,
-                handler=self._confirm,
+            self._step_route(
+                OrderStep.CONFIRMED,
                 name="confirm",
                 summary="The customer has ordered: the reservation stays until the invoice",
-                query=OrderParameters,
-                answers=(OrderState, MerchantOrderState),
-                is_idempotent=True,
-                problems=(UnknownOrder, OrderNotApproved, OrderAlreadyClosed, NoPolicyInForce),
-                example=Example(path=EXAMPLE_PATH),
             ),
-            RouteDeclaration(
-                method="POST",
-                path="/v1/orders/{order_id}/cancel",
-                roles=DECIDING,
-                body_maximum_bytes=ORDER_BODY_BYTES,
-                handler=self._cancel,
-                name="cancel",
-                summary="The order will not be: its reservation ends",
-                query=OrderParameters,
-                answers=(OrderState, MerchantOrderState),
-                is_idempotent=True,
-                problems=(UnknownOrder, OrderNotApproved, OrderAlreadyClosed, NoPolicyInForce),
-                example=Example(path=EXAMPLE_PATH),
+            self._step_route(
+                OrderStep.CANCELLED, name="cancel", summary="The order will not be: its reservation ends"
             ),
-            RouteDeclaration(
-                method="POST",
-                path="/v1/orders/{order_id}/release",
-                roles=DECIDING,
-                body_maximum_bytes=ORDER_BODY_BYTES,
-                handler=self._release,
+            self._step_route(
+                OrderStep.RELEASED,
                 name="release",
                 summary="What of the order is not invoiced will not be: the rest of its reservation ends",
-                query=OrderParameters,
-                answers=(OrderState, MerchantOrderState),
-                is_idempotent=True,
-                problems=(
-                    UnknownOrder,
-                    OrderNotApproved,
-                    OrderNotInvoiced,
-                    OrderAlreadyClosed,
-                    NoPolicyInForce,
-                ),
-                example=Example(path=EXAMPLE_PATH),
+                problem=OrderNotInvoiced,
             ),
-            RouteDeclaration(
-                method="POST",
-                path="/v1/orders/{order_id}/extend",
-                roles=DECIDING,
-                body_maximum_bytes=ORDER_BODY_BYTES,
-                handler=self._extend,
+            self._step_route(
+                OrderStep.EXTENDED,
                 name="extend",
                 summary="The order takes longer: its reservation is held anew, up to the policy's maximum",
-                query=OrderParameters,
-                answers=(OrderState, MerchantOrderState),
-                is_idempotent=True,
-                problems=(
-                    UnknownOrder,
-                    OrderNotApproved,
-                    OrderNotConfirmed,
-                    OrderAlreadyClosed,
-                    NoPolicyInForce,
-                ),
-                example=Example(path=EXAMPLE_PATH),
+                problem=OrderNotConfirmed,
             ),
             RouteDeclaration(
                 method="POST",
@@ -242,6 +196,31 @@ class ScoreApi:
                 problems=(UnknownDecision, NothingToReview),
                 example=Example(path=EXAMPLE_DECISION, body={"note": "I paid that invoice last week."}),
             ),
+        )
+
+    def _step_route(
+        self, step: OrderStep, *, name: str, summary: str, problem: type[RiskError] | None = None
+    ) -> RouteDeclaration:
+        """A step that an order takes without a body. problem: of this step alone."""
+        return RouteDeclaration(
+            method="POST",
+            path=f"/v1/orders/{{order_id}}/{name}",
+            roles=DECIDING,
+            body_maximum_bytes=ORDER_BODY_BYTES,
+            handler=partial(self._step, step=step),
+            name=name,
+            summary=summary,
+            query=OrderParameters,
+            answers=(OrderState, MerchantOrderState),
+            is_idempotent=True,
+            problems=(
+                UnknownOrder,
+                OrderNotApproved,
+                *(() if problem is None else (problem,)),
+                OrderAlreadyClosed,
+                NoPolicyInForce,
+            ),
+            example=Example(path=EXAMPLE_PATH),
         )
 
     async def _score_document(
@@ -331,18 +310,6 @@ class ScoreApi:
         return json_answer(
             await self._access.read(lambda: order_views.decision_view(scope, decision_id, caller=caller))
         )
-
-    async def _confirm(self, request: Request) -> Response:
-        return await self._step(request, OrderStep.CONFIRMED)
-
-    async def _cancel(self, request: Request) -> Response:
-        return await self._step(request, OrderStep.CANCELLED)
-
-    async def _release(self, request: Request) -> Response:
-        return await self._step(request, OrderStep.RELEASED)
-
-    async def _extend(self, request: Request) -> Response:
-        return await self._step(request, OrderStep.EXTENDED)
 
     async def _step(self, request: Request, step: OrderStep) -> Response:
         scope, caller = authenticated(request)

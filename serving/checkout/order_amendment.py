@@ -29,12 +29,12 @@ from serving.checkout.checkout_scoring import (
 )
 from serving.checkout.merchant_key_bounds import count_question_of, locks_of_questions_by
 from serving.checkout.order_body import ADDRESS_FIELDS, OrderBody
-from serving.checkout.order_steps import name_in_fingerprint, newest_decision, order_state
+from serving.checkout.order_steps import is_due, name_in_fingerprint, newest_decision, order_state
 from serving.domain.decision import Outcome
 from serving.domain.errors import OrderBelowInvoiced, UnknownOrder
 from serving.domain.merchant_keys import QuestionKind
 from serving.domain.order_numbers import OrderAddress
-from serving.domain.order_step import OrderStep, is_to_be_taken
+from serving.domain.order_step import OrderStep
 from serving.requests.idempotent_requests import earlier_answer, fingerprint, remember_answer
 from serving.requests.request_scope import RequestScope
 from serving.store.api_keys import Caller, Role
@@ -129,12 +129,7 @@ def _amended(
 ) -> AmendedAnswer:
     decision = newest_decision(tx, address, caller)
     reservation = reservation_of(tx, decision.customer_id, decision.order_id)
-    is_to_be_taken(
-        OrderStep.AMENDED,
-        None if reservation is None else reservation.state,
-        has_expired=reservation is not None and reservation.expires_at_ms <= scope.now_ms(),
-        order=address.in_words,
-    )
+    is_due(OrderStep.AMENDED, reservation, address, scope.now_ms())
     order = standing_row(tx, ORDERS, decision.order_id)
     if order is None or reservation is None:
         raise UnknownOrder(f"order {decision.order_id} is not in the ledger")

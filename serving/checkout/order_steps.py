@@ -105,16 +105,21 @@ def take_step(
         decision = newest_decision(tx, address, caller)
         policy = scope.policy
         reservation = reservation_of(tx, decision.customer_id, decision.order_id)
-        if is_to_be_taken(
-            step,
-            None if reservation is None else reservation.state,
-            has_expired=reservation is not None and reservation.expires_at_ms <= scope.now_ms(),
-            order=address.in_words,
-        ):
+        if is_due(step, reservation, address, scope.now_ms()):
             _keep_step(scope, policy, tx, decision, step, reservation)
         state = order_state(tx, decision, caller, scope.now_ms())
         remember_answer(tx, state, caller=caller, key=idempotency_key, request=request, now_ms=scope.now_ms())
     return state
+
+
+def is_due(step: OrderStep, reservation: Reservation | None, address: OrderAddress, now_ms: int) -> bool:
+    """Whether a step changes an order with this reservation now; raises what `is_to_be_taken` raises."""
+    return is_to_be_taken(
+        step,
+        None if reservation is None else reservation.state,
+        has_expired=reservation is not None and reservation.expires_at_ms <= now_ms,
+        order=address.in_words,
+    )
 
 
 def _keep_step(
