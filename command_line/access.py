@@ -73,10 +73,11 @@ def _api_keys() -> Iterator["Store"]:
 @click.option(
     "--role",
     required=True,
-    type=click.Choice(["checkout", "merchant", "ledger", "fraud", "admin"]),
+    type=click.Choice(["checkout", "merchant", "ledger", "portal", "fraud", "admin"]),
     help="checkout: scores orders and tells what happened to them. merchant: sees outcomes of its own "
-    "orders, answers stop requests. ledger: the provider's back office, feeds the book. fraud: the fraud "
-    "team's tools. admin: reads metrics.",
+    "orders, answers stop requests. ledger: the provider's back office, feeds the book. portal: the "
+    "provider's customer app and service desk, acts for a named customer. fraud: the fraud team's "
+    "tools. admin: reads metrics.",
 )
 @click.option(
     "--merchant", "merchant_id", help="Required for the role merchant: whose orders the key may see."

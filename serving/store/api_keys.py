@@ -27,6 +27,8 @@ class Role(enum.Enum):
     """Outcome and alternatives of its own orders only."""
     LEDGER = "ledger"
     """The provider's back office: feeds the book, but not what the fraud team decides."""
+    PORTAL = "portal"
+    """The provider's customer app and service desk: acts for a customer whom each request names."""
     FRAUD = "fraud"
     """The fraud team: review cases and findings, and nothing else that decides or records orders."""
     ADMIN = "admin"

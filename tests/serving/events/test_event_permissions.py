@@ -25,6 +25,7 @@ WRITTEN = {
     Role.MERCHANT: set[str](),
     Role.LEDGER: set(CONTRACTS),
     Role.FRAUD: {"order_outcomes"},
+    Role.PORTAL: set(),
     Role.ADMIN: set[str](),
 }
 DISPUTES = {"dispute_decided_for_customer", "dispute_decided_for_merchant"}

@@ -18,9 +18,9 @@ AT = (now_ms() - 30 * DAY) // 1000 * 1000 + 137
 @pytest.fixture(scope="module")
 def keys(shop: Shop) -> dict[Role, str]:
     store = open_store(shop.settings.database_url)
-    fraud, admin = (
+    fraud, admin, portal = (
         create_key(store, name=f"roles-{role}", role=role, merchant_id=None, now_ms=now_ms())
-        for role in ("fraud", "admin")
+        for role in ("fraud", "admin", "portal")
     )
     store.close()
     return {
@@ -29,6 +29,7 @@ def keys(shop: Shop) -> dict[Role, str]:
         Role.LEDGER: shop.ledger_key,
         Role.FRAUD: fraud,
         Role.ADMIN: admin,
+        Role.PORTAL: portal,
     }
 
 
