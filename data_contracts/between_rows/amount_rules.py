@@ -128,18 +128,15 @@ def order_is_not_amended_below_its_invoices(
 ) -> Broken | None:
     """An order is not amended below what its invoices come to, credit notes taken off.
 
-    Nor is an amendment corrected so. One that came late, and that another amendment has overtaken since,
-    changes nothing.
+    Nor is an amendment corrected so: also not one that was refused and now comes with its correction. One
+    that came late, and that another amendment has overtaken since, changes nothing.
     """
     versions = versions_of(row, known) or [row]
     if all(version["kind"] != AMENDED for version in versions):
         return None
     others = _others(_events(row, known), row)
     orders = standing_about(ORDERS, row["order_id"], known)
-    before_cents = max(ordered_cents(order, [*others, *versions[1:]]) for order in orders)
     after_cents = max(ordered_cents(order, [*others, row]) for order in orders)
-    if after_cents >= before_cents:
-        return None
     return _below_invoiced(row, after_cents, known, "new_amount_cents")
 
 

@@ -136,6 +136,12 @@ LOOKS_RIGHT = {
         BOOK,
         [("order_events", AMENDED)],
     ),
+    "an amendment below the invoice is corrected to the same and to less": (
+        BOOK,
+        [("order_events", AMENDED),
+         ("order_events", corrected(AMENDED, "the-same")),
+         ("order_events", corrected(AMENDED, "less", new_amount_cents=58))],
+    ),
     "an order is corrected to another currency than that of the invoice that comes after": (
         [*BOOK[:3], ("orders", corrected(BOOK[2][1], "sek", currency="SEK"))],
         [BOOK[3]],
