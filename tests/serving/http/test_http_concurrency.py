@@ -12,10 +12,16 @@ import httpx
 import psycopg
 import pytest
 
+from serving.checkout.replay import replay
+from serving.in_force.model_watch import ModelRegistry
 from serving.process.server import running_server
 from serving.process.settings import Settings
+from serving.store.open_store import open_store
+from serving.store.reservations import reserved_cents
 from serving.store.store import now_ms
-from tests.builders import a_document_hmac, a_merchant
+from tests.builders import a_document_hmac, a_merchant, an_invoice
+from tests.proof_size import whole_or_fiftieth
+from tests.serving.checkout.naive_order_life import NaiveOrder
 from tests.serving.conftest import fresh_postgresql_url
 from tests.serving.http.conftest import Shop, as_event, free_port, opened, order_body, prepared
 
@@ -102,6 +108,115 @@ def test_of_fifty_concurrent_orders_exactly_ten_are_approved_by_two_workers_on_p
 ) -> None:
     outcomes = fifty_concurrent_orders(postgresql_shop)
     assert (outcomes.count("approved"), outcomes.count("declined")) == (10, 40)
+
+
+def many_writers_on_one_customer(shop: Shop, run: int) -> None:
+    """Fifty at once score, amend, confirm, extend, invoice, release and cancel orders of one customer.
+
+    Whatever order they come in: what the customer owes and what approved orders may still be invoiced is
+    what the ledger's rows come to, to the cent, and within the limit.
+    """
+    customer = f"busy-{run}"
+    shop.customer(customer, identity_document_hmac=a_document_hmac(customer))
+    limit = shop.post("/v1/precheck", order_body("o-busy", customer)).json()["limit_cents"]
+    share = limit // 20
+    stand = [f"o-{customer}-stands-{number}" for number in range(6)]
+    goes = [f"o-{customer}-goes-{number}" for number in range(3)]
+    for order_id in (*stand, *goes):
+        assert shop.score(order_id, customer, amount_cents=2 * share, vat_cents=0)["outcome"] == "approved"
+
+    def write(number: int) -> int:
+        kind, order_id = number % 10, stand[number // 10]
+        step = f"/v1/orders/{order_id}"
+        match kind:
+            case 0 | 1:
+                body = order_body(
+                    f"o-{customer}-new-{number}", customer, amount_cents=share + number, vat_cents=0
+                )
+                return shop.post("/v1/score", body).status_code
+            case 2 | 3:
+                cents = share * (1 if kind == 2 else 5) + number
+                return shop.post(f"{step}/amend", {"new_amount_cents": cents}).status_code
+            case 4:
+                return shop.post(f"{step}/confirm").status_code
+            case 5 | 6 | 7:
+                row = an_invoice(
+                    f"i-{customer}-{number}",
+                    customer,
+                    at=now_ms(),
+                    amount_cents=share // 3 + number,
+                    order_id=order_id,
+                )
+                return shop.post("/v1/events", as_event("invoices", row), key=shop.ledger_key).status_code
+            case 8:
+                return shop.post(f"{step}/{'release' if number % 20 == 8 else 'extend'}").status_code
+            case _:
+                return shop.post(f"/v1/orders/{goes[number % 3]}/cancel").status_code
+
+    with ThreadPoolExecutor(50) as writers:
+        statuses = set(writers.map(write, range(50)))
+    assert statuses <= {200, 201, 409}, statuses
+    held, owed, decisions = exposure_by_the_ledger(shop, customer)
+    store = open_store(shop.settings.database_url)
+    with store.reading() as tx:
+        assert reserved_cents(tx, customer, now_ms(), excluding_order_id="") == held
+    asked = shop.post("/v1/precheck", order_body("o-busy", customer)).json()
+    assert asked["available_cents"] == limit - held - owed >= 0
+    registry = ModelRegistry(shop.settings.mlflow_uri, shop.settings.artifact_root)
+    for decision_id in decisions:
+        replayed = replay(store, registry, decision_id)
+        assert replayed.is_identical, (replayed.differences, replayed.ledger_differences)
+    store.close()
+
+
+def exposure_by_the_ledger(shop: Shop, customer: str) -> tuple[int, int, list[str]]:
+    """What approved orders may still be invoiced, what is owed, and the ids of all decisions.
+
+    Told from the ledger's rows in the order in which they were recorded, row by row.
+    """
+    store = open_store(shop.settings.database_url)
+    with store.reading() as tx:
+        bodies = tx.execute(
+            "SELECT contract, body FROM ledger_events WHERE entity_id = ? ORDER BY recorded_at_ms, event_id",
+            (customer,),
+        )
+        decided = tx.execute("SELECT decision_id, outcome FROM decisions WHERE customer_id = ?", (customer,))
+        approved = tx.execute("SELECT order_id FROM reservations WHERE customer_id = ?", (customer,))
+    store.close()
+    orders = {order_id: NaiveOrder(rest=0, until=0) for (order_id,) in approved}
+    owed = 0
+    for contract, body in bodies:
+        row = json.loads(body)
+        order = orders.get(row.get("order_id"))
+        if order is None:
+            continue
+        if contract == "orders":
+            order.rest = row["amount_cents"]
+        elif contract == "invoices":
+            order.invoice(row["amount_cents"])
+            owed += row["amount_cents"]
+        elif row["kind"] == "amended":
+            order.amend(row["new_amount_cents"])
+        elif row["kind"] == "released":
+            order.release()
+        elif row["kind"] == "cancelled":
+            order.rest = 0
+    return sum(order.rest for order in orders.values()), owed, [one for one, _ in decided]
+
+
+@pytest.mark.long_proof
+def test_fifty_who_write_about_one_customer_at_once_lose_no_cent_and_pass_no_limit(shop: Shop) -> None:
+    for run in range(whole_or_fiftieth(20)):
+        many_writers_on_one_customer(shop, run)
+
+
+@pytest.mark.long_proof
+@pytest.mark.postgresql
+def test_fifty_who_write_about_one_customer_at_once_lose_no_cent_in_two_processes_on_postgresql(
+    postgresql_shop: Shop,
+) -> None:
+    for run in range(whole_or_fiftieth(20)):
+        many_writers_on_one_customer(postgresql_shop, run)
 
 
 def connected(shop: Shop) -> sqlite3.Connection:
