@@ -144,7 +144,19 @@ class RequiredWhen:
     equals: str
 
 
-RowRule = Passed | PassedDate | NotBefore | NotBeforeDate | After | NotAbove | RequiredWhen
+@dataclass(frozen=True, kw_only=True)
+class WithinCountry:
+    """Row rule: the part of a country in `column` (ISO 3166-2) is one of the country in `country`, where both
+    are present.
+
+    DE-BY lies within DE, and not within AT.
+    """
+
+    column: str
+    country: str
+
+
+RowRule = Passed | PassedDate | NotBefore | NotBeforeDate | After | NotAbove | RequiredWhen | WithinCountry
 
 DEFAULT_CLOCK_TOLERANCE_MS = 300_000
 MAXIMUM_CLOCK_TOLERANCE_MS = HOUR_MS
@@ -155,6 +167,8 @@ FARTHEST_ZONE_AHEAD_MS = 14 * HOUR_MS
 
 IDENTIFIER_PATTERN = r"[A-Za-z0-9][A-Za-z0-9._:-]*"
 COUNTRY_PATTERN = r"[A-Z]{2}"
+COUNTRY_PART_PATTERN = COUNTRY_PATTERN + r"-[A-Z0-9]{1,3}"
+"""A part of a country as ISO 3166-2 writes it: the country, a hyphen and up to three signs."""
 EMAIL_PATTERN = r"[^@\s]{1,64}@[^@\s]+\.[^@\s]+"
 """What stands before the sign has at most 64 characters (RFC 5321): no mailbox has more."""
 _PART_OF_DOMAIN = r'[^@\s<>()\[\]\\,;:".]+'

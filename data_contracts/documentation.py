@@ -15,6 +15,7 @@ from data_contracts.contract import (
     PassedDate,
     RequiredWhen,
     RowRule,
+    WithinCountry,
 )
 from data_contracts.ledger_contracts import ALL_CONTRACTS
 
@@ -119,5 +120,7 @@ def _sentence(rule: RowRule) -> str:
             return f"`{smaller}` does not exceed `{larger}`"
         case RequiredWhen(column=column, when_column=when_column, equals=equals):
             return f"`{column}` is required when `{when_column}` is `{equals}`"
+        case WithinCountry(column=column, country=country):
+            return f"`{column}` is a part of `{country}`"
         case _:
             assert_never(rule)

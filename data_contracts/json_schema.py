@@ -13,6 +13,7 @@ from data_contracts.contract import (
     Passed,
     PassedDate,
     RequiredWhen,
+    WithinCountry,
     portable_pattern,
 )
 from data_contracts.instants import RFC3339_PATTERN
@@ -80,10 +81,10 @@ def inexpressible_rules(contract: Contract) -> tuple[str, ...]:
                     "unless the policy says otherwise) and for a date without a time that has begun "
                     "elsewhere on earth: a whole quarter of an hour may lie 14 hours ahead."
                 )
-            case PassedDate(column=column, by=by) if by != "recorded_at":
-                rules.append(f"`{by}` must not lie before `{column}`, wherever on earth.")
-            case PassedDate(column=column):
-                rules.append(f"`{column}` must not lie in the future, wherever on earth.")
+            case PassedDate(column=column, by=by):
+                said = f"`{column}` must not lie in the future"
+                said = said if by == "recorded_at" else f"`{by}` must not lie before `{column}`"
+                rules.append(f"{said}, wherever on earth.")
             case NotAbove(smaller=smaller, larger=larger):
                 rules.append(f"`{smaller}` must not exceed `{larger}`.")
             case NotBefore(later=later, earlier=earlier):
@@ -95,6 +96,8 @@ def inexpressible_rules(contract: Contract) -> tuple[str, ...]:
                 rules.append(f"`{later}` must not lie before `{earlier}`.")
             case After(later=later, earlier=earlier):
                 rules.append(f"`{later}` must lie after `{earlier}`.")
+            case WithinCountry(column=column, country=country):
+                rules.append(f"`{column}` must be a part of `{country}`: it begins with its two letters.")
             case RequiredWhen():
                 pass
             case _:

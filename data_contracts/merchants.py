@@ -1,6 +1,15 @@
 """Merchants: where to reach them, in which language, and when their orders leave."""
 
-from data_contracts.contract import MAILBOX_PATTERN, Column, ColumnType, Contract, country, identifier
+from data_contracts.contract import (
+    COUNTRY_PART_PATTERN,
+    MAILBOX_PATTERN,
+    Column,
+    ColumnType,
+    Contract,
+    WithinCountry,
+    country,
+    identifier,
+)
 
 MERCHANTS = Contract(
     name="merchants",
@@ -13,6 +22,19 @@ MERCHANTS = Contract(
         identifier("merchant_id", "the merchant"),
         Column(name="name", type=ColumnType.STRING, description="trading name"),
         country("country", "country of the merchant, ISO 3166-1 alpha-2"),
+        Column(
+            name="holiday_region",
+            type=ColumnType.STRING,
+            description=(
+                "the part of the country whose public holidays are no business days of the merchant's, "
+                "ISO 3166-2 such as DE-BY: what it has to answer by is counted in business days"
+            ),
+            nullable=True,
+            missing_means="the holidays of the whole country alone",
+            pattern=COUNTRY_PART_PATTERN,
+            pattern_in_words="a part of a country by ISO 3166-2, such as DE-BY",
+            max_length=6,
+        ),
         Column(
             name="language",
             type=ColumnType.STRING,
@@ -62,4 +84,5 @@ MERCHANTS = Contract(
             max_length=5,
         ),
     ),
+    own_row_rules=(WithinCountry(column="holiday_region", country="country"),),
 )

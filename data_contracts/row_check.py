@@ -26,6 +26,7 @@ from data_contracts.contract import (
     PassedDate,
     RequiredWhen,
     RowRule,
+    WithinCountry,
     portable_pattern,
 )
 from data_contracts.instants import (
@@ -303,6 +304,13 @@ def _is_broken(row_rule: RowRule) -> _BrokenRowRule:
                 return row.get(when_column) == equals and column not in row
 
             return is_absent
+        case WithinCountry(column=column, country=country):
+
+            def lies_elsewhere(row: Mapping[str, object], _clock_tolerance_ms: int) -> bool:
+                part, whole = row.get(column), row.get(country)
+                return type(part) is str and type(whole) is str and part.partition("-")[0] != whole
+
+            return lies_elsewhere
         case _:
             assert_never(row_rule)
 

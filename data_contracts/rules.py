@@ -14,6 +14,7 @@ from data_contracts.contract import (
     PassedDate,
     RequiredWhen,
     RowRule,
+    WithinCountry,
 )
 
 LISTED_VALUES_MAXIMUM = 30
@@ -41,6 +42,7 @@ class Rule(enum.Enum):
     AFTER = "after"
     NOT_ABOVE = "not_above"
     REQUIRED_WHEN = "required_when"
+    WITHIN_COUNTRY = "within_country"
     EVENT_ID_REUSED = "event_id_reused"
     KEY_REUSED = "key_reused"
     UNKNOWN_REFERENCE = "unknown_reference"
@@ -104,6 +106,8 @@ def row_rule_parts(row_rule: RowRule) -> RowRuleParts:
             return RowRuleParts(Rule.NOT_ABOVE, smaller, larger)
         case RequiredWhen(column=column, when_column=when_column):
             return RowRuleParts(Rule.REQUIRED_WHEN, column, when_column)
+        case WithinCountry(column=column, country=country):
+            return RowRuleParts(Rule.WITHIN_COUNTRY, column, country)
         case _:
             assert_never(row_rule)
 
@@ -173,6 +177,8 @@ def message(contract: Contract, column: str, rule: Rule) -> str:  # noqa: PLR091
             return f"{column} must not exceed {other}"
         case Rule.REQUIRED_WHEN:
             return f"{column} is required for this {other}"
+        case Rule.WITHIN_COUNTRY:
+            return f"{column} must be a part of {other}"
         case Rule.EVENT_ID_REUSED:
             return "another row with other content has this event_id"
         case Rule.KEY_REUSED:

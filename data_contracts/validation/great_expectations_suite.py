@@ -19,6 +19,7 @@ from data_contracts.contract import (
     Passed,
     PassedDate,
     RequiredWhen,
+    WithinCountry,
     portable_pattern,
 )
 from data_contracts.instants import (
@@ -54,6 +55,11 @@ def earliest_moment_column(column: str) -> str:
 def latest_moment_column(column: str) -> str:
     """The column that a frame gets for the latest moment that an instant may stand for."""
     return f"latest moment of {column} + tolerance between clocks"
+
+
+def country_of_part_column(column: str) -> str:
+    """The column that a frame gets for the country that a part of one names."""
+    return f"country of {column}"
 
 
 def value_suite(contract: Contract, unknown_columns: Sequence[str] = ()) -> Any:
@@ -230,6 +236,14 @@ def row_rule_expectations(contract: Contract) -> list[RowExpectation]:
             case RequiredWhen(column=column, when_column=when_column, equals=equals):
                 expectation = gxe.ExpectColumnValuesToNotBeNull(
                     column=column, row_condition=ConditionColumn(when_column) == equals, meta=meta
+                )
+            case WithinCountry(column=column, country=country):
+                reads = (country_of_part_column(column), country)
+                expectation = gxe.ExpectColumnPairValuesToBeEqual(
+                    column_A=country_of_part_column(column),
+                    column_B=country,
+                    ignore_row_if="either_value_is_missing",
+                    meta=meta,
                 )
             case _:
                 assert_never(row_rule)

@@ -20,6 +20,7 @@ from data_contracts.contract import (
     Contract,
     NotBefore,
     PassedDate,
+    WithinCountry,
 )
 from data_contracts.instants import DAY_MS, LATEST_DATE
 from data_contracts.row_check import is_int64, is_text
@@ -30,6 +31,7 @@ from data_contracts.validation.great_expectations_suite import (
     MALFORMED,
     WRONG_KIND,
     column_expectations,
+    country_of_part_column,
     days_since_1970,
     earliest_moment_column,
     kind_expectations,
@@ -147,6 +149,18 @@ def judge_frame(
         wrong = [row for row, column_name in first if column_name == name]
         if wrong:
             typed[name] = typed[name].mask(np.isin(np.arange(len(typed)), wrong))
+    _add_columns_of_row_rules(contract, typed, clock_tolerance_ms)
+    for blamed, reads, expectation in row_expectations:
+        for rule, rows in unexpected_rows(typed[list(reads)], [expectation]):
+            note(rows, blamed, rule)
+    return sorted(
+        (BrokenCell(row, column_name, rule) for (row, column_name), rule in first.items()),
+        key=lambda cell: (cell.row, cell.column),
+    )
+
+
+def _add_columns_of_row_rules(contract: Contract, typed: "pd.DataFrame", clock_tolerance_ms: int) -> None:
+    """The columns that the expectations for row rules read beside the contract's own."""
     typed[LATEST_INSTANT] = typed["recorded_at"] + clock_tolerance_ms
     for name in contract.past_columns:
         typed[earliest_moment_column(name)] = typed[name] - may_lie_ahead_by_ms(typed[name])
@@ -158,13 +172,8 @@ def judge_frame(
             later = typed[row_rule.later]
             latest_moment = later + may_stand_for_up_to_ms(later) + clock_tolerance_ms
             typed[latest_moment_column(row_rule.later)] = latest_moment
-    for blamed, reads, expectation in row_expectations:
-        for rule, rows in unexpected_rows(typed[list(reads)], [expectation]):
-            note(rows, blamed, rule)
-    return sorted(
-        (BrokenCell(row, column_name, rule) for (row, column_name), rule in first.items()),
-        key=lambda cell: (cell.row, cell.column),
-    )
+        elif isinstance(row_rule, WithinCountry):
+            typed[country_of_part_column(row_rule.column)] = typed[row_rule.column].str.slice(0, 2)
 
 
 _Note = Callable[[Iterable[int], str, Rule], None]

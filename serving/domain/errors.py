@@ -3,6 +3,7 @@
 RiskError
 ├── PolicyInvalid             a policy file breaks rules; every mistake is named
 ├── TextsInvalid              the texts of a language break rules; every mistake is named
+├── UnknownCalendar           the holidays of a country or a part of it, or a time zone, are not known
 ├── OrderAlreadyConfirmed     a confirmed order cannot be scored again
 ├── OrderAlreadyClosed        an invoiced or cancelled order cannot be confirmed, cancelled or scored
 ├── OrderOfAnotherCustomer    the same order id came with another customer or merchant
@@ -45,6 +46,10 @@ class TextsInvalid(RiskError):
     def __init__(self, mistakes: list[str]) -> None:
         super().__init__("; ".join(mistakes))
         self.mistakes = mistakes
+
+
+class UnknownCalendar(RiskError):
+    """Business days cannot be counted: no such country, part of it or time zone is known."""
 
 
 class OrderAlreadyConfirmed(RiskError):

@@ -19,8 +19,8 @@ ADDRESS = {
 
 OWN_VALUES: Mapping[str, Mapping[str, Any]] = {
     "merchants": {
-        "merchant_id": "m-1", "name": "Möbel & Mehr", "country": "DE", "language": "de",
-        "email": "risk@shop.example", "endpoint_url": "https://shop.example/hooks",
+        "merchant_id": "m-1", "name": "Möbel & Mehr", "country": "DE", "holiday_region": "DE-BE",
+        "language": "de", "email": "risk@shop.example", "endpoint_url": "https://shop.example/hooks",
         "has_portal_account": True, "category": "home_garden", "handover_cutoff_local_time": "16:30",
     },
     "customers": {

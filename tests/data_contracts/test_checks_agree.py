@@ -14,6 +14,7 @@ from data_contracts.contract import (
     Passed,
     PassedDate,
     RequiredWhen,
+    WithinCountry,
 )
 from data_contracts.instants import rfc3339
 from data_contracts.json_schema import inexpressible_rules, json_schema
@@ -97,6 +98,14 @@ def generated_rows(contract, a_row, seed):
         if isinstance(row_rule, NotBeforeDate):
             dates = ("1999-12-31", "2000-01-01", "2000-01-02")
             rows += [{**good, row_rule.earlier: dates[1], row_rule.later: date} for date in dates]
+            continue
+        if isinstance(row_rule, WithinCountry):
+            parts = ("DE-BY", "DE-B", "DE-BYX", "DE-BYXX", "DE-", "DE", "DEBY", "AT-9", "AT-DE", "D-BY")
+            rows += [
+                {**good, row_rule.column: part, row_rule.country: country}
+                for part in parts
+                for country in ("DE", "AT", "D", None)
+            ]
             continue
         high, low = (
             (row_rule.larger, row_rule.smaller)
@@ -185,6 +194,7 @@ def test_an_expectation_finds_the_rows_that_a_validator_of_great_expectations_fi
         gxe.ExpectColumnValuesToBeBetween(column="high", max_value=2**53, meta=meta),
         gxe.ExpectColumnPairValuesAToBeGreaterThanB(or_equal=True, **pair),
         gxe.ExpectColumnPairValuesAToBeGreaterThanB(or_equal=False, **pair),
+        gxe.ExpectColumnPairValuesToBeEqual(**pair),
     ]
     for contract in ALL_CONTRACTS:
         suites = (value_suite(contract, ["x"]), kind_suite(contract, [one.name for one in contract.columns]))

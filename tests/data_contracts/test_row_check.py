@@ -197,6 +197,13 @@ def test_row_rules_hold_between_columns(a_row):
     assert rules(broken) == {("tracking_number", Rule.REQUIRED_WHEN)}
     dispute = a_row("invoice_pauses", tracking_number=None, reason="dispute")
     assert check_ledger_row(CONTRACTS["invoice_pauses"], dispute).violations == ()
+    merchant = a_row("merchants", country="AT", holiday_region="DE-BY")
+    (elsewhere,) = check_ledger_row(CONTRACTS["merchants"], merchant).violations
+    assert (elsewhere.column, elsewhere.rule) == ("holiday_region", Rule.WITHIN_COUNTRY)
+    assert elsewhere.message == "holiday_region must be a part of country"
+    for region in (None, "AT-9"):
+        merchant = a_row("merchants", country="AT", holiday_region=region)
+        assert check_ledger_row(CONTRACTS["merchants"], merchant).violations == ()
 
 
 PAST_COLUMNS = [(contract.name, name) for contract in CONTRACTS.values() for name in contract.past_columns]
