@@ -147,8 +147,8 @@ class ShadowDesk:
         with self.store.writing("test") as tx:
             assert append(tx, CONTRACTS[contract], sent, self.now).status is AppendStatus.ACCEPTED
 
-    def customer(self, customer_id: str) -> None:
-        row = a_customer(customer_id, event_id=f"customer-{customer_id}", at=START - 400 * DAY)
+    def customer(self, customer_id: str, **changes: Any) -> None:
+        row = a_customer(customer_id, event_id=f"customer-{customer_id}", at=START - 400 * DAY, **changes)
         self.row("customers", {**row, "personal_data_confirmed_at": START - 10 * DAY})
 
     def under(self, policy_text: str) -> None:
