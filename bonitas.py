@@ -14,6 +14,7 @@ from command_line.events import events
 from command_line.features import features
 from command_line.monitoring import monitor
 from command_line.policies import policy
+from command_line.sandbox import clock
 from command_line.service import migrate, serve, worker
 from command_line.shadow import shadow
 from command_line.stop_requests import stop_requests
@@ -62,6 +63,7 @@ for command in (
     backup,
     benchmark,
     cases,
+    clock,
     compare,
     data,
     decisions,

@@ -35,10 +35,12 @@ from serving.stop_requests.sending_again import fallback_text
 from serving.stop_requests.stop_requesting import expire_due, reached, request_due
 from serving.store.case_queue import CaseMovedError
 from serving.store.clock_jumps import make_due_what_a_clock_left_ahead
+from serving.store.clock_watch import ClockWatch
 from serving.store.errors import StoreError, StoreNotMigrated, StoreUnavailable
 from serving.store.instants_ahead import treat_instants_ahead_as_now
 from serving.store.open_store import open_store
 from serving.store.running_processes import ProcessKind, Registration
+from serving.store.sandbox_clock import Clock, SandboxClock, sandbox_of
 from serving.store.store import IN_WORKER, Store, Transaction, now_ms
 from serving.webhooks.dispatch import Dispatcher, DispatchScope, send_fallbacks
 from serving.webhooks.endpoint_url import system_resolver
@@ -81,32 +83,36 @@ def work(settings: Settings, stopped: threading.Event) -> None:
         return lambda: CaseScope(
             store=store,
             policy=policies.in_force.judging,
-            now_ms=now_ms,
+            now_ms=clock,
             public_url=settings.public_url or DEFAULT_PUBLIC_URL,
         )
 
     try:
         policy_store = opened()
+        sandbox = sandbox_of(policy_store)
     except StoreError as problem:
         LOG.info("ended_without_store", extra={"reason": str(problem)})
         return
+    clock = now_ms if sandbox is None else sandbox.now_ms
+    clock_watch = ClockWatch(lambda: policy_store, sandbox=lambda: sandbox, is_real=lambda: sandbox is None)
     policies = PolicyWatch(
         lambda: policy_store,
         partial(PolicyFile.usable, settings.policy_file),
         poll_seconds=settings.model_poll_seconds,
-        now_ms=now_ms,
+        now_ms=clock,
     )
     try:
         chores = {
-            "screening": [*_screening(scope_now(opened()), watch), _messages_of_before(policy_store)],
+            "screening": [*_screening(scope_now(opened()), watch), _messages_of_before(policy_store, clock)],
             "deliveries": _deliveries(scope_now(opened()), settings),
             "cases": [
                 *_cases(scope_now(opened())),
-                _instants_ahead(policy_store),
+                *_after_clock_jumps(scope_now(opened()), sandbox),
                 _registered(policy_store, stopped),
             ],
-            "shadows": _shadows(opened(), settings),
+            "shadows": _shadows(opened(), settings, clock),
         }
+        clock_watch.start()
         watch.start()
         policies.start()
         threads = [
@@ -124,6 +130,7 @@ def work(settings: Settings, stopped: threading.Event) -> None:
     finally:
         watch.stop()
         policies.stop()
+        clock_watch.stop()
         for store in stores:
             store.close()
 
@@ -216,10 +223,10 @@ def _screening(scope_now: ScopeNow, watch: ModelWatch) -> list[_Chore]:
     return [_Chore("screen", screen)]
 
 
-def _messages_of_before(store: Store) -> _Chore:
+def _messages_of_before(store: Store, clock: Clock) -> _Chore:
     return _Chore(
         "take_over_messages_of_before",
-        lambda: take_over_messages_of_before(store, now_ms()),
+        lambda: take_over_messages_of_before(store, clock()),
         MESSAGES_OF_BEFORE_SECONDS,
     )
 
@@ -227,8 +234,6 @@ def _messages_of_before(store: Store) -> _Chore:
 def _cases(scope_now: ScopeNow) -> list[_Chore]:
     return [
         _Chore("renew_queue", lambda: renew_queue(scope_now()), RENEW_SECONDS),
-        _Chore("make_due_what_a_clock_left_ahead", lambda: _after_clock_jump(scope_now()), FALLBACK_SECONDS),
-        _Chore("set_back_cases_ahead", lambda: set_back_cases_ahead(scope_now()), RENEW_SECONDS),
         _Chore("sum_up_orders", lambda: sum_up_orders(scope_now()), SUM_UP_SECONDS),
         _Chore("request_stops", lambda: request_due(scope_now())),
         _Chore("expire_stop_requests", lambda: expire_due(scope_now())),
@@ -251,24 +256,39 @@ def _registered(store: Store, stopped: threading.Event) -> _Chore:
     return _Chore("say_that_it_runs", renew, REGISTERED_SECONDS, at_the_end=lambda: registration.end(store))
 
 
-def _instants_ahead(store: Store) -> _Chore:
-    def set_back() -> int:
-        rows = treat_instants_ahead_as_now(store, now_ms())
-        if rows:
-            LOG.warning("clock_was_ahead", extra={"set_back": rows})
-        return 0
+def _after_clock_jumps(scope_now: ScopeNow, sandbox: SandboxClock | None) -> list[_Chore]:
+    """What undoes an instant ahead of now. In a sandbox now is read anew: what others stamped by a clock that
+    was moved on since is no mistake.
+    """
 
-    return _Chore("treat_instants_ahead_as_now", set_back, RENEW_SECONDS)
+    def scope_as_of_now() -> CaseScope:
+        scope = scope_now()
+        if sandbox is not None:
+            sandbox.look(scope.store)
+        return scope
+
+    return [
+        _Chore("make_due_what_a_clock_left_ahead", lambda: _made_due(scope_as_of_now()), FALLBACK_SECONDS),
+        _Chore("set_back_cases_ahead", lambda: set_back_cases_ahead(scope_as_of_now()), RENEW_SECONDS),
+        _Chore("treat_instants_ahead_as_now", lambda: _instants_ahead(scope_as_of_now()), RENEW_SECONDS),
+    ]
 
 
-def _after_clock_jump(scope: CaseScope) -> int:
+def _instants_ahead(scope: CaseScope) -> int:
+    rows = treat_instants_ahead_as_now(scope.store, scope.now_ms())
+    if rows:
+        LOG.warning("clock_was_ahead", extra={"set_back": rows})
+    return 0
+
+
+def _made_due(scope: CaseScope) -> int:
     made_due = make_due_what_a_clock_left_ahead(scope.store, scope.now_ms())
     if made_due:
         LOG.warning("clock_was_ahead", extra={"made_due": made_due})
     return made_due
 
 
-def _shadows(store: Store, settings: Settings) -> list[_Chore]:
+def _shadows(store: Store, settings: Settings, clock: Clock) -> list[_Chore]:
     """Challengers that answer with no effect; in a thread of their own, so that they hold up nothing."""
     registry = ModelRegistry(settings.mlflow_uri, settings.artifact_root)
     answer = {settings.model_name: answer_checkouts, settings.order_risk_model_name: answer_screenings}
@@ -282,7 +302,7 @@ def _shadows(store: Store, settings: Settings) -> list[_Chore]:
             on_change=lambda: None,
         )
         scope = ShadowScope(
-            store=store, model_name=model_name, challenger=partial(_in_force, watch), now_ms=now_ms
+            store=store, model_name=model_name, challenger=partial(_in_force, watch), now_ms=clock
         )
         # Looked up here and not in a thread of its own: whatever a challenger does, only this thread sees it.
         chores += [
@@ -331,6 +351,7 @@ def _dispatch_scope(scope: CaseScope, settings: Settings, mailbox: Mailbox) -> D
     return DispatchScope(
         store=scope.store,
         now_ms=scope.now_ms,
+        receivers_now_ms=now_ms,
         resolve=system_resolver,
         allow_private_addresses=settings.allow_private_endpoints,
         jitter=random.random,

@@ -710,6 +710,22 @@ running_processes = Table(
     sqlite_with_rowid=False,
 )
 
+sandbox_clock_steps = Table(
+    "sandbox_clock_steps",
+    metadata,
+    # Empty in a real store. Rows are only added: the first marks a new store as a sandbox, each other one
+    # moves its clock on.
+    Column("step", BigInteger, primary_key=True, autoincrement=False),
+    Column("asked_at_ms", BigInteger, nullable=False, comment="by the machine's clock"),
+    Column(
+        "effective_at_ms",
+        BigInteger,
+        nullable=False,
+        comment="likewise: when every process begins to go by it",
+    ),
+    Column("ahead_ms", BigInteger, nullable=False, comment="how far ahead of the machine's clock"),
+)
+
 console_users = Table(
     "console_users",
     metadata,

@@ -80,6 +80,8 @@ class DispatchScope:
 
     timeout_seconds: for one webhook attempt. lease_ms: longer than any attempt takes, else ValueError.
     jitter: random in [0, 1).
+    receivers_now_ms: the clock that a receiver verifies an attempt's timestamp by; None where it is `now_ms`.
+        In a sandbox that is moved, and the receiver's is not.
     on_delivered: told of the first time that a merchant was reached about a stop request, with the
         instant, in the transaction that records it; that transaction holds the lock of its case.
     fallback_email: what an e-mail says in place of a webhook, None where none is needed any more.
@@ -93,6 +95,7 @@ class DispatchScope:
     mailbox: Mailbox
     on_delivered: Callable[[Transaction, str, int], None]
     fallback_email: Callable[[Transaction, Delivery], EmailMessageText | None]
+    receivers_now_ms: Callable[[], int] | None = None
     timeout_seconds: float = TIMEOUT_SECONDS
     fallback_after_ms: int = FALLBACK_AFTER_MS
     lease_ms: int = LEASE_MS
@@ -351,7 +354,7 @@ def _send_webhook(scope: DispatchScope, message: _Message, url: str) -> Delivery
         url, resolve=scope.resolve, allow_private_addresses=scope.allow_private_addresses
     )
     body = message.delivery.body.encode()
-    sent_at = moment(scope.now_ms())
+    sent_at = moment((scope.receivers_now_ms or scope.now_ms)())
     headers = signed_headers(message.delivery.delivery_id, sent_at, body, message.secrets)
     return send(endpoint, headers, body, timeout_seconds=scope.timeout_seconds)
 
