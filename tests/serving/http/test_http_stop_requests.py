@@ -254,3 +254,39 @@ def test_an_investigation_asks_the_merchant_and_its_finding_settles_the_order(de
     assert case["liability"]["bearer"] in {"nobody", "nobody_yet"}  # it never left, and may still be stopped
     assert case["investigation"]["finding"] == "fraud_confirmed"
     assert case["stop_requests"][0]["stop_request_id"] == notice["data"]["stop_request_id"]
+
+
+def test_a_merchant_lists_its_own_requests_and_the_team_all_of_them(desk: Desk) -> None:
+    case_id, notice = desk.stopped("listed")
+    stop_request_id = notice["data"]["stop_request_id"]
+    desk.delivery(stop_request_id)
+
+    def listed(key: str, query: str = "?limit=500") -> dict[str, Row]:
+        answer = desk.shop.get(f"/v1/stop-requests{query}", key=key)
+        assert answer.status_code == 200, answer.text
+        return {request["stop_request_id"]: request for request in answer.json()["stop_requests"]}
+
+    shown = desk.shown(stop_request_id, desk.shop.merchant_key).json()
+    seen = listed(desk.shop.merchant_key)[stop_request_id]
+    assert seen == {name: shown[name] for name in seen}
+    assert seen["answer_due_at"] is not None
+    assert listed(desk.shop.other_merchant_key) == {}
+    teams = listed(desk.team_key)[stop_request_id]
+    assert teams == {**seen, "case_id": case_id, "merchant_id": "m1"}
+    desk.answer(stop_request_id, desk.shop.merchant_key, kind="stopped_before_shipping")
+    assert stop_request_id not in listed(desk.shop.merchant_key)
+    assert stop_request_id in listed(desk.shop.merchant_key, "?state=answered&limit=500")
+    for key in (desk.shop.checkout_key, desk.shop.ledger_key):
+        assert desk.shop.get("/v1/stop-requests", key=key).status_code == 403
+    refused = desk.shop.get("/v1/stop-requests?state=lost&limit=0&colour=red", key=desk.team_key)
+    assert (refused.status_code, refused.json()["errors"]) == (
+        422,
+        [
+            {"pointer": "/colour", "detail": "there is no such parameter"},
+            {"pointer": "/state", "detail": "state must be one of requested, answered, expired, withdrawn"},
+            {"pointer": "/limit", "detail": "limit must be from 1 to 500"},
+        ],
+    )
+    for after in ("x", "1.", ".stp_1", "-1.stp_1", "9" * 17 + ".stp_1", "1.%00"):
+        refused = desk.shop.get(f"/v1/stop-requests?after={after}", key=desk.team_key)
+        assert (refused.status_code, refused.json()["errors"][0]["pointer"]) == (422, "/after"), after
