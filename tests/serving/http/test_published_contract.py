@@ -234,6 +234,7 @@ def test_the_example_of_every_operation_can_be_sent(shop: Shop) -> None:
         sender.send(name, team, **stopped)
     sender.send("resendDelivery", team, delivery_id="stp_case8002-created")
     asked = {"stop_request_id": "stp_case8002"}
+    sender.send("stopRequests", team)
     sender.send("stopRequest", team, **asked)
     sender.send("answerStopRequest", shop.merchant_key, **asked)
     sender.send("finishRecall", team, **asked)
