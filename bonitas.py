@@ -15,6 +15,7 @@ from command_line.features import features
 from command_line.monitoring import monitor
 from command_line.policies import policy
 from command_line.service import migrate, serve, worker
+from command_line.settlement import settlement
 from command_line.shadow import shadow
 from command_line.stop_requests import stop_requests
 from command_line.terminal import CommandFailed
@@ -79,6 +80,7 @@ for command in (
     rollback,
     run,
     serve,
+    settlement,
     shadow,
     stop_requests,
     train,

@@ -1,4 +1,4 @@
-"""Pauses of an invoice: a return under way or an open dispute."""
+"""Pauses of an invoice: a return under way, an open dispute, an order that the merchant had stopped."""
 
 from data_contracts.contract import (
     Column,
@@ -13,6 +13,8 @@ from data_contracts.invoices import invoice_reference
 
 DISPUTE = "dispute"
 """The reason of a pause for an open dispute."""
+ORDER_STOPPED = "order_stopped"
+"""The reason of a pause for an invoice that came after the merchant had said that it stopped the order."""
 
 INVOICE_PAUSES = Contract(
     name="invoice_pauses",
@@ -31,7 +33,7 @@ INVOICE_PAUSES = Contract(
             name="reason",
             type=ColumnType.STRING,
             description="why the invoice is paused",
-            allowed=("dispute", "return"),
+            allowed=(DISPUTE, ORDER_STOPPED, "return"),
         ),
         Column(
             name="started_at",

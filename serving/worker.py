@@ -1,4 +1,4 @@
-"""The worker beside the service: screens orders, keeps the queue, and brings merchants what they are asked.
+"""The worker beside the service: screens orders, keeps the queue, settles, and tells merchants what to do.
 
 `bonitas serve` starts one; `bonitas worker` runs one on its own. Any number may run: each message, case and
 delivery is taken by one of them. `python -m serving.worker` reads its settings from the environment.
@@ -17,6 +17,7 @@ from types import FrameType
 from serving.cases.case_review import CaseMoved, renew_queue
 from serving.cases.cases_ahead import set_back_cases_ahead
 from serving.cases.investigating import check_cases
+from serving.cases.settling_orders import give_periods, settle_due
 from serving.figures.flow_overview import sum_up_orders
 from serving.in_force.model_watch import SHADOW, ModelInForce, ModelRegistry, ModelWatch
 from serving.in_force.policy_activation import PolicyFile
@@ -233,6 +234,8 @@ def _cases(scope_now: ScopeNow) -> list[_Chore]:
         _Chore("request_stops", lambda: request_due(scope_now())),
         _Chore("expire_stop_requests", lambda: expire_due(scope_now())),
         _Chore("check_cases", lambda: check_cases(scope_now())),
+        _Chore("settle_orders", lambda: settle_due(scope_now())),
+        _Chore("give_postings_their_periods", lambda: give_periods(scope_now()), RENEW_SECONDS),
     ]
 
 

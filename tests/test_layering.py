@@ -29,7 +29,7 @@ FLOORS: dict[str, tuple[set[str], ...]] = {
         {"store"},
         {"in_force", "webhooks"},
         {"requests", "screening"},
-        {"stop_requests", "checkout", "events", "figures", "backup"},
+        {"stop_requests", "checkout", "events", "figures", "backup", "settlement"},
         {"cases", "shadow", "merchant_form", "policy_backtest"},
         {"api"},
         {"console"},

@@ -30,6 +30,7 @@ from serving.requests.problem_details import (
     ProblemType,
 )
 from serving.requests.route_declaration import DoorKind, RouteDeclaration
+from serving.settlement import notes
 from serving.stop_requests import answering, locked_stop_request, recalls, sending_again
 from serving.store.errors import CommitUnknown, StoreUnavailable
 
@@ -188,6 +189,7 @@ PROBLEM_OF: Mapping[type[Exception], ProblemType] = {
     liability.FactsInvalid: _conflict(
         "facts-invalid", "the facts about the order cannot be true together; nothing was posted"
     ),
+    notes.UnknownMerchant: _missing("unknown-merchant", "merchant"),
     locked_stop_request.UnknownStopRequest: _missing("unknown-stop-request", "stop request"),
     sending_again.UnknownDelivery: _missing("unknown-delivery", "notice to a merchant"),
     sending_again.NoticeOvertaken: _conflict(

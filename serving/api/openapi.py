@@ -55,7 +55,10 @@ def _operation(route: RouteDeclaration, problems: Sequence[ProblemType]) -> dict
         "responses": {
             str(route.status): {
                 "description": "the answer" if len(route.answers) == 1 else "the answer, as the key sees it",
-                "content": {"application/json": {"schema": _any_of(route.answers)}},
+                "content": {
+                    "application/json": {"schema": _any_of(route.answers)},
+                    **{media_type: {"schema": {"type": "string"}} for media_type in route.also_as},
+                },
             },
             **({} if route.empty is None else {"204": {"description": route.empty}}),
             **_problem_responses(problems),
@@ -91,8 +94,10 @@ def _parameters(route: RouteDeclaration) -> list[dict[str, Any]]:
         for name in re.findall(r"{(\w+)}", route.path)
     ]
     if route.query is not None:
-        for name, schema in _schema_of(route.query)["properties"].items():
-            parameters.append({"name": name, "in": "query", "required": False, "schema": schema})
+        read = _schema_of(route.query)
+        for name, schema in read["properties"].items():
+            is_required = name in read.get("required", ())
+            parameters.append({"name": name, "in": "query", "required": is_required, "schema": schema})
     for parameter in parameters:
         if parameter["name"] in shown:
             parameter["example"] = shown[parameter["name"]]

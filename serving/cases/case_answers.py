@@ -15,7 +15,7 @@ from serving.domain.investigation import (
     InvestigationState,
     Trigger,
 )
-from serving.domain.liability import Account, Bearer, SettlementText
+from serving.domain.liability import Bearer
 from serving.domain.merchant_answer import AnswerKind
 from serving.domain.review_case import (
     Action,
@@ -24,6 +24,7 @@ from serving.domain.review_case import (
     ContactOutcome,
     Verdict,
 )
+from serving.domain.settlement import Account, SettlementText
 from serving.domain.stop_request import StopAction
 from serving.requests.answer_fields import Cents, Instant, one_of
 from serving.stop_requests.stop_request_answers import TeamStopRequest
@@ -173,9 +174,13 @@ class PostingAnswer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SettlementLineAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """A line of a settlement note. amount_cents: what the merchant receives; negative: what it pays."""
+    """A line of a settlement note. amount_cents: what the merchant receives; negative: what it pays.
+
+    invoice_id: null for what is about the whole order.
+    """
 
     text: SettlementText
+    invoice_id: str | None
     amount_cents: Cents
     currency: str
     postings: tuple[PostingAnswer, ...]

@@ -11,6 +11,7 @@ from features.settlement_terms import SettlementTerms
 from serving.domain.investigation import InvestigationPolicy
 from serving.domain.merchant_keys import MerchantKeyPolicy
 from serving.domain.review_policy import ReviewPolicy
+from serving.domain.settlement_policy import SettlementPolicy
 from serving.domain.stop_request import StopRequestPolicy
 
 ALTERNATIVE_NAMES = frozenset(
@@ -118,6 +119,8 @@ class Policy:
     costs: None for a policy that does not say them, as those before costs were part of it; a backtest
         under it has no amounts of margin and loss.
     merchant_keys: None for a policy from before merchants' keys were bounded.
+    settlement: None for a policy under which invoices are paid out elsewhere; only confirmed frauds of cases
+        are settled then.
     """
 
     version: str
@@ -146,6 +149,7 @@ class Policy:
     provider: ProviderPolicy
     costs: CostPolicy | None
     merchant_keys: MerchantKeyPolicy | None = None
+    settlement: SettlementPolicy | None = None
     clock_tolerance_seconds: int = DEFAULT_CLOCK_TOLERANCE_MS // 1000
 
     @property

@@ -4,6 +4,7 @@ import itertools
 import re
 import tomllib
 import zoneinfo
+from datetime import date
 from functools import lru_cache
 from typing import Any
 
@@ -27,6 +28,8 @@ from serving.domain.policy import (
     ProviderPolicy,
 )
 from serving.domain.review_policy import ReviewPolicy
+from serving.domain.settlement_period import FIRST_YEAR, LAST_YEAR
+from serving.domain.settlement_policy import FeeTerms, SettlementPolicy
 from serving.domain.stop_request import DEFAULT_CONTACT_CHANGE_HOURS, StopRequestPolicy
 
 MAXIMUM_RESERVATION_HOURS = 2160
@@ -104,6 +107,7 @@ class _PolicyReader(DeclarationReader):
             merchant_keys=(
                 self._merchant_keys(self.table(top, "merchant_keys", "")) if "merchant_keys" in top else None
             ),
+            settlement=self._settlement(self.table(top, "settlement", "")) if "settlement" in top else None,
         )
         for prefix, rest in (("", top), ("score.", score), ("history.", history)):
             self.refuse_rest(rest, prefix)
@@ -187,13 +191,10 @@ class _PolicyReader(DeclarationReader):
     def _stop_requests(self, entry: dict[str, Any]) -> StopRequestPolicy:
         prefix = "stop_requests."
         entry.setdefault("contact_change_hours", DEFAULT_CONTACT_CHANGE_HOURS)
-        moves = self.take(entry, "no_answer_moves_liability", prefix)
-        if moves is not None and not isinstance(moves, bool):
-            self.mistakes.append(f"{prefix}no_answer_moves_liability: must be true or false")
         read = StopRequestPolicy(
             answer_hours=self.integer(entry, "answer_hours", prefix, 1, 720),
             recallable_carriers=frozenset(self.texts(entry, "recallable_carriers", prefix)),
-            no_answer_moves_liability=bool(moves),
+            no_answer_moves_liability=self._flag(entry, "no_answer_moves_liability", prefix),
             link_days=self.integer(entry, "link_days", prefix, 1, 3650),
             contact_change_hours=self.integer(entry, "contact_change_hours", prefix, 0, 8760),
         )
@@ -241,6 +242,36 @@ class _PolicyReader(DeclarationReader):
             )
         self.refuse_rest(entry, prefix)
         return read
+
+    def _settlement(self, entry: dict[str, Any]) -> SettlementPolicy:
+        prefix = "settlement."
+        read = SettlementPolicy(
+            fee=FeeTerms(
+                per_mille=self.integer(entry, "fee_per_mille", prefix, 0, 1000),
+                minimum_cents=self.integer(entry, "fee_minimum_cents", prefix, 0, 1_000_000),
+                is_given_back_on_return=self._flag(entry, "fee_given_back_on_return", prefix),
+            ),
+            settles_from=self._day(entry, "settles_from", prefix),
+        )
+        self.refuse_rest(entry, prefix)
+        return read
+
+    def _flag(self, table: dict[str, Any], name: str, prefix: str) -> bool:
+        value = self.take(table, name, prefix)
+        if value is not None and not isinstance(value, bool):
+            self.mistakes.append(f"{prefix}{name}: must be true or false")
+        return value is True
+
+    def _day(self, table: dict[str, Any], name: str, prefix: str) -> date:
+        value = self.take(table, name, prefix)
+        # A TOML date-time is a date to Python as well.
+        if type(value) is date and FIRST_YEAR <= value.year <= LAST_YEAR:
+            return value
+        if value is not None:
+            self.mistakes.append(
+                f"{prefix}{name}: must be a date such as 2026-11-01, from {FIRST_YEAR} to {LAST_YEAR}"
+            )
+        return date(LAST_YEAR, 12, 31)
 
     def _steps(self, table: dict[str, Any], name: str, prefix: str) -> tuple[int, ...]:
         value = self.take(table, name, prefix)

@@ -1,4 +1,6 @@
-"""What a new ledger row causes, in its own transaction: exposure ends, links arise, orders are looked at."""
+"""What a new ledger row causes, in its own transaction: exposure ends, links arise, orders wait for a look or
+to be settled.
+"""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,6 +11,7 @@ from serving.store.contact_changes import note_contact_change
 from serving.store.investigations import has_case, order_of_invoice
 from serving.store.merchant_orders import keep_number
 from serving.store.order_links import link_row
+from serving.store.orders_to_settle import ask_to_settle_what_a_row_concerns
 from serving.store.outbox import ask_for_case_check, tell_of_fraud
 from serving.store.person_accounts import keep_person_keys
 from serving.store.reservations import end_by_cancellation
@@ -25,6 +28,7 @@ SETTLED_BY_EVENTS = frozenset({"amended", "shipment_booked", "shipped", "deliver
 def follow_up(tx: Transaction, contract: Contract, row: Mapping[str, Any], now_ms: int) -> None:
     """Everything that a row causes that arrives as news."""
     keep_in_step(tx, contract, row, now_ms)
+    ask_to_settle_what_a_row_concerns(tx, contract, row, now_ms)
     if contract.name == "merchants":
         note_contact_change(tx, row, now_ms)
     if contract.name == "order_events" and row["kind"] in LOOK_AGAIN_AT:

@@ -626,7 +626,7 @@ settlement_postings = Table(
     Column("settlement_id", Text, primary_key=True, comment="what was posted together, and sums to zero"),
     Column("line", BigInteger, primary_key=True, comment="1, 2, 3, ..."),
     Column("side", BigInteger, primary_key=True, comment="1, 2: the sides of the line's double entry"),
-    Column("case_id", Text, nullable=False),
+    Column("case_id", Text, comment="whose fraud the line is about; null for any other line"),
     Column("order_id", Text, nullable=False),
     Column("merchant_id", Text, nullable=False),
     Column("text", Text, nullable=False, comment="of the line on the settlement note"),
@@ -634,8 +634,47 @@ settlement_postings = Table(
     Column("amount_cents", BigInteger, nullable=False, comment="a debit is positive, a credit negative"),
     Column("currency", Text, nullable=False),
     Column("posted_at_ms", BigInteger, nullable=False),
+    Column("invoice_id", Text, comment="which invoice the line is about; null for the whole order"),
+    Column(
+        "period",
+        Text,
+        comment="the month in which it was posted, such as 2026-11; null until it is given one",
+    ),
+    Column(
+        "is_reversal",
+        BigInteger,
+        nullable=False,
+        server_default="0",
+        comment="1: takes back a line that was posted before",
+    ),
 )
 Index("settlement_postings_by_case", settlement_postings.c.case_id)
+_has_no_period = settlement_postings.c.period.is_(None)
+Index(
+    "settlement_postings_without_period",
+    settlement_postings.c.posted_at_ms,
+    sqlite_where=_has_no_period,
+    postgresql_where=_has_no_period,
+)
+Index("settlement_postings_by_order", settlement_postings.c.order_id)
+Index(
+    "settlement_postings_by_merchant",
+    settlement_postings.c.merchant_id,
+    settlement_postings.c.period,
+    settlement_postings.c.posted_at_ms,
+)
+
+orders_to_settle = Table(
+    "orders_to_settle",
+    metadata,
+    # What is settled is taken out with the same commit.
+    Column("order_id", Text, primary_key=True),
+    Column("customer_id", Text, nullable=False, comment="whose rows the settlement reads"),
+    Column("due_at_ms", BigInteger, nullable=False),
+    Column("ask_id", Text, nullable=False, comment="another one where something new came meanwhile"),
+    sqlite_with_rowid=False,
+)
+Index("orders_to_settle_by_due", orders_to_settle.c.due_at_ms)
 
 shadow_decisions = Table(
     "shadow_decisions",
