@@ -1,5 +1,7 @@
 """The HTTP edge of settlement, at /v1/settlement-notes: a merchant's note for a month, as JSON or CSV."""
 
+from typing import Literal
+
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -16,7 +18,6 @@ from serving.settlement.notes import PlaceInvalid, UnknownMerchant, place_of, se
 from serving.store.api_keys import Caller, Role
 
 READERS = frozenset({Role.LEDGER, Role.ADMIN, Role.MERCHANT})
-FORMATS = ("json", "csv")
 LIMIT_DIGITS = 6
 MERCHANT_ID_MAXIMUM = 200
 
@@ -47,20 +48,19 @@ class SettlementApi:
 
     async def _note(self, request: Request) -> Response:
         scope, caller = authenticated(request)
+        cases = scope.cases
         given, period = _parameters(request, caller)
         merchant_id = given.merchant_id or ""
         if given.format == "csv":
 
             def file() -> Response:
-                with whole_note(scope.cases, merchant_id, period) as (note, lines):
+                with whole_note(cases, merchant_id, period) as (note, lines):
                     return csv_file(note, lines)
 
             return await self._access.read_beside(file)
         return json_answer(
             await self._access.read_beside(
-                lambda: settlement_note(
-                    scope.cases, merchant_id, period, limit=given.limit, after=given.after
-                )
+                lambda: settlement_note(cases, merchant_id, period, limit=given.limit, after=given.after)
             )
         )
 
@@ -82,8 +82,9 @@ def _parameters(request: Request, caller: Caller) -> tuple[NoteParameters, Perio
     merchant_id = given.get("merchant_id", caller.merchant_id)
     if merchant_id is None or not 1 <= len(merchant_id) <= MERCHANT_ID_MAXIMUM:
         errors.append(FieldError(pointer="/merchant_id", detail="merchant_id: say whose note"))
-    form = given.get("format", "csv" if _prefers_csv(request.headers.get("accept", "")) else "json")
-    if form not in FORMATS:
+    asked = given.get("format", "csv" if _prefers_csv(request.headers.get("accept", "")) else "json")
+    form: Literal["json", "csv"] = "csv" if asked == "csv" else "json"
+    if asked != form:
         errors.append(FieldError(pointer="/format", detail="format must be one of json, csv"))
     limit = given.get("limit", str(LINES_USUAL))
     is_number = limit.isascii() and limit.isdigit() and len(limit) <= LIMIT_DIGITS

@@ -1,11 +1,11 @@
 """What the ledger says now about one order, as liability and settlement need it."""
 
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from data_contracts.amended_orders import amended_order
+from data_contracts.contract import Contract
 from data_contracts.instants import DAY_MS
 from data_contracts.invoice_adjustments import INVOICE_ADJUSTMENTS
 from data_contracts.invoice_pauses import DISPUTE, INVOICE_PAUSES
@@ -16,7 +16,7 @@ from data_contracts.order_outcomes import FRAUD_OUTCOMES, ORDER_OUTCOMES
 from data_contracts.orders import ORDERS
 from features.invoice_rows import known_invoice_states
 from features.invoice_state import InvoiceState
-from features.online import invoice_states, visible_rows
+from features.online import visible_rows
 from features.settlement_terms import SettlementTerms
 from features.supersession import latest_of, seeing_all
 from serving.domain.errors import UnknownOrder
@@ -164,52 +164,48 @@ def record_of_order(
     """What the ledger says about an order. case_id: None without a case. Raises UnknownOrder."""
     rows = settlement_rows(tx, customer_id)
     as_of_ms = seeing_all(now_ms, *rows.values())
-    mine = _rows_of_order(rows, order_id, as_of_ms)
-    orders = visible_rows(ORDERS, mine, as_of_ms)
+
+    def standing(contract: Contract) -> list[Row]:
+        # Among all of the customer's rows: a correction may have moved a row to another order.
+        return visible_rows(contract, rows, as_of_ms)
+
+    def of_order(contract: Contract) -> list[Row]:
+        return [row for row in standing(contract) if row["order_id"] == order_id]
+
+    orders, events, outcomes = of_order(ORDERS), of_order(ORDER_EVENTS), of_order(ORDER_OUTCOMES)
     if not orders:
         raise UnknownOrder(f"order {order_id} is not in the ledger")
-    events = visible_rows(ORDER_EVENTS, mine, as_of_ms)
-    outcomes = visible_rows(ORDER_OUTCOMES, mine, as_of_ms)
-    has_open_dispute = any(
-        pause["reason"] == DISPUTE and pause.get("ended_at") is None
-        for pause in visible_rows(INVOICE_PAUSES, mine, as_of_ms)
-    )
+    invoices = of_order(INVOICES)
+    own_invoices = {row["invoice_id"] for row in invoices}
+
+    def of_invoices(contract: Contract) -> list[Row]:
+        return [row for row in standing(contract) if row["invoice_id"] in own_invoices]
+
+    payments, adjustments = of_invoices(INVOICE_PAYMENTS), of_invoices(INVOICE_ADJUSTMENTS)
+    pauses = of_invoices(INVOICE_PAUSES)
+    has_open_dispute = any(pause["reason"] == DISPUTE and pause.get("ended_at") is None for pause in pauses)
+    prefix = None if case_id is None else outcome_prefix(case_id)
     return OrderRecord(
         order=amended_order(orders[-1], events),
         shipment=_shipment(events),
         taken_back=_taken_back(events),
         outcomes=tuple(outcomes),
-        own_outcomes=()
-        if case_id is None
-        else tuple(
-            row for row in mine[ORDER_OUTCOMES.name] if row["event_id"].startswith(outcome_prefix(case_id))
+        own_outcomes=tuple(
+            row
+            for row in rows.get(ORDER_OUTCOMES.name, ())
+            if prefix is not None and row["event_id"].startswith(prefix) and row["order_id"] == order_id
         ),
         is_disputed=has_open_dispute or any(row["kind"] == DECIDED_FOR_CUSTOMER for row in outcomes),
-        invoice_rows=tuple(visible_rows(INVOICES, mine, as_of_ms)),
-        payments=tuple(visible_rows(INVOICE_PAYMENTS, mine, as_of_ms)),
-        adjustments=tuple(visible_rows(INVOICE_ADJUSTMENTS, mine, as_of_ms)),
-        states=invoice_states(mine, as_of_ms, terms),
-        arrived_at_ms=_arrivals(mine[INVOICES.name]),
+        invoice_rows=tuple(invoices),
+        payments=tuple(payments),
+        adjustments=tuple(adjustments),
+        states=known_invoice_states(
+            invoices=invoices, payments=payments, adjustments=adjustments, pauses=pauses, terms=terms
+        ),
+        arrived_at_ms=_arrivals(rows.get(INVOICES.name, ())),
         terms=terms,
         now_ms=now_ms,
     )
-
-
-def _rows_of_order(
-    rows: Mapping[str, Sequence[Row]], order_id: str, as_of_ms: int
-) -> defaultdict[str, list[Row]]:
-    """The rows about one order and its invoices, those that were corrected too."""
-    own_invoices = {
-        row["invoice_id"] for row in visible_rows(INVOICES, rows, as_of_ms) if row["order_id"] == order_id
-    }
-    mine: defaultdict[str, list[Row]] = defaultdict(list)
-    for contract, kept in rows.items():
-        mine[contract] = [
-            row
-            for row in kept
-            if (row["invoice_id"] in own_invoices if "invoice_id" in row else row["order_id"] == order_id)
-        ]
-    return mine
 
 
 def _arrivals(invoices: Sequence[Row]) -> dict[str, int]:

@@ -17,6 +17,7 @@ from serving.requests.case_scope import CaseScope
 from serving.store.case_queue import case_about
 from serving.store.errors import StoreUnavailable
 from serving.store.orders_to_settle import (
+    HISTORY,
     POSTPONED_MS,
     OrderToSettle,
     ask_to_settle,
@@ -78,7 +79,8 @@ def catch_up(scope: CaseScope) -> int:
     """Ask for every order of the ledger to be settled, in parts; returns how many orders were asked for.
 
     For history that was loaded, for a policy that settles more of the past than the one before, and for what
-    a release of before has taken in beside this one. What is settled already is left as it is.
+    a release of before has taken in beside this one. What is settled already is left as it is, and news about
+    orders go before.
     """
     asked, last = 0, ""
     while True:
@@ -87,7 +89,7 @@ def catch_up(scope: CaseScope) -> int:
         if not page:
             return asked
         with scope.store.writing("settlement-catch-up") as tx:
-            ask_to_settle(tx, dict(page), due_at_ms=scope.now_ms())
+            ask_to_settle(tx, dict(page), due_at_ms=scope.now_ms(), rank=HISTORY)
         asked, last = asked + len(page), page[-1][0]
 
 

@@ -59,15 +59,15 @@ async def settlements_page(page: PageRequest) -> Response:
 
 async def settlement_file(page: PageRequest) -> Response:
     """The same note, whole, as CSV."""
-    form = _form(page)
     scope = page.scope.cases
+    merchant_id = typed_text(page.request.path_params["merchant_id"])
     try:
-        period = Period.parse(form.period)
+        period = Period.parse(page.request.path_params["period"])
     except PeriodInvalid as problem:
-        raise HTTPException(422, f"{problem}.") from problem
+        raise HTTPException(404, "There is no such month.") from problem
 
     def file() -> Response:
-        with whole_note(scope, form.merchant, period) as (note, lines):
+        with whole_note(scope, merchant_id, period) as (note, lines):
             return csv_file(note, lines)
 
     try:
@@ -99,5 +99,7 @@ def _form(page: PageRequest) -> NoteForm:
 
 ROUTES: tuple[ConsoleRoute, ...] = (
     ConsoleRoute(path="/settlements", method="GET", roles=ROLES, page=settlements_page, title="Settlements"),
-    ConsoleRoute(path="/settlements/csv", method="GET", roles=ROLES, page=settlement_file),
+    ConsoleRoute(
+        path="/settlements/{merchant_id}/{period}/csv", method="GET", roles=ROLES, page=settlement_file
+    ),
 )

@@ -1,6 +1,6 @@
 """The answers about settlement notes: the shapes that the API, the console and the commands share."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
@@ -78,11 +78,6 @@ class NoteParameters(msgspec.Struct, frozen=True, kw_only=True):
     merchant_id: Annotated[
         str | None, Meta(description="required, but for a merchant's own key: that has its own notes")
     ] = None
-    format: Annotated[
-        str | None,
-        Meta(
-            description="json or csv; left out, Accept decides", extra_json_schema={"enum": ["json", "csv"]}
-        ),
-    ] = None
+    format: Annotated[Literal["json", "csv"], Meta(description="left out, Accept decides")] = "json"
     limit: Annotated[int, Meta(ge=1, le=LINES_MAXIMUM)] = LINES_USUAL
     after: Annotated[str | None, Meta(description="what the page before named as next")] = None

@@ -17,6 +17,8 @@ from serving.store.ledger_rows import decode_row
 from serving.store.standing_rows import standing_row
 from serving.store.store import Transaction
 
+NEWS, HISTORY = 0, 1
+"""Ranks: what is new about an order goes before history that is caught up, however much of that there is."""
 POSTPONED_MS = MINUTE_MS
 """An order that cannot be settled is tried again so long after."""
 
@@ -71,27 +73,38 @@ def _versions(tx: Transaction, row: Mapping[str, Any]) -> Iterator[Mapping[str, 
             yield decode_row(body)
 
 
-def ask_to_settle(tx: Transaction, customer_of: Mapping[str, str], *, due_at_ms: int) -> None:
-    """Leave orders to be settled; one that waits already is settled once. customer_of: by order_id."""
+def ask_to_settle(
+    tx: Transaction, customer_of: Mapping[str, str], *, due_at_ms: int, rank: int = NEWS
+) -> None:
+    """Leave orders to be settled; one that waits already is settled once, as early as either asks.
+
+    customer_of: by order_id.
+    """
     tx.execute_many(
-        "INSERT INTO orders_to_settle (order_id, customer_id, due_at_ms, ask_id) VALUES (?, ?, ?, ?) "
-        "ON CONFLICT (order_id) DO UPDATE SET ask_id = excluded.ask_id, due_at_ms = excluded.due_at_ms",
+        "INSERT INTO orders_to_settle (order_id, customer_id, rank, due_at_ms, ask_id) "  # noqa: S608 - constants
+        "VALUES (?, ?, ?, ?, ?) ON CONFLICT (order_id) DO UPDATE SET ask_id = excluded.ask_id, "
+        f"rank = {_smaller('rank')}, due_at_ms = {_smaller('due_at_ms')}",
         # In one order, so that two who ask for the same orders do not wait for each other.
         [
-            (order_id, customer_id, due_at_ms, secrets.token_hex(6))
+            (order_id, customer_id, rank, due_at_ms, secrets.token_hex(6))
             for order_id, customer_id in sorted(customer_of.items())
         ],
     )
 
 
+def _smaller(column: str) -> str:
+    before = f"orders_to_settle.{column}"
+    return f"CASE WHEN excluded.{column} < {before} THEN excluded.{column} ELSE {before} END"
+
+
 def due_to_settle(tx: Transaction, limit: int, *, now_ms: int) -> list[OrderToSettle]:
-    """The orders that wait longest.
+    """The orders that wait, news before history, the longest first.
 
     One that is due further ahead than any is postponed was left by a clock that was wrong: it is due too.
     """
     rows = tx.execute(
         "SELECT order_id, customer_id, ask_id, due_at_ms FROM orders_to_settle "
-        "WHERE due_at_ms <= ? OR due_at_ms > ? ORDER BY due_at_ms, order_id LIMIT ?",
+        "WHERE due_at_ms <= ? OR due_at_ms > ? ORDER BY rank, due_at_ms, order_id LIMIT ?",
         (now_ms, now_ms + POSTPONED_MS, limit),
     )
     return [

@@ -670,11 +670,14 @@ orders_to_settle = Table(
     # What is settled is taken out with the same commit.
     Column("order_id", Text, primary_key=True),
     Column("customer_id", Text, nullable=False, comment="whose rows the settlement reads"),
+    Column(
+        "rank", BigInteger, nullable=False, comment="0: news about the order, 1: history that is caught up"
+    ),
     Column("due_at_ms", BigInteger, nullable=False),
     Column("ask_id", Text, nullable=False, comment="another one where something new came meanwhile"),
     sqlite_with_rowid=False,
 )
-Index("orders_to_settle_by_due", orders_to_settle.c.due_at_ms)
+Index("orders_to_settle_in_order_of_work", orders_to_settle.c.rank, orders_to_settle.c.due_at_ms)
 
 shadow_decisions = Table(
     "shadow_decisions",

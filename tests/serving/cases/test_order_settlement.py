@@ -1,6 +1,7 @@
 """Whatever row arrives about an order, what is posted is soon what the ledger demands, and balances."""
 
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
@@ -159,6 +160,24 @@ def test_a_corrected_invoice_is_reversed_and_posted_anew_in_the_period_of_the_co
     assert {posting.period for posting in desk.posted()[4:]} == {"2026-07"}
 
 
+def test_what_a_correction_moves_to_another_order_leaves_the_one_that_it_was_about(
+    desk: SettlingDesk,
+) -> None:
+    desk.row("orders", an_order("o9", "c1", at=desk.now))
+    invoiced(desk, 1_000, "i9", order_id="o9")
+    invoiced(desk, 2_000)
+    credited(desk, 500, event_id="note")
+    desk.settle_all()
+    credited(desk, 500, event_id="moved", corrects="note", invoice_id="i9")
+    desk.settle_all()
+    assert desk.to_merchant()[-1] == ("return", 500)
+    assert desk.to_merchant("o9")[-1] == ("return", -500)
+    invoiced(desk, 2_000, order_id="o9", corrects="invoice-i1", event_id="moved-too")
+    desk.settle_all()
+    assert Counter(desk.to_merchant())["payout", -2_000] == 1
+    assert Counter(desk.to_merchant("o9"))["payout", 2_000] == 1
+
+
 def test_a_period_begins_at_the_providers_midnight(desk: SettlingDesk) -> None:
     desk.now = ms("2026-06-30T21:58:59")
     invoiced(desk, 1_000)
@@ -205,6 +224,28 @@ def test_history_is_settled_once_it_is_asked_for(desk: SettlingDesk) -> None:
     assert catch_up(desk.scope) == 1
     desk.settle_all()
     assert desk.to_merchant() == [("payout", 10_000), ("fee", -400)]
+
+
+def test_news_go_before_history_that_is_caught_up(desk: SettlingDesk) -> None:
+    for number in ("8", "9"):
+        desk.row("orders", an_order(f"o{number}", "c1", at=desk.now))
+    catch_up(desk.scope)
+    desk.now += DAY
+    invoiced(desk, 1_000, "i9", order_id="o9")
+    assert settle_due(desk.scope, limit=1) == 1
+    assert desk.to_merchant("o9") == [("payout", 1_000), ("fee", -40)]
+    assert desk.settle_all() == 2
+
+
+def test_workers_beside_each_other_settle_each_order_once(desk: SettlingDesk) -> None:
+    for number in range(100, 112):
+        desk.row("orders", an_order(f"o{number}", "c1", at=desk.now))
+        invoiced(desk, 1_000, f"i{number}", order_id=f"o{number}")
+    with ThreadPoolExecutor(4) as workers:
+        for done in [workers.submit(desk.settle_all) for _ in range(4)]:
+            done.result()
+    for number in range(100, 112):
+        assert desk.to_merchant(f"o{number}") == [("payout", 1_000), ("fee", -40)]
 
 
 def test_an_order_that_another_merchant_sold_is_taken_from_the_one_and_paid_to_the_other(

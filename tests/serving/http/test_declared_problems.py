@@ -61,7 +61,8 @@ def refused_at_the_door(probe: ProblemProbe) -> None:
             continue
         probe.send(name, key="")
         probe.send(name, key=probe.expired)
-        probe.send(name, key=probe.key_of(Role.ADMIN))
+        stranger = next(role for role in (Role.ADMIN, Role.CHECKOUT) if role not in route.roles)
+        probe.send(name, key=probe.key_of(stranger))
         probe.send(name, is_started=False)
         if route.query is not None:
             parameter = route.query.__struct_fields__[0]
@@ -158,6 +159,7 @@ def refused_for_the_order(probe: ProblemProbe) -> None:
 
 def refused_for_ledger_rows(probe: ProblemProbe) -> None:
     probe.send("heldEvents", query={"colour": "red"})
+    probe.send("settlementNote", query={"merchant_id": "nobody", "period": "2026-11"})
     probe.send("heldEvents", query={"after": "nowhere"})
     probe.send("endHeldEvent", event_id="nothing")
 

@@ -173,7 +173,7 @@ class Sender:
                 query[parameter["name"]] = parameter["example"]
         content = operation.get("requestBody", {}).get("content", {})
         body = content.get("application/json", {}).get("example")
-        usual = self.shop.usual_key(path)
+        usual = self.shop.ledger_key if name == "settlementNote" else self.shop.usual_key(path)
         answer = self.shop.client.request(
             method, path, params=query, json=body, headers={"Authorization": f"Bearer {key or usual}"}
         )
@@ -219,7 +219,7 @@ def test_the_example_of_every_operation_can_be_sent(shop: Shop) -> None:
     declined: Row = shop.score("o-contract", "nobody-knows")
     for name in ("decision", "requestReview"):
         sender.send(name, decision_id=declined["decision_id"])
-    for name in ("events", "heldEvents", "endHeldEvent"):
+    for name in ("events", "heldEvents", "endHeldEvent", "settlementNote"):
         sender.send(name)
 
     case = {"case_id": "case8001"}

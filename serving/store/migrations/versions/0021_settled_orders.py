@@ -67,6 +67,12 @@ def upgrade() -> None:
         "orders_to_settle",
         sa.Column("order_id", sa.Text(), nullable=False),
         sa.Column("customer_id", sa.Text(), nullable=False, comment="whose rows the settlement reads"),
+        sa.Column(
+            "rank",
+            sa.BigInteger(),
+            nullable=False,
+            comment="0: news about the order, 1: history that is caught up",
+        ),
         sa.Column("due_at_ms", sa.BigInteger(), nullable=False),
         sa.Column(
             "ask_id", sa.Text(), nullable=False, comment="another one where something new came meanwhile"
@@ -74,7 +80,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("order_id"),
         sqlite_with_rowid=False,
     )
-    op.create_index("orders_to_settle_by_due", "orders_to_settle", ["due_at_ms"])
+    op.create_index("orders_to_settle_in_order_of_work", "orders_to_settle", ["rank", "due_at_ms"])
 
 
 def downgrade() -> None:
