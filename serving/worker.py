@@ -21,6 +21,7 @@ from serving.figures.flow_overview import sum_up_orders
 from serving.in_force.model_watch import SHADOW, ModelInForce, ModelRegistry, ModelWatch
 from serving.in_force.policy_activation import PolicyFile
 from serving.in_force.policy_watch import PolicyWatch
+from serving.invoices.reminding import look_at_due_invoices
 from serving.process.observability import log_as_json_lines
 from serving.process.parent_watch import end_with_parent
 from serving.process.settings import DEFAULT_PUBLIC_URL, Settings
@@ -50,6 +51,7 @@ RENEW_SECONDS = 60.0
 FALLBACK_SECONDS = 10.0
 SUM_UP_SECONDS = 10.0
 SHADOW_SECONDS = 1.0
+INVOICES_SECONDS = 1.0
 REGISTERED_SECONDS = 5.0
 MESSAGES_OF_BEFORE_SECONDS = 5.0
 RETRY_SECONDS = 2.0
@@ -233,6 +235,7 @@ def _cases(scope_now: ScopeNow) -> list[_Chore]:
         _Chore("request_stops", lambda: request_due(scope_now())),
         _Chore("expire_stop_requests", lambda: expire_due(scope_now())),
         _Chore("check_cases", lambda: check_cases(scope_now())),
+        _Chore("look_at_invoices", lambda: look_at_due_invoices(scope_now()), INVOICES_SECONDS),
     ]
 
 

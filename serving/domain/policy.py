@@ -10,6 +10,7 @@ from features.feature_sets import LINKED_CUSTOMERS_MAXIMUM
 from features.settlement_terms import SettlementTerms
 from serving.domain.investigation import InvestigationPolicy
 from serving.domain.merchant_keys import MerchantKeyPolicy
+from serving.domain.reminders import LEFT_TO_THE_LEDGER, ReminderPolicy
 from serving.domain.review_policy import ReviewPolicy
 from serving.domain.stop_request import StopRequestPolicy
 
@@ -118,6 +119,7 @@ class Policy:
     costs: None for a policy that does not say them, as those before costs were part of it; a backtest
         under it has no amounts of margin and loss.
     merchant_keys: None for a policy from before merchants' keys were bounded.
+    reminders: left to the ledger by a policy that says nothing of them.
     """
 
     version: str
@@ -146,6 +148,7 @@ class Policy:
     provider: ProviderPolicy
     costs: CostPolicy | None
     merchant_keys: MerchantKeyPolicy | None = None
+    reminders: ReminderPolicy = LEFT_TO_THE_LEDGER
     clock_tolerance_seconds: int = DEFAULT_CLOCK_TOLERANCE_MS // 1000
 
     @property

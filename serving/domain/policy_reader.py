@@ -10,6 +10,7 @@ from typing import Any
 from data_contracts.contract import DEFAULT_CLOCK_TOLERANCE_MS, MAXIMUM_CLOCK_TOLERANCE_MS
 from data_contracts.currencies import DECIMALS
 from data_contracts.declaration_reader import DeclarationReader, toml_document
+from data_contracts.invoice_charges import FEE_CENTS_MAXIMUM
 from features.feature_sets import LINKED_CUSTOMERS_MAXIMUM
 from features.settlement_terms import USUAL_TERMS
 from serving.domain.errors import PolicyInvalid
@@ -26,11 +27,13 @@ from serving.domain.policy import (
     Policy,
     ProviderPolicy,
 )
+from serving.domain.reminders import LEFT_TO_THE_LEDGER, ReminderLevel, ReminderPolicy, ReminderWriter
 from serving.domain.review_policy import ReviewPolicy
 from serving.domain.stop_request import DEFAULT_CONTACT_CHANGE_HOURS, StopRequestPolicy
 
 MAXIMUM_RESERVATION_HOURS = 2160
 """Of policies that do not say it: 90 days."""
+REMINDER_LEVELS_MAXIMUM = 9
 EARLIER_NAME_OF_MATERIALITY = "arrears_tolerance_cents"
 
 
@@ -104,6 +107,11 @@ class _PolicyReader(DeclarationReader):
             merchant_keys=(
                 self._merchant_keys(self.table(top, "merchant_keys", "")) if "merchant_keys" in top else None
             ),
+            reminders=(
+                self._reminders(self.table(top, "reminders", ""))
+                if "reminders" in top
+                else LEFT_TO_THE_LEDGER
+            ),
         )
         for prefix, rest in (("", top), ("score.", score), ("history.", history)):
             self.refuse_rest(rest, prefix)
@@ -121,6 +129,11 @@ class _PolicyReader(DeclarationReader):
             self.mistakes.append("countries: at least one country is needed")
         if not policy.alternatives:
             self.mistakes.append("alternatives: at least one is needed, so that the customer can still buy")
+        days = [policy.grace_days, *(level.days_after_due for level in policy.reminders.levels)]
+        if any(later <= earlier for earlier, later in itertools.pairwise(days)):
+            self.mistakes.append(
+                "reminders.levels: days_after_due must be above grace_days, and each above the one before"
+            )
         for lower, higher in zip(policy.limits, policy.limits[1:], strict=False):
             if higher.from_points <= lower.from_points:
                 self.mistakes.append("limits: bands must stand in ascending order of from_points")
@@ -254,6 +267,35 @@ class _PolicyReader(DeclarationReader):
                 "the one before"
             )
         return (LARGEST_STEP_CENTS,)
+
+    def _reminders(self, entry: dict[str, Any]) -> ReminderPolicy:
+        prefix = "reminders."
+        read = ReminderPolicy(
+            writer=self.word(entry, "writer", prefix, ReminderWriter, ReminderWriter.LEDGER),
+            notice_days=self.integer(entry, "notice_days", prefix, 0, 60),
+            levels=tuple(
+                self._reminder_level(level, f"{prefix}levels[{place}].")
+                for place, level in enumerate(self.tables(entry, "levels", prefix))
+            ),
+        )
+        if len(read.levels) > REMINDER_LEVELS_MAXIMUM:
+            self.mistakes.append(f"{prefix}levels: must be at most {REMINDER_LEVELS_MAXIMUM}")
+        self.refuse_rest(entry, prefix)
+        return read
+
+    def _reminder_level(self, entry: dict[str, Any], prefix: str) -> ReminderLevel:
+        fees = self.table(entry, "fees_cents", prefix)
+        read = ReminderLevel(
+            days_after_due=self.integer(entry, "days_after_due", prefix, 1, 365),
+            fees_cents={
+                currency: self.integer(fees, currency, f"{prefix}fees_cents.", 0, FEE_CENTS_MAXIMUM)
+                for currency in list(fees)
+                if currency in DECIMALS
+            },
+        )
+        self.refuse_rest(fees, f"{prefix}fees_cents.")
+        self.refuse_rest(entry, prefix)
+        return read
 
     def _limit(self, entry: dict[str, Any], index: int) -> LimitBand:
         prefix = f"limits[{index}]."

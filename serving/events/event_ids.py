@@ -15,8 +15,8 @@ from serving.store.api_keys import Caller, Role
 KEPT_PREFIX = "key:"
 LONGEST_EVENT_ID = 64
 
-_OF_THE_SERVICE = re.compile(r"(order|confirmed|cancelled)-dec_.*")
-"""The event_ids of rows that the service writes about a decision."""
+_OF_THE_SERVICE = re.compile(r"(order|confirmed|cancelled)-dec_.*|told-[0-9a-f]{32}(-void)?")
+"""The event_ids of rows that the service writes about a decision, or to tell of an invoice."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,6 +7,7 @@ from data_contracts.contract import Contract
 from data_contracts.order_outcomes import FRAUD_OUTCOMES
 from serving.store.contact_changes import note_contact_change
 from serving.store.investigations import has_case, order_of_invoice
+from serving.store.invoice_looks import ask_for_invoice_look, concerns_invoices
 from serving.store.merchant_orders import keep_number
 from serving.store.order_links import link_row
 from serving.store.outbox import ask_for_case_check, tell_of_fraud
@@ -63,7 +64,8 @@ def keep_in_step(
     """Do what a row causes even when it is years old and loaded from history, so that the indexes are right.
 
     An invoice takes its amount over from its order's reservation, and a cancellation ends that; orders are
-    linked by what they share and found by their merchants' numbers; accounts are found by whose they are.
+    linked by what they share and found by their merchants' numbers; accounts are found by whose they are. A
+    customer's invoices are looked at again.
     What only a new row causes is not done here: loading the invoices of 2019 asks for no screening.
 
     is_linked: the caller has linked the row together with others.
@@ -79,6 +81,8 @@ def keep_in_step(
             number=row["merchant_order_number"],
             order_id=row["order_id"],
         )
+    if concerns_invoices(contract):
+        ask_for_invoice_look(tx, row["customer_id"])
     if contract.name == "order_events" and row["kind"] == "cancelled":
         end_by_cancellation(tx, customer_id=row["customer_id"], order_id=row["order_id"], now_ms=now_ms)
     else:

@@ -219,6 +219,20 @@ merchant_orders = Table(
 )
 Index("merchant_orders_by_number", merchant_orders.c.merchant_order_number)
 
+invoice_looks = Table(
+    "invoice_looks",
+    metadata,
+    # Customers whose invoices are to be looked at: of whom something is owed, or of whom news came.
+    Column("customer_id", Text, primary_key=True),
+    Column("look_at_ms", BigInteger, nullable=False, comment="when; 0 since the last news"),
+    Column(
+        "due_at_ms", BigInteger, comment="when the first of what is owed falls due; null where nothing does"
+    ),
+    sqlite_with_rowid=False,
+)
+Index("invoice_looks_by_time", invoice_looks.c.look_at_ms)
+Index("invoice_looks_by_due_date", invoice_looks.c.due_at_ms)
+
 idempotency_keys = Table(
     "idempotency_keys",
     metadata,

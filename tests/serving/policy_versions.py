@@ -20,7 +20,7 @@ def a_policy_text_without(table: str, version: str) -> str:
     lines, keep = [], True
     for line in a_policy_text(version).splitlines(keepends=True):
         if line.startswith("["):
-            keep = line.strip() != f"[{table}]"
+            keep = line.strip() != f"[{table}]" and not line.startswith(f"[[{table}.")
         if keep:
             lines.append(line)
     return "".join(lines)
