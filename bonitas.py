@@ -12,6 +12,7 @@ from command_line.data import data
 from command_line.decisions import decisions
 from command_line.events import events
 from command_line.features import features
+from command_line.invoices import invoices
 from command_line.monitoring import monitor
 from command_line.policies import policy
 from command_line.service import migrate, serve, worker
@@ -68,6 +69,7 @@ for command in (
     events,
     features,
     history,
+    invoices,
     keys,
     merchants,
     migrate,

@@ -14,6 +14,7 @@ from starlette.responses import RedirectResponse, Response
 from serving.api.case_api import CaseApi
 from serving.api.event_api import EventApi
 from serving.api.investigation_api import InvestigationApi
+from serving.api.invoice_api import InvoiceApi
 from serving.api.openapi import openapi_document
 from serving.api.score_app import ScoreApi
 from serving.api.stop_request_api import StopRequestApi
@@ -62,6 +63,7 @@ def route_table(
             example=Example(),
         ),
         *EventApi(access).routes(),
+        *InvoiceApi(access).routes(),
         *CaseApi(access).routes(),
         *InvestigationApi(access).routes(),
         *StopRequestApi(access).routes(),

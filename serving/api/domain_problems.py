@@ -132,6 +132,7 @@ PROBLEM_OF: Mapping[type[Exception], ProblemType] = {
     ),
     errors.UnknownOrder: _missing("unknown-order", "order"),
     errors.UnknownDecision: _missing("unknown-decision", "decision"),
+    errors.UnknownInvoice: _missing("unknown-invoice", "invoice"),
     held_events.UnknownHeldEvent: _missing("unknown-held-event", "row that waits"),
     held_events.EndInvalid: INVALID_BODY,
     held_events.NoSuchPage: INVALID_PARAMETERS,

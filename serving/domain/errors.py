@@ -87,6 +87,10 @@ class UnknownOrder(RiskError):
     """No decision was made about this order."""
 
 
+class UnknownInvoice(RiskError):
+    """There is no such invoice."""
+
+
 class UnknownCase(RiskError):
     """There is no such review case."""
 

@@ -160,6 +160,7 @@ def refused_for_ledger_rows(probe: ProblemProbe) -> None:
     probe.send("heldEvents", query={"colour": "red"})
     probe.send("heldEvents", query={"after": "nowhere"})
     probe.send("endHeldEvent", event_id="nothing")
+    probe.send("invoice", invoice_id="nothing")
 
 
 TEXTS: Mapping[Step, dict[str, str]] = {

@@ -215,6 +215,7 @@ def test_the_example_of_every_operation_can_be_sent(shop: Shop) -> None:
     shop.score("o-rest", customer_id, amount_cents=4_000)
     invoice = an_invoice("i-rest", customer_id, at=now_ms(), order_id="o-rest", amount_cents=1_000)
     shop.events(as_event("invoices", invoice))
+    sender.send("invoice", invoice_id="i-rest")
     sender.send("release", order_id="o-rest")
     declined: Row = shop.score("o-contract", "nobody-knows")
     for name in ("decision", "requestReview"):
