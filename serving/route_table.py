@@ -13,6 +13,7 @@ from starlette.responses import RedirectResponse, Response
 
 from serving.api.case_api import CaseApi
 from serving.api.event_api import EventApi
+from serving.api.fulfilment_api import FulfilmentApi
 from serving.api.investigation_api import InvestigationApi
 from serving.api.openapi import openapi_document
 from serving.api.score_app import ScoreApi
@@ -61,6 +62,7 @@ def route_table(
             answers=(CONTRACT,),
             example=Example(),
         ),
+        *FulfilmentApi(access).routes(),
         *EventApi(access).routes(),
         *CaseApi(access).routes(),
         *InvestigationApi(access).routes(),

@@ -108,8 +108,25 @@ PROBLEM_OF: Mapping[type[Exception], ProblemType] = {
     ),
     errors.OrderNotInvoiced: _conflict(
         "order-not-invoiced",
-        "nothing of the order is invoiced: cancel it instead",
+        "nothing of the order is invoiced that could be released, credited or returned: cancel it instead",
         "The order has no invoice",
+    ),
+    errors.OrderStopRequested: _conflict(
+        "order-stop-requested",
+        "the merchant was asked to stop the order: it is not to be shipped; where it has left already, the "
+        "stop request is answered",
+        "The order is to be stopped",
+    ),
+    errors.LiabilityNotAccepted: _conflict(
+        "liability-not-accepted",
+        "without carrier and tracking number liability passes to the merchant: `accept_liability` says that "
+        "it ships all the same",
+        "Liability would pass to the merchant",
+    ),
+    errors.CreditAboveInvoiced: _conflict(
+        "credit-above-invoiced",
+        "more would be credited than is invoiced, earlier credit notes taken off",
+        "More would be credited than is invoiced",
     ),
     errors.OrderBelowInvoiced: _conflict(
         "order-below-invoiced",

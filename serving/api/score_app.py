@@ -41,7 +41,6 @@ from serving.domain.errors import (
     UnknownDecision,
     UnknownOrder,
 )
-from serving.domain.order_numbers import OrderAddress
 from serving.domain.order_step import OrderStep
 from serving.in_force.policy_watch import NoPolicyInForce
 from serving.process.observability import ANSWER_SECONDS, DECISIONS, STAGE_SECONDS
@@ -56,6 +55,7 @@ from serving.requests.http_requests import (
     json_answer,
     json_body,
 )
+from serving.requests.order_in_path import order_in_path
 from serving.requests.request_scope import RequestScope
 from serving.requests.route_declaration import (
     DECIDING,
@@ -299,7 +299,7 @@ class ScoreApi:
 
     async def _show_order(self, request: Request) -> Response:
         scope, caller = authenticated(request)
-        address = _address(request, caller)
+        address = order_in_path(request, caller)
         return json_answer(
             await self._access.read(lambda: order_views.order_view(scope, address, caller=caller))
         )
@@ -314,7 +314,7 @@ class ScoreApi:
     async def _step(self, request: Request, step: OrderStep) -> Response:
         scope, caller = authenticated(request)
         key = idempotency_key(request)
-        address = _address(request, caller)
+        address = order_in_path(request, caller)
         return json_answer(
             await self._access.write(
                 lambda: take_step(scope, address, step, caller=caller, idempotency_key=key)
@@ -324,7 +324,7 @@ class ScoreApi:
     async def _amend(self, request: Request) -> Response:
         scope, caller = authenticated(request)
         key, language = idempotency_key(request), accepted_language(request)
-        address = _address(request, caller)
+        address = order_in_path(request, caller)
         amendment = amendment_body(json_body(request), now_ms=scope.now_ms())
         return json_answer(
             await self._access.write(
@@ -350,19 +350,6 @@ class ScoreApi:
             )
         )
         return json_answer(document, status=202)
-
-
-def _address(request: Request, caller: Caller) -> OrderAddress:
-    """Which order the path names: by its order_id, or by its merchant's own number where the query names the
-    merchant. A merchant's key names its orders by its numbers alone.
-    """
-    name = str(request.path_params["order_id"])
-    merchant_id = request.query_params.get("merchant_id", caller.merchant_id)
-    if not name.isprintable() or not (merchant_id or "").isprintable():
-        raise UnknownOrder("there is no such order")
-    if caller.merchant_id not in {None, merchant_id}:
-        raise UnknownOrder(f"no decision was made about order {name}")
-    return OrderAddress(name=name, merchant_id=merchant_id)
 
 
 def _refuse_order_of_others(caller: Caller, merchant_id: str) -> None:

@@ -7,11 +7,12 @@ from pathlib import Path
 from serving.api.domain_problems import problem_types_of
 from serving.cases.possible_steps import Step
 from serving.domain.review_case import Verdict
-from serving.domain.stop_request import StopRequestState
+from serving.domain.stop_request import StopRequest, StopRequestState
 from serving.in_force.policy_watch import NoPolicyInForce
 from serving.requests.route_declaration import DoorKind
 from serving.store.api_keys import Role
 from serving.store.deliveries import STOP_REQUEST_CREATED, WEBHOOK, enqueue
+from serving.store.stop_requests import StoredStopRequest, insert_stop_request
 from tests.builders import a_row, an_invoice, an_order
 from tests.serving.case_desk import MINUTE
 from tests.serving.http.problem_probe import KEY_OF_ANOTHER_REQUEST, NOT_THERE, ProblemProbe
@@ -30,6 +31,7 @@ def test_every_declared_problem_is_provoked_and_no_other_is_answered(
     file.write_bytes(empty_sqlite)
     with ProblemProbe(f"sqlite:///{file}") as probe:
         refused_for_the_order(probe)
+        refused_after_the_order(probe)
         refused_for_ledger_rows(probe)
         refused_for_the_case(probe)
         refused_for_the_investigation(probe)
@@ -154,6 +156,28 @@ def refused_for_the_order(probe: ProblemProbe) -> None:
             for number in ("Q-1", "Q-2"):
                 probe.send(name, key=merchant, body=_by_number(probe, number))
         probe.send("amend", key=merchant, order_id="Q-1", body={"new_amount_cents": 5_000})
+
+
+def refused_after_the_order(probe: ProblemProbe) -> None:
+    for name in ("ship", "credit"):
+        probe.send(name, **NOT_THERE)
+        for order_id in ("declined", "cancelled"):
+            probe.send(name, order_id=order_id)
+    probe.send("ship", order_id="confirmed", body={})
+    probe.send("credit", order_id="invoiced", body={"reason": "return", "amount_cents": 4_991})
+    request = StopRequest(
+        stop_request_id="stp_of_probe",
+        order_id="confirmed",
+        merchant_id="merchant-1",
+        state=StopRequestState.REQUESTED,
+        requested_at_ms=probe.now,
+        first_delivered_at_ms=None,
+        answer_due_at_ms=None,
+        answers=(),
+    )
+    with probe.store.writing("test") as tx:
+        insert_stop_request(tx, StoredStopRequest(request=request, case_id="case-of-probe", version=1))
+    probe.send("ship", order_id="confirmed")
 
 
 def refused_for_ledger_rows(probe: ProblemProbe) -> None:

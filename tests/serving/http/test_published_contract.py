@@ -209,13 +209,14 @@ def test_the_example_of_every_operation_can_be_sent(shop: Shop) -> None:
         store.close()
     shop.customer(EXAMPLE_ORDER["customer_id"])
 
-    for name in ("openapi", "precheck", "score", "order", "confirm", "amend", "extend", "cancel"):
+    for name in ("openapi", "precheck", "score", "order", "confirm", "amend", "extend", "ship", "cancel"):
         sender.send(name)
     customer_id = EXAMPLE_ORDER["customer_id"]
     shop.score("o-rest", customer_id, amount_cents=4_000)
-    invoice = an_invoice("i-rest", customer_id, at=now_ms(), order_id="o-rest", amount_cents=1_000)
+    invoice = an_invoice("i-rest", customer_id, at=now_ms(), order_id="o-rest", amount_cents=3_000)
     shop.events(as_event("invoices", invoice))
-    sender.send("release", order_id="o-rest")
+    for name in ("release", "credit"):
+        sender.send(name, order_id="o-rest")
     declined: Row = shop.score("o-contract", "nobody-knows")
     for name in ("decision", "requestReview"):
         sender.send(name, decision_id=declined["decision_id"])
