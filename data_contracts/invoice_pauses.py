@@ -5,7 +5,6 @@ from data_contracts.contract import (
     ColumnType,
     Contract,
     NotBefore,
-    RequiredWhen,
     customer_reference,
     identifier,
 )
@@ -13,6 +12,8 @@ from data_contracts.invoices import invoice_reference
 
 DISPUTE = "dispute"
 """The reason of a pause for an open dispute."""
+RETURN = "return"
+"""The reason of a pause for goods on their way back."""
 
 INVOICE_PAUSES = Contract(
     name="invoice_pauses",
@@ -31,7 +32,7 @@ INVOICE_PAUSES = Contract(
             name="reason",
             type=ColumnType.STRING,
             description="why the invoice is paused",
-            allowed=("dispute", "return"),
+            allowed=(DISPUTE, RETURN),
         ),
         Column(
             name="started_at",
@@ -62,7 +63,7 @@ INVOICE_PAUSES = Contract(
             type=ColumnType.STRING,
             description="tracking number of the return parcel: the proof of the return",
             nullable=True,
-            missing_means="a dispute",
+            missing_means="a dispute, or a return without proof",
             max_length=60,
         ),
     ),
@@ -70,6 +71,5 @@ INVOICE_PAUSES = Contract(
         NotBefore(later="ended_at", earlier="started_at"),
         NotBefore(later="occurred_at", earlier="started_at"),
         NotBefore(later="occurred_at", earlier="ended_at", moves=False),
-        RequiredWhen(column="tracking_number", when_column="reason", equals="return"),
     ),
 )

@@ -16,6 +16,7 @@ from serving.api.event_api import EventApi
 from serving.api.fulfilment_api import FulfilmentApi
 from serving.api.investigation_api import InvestigationApi
 from serving.api.openapi import openapi_document
+from serving.api.return_api import ReturnApi
 from serving.api.score_app import ScoreApi
 from serving.api.stop_request_api import StopRequestApi
 from serving.console.all_routes import ALL_ROUTES
@@ -63,6 +64,7 @@ def route_table(
             example=Example(),
         ),
         *FulfilmentApi(access).routes(),
+        *ReturnApi(access).routes(),
         *EventApi(access).routes(),
         *CaseApi(access).routes(),
         *InvestigationApi(access).routes(),

@@ -26,6 +26,7 @@ from serving.process.parent_watch import end_with_parent
 from serving.process.settings import DEFAULT_PUBLIC_URL, Settings
 from serving.process.slim_process import leave_out_data_frames
 from serving.requests.case_scope import CaseScope
+from serving.returns.looking_at_returns import look_at_returns
 from serving.screening.messages_of_before import take_over_messages_of_before
 from serving.screening.order_screening import ScreeningScope, work_off
 from serving.shadow.scoring import ShadowScope, answer_checkouts, answer_screenings
@@ -50,6 +51,7 @@ RENEW_SECONDS = 60.0
 FALLBACK_SECONDS = 10.0
 SUM_UP_SECONDS = 10.0
 SHADOW_SECONDS = 1.0
+RETURNS_SECONDS = 1.0
 REGISTERED_SECONDS = 5.0
 MESSAGES_OF_BEFORE_SECONDS = 5.0
 RETRY_SECONDS = 2.0
@@ -232,6 +234,7 @@ def _cases(scope_now: ScopeNow) -> list[_Chore]:
         _Chore("sum_up_orders", lambda: sum_up_orders(scope_now()), SUM_UP_SECONDS),
         _Chore("request_stops", lambda: request_due(scope_now())),
         _Chore("expire_stop_requests", lambda: expire_due(scope_now())),
+        _Chore("look_at_returns", lambda: look_at_returns(scope_now()), RETURNS_SECONDS),
         _Chore("check_cases", lambda: check_cases(scope_now())),
     ]
 

@@ -8,7 +8,15 @@ from collections.abc import Mapping
 
 from serving.cases import case_outcomes, case_review
 from serving.cases.possible_steps import StepInvalid
-from serving.domain import errors, investigation, liability, merchant_answer, review_case, stop_request
+from serving.domain import (
+    errors,
+    goods_return,
+    investigation,
+    liability,
+    merchant_answer,
+    review_case,
+    stop_request,
+)
 from serving.domain.errors import FieldsInvalid, ParametersInvalid, RiskError, UnknownCase
 from serving.domain.field_errors import FieldError, pointer
 from serving.domain.verified_contacts import NoVerifiedContact
@@ -134,6 +142,14 @@ PROBLEM_OF: Mapping[type[Exception], ProblemType] = {
         "comes first",
         "More of the order is invoiced",
     ),
+    errors.ReturnAboveInvoiced: _conflict(
+        "return-above-invoiced",
+        "more would come back than is invoiced and neither credited nor announced already",
+        "More would come back than is invoiced",
+    ),
+    goods_return.ReturnClosed: _conflict(
+        "return-closed", "the goods are booked already, with other amounts", "The goods are booked"
+    ),
     errors.OrderNumberTaken: _conflict(
         "order-number-taken",
         "the merchant's number stands for another of its orders",
@@ -148,6 +164,7 @@ PROBLEM_OF: Mapping[type[Exception], ProblemType] = {
         "nothing-to-review", "the order was approved; a person has nothing to look at again"
     ),
     errors.UnknownOrder: _missing("unknown-order", "order"),
+    errors.UnknownReturn: _missing("unknown-return", "return"),
     errors.UnknownDecision: _missing("unknown-decision", "decision"),
     held_events.UnknownHeldEvent: _missing("unknown-held-event", "row that waits"),
     held_events.EndInvalid: INVALID_BODY,

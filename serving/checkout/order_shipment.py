@@ -196,9 +196,10 @@ def _parcel(body: object, *, now_ms: int, clock_tolerance_ms: int) -> _Parcel:
         )
     if errors or checked.row is None:
         raise FieldsInvalid(errors)
+    row: Mapping[str, Any] = checked.row
     return _Parcel(
-        columns={name: checked.row[name] for name in columns if checked.row.get(name) is not None},
-        shipped_at_ms=checked.row["occurred_at"],
+        columns={name: row[name] for name in columns if row.get(name) is not None},
+        shipped_at_ms=row["occurred_at"],
         is_risk_accepted=given.accept_liability,
     )
 

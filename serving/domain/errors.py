@@ -15,6 +15,8 @@ RiskError
 ├── OrderStopRequested        an order that the merchant was asked to stop is not shipped
 ├── LiabilityNotAccepted      a shipment without tracking number is the merchant's risk, and not accepted so
 ├── CreditAboveInvoiced       more would be credited than was invoiced
+├── ReturnAboveInvoiced       more is announced to come back than was invoiced and is not announced yet
+├── UnknownReturn             there is no such return
 ├── IdempotencyConflict       the same Idempotency-Key came with another body
 ├── UnknownOrder              no decision was made about this order
 ├── UnknownCase               there is no such review case
@@ -101,6 +103,14 @@ class LiabilityNotAccepted(RiskError):
 
 class CreditAboveInvoiced(RiskError):
     """Credit notes would come to more than was invoiced."""
+
+
+class ReturnAboveInvoiced(RiskError):
+    """More would come back than was invoiced and is neither credited nor announced."""
+
+
+class UnknownReturn(RiskError):
+    """There is no such return."""
 
 
 class UnknownOrder(RiskError):

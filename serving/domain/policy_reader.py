@@ -13,6 +13,7 @@ from data_contracts.declaration_reader import DeclarationReader, toml_document
 from features.feature_sets import LINKED_CUSTOMERS_MAXIMUM
 from features.settlement_terms import USUAL_TERMS
 from serving.domain.errors import PolicyInvalid
+from serving.domain.goods_return import MAXIMUM_LIMIT_DAYS, ReturnPolicy
 from serving.domain.investigation import InvestigationPolicy
 from serving.domain.merchant_keys import LARGEST_STEP_CENTS, MerchantKeyPolicy
 from serving.domain.policy import (
@@ -104,6 +105,7 @@ class _PolicyReader(DeclarationReader):
             merchant_keys=(
                 self._merchant_keys(self.table(top, "merchant_keys", "")) if "merchant_keys" in top else None
             ),
+            returns=self._returns(self.table(top, "returns", "")) if "returns" in top else ReturnPolicy(),
         )
         for prefix, rest in (("", top), ("score.", score), ("history.", history)):
             self.refuse_rest(rest, prefix)
@@ -203,6 +205,17 @@ class _PolicyReader(DeclarationReader):
     def _investigation(self, entry: dict[str, Any]) -> InvestigationPolicy:
         read = InvestigationPolicy(unpaid_days=self.integer(entry, "unpaid_days", "investigation.", 1, 365))
         self.refuse_rest(entry, "investigation.")
+        return read
+
+    def _returns(self, entry: dict[str, Any]) -> ReturnPolicy:
+        prefix, most = "returns.", MAXIMUM_LIMIT_DAYS
+        read = ReturnPolicy(
+            limit_days_with_proof=self.integer(entry, "limit_days_with_proof", prefix, 1, most),
+            limit_days_without_proof=self.integer(entry, "limit_days_without_proof", prefix, 1, most),
+        )
+        if read.limit_days_without_proof > read.limit_days_with_proof:
+            self.mistakes.append(f"{prefix}limit_days_without_proof: must not be above limit_days_with_proof")
+        self.refuse_rest(entry, prefix)
         return read
 
     def _provider(self, entry: dict[str, Any]) -> ProviderPolicy:

@@ -6,6 +6,7 @@ from typing import Any
 from data_contracts.contract import Contract
 from data_contracts.order_outcomes import FRAUD_OUTCOMES
 from serving.store.contact_changes import note_contact_change
+from serving.store.goods_returns import look_at_returns_of
 from serving.store.investigations import has_case, order_of_invoice
 from serving.store.merchant_orders import keep_number
 from serving.store.order_links import link_row
@@ -31,11 +32,23 @@ def follow_up(tx: Transaction, contract: Contract, row: Mapping[str, Any], now_m
         ask_for_look(tx, row["order_id"], row["kind"], now_ms)
     elif contract.name == "order_outcomes" and row["kind"] in FRAUD_OUTCOMES:
         tell_of_fraud(tx, row["order_id"], now_ms)
+    order_of_goods = _order_whose_goods_came_back(tx, contract, row)
+    if order_of_goods is not None:
+        look_at_returns_of(tx, order_of_goods, now_ms)
     why = _why_to_check(contract, row)
     if why is not None:
         order_id = row["order_id"] if "order_id" in row else order_of_invoice(tx, row["invoice_id"])
         if order_id is not None and has_case(tx, order_id):
             ask_for_case_check(tx, order_id, why, now_ms)
+
+
+def _order_whose_goods_came_back(tx: Transaction, contract: Contract, row: Mapping[str, Any]) -> str | None:
+    """The order of which a row says that goods are back, or were credited as returned; None of others."""
+    if contract.name == "order_events" and row["kind"] == "returned":
+        return str(row["order_id"])
+    if contract.name == "invoice_adjustments" and row["reason"] == "return":
+        return order_of_invoice(tx, row["invoice_id"])
+    return None
 
 
 def _why_to_check(contract: Contract, row: Mapping[str, Any]) -> str | None:

@@ -741,3 +741,29 @@ sign_in_failures = Table(
     sqlite_with_rowid=False,
 )
 Index("sign_in_failures_by_age", sign_in_failures.c.at_ms)
+
+goods_returns = Table(
+    "goods_returns",
+    metadata,
+    Column("return_id", Text, primary_key=True),
+    Column("order_id", Text, nullable=False),
+    Column("customer_id", Text, nullable=False),
+    Column("merchant_id", Text, nullable=False),
+    Column("state", Text, nullable=False, comment="announced, booked, not_booked or lapsed"),
+    Column("announced_at_ms", BigInteger, nullable=False),
+    Column(
+        "look_at_ms",
+        BigInteger,
+        comment="when the worker looks at it next: it runs out, or the ledger has news; null for never",
+    ),
+    Column("record", Text, nullable=False, comment="JSON: the return"),
+)
+Index("goods_returns_by_order", goods_returns.c.order_id)
+Index("goods_returns_by_customer", goods_returns.c.customer_id)
+Index(
+    "goods_returns_by_state",
+    goods_returns.c.state,
+    goods_returns.c.merchant_id,
+    goods_returns.c.announced_at_ms,
+)
+Index("goods_returns_by_look", goods_returns.c.look_at_ms)

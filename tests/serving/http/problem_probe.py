@@ -33,6 +33,7 @@ KEY_OF_ANOTHER_REQUEST = "was-used-for-another-request"
 NOT_THERE = {
     "order_id": "nothing",
     "decision_id": "nothing",
+    "return_id": "nothing",
     "event_id": "nothing",
     "case_id": "nothing",
     "stop_request_id": "nothing",
@@ -135,7 +136,7 @@ class ProblemProbe:
         self.checkout.row("customers", {**row, "personal_data_confirmed_at": START - 10 * DAY})
 
     def usual_key(self, route: RouteDeclaration) -> str:
-        usual = (Role.LEDGER, Role.CHECKOUT, Role.FRAUD, Role.MERCHANT)
+        usual = (Role.LEDGER, Role.CHECKOUT, Role.FRAUD, Role.MERCHANT, Role.PORTAL)
         return self._keys[next(role for role in usual if role in route.roles)]
 
     def key_of(self, role: Role) -> str:

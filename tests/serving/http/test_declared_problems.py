@@ -165,6 +165,7 @@ def refused_after_the_order(probe: ProblemProbe) -> None:
             probe.send(name, order_id=order_id)
     probe.send("ship", order_id="confirmed", body={})
     probe.send("credit", order_id="invoiced", body={"reason": "return", "amount_cents": 4_991})
+    refused_for_the_return(probe)
     request = StopRequest(
         stop_request_id="stp_of_probe",
         order_id="confirmed",
@@ -178,6 +179,23 @@ def refused_after_the_order(probe: ProblemProbe) -> None:
     with probe.store.writing("test") as tx:
         insert_stop_request(tx, StoredStopRequest(request=request, case_id="case-of-probe", version=1))
     probe.send("ship", order_id="confirmed")
+
+
+def refused_for_the_return(probe: ProblemProbe) -> None:
+    for name in ("announceReturn", "return", "confirmReturn", "bookReturn"):
+        probe.send(name, **NOT_THERE)
+    probe.send("customerReturns", customer_id="%00")
+    probe.send("returns", query={"state": "lost"})
+    probe.send("announceReturn", order_id="confirmed")
+    too_much = {"customer_id": "customer-1", "amount_cents": 4_991}
+    probe.send("announceReturn", order_id="invoiced", body=too_much)
+    announced = probe.done("announceReturn", order_id="invoiced").json()
+    goods = {"return_id": announced["return_id"]}
+    for name in ("confirmReturn", "bookReturn"):
+        probe.send(name, **goods, headers={"Idempotency-Key": KEY_OF_ANOTHER_REQUEST})
+    probe.send("bookReturn", **goods, body={"amount_cents": 1_000_000})
+    probe.done("bookReturn", **goods, body={"amount_cents": 1})
+    probe.send("bookReturn", **goods, body={"amount_cents": 2})
 
 
 def refused_for_ledger_rows(probe: ProblemProbe) -> None:

@@ -186,6 +186,7 @@ def test_the_example_of_every_operation_can_be_sent(shop: Shop) -> None:
     store = open_store(shop.settings.database_url)
     try:
         team = create_key(store, name="contract-team", role="fraud", merchant_id=None, now_ms=now_ms())
+        portal = create_key(store, name="contract-app", role="portal", merchant_id=None, now_ms=now_ms())
         merchant = a_merchant("merchant-1", event_id="merchant-1", at=now_ms() - 500 * DAY)
         with store.writing("merchant-1") as tx:
             append(tx, MERCHANTS, {k: v for k, v in merchant.items() if k != "recorded_at"}, now_ms())
@@ -212,11 +213,16 @@ def test_the_example_of_every_operation_can_be_sent(shop: Shop) -> None:
     for name in ("openapi", "precheck", "score", "order", "confirm", "amend", "extend", "ship", "cancel"):
         sender.send(name)
     customer_id = EXAMPLE_ORDER["customer_id"]
-    shop.score("o-rest", customer_id, amount_cents=4_000)
-    invoice = an_invoice("i-rest", customer_id, at=now_ms(), order_id="o-rest", amount_cents=3_000)
+    shop.score("o-rest", customer_id, amount_cents=9_000)
+    invoice = an_invoice("i-rest", customer_id, at=now_ms(), order_id="o-rest", amount_cents=8_000)
     shop.events(as_event("invoices", invoice))
     for name in ("release", "credit"):
         sender.send(name, order_id="o-rest")
+    announced: Row = sender.send("announceReturn", portal, order_id="o-rest")
+    for name in ("return", "confirmReturn", "bookReturn"):
+        sender.send(name, return_id=announced["return_id"])
+    sender.send("customerReturns", portal)
+    sender.send("returns")
     declined: Row = shop.score("o-contract", "nobody-knows")
     for name in ("decision", "requestReview"):
         sender.send(name, decision_id=declined["decision_id"])
