@@ -56,8 +56,9 @@ class ReturnedPosition:
 class ReturnPause:
     """The pause of one invoice for a return.
 
-    is_begun: False while the invoice was due when the goods were announced, and nobody has confirmed them:
-    such a pause is no row of the ledger yet, so that it lifts nothing. is_ended: no more than once.
+    is_begun: False while nobody has confirmed goods that were announced when the invoice was due, or after a
+        return of it lapsed. Such a pause is no row of the ledger yet, so that it lifts nothing.
+    is_ended: no more than once.
     """
 
     invoice_id: str

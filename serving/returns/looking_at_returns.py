@@ -1,5 +1,6 @@
 """The worker's part of returns: what the ledger says about goods, and what runs out."""
 
+import logging
 from collections.abc import Callable
 
 from data_contracts.invoice_adjustments import INVOICE_ADJUSTMENTS
@@ -8,9 +9,11 @@ from serving.domain.goods_return import GoodsReturn, ReturnState, booked, confir
 from serving.requests.case_scope import CaseScope
 from serving.returns.return_pauses import write_pauses
 from serving.returns.returning import event_prefix_of
+from serving.store.errors import StoreUnavailable
 from serving.store.goods_returns import (
     ReturnToLookAt,
     keep_return,
+    look_later,
     return_of,
     returns_of_order,
     returns_to_look_at,
@@ -18,6 +21,10 @@ from serving.store.goods_returns import (
 from serving.store.order_invoices import CREDIT_NOTE, invoices_of_order
 from serving.store.standing_rows import bodies_not_corrected, rows_that_name
 from serving.store.store import Transaction
+
+LOG = logging.getLogger("bonitas.returns")
+POSTPONED_MS = 60_000
+"""So long a return waits that could not be looked at."""
 
 DisputeOfReturn = Callable[[Transaction, CaseScope, GoodsReturn], None]
 """Opens the dispute `return_not_booked` of a return with proof that nobody booked in time, in the transaction
@@ -33,8 +40,15 @@ def look_at_returns(scope: CaseScope, open_dispute: DisputeOfReturn | None = Non
     with scope.store.reading() as tx:
         found = returns_to_look_at(tx, scope.now_ms(), limit)
     for one in found:
-        with scope.store.writing(one.customer_id, f"order-{one.order_id}") as tx:
-            _look(tx, scope, one, open_dispute)
+        try:
+            with scope.store.writing(one.customer_id, f"order-{one.order_id}") as tx:
+                _look(tx, scope, one, open_dispute)
+        except StoreUnavailable:
+            raise
+        except Exception:  # whatever is wrong with one return, the others must not wait behind it
+            LOG.exception("return_postponed", extra={"id": one.return_id})
+            with scope.store.writing(one.customer_id, f"order-{one.order_id}") as tx:
+                look_later(tx, one.return_id, scope.now_ms() + POSTPONED_MS)
     return len(found)
 
 

@@ -100,8 +100,8 @@ class AnnouncedReturn(MerchantReturn, frozen=True, kw_only=True):
     awaits_confirmation: Annotated[
         tuple[str, ...],
         Meta(
-            description="invoice_ids that were due when it was announced: they are paused once merchant or "
-            "carrier confirms the goods, from the announcement on"
+            description="invoice_ids that were due when it was announced, or of which a return lapsed: they "
+            "are paused once merchant or carrier confirms the goods, from the announcement on"
         ),
     ]
 

@@ -82,7 +82,8 @@ def announce(
 ) -> AnnouncedReturn:
     """A customer sends goods of an order back: what is not paid of them is paused at once.
 
-    An invoice that is due already waits for the word of merchant or carrier. Goods that are announced already
+    An invoice that is due already, or one for which a return lapsed, waits for the word of merchant or
+    carrier. Goods that are announced already
     pause nothing again: the same tracking number, or an amount beyond what is left, means them, and may
     bring the tracking number that was missing. Raises FieldsInvalid, UnknownOrder (also for an order of
     another customer), OrderNotInvoiced, ReturnAboveInvoiced.
@@ -113,6 +114,7 @@ def announce(
                 scope,
                 decision,
                 invoices,
+                known,
                 cents=left_cents if amount_cents is None else amount_cents,
                 open_cents=open_cents,
                 given=given,
@@ -233,6 +235,7 @@ def _new_return(
     scope: RequestScope,
     decision: LoggedDecision,
     invoices: list[OrderInvoice],
+    known: Sequence[GoodsReturn],
     *,
     cents: int,
     open_cents: int,
@@ -243,6 +246,10 @@ def _new_return(
     # An invoice may run a little ahead of the clock; what is returned of it comes after it.
     at_ms = max([scope.now_ms(), *(invoice.state.issued_at for invoice in invoices)])
     paused = _invoices_of_goods(invoices, cents, open_cents)
+    # Else an invoice would never run again, as long as each time another cent of it is announced.
+    has_lapsed = {
+        pause.invoice_id for goods in known if goods.state is ReturnState.LAPSED for pause in goods.pauses
+    }
     return GoodsReturn(
         return_id=return_id,
         order_id=decision.order_id,
@@ -265,7 +272,7 @@ def _new_return(
                 invoice_id=invoice.invoice_id,
                 pause_id=f"return-{return_id}-{number}",
                 # What lies after the due date is late until somebody else says that goods are on their way.
-                is_begun=at_ms < invoice.state.due_at,
+                is_begun=at_ms < invoice.state.due_at and invoice.invoice_id not in has_lapsed,
             )
             for number, invoice in enumerate(paused, start=1)
         ),

@@ -104,3 +104,8 @@ def look_at_returns_of(tx: Transaction, order_id: str, now_ms: int) -> None:
         "AND state IN ('announced', 'not_booked', 'lapsed')",
         (now_ms, order_id),
     )
+
+
+def look_later(tx: Transaction, return_id: str, at_ms: int) -> None:
+    """A return could not be looked at: the worker tries again then."""
+    tx.execute("UPDATE goods_returns SET look_at_ms = ? WHERE return_id = ?", (at_ms, return_id))

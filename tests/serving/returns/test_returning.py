@@ -1,5 +1,6 @@
 """A customer sends goods back: paused at once, once, and for no longer than until they are booked."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -70,10 +71,12 @@ class ReturnDesk(FulfilledOrder):
 
     def work(self, *, later: int = 0) -> int:
         self.desk.now += later
-        scope = CaseScope(
+        return look_at_returns(self.scope(), lambda _tx, _scope, goods: self.disputes.append(goods))
+
+    def scope(self) -> CaseScope:
+        return CaseScope(
             store=self.desk.store, policy=self.desk.policy, now_ms=lambda: self.desk.now, public_url="-"
         )
-        return look_at_returns(scope, lambda _tx, _scope, goods: self.disputes.append(goods))
 
     def state(self, invoice_id: str = "i1", *, as_of: int = NEVER) -> InvoiceState:
         with self.desk.store.reading() as tx:
@@ -198,6 +201,68 @@ def test_without_proof_the_invoice_runs_again_when_the_time_is_over(order: Retur
     assert (late.state, late.tracking_number, order.state().paused) == ("lapsed", "T1", False)
     assert order.book(goods).state == "booked"
     assert order.owed_cents() == [0]
+
+
+def test_an_invoice_of_which_a_return_lapsed_is_not_paused_by_the_next_cent_that_is_announced(
+    order: ReturnDesk,
+) -> None:
+    order.invoice(20_000, due_at=order.desk.now + 60 * DAY)
+    order.announce(amount_cents=1)
+    beside = order.announce(amount_cents=1, tracking_number="T1")
+    order.work(later=14 * DAY)
+    assert order.state().paused
+    order.book(beside)
+    assert order.state().paused is False
+    again = order.announce(amount_cents=1)
+    assert (again.paused_invoices, again.awaits_confirmation) == ((), ("i1",))
+    assert order.state().paused is False
+    order.confirm(again)
+    assert order.state().paused
+
+
+def test_a_return_that_cannot_be_looked_at_holds_up_no_other(order: ReturnDesk) -> None:
+    order.invoice(20_000)
+    first = order.announce(amount_cents=1, tracking_number="T1")
+    second = order.announce(amount_cents=1, tracking_number="T2")
+    order.desk.now += 28 * DAY
+
+    def refused(_tx: object, _scope: object, goods: GoodsReturn) -> None:
+        if goods.return_id == first.return_id:
+            raise ValueError("the first cannot be disputed")
+
+    assert look_at_returns(order.scope(), refused) == 2
+    assert [order.shown(one).state for one in (first, second)] == ["announced", "not_booked"]
+    assert order.work() == 0
+    assert order.work(later=60_000) == 1
+    assert order.shown(first).state == "not_booked"
+
+
+def test_of_twenty_announcements_and_bookings_at_once_none_goes_above_the_invoice(
+    order: ReturnDesk, database_url: str
+) -> None:
+    order.invoice(20_000)
+
+    def at_once(_number: int) -> int:
+        store = open_store(database_url)
+        scope = order.desk.scope(store)
+        try:
+            given = ReturnBody(customer_id="c1", amount_cents=3_000)
+            goods = announce(scope, ADDRESS, given, caller=PORTAL, idempotency_key=None)
+            book(scope, goods.return_id, BookingBody(), caller=CALLER, idempotency_key=None)
+        except ReturnAboveInvoiced:
+            return 0
+        else:
+            return 3_000
+        finally:
+            store.close()
+
+    with ThreadPoolExecutor(5) as threads:
+        done_cents = sum(threads.map(at_once, range(20)))
+    # With more under way at one moment than is left, an announcement may mean goods that another announced.
+    assert done_cents >= 18_000
+    assert order.owed_cents() == [2_000]
+    assert order.state().paused is False
+    assert len({row["pause_id"] for row in order.rows("invoice_pauses")}) == 6
 
 
 @pytest.mark.parametrize("how", ["tracking", "word"])
