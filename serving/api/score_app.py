@@ -16,6 +16,8 @@ from serving.checkout.checkout_answers import (
     MerchantOrderState,
     OrderParameters,
     OrderState,
+    OrderViewParameters,
+    OwnOrder,
     ReviewRequest,
     ReviewRequested,
     seen_by,
@@ -118,13 +120,13 @@ class ScoreApi:
             RouteDeclaration(
                 method="GET",
                 path="/v1/orders/{order_id}",
-                roles=ORDER_VIEWERS,
+                roles=ORDER_VIEWERS | {Role.PORTAL},
                 handler=self._show_order,
                 name="order",
-                summary="The newest decision about an order",
-                query=OrderParameters,
-                answers=(OrderState, MerchantOrderState),
-                problems=(UnknownOrder,),
+                summary="The newest decision about an order; for its customer, what is owed and paused",
+                query=OrderViewParameters,
+                answers=(OrderState, MerchantOrderState, OwnOrder),
+                problems=(UnknownOrder, NoPolicyInForce),
                 example=Example(path=EXAMPLE_PATH),
             ),
             self._step_route(
@@ -183,7 +185,7 @@ class ScoreApi:
             RouteDeclaration(
                 method="POST",
                 path="/v1/decisions/{decision_id}/review-request",
-                roles=frozenset({Role.CHECKOUT}),
+                roles=frozenset({Role.CHECKOUT, Role.PORTAL}),
                 body_maximum_bytes=ORDER_BODY_BYTES,
                 handler=self._request_review,
                 name="requestReview",
@@ -300,6 +302,13 @@ class ScoreApi:
     async def _show_order(self, request: Request) -> Response:
         scope, caller = authenticated(request)
         address = order_in_path(request, caller)
+        if caller.role is Role.PORTAL:
+            customer_id = request.query_params.get("customer_id")
+            return json_answer(
+                await self._access.read(
+                    lambda: order_views.own_order_view(scope, address, customer_id=customer_id)
+                )
+            )
         return json_answer(
             await self._access.read(lambda: order_views.order_view(scope, address, caller=caller))
         )
@@ -341,12 +350,17 @@ class ScoreApi:
 
     async def _request_review(self, request: Request) -> Response:
         scope, caller = authenticated(request)
-        note = fields_of(json_body(request, optional=True), ReviewRequest).note
+        given = fields_of(json_body(request, optional=True), ReviewRequest)
         key = idempotency_key(request)
         decision_id = request.path_params["decision_id"]
         document = await self._access.write(
             lambda: review_request.request_review(
-                scope, decision_id, note=note, caller=caller, idempotency_key=key
+                scope,
+                decision_id,
+                note=given.note,
+                customer_id=given.customer_id,
+                caller=caller,
+                idempotency_key=key,
             )
         )
         return json_answer(document, status=202)

@@ -15,12 +15,12 @@ from serving.checkout.order_credit import (
     creditable_cents,
     require_creditable,
 )
+from serving.checkout.order_steps import decision_for_customer
 from serving.domain.credit_spread import CreditableInvoice, spread_credit
 from serving.domain.errors import (
     FieldsInvalid,
     OrderNotInvoiced,
     ReturnAboveInvoiced,
-    UnknownOrder,
     UnknownReturn,
 )
 from serving.domain.field_errors import FieldError, pointer
@@ -55,7 +55,7 @@ from serving.returns.return_answers import (
 )
 from serving.returns.return_pauses import write_pauses
 from serving.store.api_keys import Caller, Role
-from serving.store.decision_log import LoggedDecision, decisions_about
+from serving.store.decision_log import LoggedDecision
 from serving.store.goods_returns import (
     keep_return,
     return_of,
@@ -64,7 +64,6 @@ from serving.store.goods_returns import (
     returns_of_order,
 )
 from serving.store.ledger import append
-from serving.store.merchant_orders import order_id_at
 from serving.store.order_invoices import OrderInvoice, invoices_of_order
 from serving.store.reservations import reservation_of
 from serving.store.store import Transaction
@@ -92,12 +91,12 @@ def announce(
     amount_cents = _amount(given)
     request = fingerprint("POST return", {"order": address.in_words, "body": msgspec.to_builtins(given)})
     with scope.store.reading() as tx:
-        before = _order_of_customer(tx, address, given.customer_id)
+        before = decision_for_customer(tx, address, given.customer_id)
     with scope.store.writing(before.customer_id, f"order-{before.order_id}") as tx:
         earlier = earlier_answer(tx, AnnouncedReturn, caller=caller, key=idempotency_key, request=request)
         if earlier is not None:
             return earlier
-        decision = _order_of_customer(tx, address, given.customer_id)
+        decision = decision_for_customer(tx, address, given.customer_id)
         invoices = invoices_of_order(
             tx, decision.customer_id, decision.order_id, scope.policy.settlement_terms
         )
@@ -126,14 +125,6 @@ def announce(
         now_ms = scope.now_ms()
         remember_answer(tx, answer, caller=caller, key=idempotency_key, request=request, now_ms=now_ms)
     return answer
-
-
-def _order_of_customer(tx: Transaction, address: OrderAddress, customer_id: str) -> LoggedDecision:
-    """The newest decision about an order of this customer's; others' orders are not there for it."""
-    decisions = decisions_about(tx, order_id_at(tx, address))
-    if not decisions or decisions[0].customer_id != customer_id:
-        raise UnknownOrder(f"no decision was made about {address.in_words}")
-    return decisions[0]
 
 
 def _amount(given: ReturnBody) -> int | None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from data_contracts.invoice_adjustments import INVOICE_ADJUSTMENTS
+from data_contracts.invoice_pauses import INVOICE_PAUSES
 from data_contracts.invoices import INVOICES
 from features.instants import NEVER
 from features.invoice_state import InvoiceState
@@ -18,11 +19,15 @@ CREDIT_NOTE = "credit_note"
 
 @dataclass(frozen=True, kw_only=True)
 class OrderInvoice:
-    """An invoice of an order. noted_cents: what its credit notes come to, in minor units."""
+    """An invoice of an order.
+
+    noted_cents: what its credit notes come to, in minor units. paused_since_ms: None where no pause runs.
+    """
 
     row: Mapping[str, Any]
     state: InvoiceState
     noted_cents: int
+    paused_since_ms: int | None
 
     @property
     def invoice_id(self) -> str:
@@ -47,8 +52,18 @@ def invoices_of_order(
         if adjustment["kind"] == CREDIT_NOTE:
             invoice_id = adjustment["invoice_id"]
             noted[invoice_id] = noted.get(invoice_id, 0) + adjustment["amount_cents"]
+    paused_since: dict[str, int] = {}
+    for pause in visible_rows(INVOICE_PAUSES, rows, NEVER):
+        if pause.get("ended_at") is None:
+            invoice_id = pause["invoice_id"]
+            paused_since[invoice_id] = min(paused_since.get(invoice_id, NEVER), pause["started_at"])
     found = [
-        OrderInvoice(row=row, state=states[row["invoice_id"]], noted_cents=noted.get(row["invoice_id"], 0))
+        OrderInvoice(
+            row=row,
+            state=states[row["invoice_id"]],
+            noted_cents=noted.get(row["invoice_id"], 0),
+            paused_since_ms=paused_since.get(row["invoice_id"]),
+        )
         for row in visible_rows(INVOICES, rows, NEVER)
         if row["order_id"] == order_id
     ]

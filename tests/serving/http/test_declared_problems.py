@@ -98,6 +98,8 @@ def refused_without_what_it_needs(probe: ProblemProbe) -> None:
         for name, route in routes:
             if NoPolicyInForce in route.problems:
                 probe.send(name)
+        own = {"customer_id": "customer-1"}
+        probe.send("order", key=probe.key_of(Role.PORTAL), query=own)
 
 
 def _by_number(probe: ProblemProbe, number: str) -> dict[str, object]:
@@ -182,10 +184,10 @@ def refused_after_the_order(probe: ProblemProbe) -> None:
 
 
 def refused_for_the_return(probe: ProblemProbe) -> None:
-    for name in ("announceReturn", "return", "confirmReturn", "bookReturn"):
+    for name in ("announceReturn", "goodsReturn", "confirmReturn", "bookReturn"):
         probe.send(name, **NOT_THERE)
     probe.send("customerReturns", customer_id="%00")
-    probe.send("returns", query={"state": "lost"})
+    probe.send("goodsReturns", query={"state": "lost"})
     probe.send("announceReturn", order_id="confirmed")
     too_much = {"customer_id": "customer-1", "amount_cents": 4_991}
     probe.send("announceReturn", order_id="invoiced", body=too_much)

@@ -84,8 +84,26 @@ def test_each_role_has_its_part_and_a_portal_its_named_customer(shop: Shop, port
     made = shop.post("/v1/orders/N-o-parts/returns?merchant_id=m1", by_number, key=portal_key).json()
     goods = f"/v1/returns/{made['return_id']}"
     assert shop.post(f"{goods}/book", {}, key=portal_key).status_code == 403
+    shown = shop.get("/v1/orders/o-parts?customer_id=sender-parts", key=portal_key).json()
+    assert (shown["owed_cents"], shown["invoices"][0]["invoice_id"]) == (10_000, "i-o-parts")
+    assert shown["invoices"][0]["paused_since"] == made["announced_at"]
+    for query in ("", "?customer_id=somebody-else"):
+        assert shop.get(f"/v1/orders/o-parts{query}", key=portal_key).status_code == 404
     for key in (portal_key, shop.other_merchant_key):
         assert shop.get(goods, key=key).status_code == 404
     assert shop.get(f"{goods}?customer_id=somebody-else", key=portal_key).status_code == 404
     assert shop.post(f"{goods}/confirm", key=shop.ledger_key).json()["confirmed_at"]
     assert shop.post(f"{goods}/confirm", key=shop.other_merchant_key).status_code == 404
+
+
+def test_a_portal_asks_for_a_review_for_the_customer_it_names_and_for_nobody_else(
+    shop: Shop, portal_key: str
+) -> None:
+    shop.customer("refused-app", identity_status="unverified")
+    declined = shop.score("o-refused-app", "refused-app")
+    path = f"/v1/decisions/{declined['decision_id']}/review-request"
+    for body in ({}, {"customer_id": "somebody-else"}):
+        assert shop.post(path, body, key=portal_key).status_code == 404
+    assert shop.post(path, {"customer_id": "somebody-else"}).status_code == 404
+    asked = shop.post(path, {"customer_id": "refused-app", "note": "It is verified."}, key=portal_key)
+    assert (asked.status_code, asked.json()["state"]) == (202, "review_requested")

@@ -219,10 +219,10 @@ def test_the_example_of_every_operation_can_be_sent(shop: Shop) -> None:
     for name in ("release", "credit"):
         sender.send(name, order_id="o-rest")
     announced: Row = sender.send("announceReturn", portal, order_id="o-rest")
-    for name in ("return", "confirmReturn", "bookReturn"):
+    for name in ("goodsReturn", "confirmReturn", "bookReturn"):
         sender.send(name, return_id=announced["return_id"])
     sender.send("customerReturns", portal)
-    sender.send("returns")
+    sender.send("goodsReturns")
     declined: Row = shop.score("o-contract", "nobody-knows")
     for name in ("decision", "requestReview"):
         sender.send(name, decision_id=declined["decision_id"])
