@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable
 
+from data_contracts.instants import MINUTE_MS
 from data_contracts.invoice_adjustments import INVOICE_ADJUSTMENTS
 from data_contracts.order_events import ORDER_EVENTS
 from serving.domain.goods_return import GoodsReturn, ReturnState, booked, confirmed, run_out
@@ -23,7 +24,7 @@ from serving.store.standing_rows import bodies_not_corrected, rows_that_name
 from serving.store.store import Transaction
 
 LOG = logging.getLogger("bonitas.returns")
-POSTPONED_MS = 60_000
+POSTPONED_MS = MINUTE_MS
 """So long a return waits that could not be looked at."""
 
 DisputeOfReturn = Callable[[Transaction, CaseScope, GoodsReturn], None]
@@ -61,7 +62,7 @@ def _look(
     now_ms = scope.now_ms()
     after = run_out(_told_by_ledger(tx, scope, goods, now_ms), now_ms)
     write_pauses(tx, goods, after, policy=scope.policy, now_ms=now_ms)
-    keep_return(tx, after)
+    keep_return(tx, after, is_looked_at=True)
     has_run_out = after.state is ReturnState.NOT_BOOKED and goods.state is not ReturnState.NOT_BOOKED
     if has_run_out and open_dispute is not None:
         open_dispute(tx, scope, after)

@@ -17,12 +17,17 @@ def _return(row: Sequence[Any]) -> GoodsReturn:
     return msgspec.convert(_decode(row[0]), GoodsReturn)
 
 
-def keep_return(tx: Transaction, goods: GoodsReturn) -> None:
+def keep_return(tx: Transaction, goods: GoodsReturn, *, is_looked_at: bool = False) -> None:
     """Keep a return's state; the caller holds the locks of its customer and its order.
 
-    The worker looks at it when it runs out, and never while that is over.
+    is_looked_at: by the worker, which looks again when the return runs out. Else a look that waits for news
+        of the ledger still does.
     """
     look_at_ms = goods.due_at_ms if goods.state is ReturnState.ANNOUNCED else None
+    if goods.is_open and not is_looked_at:
+        waiting = tx.execute("SELECT look_at_ms FROM goods_returns WHERE return_id = ?", (goods.return_id,))
+        known = [int(at_ms) for (at_ms,) in waiting if at_ms is not None]
+        look_at_ms = min([*known, *([] if look_at_ms is None else [look_at_ms])], default=None)
     tx.execute(
         "INSERT INTO goods_returns (return_id, order_id, customer_id, merchant_id, state, announced_at_ms, "
         "look_at_ms, record) VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (return_id) DO UPDATE SET "

@@ -271,8 +271,9 @@ def test_with_proof_it_becomes_a_dispute_and_stays_paused(order: ReturnDesk, how
     goods = order.announce(**({"tracking_number": "T1"} if how == "tracking" else {}))
     if how == "word":
         order.confirm(goods, caller=LEDGER)
-    assert order.work(later=20 * DAY) == 0
-    assert order.work(later=8 * DAY) == 1
+    order.work(later=28 * DAY - 60_000)
+    assert (order.shown(goods).state, order.disputes) == ("announced", [])
+    assert order.work(later=60_000) == 1
     assert [(one.return_id, one.state) for one in order.disputes] == [(goods.return_id, "not_booked")]
     assert (order.state().paused, order.work(later=DAY), len(order.disputes)) == (True, 0, 1)
     listed = in_state(order.desk.scope(), ReturnState.NOT_BOOKED, caller=CALLER)
@@ -300,6 +301,18 @@ def test_rows_of_the_ledger_confirm_and_book_as_the_calls_do(order: ReturnDesk) 
     assert (order.work(), order.shown(goods).state, order.state().paused) == (1, "booked", False)
     assert order.book(goods) == order.shown(goods)
     assert order.owed_cents() == [15_000]
+
+
+def test_news_of_the_ledger_is_not_lost_behind_a_call_that_comes_first(order: ReturnDesk) -> None:
+    order.invoice(20_000)
+    order.desk.now += 20 * DAY
+    goods = order.announce()
+    back = {"order_id": "o1", "customer_id": "c1", "kind": "returned"}
+    order.desk.row("order_events", a_row("order_events", "back", order.desk.now, None, **back))
+    order.announce(tracking_number="T1")
+    assert order.work() == 1
+    assert order.shown(goods).paused_invoices == ("i1",)
+    assert order.work() == 0
 
 
 def test_a_part_that_the_ledger_credits_books_the_return_once_its_time_is_over(order: ReturnDesk) -> None:
