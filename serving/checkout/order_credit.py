@@ -197,7 +197,7 @@ def credit_invoices(
     for part in parts:
         invoice = of_invoice[part.invoice_id]
         mark = secrets.token_hex(12)
-        for kind, cents in ((CREDIT_NOTE, part.note_cents), ("refund", part.refund_cents)):
+        for kind, cents in ((CREDIT_NOTE, note_cents(invoice, part)), ("refund", part.refund_cents)):
             if not cents:
                 continue
             result = append(
@@ -220,6 +220,17 @@ def credit_invoices(
             if result.status is not AppendStatus.ACCEPTED:
                 raise CreditAboveInvoiced(str(result.message))
     return parts
+
+
+def note_cents(invoice: OrderInvoice, part: CreditPart) -> int:
+    """What the credit note of a part is over.
+
+    An earlier refund without a credit note counts beside it while the invoice is not paid up, and as one with
+    it once it is: only then the note has that refund on top.
+    """
+    with_refund = invoice.credited_with(part.note_cents, part.refund_cents)
+    is_as_meant = with_refund == invoice.credited_cents + part.credited_cents
+    return part.note_cents if is_as_meant else part.credited_cents
 
 
 def _creditable(invoice: OrderInvoice) -> CreditableInvoice:

@@ -39,8 +39,8 @@ def spread_credit(invoices: Iterable[CreditableInvoice], credit_cents: int) -> t
 
     Less is owed before money goes back: first the unpaid parts of all invoices, the oldest first; then the
     paid ones, which are refunded. The credit note is over all of a part and the refund over the paid rest, so
-    that the credit notes say what was credited. Where an earlier refund came without a credit note, the note
-    has that on top: two things that were given back would else count as one.
+    that the credit notes say what was credited. note_cents has an earlier refund on top that came without a
+    credit note: on an invoice that is paid up, two things that were given back would else count as one.
     Raises CreditAboveInvoiced.
 
     >>> paid = CreditableInvoice(issued_at_ms=1, invoice_id="a", creditable_cents=100, unpaid_cents=0)

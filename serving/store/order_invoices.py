@@ -1,14 +1,17 @@
 """The invoices of an order, as the ledger has them now."""
 
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from data_contracts.invoice_adjustments import INVOICE_ADJUSTMENTS
 from data_contracts.invoice_pauses import INVOICE_PAUSES
+from data_contracts.invoice_payments import INVOICE_PAYMENTS
 from data_contracts.invoices import INVOICES
 from features.instants import NEVER
-from features.invoice_state import InvoiceState
+from features.invoice_rows import adjustment_kind
+from features.invoice_state import InvoiceState, Movement, MovementKind, invoice_state
 from features.online import invoice_states, visible_rows
 from features.settlement_terms import SettlementTerms
 from serving.store.credit_rows import credit_rows
@@ -28,6 +31,8 @@ class OrderInvoice:
     state: InvoiceState
     noted_cents: int
     paused_since_ms: int | None
+    movements: tuple[Movement, ...]
+    terms: SettlementTerms
 
     @property
     def invoice_id(self) -> str:
@@ -40,6 +45,24 @@ class OrderInvoice:
         amount_cents: int = self.row["amount_cents"]
         return amount_cents - self.state.net_amount_cents
 
+    def credited_with(self, note_cents: int, refund_cents: int) -> int:
+        """All that would be credited with one more credit note, and a refund beside it where not 0."""
+        at_ms = max([self.state.issued_at, *(movement.occurred_at for movement in self.movements)])
+        more = [
+            Movement(at_ms, MovementKind.CREDIT_NOTE, note_cents),
+            Movement(at_ms, MovementKind.CREDITED_REFUND, refund_cents),
+        ]
+        amount_cents: int = self.row["amount_cents"]
+        state = invoice_state(
+            issued_at=self.state.issued_at,
+            due_at=self.row["due_at"],
+            amount_cents=amount_cents,
+            movements=[*self.movements, *more],
+            pauses=(),
+            terms=self.terms,
+        )
+        return amount_cents - state.net_amount_cents
+
 
 def invoices_of_order(
     tx: Transaction, customer_id: str, order_id: str, terms: SettlementTerms
@@ -48,9 +71,15 @@ def invoices_of_order(
     rows = credit_rows(tx, customer_id)
     states = invoice_states(rows, NEVER, terms)
     noted: dict[str, int] = {}
+    movements: defaultdict[str, list[Movement]] = defaultdict(list)
+    for payment in visible_rows(INVOICE_PAYMENTS, rows, NEVER):
+        paid = Movement(payment["occurred_at"], MovementKind.PAYMENT, payment["amount_cents"])
+        movements[payment["invoice_id"]].append(paid)
     for adjustment in visible_rows(INVOICE_ADJUSTMENTS, rows, NEVER):
+        invoice_id = adjustment["invoice_id"]
+        kind = adjustment_kind(adjustment["kind"], adjustment["reason"])
+        movements[invoice_id].append(Movement(adjustment["occurred_at"], kind, adjustment["amount_cents"]))
         if adjustment["kind"] == CREDIT_NOTE:
-            invoice_id = adjustment["invoice_id"]
             noted[invoice_id] = noted.get(invoice_id, 0) + adjustment["amount_cents"]
     paused_since: dict[str, int] = {}
     for pause in visible_rows(INVOICE_PAUSES, rows, NEVER):
@@ -63,6 +92,8 @@ def invoices_of_order(
             state=states[row["invoice_id"]],
             noted_cents=noted.get(row["invoice_id"], 0),
             paused_since_ms=paused_since.get(row["invoice_id"]),
+            movements=tuple(movements[row["invoice_id"]]),
+            terms=terms,
         )
         for row in visible_rows(INVOICES, rows, NEVER)
         if row["order_id"] == order_id
