@@ -221,7 +221,7 @@ def users() -> None:
 
 @users.command("add")
 @click.argument("name")
-@click.option("--role", required=True, type=click.Choice(["fraud", "analyst", "admin"]))
+@click.option("--role", required=True, type=click.Choice(["fraud", "analyst", "service", "admin"]))
 @password_stdin_option
 @json_option
 def add_console_user(name: str, role: str, password_stdin: bool, as_json: bool) -> None:

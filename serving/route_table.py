@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from serving.api.case_api import CaseApi
+from serving.api.dispute_api import DisputeApi
 from serving.api.event_api import EventApi
 from serving.api.investigation_api import InvestigationApi
 from serving.api.openapi import openapi_document
@@ -65,6 +66,7 @@ def route_table(
         *CaseApi(access).routes(),
         *InvestigationApi(access).routes(),
         *StopRequestApi(access).routes(),
+        *DisputeApi(access).routes(),
         *console_routes(ALL_ROUTES),
         *FORM_ROUTES,
         *_service_routes(ready, metrics),

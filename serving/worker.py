@@ -17,6 +17,15 @@ from types import FrameType
 from serving.cases.case_review import CaseMoved, renew_queue
 from serving.cases.cases_ahead import set_back_cases_ahead
 from serving.cases.investigating import check_cases
+from serving.disputes.dispute_notices import EVENT_TYPES as DISPUTE_EVENTS
+from serving.disputes.dispute_notices import fallback_text as dispute_fallback_text
+from serving.disputes.identity_claims import bring_claims_to_cases, follow_cases
+from serving.disputes.kept_step import DisputeMoved
+from serving.disputes.passed_deadlines import (
+    expire_due_disputes,
+    pause_late_invoices,
+    raise_overdue_disputes,
+)
 from serving.figures.flow_overview import sum_up_orders
 from serving.in_force.model_watch import SHADOW, ModelInForce, ModelRegistry, ModelWatch
 from serving.in_force.policy_activation import PolicyFile
@@ -35,6 +44,7 @@ from serving.stop_requests.sending_again import fallback_text
 from serving.stop_requests.stop_requesting import expire_due, reached, request_due
 from serving.store.case_queue import CaseMovedError
 from serving.store.clock_jumps import make_due_what_a_clock_left_ahead
+from serving.store.deliveries import Delivery
 from serving.store.errors import StoreError, StoreNotMigrated, StoreUnavailable
 from serving.store.instants_ahead import treat_instants_ahead_as_now
 from serving.store.open_store import open_store
@@ -42,7 +52,7 @@ from serving.store.running_processes import ProcessKind, Registration
 from serving.store.store import IN_WORKER, Store, Transaction, now_ms
 from serving.webhooks.dispatch import Dispatcher, DispatchScope, send_fallbacks
 from serving.webhooks.endpoint_url import system_resolver
-from serving.webhooks.mailbox import FileMailbox, Mailbox, SmtpMailbox
+from serving.webhooks.mailbox import EmailMessageText, FileMailbox, Mailbox, SmtpMailbox
 
 LOG = logging.getLogger("bonitas.worker")
 IDLE_SECONDS = 0.2
@@ -50,6 +60,7 @@ RENEW_SECONDS = 60.0
 FALLBACK_SECONDS = 10.0
 SUM_UP_SECONDS = 10.0
 SHADOW_SECONDS = 1.0
+DISPUTE_SECONDS = 1.0
 REGISTERED_SECONDS = 5.0
 MESSAGES_OF_BEFORE_SECONDS = 5.0
 RETRY_SECONDS = 2.0
@@ -176,7 +187,7 @@ class _Chore:
         try:
             done = self._work()
             self._waits_for = None
-        except (CaseMoved, CaseMovedError, StopRequestMoved):
+        except (CaseMoved, CaseMovedError, StopRequestMoved, DisputeMoved):
             # A person was faster with what we were about to touch: the next round sees it.
             LOG.info("moved_meanwhile", extra={"chore": self._name})
         except StoreUnavailable as problem:
@@ -233,6 +244,17 @@ def _cases(scope_now: ScopeNow) -> list[_Chore]:
         _Chore("request_stops", lambda: request_due(scope_now())),
         _Chore("expire_stop_requests", lambda: expire_due(scope_now())),
         _Chore("check_cases", lambda: check_cases(scope_now())),
+        *_disputes(scope_now),
+    ]
+
+
+def _disputes(scope_now: ScopeNow) -> list[_Chore]:
+    return [
+        _Chore("expire_disputes", lambda: expire_due_disputes(scope_now()), DISPUTE_SECONDS),
+        _Chore("pause_late_invoices", lambda: pause_late_invoices(scope_now())),
+        _Chore("bring_claims_to_cases", lambda: bring_claims_to_cases(scope_now())),
+        _Chore("follow_cases_of_claims", lambda: follow_cases(scope_now()), DISPUTE_SECONDS),
+        _Chore("raise_overdue_disputes", lambda: raise_overdue_disputes(scope_now()), RENEW_SECONDS),
     ]
 
 
@@ -328,6 +350,11 @@ def _dispatch_scope(scope: CaseScope, settings: Settings, mailbox: Mailbox) -> D
     def on_delivered(tx: Transaction, stop_request_id: str, at_ms: int) -> None:
         reached(tx, scope, stop_request_id, at_ms)
 
+    def fallback_email(tx: Transaction, webhook: Delivery) -> EmailMessageText | None:
+        if webhook.event_type in DISPUTE_EVENTS:
+            return dispute_fallback_text(tx, webhook)
+        return fallback_text(tx, scope, webhook)
+
     return DispatchScope(
         store=scope.store,
         now_ms=scope.now_ms,
@@ -336,7 +363,7 @@ def _dispatch_scope(scope: CaseScope, settings: Settings, mailbox: Mailbox) -> D
         jitter=random.random,
         mailbox=mailbox,
         on_delivered=on_delivered,
-        fallback_email=lambda tx, webhook: fallback_text(tx, scope, webhook),
+        fallback_email=fallback_email,
     )
 
 

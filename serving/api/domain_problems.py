@@ -8,7 +8,17 @@ from collections.abc import Mapping
 
 from serving.cases import case_outcomes, case_review
 from serving.cases.possible_steps import StepInvalid
-from serving.domain import errors, investigation, liability, merchant_answer, review_case, stop_request
+from serving.disputes import evidence, kept_step, ledger_effects, opening
+from serving.domain import (
+    dispute_steps,
+    errors,
+    evidence_file,
+    investigation,
+    liability,
+    merchant_answer,
+    review_case,
+    stop_request,
+)
 from serving.domain.errors import FieldsInvalid, ParametersInvalid, RiskError, UnknownCase
 from serving.domain.field_errors import FieldError, pointer
 from serving.domain.verified_contacts import NoVerifiedContact
@@ -211,6 +221,50 @@ PROBLEM_OF: Mapping[type[Exception], ProblemType] = {
         "stop-request-withdrawn", "a withdrawn stop request takes no answer"
     ),
     merchant_answer.AnswerInvalid: INVALID_BODY,
+    kept_step.UnknownDispute: _missing("unknown-dispute", "dispute"),
+    kept_step.DisputeMoved: _conflict(
+        "dispute-moved", "somebody else changed the dispute at the same moment; look again"
+    ),
+    ledger_effects.DisputeRowRefused: _conflict(
+        "dispute-row-refused", "the ledger did not take what follows; the detail names the rule"
+    ),
+    opening.OrderDisputedBefore: _conflict(
+        "order-disputed-before",
+        "a dispute about the order is open, or was decided for the merchant: then complain about that",
+        "The order was disputed before",
+    ),
+    dispute_steps.DisputeStepImpossible: _conflict(
+        "dispute-step-impossible", "the dispute is in a state that takes no such step"
+    ),
+    dispute_steps.DisputeAnswerTooLate: _conflict(
+        "dispute-answer-too-late", "the merchant's time is over: the dispute is decided for the customer"
+    ),
+    dispute_steps.DisputeHeldByAnother: _conflict(
+        "dispute-held-by-another", "somebody else works on the dispute"
+    ),
+    dispute_steps.DisputeNotHeld: _conflict(
+        "dispute-not-held", "who decides or asks claims the dispute first"
+    ),
+    dispute_steps.SecondLookBySamePerson: _conflict(
+        "second-look-by-same-person", "a complaint is looked at by somebody else than who decided"
+    ),
+    dispute_steps.ComplaintTooLate: _conflict(
+        "complaint-too-late", "the time to complain about the outcome is over"
+    ),
+    dispute_steps.ComplaintMadeBefore: _conflict(
+        "complaint-made-before", "the outcome was complained about before"
+    ),
+    dispute_steps.OutcomeWorseForCustomer: _conflict(
+        "outcome-worse-for-customer", "a complaint leaves the customer no worse off"
+    ),
+    evidence.UnknownDisputeFile: _missing("unknown-dispute-file", "file about the dispute"),
+    evidence.EvidenceLost: ProblemType(
+        kind="evidence-lost",
+        status=410,
+        title="The file is gone",
+        meaning="the file is named, but its content is not in the service's home",
+    ),
+    evidence_file.EvidenceRefused: INVALID_BODY,
 }
 """The problem type of each error that a route can raise."""
 

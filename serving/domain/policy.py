@@ -2,12 +2,13 @@
 
 import zoneinfo
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from data_contracts.contract import DEFAULT_CLOCK_TOLERANCE_MS
 from features.feature_sets import LINKED_CUSTOMERS_MAXIMUM
 from features.settlement_terms import SettlementTerms
+from serving.domain.dispute_policy import DisputePolicy
 from serving.domain.investigation import InvestigationPolicy
 from serving.domain.merchant_keys import MerchantKeyPolicy
 from serving.domain.review_policy import ReviewPolicy
@@ -118,6 +119,7 @@ class Policy:
     costs: None for a policy that does not say them, as those before costs were part of it; a backtest
         under it has no amounts of margin and loss.
     merchant_keys: None for a policy from before merchants' keys were bounded.
+    disputes: of a policy without the section, the times and bounds that `DisputePolicy` has by default.
     """
 
     version: str
@@ -146,6 +148,7 @@ class Policy:
     provider: ProviderPolicy
     costs: CostPolicy | None
     merchant_keys: MerchantKeyPolicy | None = None
+    disputes: DisputePolicy = field(default_factory=DisputePolicy)
     clock_tolerance_seconds: int = DEFAULT_CLOCK_TOLERANCE_MS // 1000
 
     @property

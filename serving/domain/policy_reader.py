@@ -12,6 +12,7 @@ from data_contracts.currencies import DECIMALS
 from data_contracts.declaration_reader import DeclarationReader, toml_document
 from features.feature_sets import LINKED_CUSTOMERS_MAXIMUM
 from features.settlement_terms import USUAL_TERMS
+from serving.domain.dispute_policy import DisputePolicy, read_dispute_policy
 from serving.domain.errors import PolicyInvalid
 from serving.domain.investigation import InvestigationPolicy
 from serving.domain.merchant_keys import LARGEST_STEP_CENTS, MerchantKeyPolicy
@@ -103,6 +104,11 @@ class _PolicyReader(DeclarationReader):
             costs=self._costs(self.table(top, "costs", "")) if "costs" in top else None,
             merchant_keys=(
                 self._merchant_keys(self.table(top, "merchant_keys", "")) if "merchant_keys" in top else None
+            ),
+            disputes=(
+                read_dispute_policy(self, self.table(top, "disputes", ""))
+                if "disputes" in top
+                else DisputePolicy()
             ),
         )
         for prefix, rest in (("", top), ("score.", score), ("history.", history)):

@@ -5,13 +5,14 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from features.feature_sets import FeatureSet
 from serving.domain.policy import Policy
 from serving.in_force.champion_notice import other_terms
 from serving.in_force.model_watch import ModelInForce, ModelWatch
 from serving.in_force.policy_watch import PolicyInForce
-from serving.process.settings import DEFAULT_PUBLIC_URL, Settings
+from serving.process.settings import DEFAULT_PUBLIC_URL, EVIDENCE_FOLDER, Settings
 from serving.requests.authentication import Authentication
 from serving.requests.case_scope import CaseScope
 from serving.store.api_keys import Caller, caller_of
@@ -21,6 +22,7 @@ from serving.store.store import IN_REQUESTS, Store, now_ms
 
 LOG = logging.getLogger("bonitas.store")
 RETRY_SECONDS = 1.0
+DEFAULT_EVIDENCE_FOLDER = Path(EVIDENCE_FOLDER)
 
 
 class StoreDoor:
@@ -85,6 +87,7 @@ class RequestScope:
 
     policy_in_force: one for the whole of a request, which has a scope of its own once the policy changes.
     public_url: under which merchants reach the service, without a slash at its end.
+    evidence_folder: where files about disputes lie.
     now_ms: the clock at the rim, milliseconds since 1970 UTC.
     """
 
@@ -92,6 +95,7 @@ class RequestScope:
     watch: ModelWatch
     policy_in_force: PolicyInForce
     public_url: str = DEFAULT_PUBLIC_URL
+    evidence_folder: Path = DEFAULT_EVIDENCE_FOLDER
     now_ms: Callable[[], int] = now_ms
     authentication: Authentication = field(init=False)
 
@@ -142,4 +146,5 @@ def scope_from_settings(
         watch=watch,
         policy_in_force=policy_in_force,
         public_url=settings.public_url or DEFAULT_PUBLIC_URL,
+        evidence_folder=settings.evidence_folder,
     )

@@ -6,10 +6,11 @@ from typing import Any
 from data_contracts.contract import Contract
 from data_contracts.order_outcomes import FRAUD_OUTCOMES
 from serving.store.contact_changes import note_contact_change
+from serving.store.disputes import is_order_disputed
 from serving.store.investigations import has_case, order_of_invoice
 from serving.store.merchant_orders import keep_number
 from serving.store.order_links import link_row
-from serving.store.outbox import ask_for_case_check, tell_of_fraud
+from serving.store.outbox import ask_for_case_check, tell_of_disputed_invoice, tell_of_fraud
 from serving.store.person_accounts import keep_person_keys
 from serving.store.reservations import end_by_cancellation
 from serving.store.store import Transaction
@@ -31,6 +32,8 @@ def follow_up(tx: Transaction, contract: Contract, row: Mapping[str, Any], now_m
         ask_for_look(tx, row["order_id"], row["kind"], now_ms)
     elif contract.name == "order_outcomes" and row["kind"] in FRAUD_OUTCOMES:
         tell_of_fraud(tx, row["order_id"], now_ms)
+    elif contract.name == "invoices" and is_order_disputed(tx, row["order_id"]):
+        tell_of_disputed_invoice(tx, row["order_id"], row["customer_id"], now_ms)
     why = _why_to_check(contract, row)
     if why is not None:
         order_id = row["order_id"] if "order_id" in row else order_of_invoice(tx, row["invoice_id"])

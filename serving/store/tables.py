@@ -620,6 +620,54 @@ investigations = Table(
 )
 Index("investigations_by_state", investigations.c.state, investigations.c.opened_at_ms)
 
+disputes = Table(
+    "disputes",
+    metadata,
+    Column("dispute_id", Text, primary_key=True),
+    Column("order_id", Text, nullable=False),
+    Column("customer_id", Text, nullable=False),
+    Column("merchant_id", Text, nullable=False),
+    Column("state", Text, nullable=False, comment="opened, answered, ..., closed"),
+    Column("opened_at_ms", BigInteger, nullable=False),
+    Column("due_at_ms", BigInteger, comment="until when the one it waits for has time; null without a time"),
+    Column("shown_to_merchant", BigInteger, nullable=False, comment="1, or 0 while the fraud team has it"),
+    Column("version", BigInteger, nullable=False, comment="raised by every change"),
+    Column("record", Text, nullable=False, comment="JSON: the dispute"),
+)
+Index("disputes_by_order", disputes.c.order_id)
+Index("disputes_by_customer", disputes.c.customer_id)
+Index("disputes_by_merchant", disputes.c.merchant_id, disputes.c.state, disputes.c.due_at_ms)
+Index("disputes_by_due", disputes.c.state, disputes.c.due_at_ms)
+
+dispute_history = Table(
+    "dispute_history",
+    metadata,
+    # Lines are only ever added.
+    Column("dispute_id", Text, primary_key=True),
+    Column("entry", BigInteger, primary_key=True, comment="1, 2, 3, ..."),
+    Column("at_ms", BigInteger, nullable=False),
+    Column("actor", Text, nullable=False, comment="a key's name, a user, merchant, or system"),
+    Column("action", Text, nullable=False),
+    Column("detail", Text, nullable=False, comment="JSON"),
+    sqlite_with_rowid=False,
+)
+
+dispute_files = Table(
+    "dispute_files",
+    metadata,
+    # What a file holds lies in the home, below evidence/, by dispute and SHA-256.
+    Column("dispute_id", Text, primary_key=True),
+    Column("party", Text, primary_key=True, comment="customer or merchant: who handed it in"),
+    Column("sha256", Text, primary_key=True, comment="of the content, in hexadecimal"),
+    Column("file_id", Text, nullable=False, unique=True),
+    Column("name", Text, nullable=False),
+    Column("media_type", Text, nullable=False, comment="by the content"),
+    Column("size_bytes", BigInteger, nullable=False),
+    Column("added_at_ms", BigInteger, nullable=False),
+    Column("added_by", Text, nullable=False),
+    sqlite_with_rowid=False,
+)
+
 settlement_postings = Table(
     "settlement_postings",
     metadata,
