@@ -40,6 +40,7 @@ from serving.requests.http_requests import (
     json_answer,
     json_body,
 )
+from serving.requests.problem_details import UNSUPPORTED_MEDIA_TYPE, ProblemError
 from serving.requests.route_declaration import ORDER_BODY_BYTES, Example, RouteDeclaration
 from serving.requests.store_access import StoreAccess
 from serving.store.api_keys import Caller, Role
@@ -57,7 +58,7 @@ EVIDENCE = NamedSchema(
         "format": "binary",
         "description": "what the file holds: PDF, PNG, JPEG, or plain text in UTF-8",
     },
-    media_type="application/octet-stream",
+    media_type=evidence.OCTETS,
 )
 """Sent and given out as it is, not as JSON."""
 _STEP_PROBLEMS = (
@@ -255,7 +256,7 @@ class DisputeApi:
                 body_maximum_bytes=LARGEST_EVIDENCE_BYTES,
                 handler=self._add_file,
                 name="addDisputeFile",
-                summary="One file of evidence as the body; its type is judged by what it holds",
+                summary="One file of evidence as the body; what it is, is judged by what it holds",
                 query=FileParameters,
                 body=EVIDENCE,
                 answers=(DisputeFileAnswer,),
@@ -444,14 +445,17 @@ class DisputeApi:
 
     async def _add_file(self, request: Request) -> Response:
         scope, caller = authenticated(request)
-        dispute_id = _dispute_id(request)
+        cases, dispute_id = scope.cases, _dispute_id(request)
         asked = _parameters(request, FileParameters)
         side = _side(caller, asked)
+        if request.headers.get("content-type", "").partition(";")[0].strip().lower() != evidence.OCTETS:
+            detail = f"send the file as the body, as Content-Type: {evidence.OCTETS}"
+            raise ProblemError(UNSUPPORTED_MEDIA_TYPE, detail=detail)
         content = admission(request).body
         # The disk is waited for beside the event loop; the store is told once the file is there.
         stored = await self._access.read_beside(
             lambda: evidence.store_evidence(
-                scope.cases,
+                cases,
                 scope.evidence_folder,
                 dispute_id,
                 party=side.party,
@@ -461,7 +465,7 @@ class DisputeApi:
                 customer_id=side.customer_id,
             )
         )
-        noted = await self._access.write(lambda: evidence.note_evidence(scope.cases, stored, by=caller.name))
+        noted = await self._access.write(lambda: evidence.note_evidence(cases, stored, by=caller.name))
         return json_answer(noted, status=201)
 
     async def _file(self, request: Request) -> Response:

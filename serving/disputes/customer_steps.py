@@ -125,6 +125,11 @@ def _take(
     step: _Step,
 ) -> CustomerDispute:
     request = fingerprint(f"POST dispute {dispute_id} {action.value}", [customer_id, detail])
+    with scope.store.reading() as reading:
+        # What a repeated request asked about may have gone on since, but it is answered as it was.
+        first = earlier_answer(reading, CustomerDispute, caller=caller, key=idempotency_key, request=request)
+    if first is not None:
+        return first
     with changing(scope, dispute_id, customer_id=customer_id) as (tx, before):
         earlier = earlier_answer(tx, CustomerDispute, caller=caller, key=idempotency_key, request=request)
         if earlier is not None:

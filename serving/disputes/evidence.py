@@ -26,6 +26,9 @@ from serving.store.dispute_files import DisputeFile, files_of_dispute, insert_di
 from serving.store.disputes import append_dispute_history
 from serving.store.store import Transaction
 
+OCTETS = "application/octet-stream"
+"""The media type of a file on its way in and out: what it holds is judged by its content alone."""
+
 
 class UnknownDisputeFile(RiskError):
     """There is no such file about the dispute, or it is the other side's."""
@@ -182,14 +185,14 @@ def _write(place: Path, content: bytes) -> None:
 
 
 def download_headers(file: DisputeFile) -> dict[str, str]:
-    """The headers of a download: it is never shown in a page, whatever it holds.
+    """The headers of a download: it is never shown in a page, whatever it holds, and so has no type here.
 
     A name of other letters goes along in the form of RFC 8187.
     """
     plain = re.sub(r"[^A-Za-z0-9._-]", "_", file.name)
     in_utf_8 = quote(file.name, safe="")
     return {
-        "Content-Type": file.media_type,
+        "Content-Type": OCTETS,
         "Content-Disposition": f"attachment; filename=\"{plain}\"; filename*=UTF-8''{in_utf_8}",
         "X-Content-Type-Options": "nosniff",
         "Content-Security-Policy": "default-src 'none'; sandbox",

@@ -121,6 +121,14 @@ def _take(
     step: _Step,
 ) -> MerchantDispute:
     request = fingerprint(f"POST dispute {dispute_id} {action.value}", said)
+    if caller is not None:
+        with scope.store.reading() as reading:
+            # What a repeated request asked about may have gone on since, but it is answered as it was.
+            first = earlier_answer(
+                reading, MerchantDispute, caller=caller, key=idempotency_key, request=request
+            )
+        if first is not None:
+            return first
     with changing(scope, dispute_id, merchant_id=merchant_id) as (tx, before):
         if caller is not None:
             earlier = earlier_answer(tx, MerchantDispute, caller=caller, key=idempotency_key, request=request)
