@@ -8,6 +8,7 @@ from msgspec import UNSET, Meta, UnsetType
 from features.feature_sets import ORDER_RISK
 from serving.cases.possible_steps import NOTE_MAXIMUM
 from serving.domain.case_label import OrderOutcomeKind
+from serving.domain.flag_reason import IDENTITY_CLAIM
 from serving.domain.investigation import (
     MAXIMUM_QUESTION_CHARACTERS,
     Finding,
@@ -38,7 +39,7 @@ class FlagReasonAnswer(msgspec.Struct, frozen=True, kw_only=True):
     contribution: what it adds to the log-odds of fraud.
     """
 
-    code: Annotated[str, one_of({feature.reason_code for feature in ORDER_RISK.features})]
+    code: Annotated[str, one_of({IDENTITY_CLAIM, *(feature.reason_code for feature in ORDER_RISK.features)})]
     group: str | UnsetType = UNSET
     feature: str | UnsetType = UNSET
     text: str

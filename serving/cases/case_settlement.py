@@ -11,6 +11,7 @@ from typing import Any
 
 from data_contracts.amended_orders import amended_order
 from data_contracts.instants import DAY_MS
+from data_contracts.invoice_adjustments import INVOICE_ADJUSTMENTS
 from data_contracts.invoice_pauses import INVOICE_PAUSES
 from data_contracts.invoices import INVOICES
 from data_contracts.order_events import ORDER_EVENTS
@@ -49,6 +50,7 @@ from serving.store.stop_requests import stop_requests_of_case
 from serving.store.store import Transaction
 
 DISPUTED = "dispute"
+FRAUD = "fraud"
 DECIDED_FOR_CUSTOMER = "dispute_decided_for_customer"
 
 _LEFT = frozenset({"shipped", "delivered"})
@@ -66,7 +68,8 @@ class OrderRecord:
         that were corrected since.
     taken_back: the event by which the whole order came back or was cancelled, None while none stands.
     is_disputed: by a dispute that is open, or was decided for the customer.
-    invoices: their states, cancelled ones too.
+    invoices: their states, cancelled ones too. claimed: the same without what the victim of a fraud was
+        relieved of, which is the loss that somebody bears.
     """
 
     order: Row
@@ -76,6 +79,7 @@ class OrderRecord:
     own_outcomes: tuple[Row, ...]
     is_disputed: bool
     invoices: tuple[InvoiceState, ...]
+    claimed: tuple[InvoiceState, ...]
     now_ms: int
 
     @property
@@ -86,7 +90,7 @@ class OrderRecord:
     @property
     def invoiced_cents(self) -> int | None:
         """What is invoiced less credit notes, None without any invoice; payments leave it as it is."""
-        return sum(state.net_amount_cents for state in self.invoices) if self.invoices else None
+        return sum(state.net_amount_cents for state in self.claimed) if self.claimed else None
 
     def is_invoice_unpaid(self, unpaid_days: int) -> bool:
         """Whether an invoice that is not paused is this many days past due, paused days left out."""
@@ -143,6 +147,7 @@ def order_record(tx: Transaction, stored: StoredCase, now_ms: int, terms: Settle
         own_outcomes=tuple(row for row in mine[ORDER_OUTCOMES.name] if row["event_id"].startswith(prefix)),
         is_disputed=has_open_dispute or any(row["kind"] == DECIDED_FOR_CUSTOMER for row in outcomes),
         invoices=tuple(invoice_states(mine, as_of_ms, terms).values()),
+        claimed=tuple(invoice_states(_without_relief(mine), as_of_ms, terms).values()),
         now_ms=now_ms,
     )
 
@@ -162,6 +167,12 @@ def _rows_of_order(
             if (row["invoice_id"] in own_invoices if "invoice_id" in row else row["order_id"] == order_id)
         ]
     return mine
+
+
+def _without_relief(mine: Mapping[str, Sequence[Row]]) -> dict[str, Sequence[Row]]:
+    """The rows of an order without the adjustments that relieved a victim of a fraud."""
+    kept = [row for row in mine.get(INVOICE_ADJUSTMENTS.name, ()) if row["reason"] != FRAUD]
+    return {**mine, INVOICE_ADJUSTMENTS.name: kept}
 
 
 def _shipment(events: Sequence[Row]) -> Shipment:

@@ -39,6 +39,7 @@ from serving.store.case_queue import (
 )
 from serving.store.disputes import disputes_in_state
 from serving.store.outbox import (
+    IDENTITY_CLAIMED,
     WaitingMessage,
     append_message,
     take_message,
@@ -50,7 +51,6 @@ from serving.store.store import Transaction
 from serving.store.uninvoiced_rest import events_of_order
 
 CLAIM_TEXT = "The customer says that somebody else ordered in their name."
-IDENTITY_CLAIM_MESSAGE = "identity_claim"
 DISPUTES_PER_READ = 100
 
 
@@ -64,7 +64,7 @@ def ask_fraud_team(tx: Transaction, scope: CaseScope, dispute: Dispute) -> None:
     append_message(
         tx,
         message_id=f"claim-{dispute.dispute_id}",
-        kind=IDENTITY_CLAIM_MESSAGE,
+        kind=IDENTITY_CLAIMED,
         payload={"order_id": dispute.order_id, "dispute_id": dispute.dispute_id},
         now_ms=scope.now_ms(),
     )
@@ -76,7 +76,7 @@ def bring_claims_to_cases(scope: CaseScope, limit: int = 100) -> int:
     Returns how many messages were worked off. Raises StoreUnavailable.
     """
     with scope.store.reading() as tx:
-        messages = waiting_messages(tx, (IDENTITY_CLAIM_MESSAGE,), limit, due_at_ms=scope.now_ms())
+        messages = waiting_messages(tx, (IDENTITY_CLAIMED,), limit, due_at_ms=scope.now_ms())
 
     def bring(message: WaitingMessage) -> None:
         with scope.store.reading() as tx:

@@ -20,6 +20,7 @@ FRAUD_CONFIRMED = "fraud_confirmed"
 CHECK_CASE = "check_case"
 CONTACT_CHANGED = "contact_changed"
 DISPUTED_ORDER_INVOICED = "disputed_order_invoiced"
+IDENTITY_CLAIMED = "identity_claimed"
 WATCH = "invoice_watch"
 VERDICT = "verdict"
 
