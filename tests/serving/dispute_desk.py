@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from data_contracts.between_rows.arrivals import AppendStatus
+from data_contracts.between_rows.arrivals import AppendResult, AppendStatus
 from data_contracts.instants import DAY_MS
 from data_contracts.ledger_contracts import CONTRACTS
 from features.invoice_state import InvoiceState
@@ -51,12 +51,16 @@ class DisputeDesk:
             store=self.store, policy=self.policy, now_ms=lambda: self.now, public_url="https://pay.example"
         )
 
-    def row(self, contract: str, row: Row) -> None:
-        """A ledger row as an intake takes it in; every row a minute after the one before."""
+    def offer(self, contract: str, row: Row) -> AppendResult:
+        """A ledger row as an intake takes it in or not; every row a minute after the one before."""
         sent = {name: value for name, value in row.items() if name != "recorded_at" and value is not None}
         self.now += MINUTE
         with self.store.writing(str(sent.get("customer_id", "m1"))) as tx:
-            result = append(tx, CONTRACTS[contract], sent, self.now)
+            return append(tx, CONTRACTS[contract], sent, self.now)
+
+    def row(self, contract: str, row: Row) -> None:
+        """A ledger row that is taken in."""
+        result = self.offer(contract, row)
         assert result.status is AppendStatus.ACCEPTED, result
 
     def invoice(self, invoice_id: str = "i1", amount_cents: int = 10_000, **columns: Any) -> None:

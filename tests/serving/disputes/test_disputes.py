@@ -1,15 +1,21 @@
 """Disputes on SQLite and PostgreSQL: what each step does to invoices, ledger and merchant."""
 
+import threading
+import uuid
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from data_contracts.instants import rfc3339
 from serving.disputes import kept_step, merchant_steps, opening, service_desk
 from serving.disputes.dispute_link import dispute_link, read_dispute_token
 from serving.disputes.dispute_notices import fallback_text
-from serving.domain.dispute import DisputeOutcome, DisputeReason, DisputeState
+from serving.domain.dispute import Dispute, DisputeOutcome, DisputeReason, DisputeState
 from serving.domain.dispute_policy import DisputePolicy
 from serving.domain.dispute_steps import (
     ComplaintMadeBefore,
@@ -21,11 +27,20 @@ from serving.domain.dispute_steps import (
     OutcomeWorseForCustomer,
     SecondLookBySamePerson,
 )
-from serving.domain.errors import FieldsInvalid, IdempotencyConflict, OrderNotInvoiced, UnknownOrder
+from serving.domain.errors import (
+    FieldsInvalid,
+    IdempotencyConflict,
+    OrderNotInvoiced,
+    RiskError,
+    UnknownOrder,
+)
 from serving.domain.merchant_answer import AnswerInvalid
 from serving.stop_requests.form_link import LinkInvalid, read_token
+from serving.store.disputes import disputes_of_order
+from serving.store.open_store import open_store
 from serving.store.store import Store
-from tests.builders import DAY, Row, a_customer, a_pause, an_adjustment, an_order
+from tests.builders import DAY, Row, a_customer, a_pause, an_adjustment, an_invoice, an_order
+from tests.proof_size import examples
 from tests.serving.dispute_desk import MINUTE, PORTAL, SECOND, START, DisputeDesk, a_dispute_desk
 
 
@@ -141,8 +156,6 @@ def test_an_answer_a_second_before_the_deadline_counts_and_one_at_it_does_not(st
 
 
 def _invoice_of(order_id: str, customer_id: str, at: int) -> Row:
-    from tests.builders import an_invoice
-
     return an_invoice("i2", customer_id, at=at, order_id=order_id)
 
 
@@ -517,3 +530,161 @@ def test_a_return_that_was_never_booked_opens_a_dispute_in_the_transaction_of_it
     assert (opened.disputed_cents, opened.opened_by) == (4_000, "system")
     assert desk.state().paused
     assert PORTAL.name not in desk.actions(opened.dispute_id)
+
+
+def test_two_at_the_desk_decide_at_the_same_moment_and_one_of_them_is_told(
+    desk: DisputeDesk, database_url: str
+) -> None:
+    dispute_id = desk.at_the_desk()
+    service_desk.claim_dispute(desk.scope, dispute_id, by="sue")
+    stores = [open_store(database_url) for _ in range(4)]
+    ready = threading.Barrier(len(stores))
+
+    def decides(number: int) -> str:
+        other = DisputeDesk(stores[number], desk.policy, now=desk.now)
+        ready.wait()
+        try:
+            outcome = "for_customer" if number % 2 else "for_merchant"
+            service_desk.decide_dispute(
+                other.scope, dispute_id, outcome=outcome, award_cents=None, text="Seen.", by="sue"
+            )
+        except (DisputeStepImpossible, kept_step.DisputeMoved):
+            return "refused"
+        return outcome
+
+    with ThreadPoolExecutor(len(stores)) as threads:
+        came = list(threads.map(decides, range(len(stores))))
+    for store in stores:
+        store.close()
+    (outcome,) = [one for one in came if one != "refused"]
+    assert desk.outcomes() == [f"dispute_decided_{outcome}"]
+    assert len(desk.adjustments()) == (outcome == "for_customer")
+
+
+def test_two_customers_apps_open_one_dispute_about_one_order(desk: DisputeDesk, database_url: str) -> None:
+    stores = [open_store(database_url) for _ in range(4)]
+    ready = threading.Barrier(len(stores))
+
+    def opens(number: int) -> bool:
+        other = DisputeDesk(stores[number], desk.policy, now=desk.now)
+        ready.wait()
+        try:
+            other.open()
+        except opening.OrderDisputedBefore:
+            return False
+        return True
+
+    with ThreadPoolExecutor(len(stores)) as threads:
+        came = list(threads.map(opens, range(len(stores))))
+    for store in stores:
+        store.close()
+    assert came.count(True) == 1
+    assert len(desk.rows("invoice_pauses")) == 1
+
+
+STEPS = (
+    "pay",
+    "credit",
+    "invoice",
+    "open",
+    "open_part",
+    "answer",
+    "statement",
+    "give_in",
+    "withdraw",
+    "complain",
+    "decide_customer",
+    "decide_part",
+    "decide_merchant",
+    "look_again",
+    "days",
+    "work",
+)
+
+
+def _take(desk: DisputeDesk, step: str, dispute_id: str | None) -> str | None:
+    """One step of a life; what is not possible now is refused, and changes nothing."""
+    known = dispute_id or "dsp_none"
+    match step:
+        case "pay":
+            desk.pay(min(2_000, max(desk.state().outstanding_cents, 1)))
+        case "credit":
+            desk.offer("invoice_adjustments", an_adjustment(at=desk.now, amount_cents=500))
+        case "invoice":
+            number = len(desk.invoices()) + 1
+            desk.offer("invoices", an_invoice(f"i{number}", at=desk.now, amount_cents=2_000))
+        case "open":
+            return desk.open().dispute_id
+        case "open_part":
+            return desk.open(amount_cents=1_500).dispute_id
+        case "answer" | "statement" | "give_in" | "withdraw" | "complain":
+            getattr(desk, step)(known)
+        case "decide_customer":
+            desk.decide(known, "for_customer")
+        case "decide_part":
+            desk.decide(known, "for_customer", 700)
+        case "decide_merchant":
+            desk.decide(known, "for_merchant")
+        case "look_again":
+            service_desk.claim_dispute(desk.scope, known, by="bob")
+            service_desk.decide_second_look(
+                desk.scope, known, outcome="for_customer", award_cents=None, text="Seen.", by="bob"
+            )
+        case "days":
+            desk.now += 8 * DAY
+        case "work":
+            desk.work()
+            assert desk.work() == 0, "nothing is done twice"
+    return dispute_id
+
+
+@examples(2_000)
+@given(course=st.lists(st.sampled_from(STEPS), min_size=6, max_size=18))
+def test_in_any_life_money_balances_and_an_invoice_is_paused_while_its_order_is_disputed(
+    empty_sqlite: bytes, tmp_path: Path, course: list[str]
+) -> None:
+    file = tmp_path / f"{uuid.uuid4().hex}.db"
+    file.write_bytes(empty_sqlite)
+    opened_store = open_store(f"sqlite:///{file}")
+    try:
+        desk = a_dispute_desk(opened_store, invoiced=False, amount_cents=12_000)
+        desk.invoice("i1", 6_000)
+        _live(desk, course)
+    finally:
+        opened_store.close()
+        file.unlink()
+
+
+def _live(desk: DisputeDesk, course: list[str]) -> None:
+    dispute_id: str | None = None
+    for step in course:
+        before = desk.adjustments(), desk.outcomes(), len(desk.rows("invoice_pauses"))
+        desk.now += MINUTE
+        try:
+            dispute_id = _take(desk, step, dispute_id)
+        except RiskError:
+            assert (desk.adjustments(), desk.outcomes(), len(desk.rows("invoice_pauses"))) == before
+        for state in desk.invoices().values():
+            assert 0 <= state.outstanding_cents <= state.net_amount_cents
+            assert state.received_cents + state.outstanding_cents == state.net_amount_cents
+        if dispute_id is None:
+            continue
+        if step == "invoice":
+            desk.work()
+        paused = [state.paused for state in desk.invoices().values() if state.outstanding_cents > 0]
+        dispute = desk.dispute(dispute_id)
+        if dispute.is_closed:
+            assert not any(paused)
+        elif dispute.complaint is None:
+            assert all(paused)
+        taken_off = sum(
+            cents for _, reason, cents in desk.adjustments() if reason in {"chargeback", "dispute"}
+        )
+        assert taken_off == sum(
+            known.credited_cents + known.refunded_cents for known in _disputes_of(desk)
+        ), "what the disputes say is what the ledger has"
+
+
+def _disputes_of(desk: DisputeDesk) -> list[Dispute]:
+    with desk.store.reading() as tx:
+        return disputes_of_order(tx, "o1")
