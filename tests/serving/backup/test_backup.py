@@ -385,7 +385,7 @@ def test_a_target_that_holds_something_is_refused_and_stays_as_it_is(
     volume = tmp_path / "volume"
     (volume / "lost+found").mkdir(parents=True)
     (volume / "bonitas.db").write_bytes(empty_sqlite)
-    assert restored(file, str(volume), tmp_path).files == 3
+    assert restored(file, str(volume), tmp_path).files == 4
 
 
 def test_the_store_alone_goes_into_a_database_beside_a_home_that_stays(
