@@ -253,7 +253,7 @@ def _disputes(scope_now: ScopeNow) -> list[_Chore]:
         _Chore("expire_disputes", lambda: expire_due_disputes(scope_now()), DISPUTE_SECONDS),
         _Chore("pause_late_invoices", lambda: pause_late_invoices(scope_now())),
         _Chore("bring_claims_to_cases", lambda: bring_claims_to_cases(scope_now())),
-        _Chore("follow_cases_of_claims", lambda: follow_cases(scope_now()), DISPUTE_SECONDS),
+        _Chore("follow_cases_of_claims", lambda: follow_cases(scope_now()), FALLBACK_SECONDS),
         _Chore("raise_overdue_disputes", lambda: raise_overdue_disputes(scope_now()), RENEW_SECONDS),
     ]
 

@@ -366,7 +366,9 @@ def test_a_target_that_holds_something_is_refused_and_stays_as_it_is(
 ) -> None:
     file, other = tmp_path / "small.backup", tmp_path / "other"
     assert small
-    with pytest.raises(BackupError, match=r"holds checkout.key, evidence, mlartifacts, mlflow.db, server.log"):
+    with pytest.raises(
+        BackupError, match=r"holds checkout.key, evidence, mlartifacts, mlflow.db, server.log"
+    ):
         restored(file, str(home), tmp_path)
     other.mkdir()
     with closing(sqlite3.connect(other / "foreign.db")) as foreign, foreign:
