@@ -677,12 +677,11 @@ def _live(desk: DisputeDesk, course: list[str]) -> None:
             assert not any(paused)
         elif dispute.complaint is None:
             assert all(paused)
-        taken_off = sum(
-            cents for _, reason, cents in desk.adjustments() if reason in {"chargeback", "dispute"}
-        )
-        assert taken_off == sum(
-            known.credited_cents + known.refunded_cents for known in _disputes_of(desk)
-        ), "what the disputes say is what the ledger has"
+        invoiced = sum(row["amount_cents"] for row in desk.rows("invoices"))
+        returned = sum(cents for _, reason, cents in desk.adjustments() if reason == "return")
+        told = sum(known.credited_cents + known.refunded_cents for known in _disputes_of(desk))
+        left = sum(state.net_amount_cents for state in desk.invoices().values())
+        assert left == invoiced - returned - told, "what the disputes say is what the ledger has"
 
 
 def _disputes_of(desk: DisputeDesk) -> list[Dispute]:
