@@ -607,7 +607,9 @@ def _take(desk: DisputeDesk, step: str, dispute_id: str | None) -> str | None:
     known = dispute_id or "dsp_none"
     match step:
         case "pay":
-            desk.pay(min(2_000, max(desk.state().outstanding_cents, 1)))
+            # Money that comes once all is credited counts as an over-payment, and takes credit back.
+            if desk.state().outstanding_cents:
+                desk.pay(min(2_000, desk.state().outstanding_cents))
         case "credit":
             desk.offer("invoice_adjustments", an_adjustment(at=desk.now, amount_cents=500))
         case "invoice":
