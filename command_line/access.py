@@ -290,7 +290,7 @@ def _print_user(user: dict[str, str], password: str, was_given: bool, as_json: b
 
 @click.group()
 def merchants() -> None:
-    """Merchants' webhook secrets, and changes of where merchants are reached."""
+    """Merchants' webhook secrets, changes of where merchants are reached, and what they are told of."""
 
 
 @merchants.command("secret")
@@ -373,3 +373,46 @@ def merchant_contacts(merchant_id: str, as_json: bool) -> None:
             click.echo("no change is on record")
 
     print_result(figures, as_json, render)
+
+
+@merchants.command("topics")
+@click.argument("merchant_id")
+@click.option("--set", "choice", help="TOPIC=webhook|email|off, such as order.amended=webhook.")
+@json_option
+def merchant_topics(merchant_id: str, choice: str | None, as_json: bool) -> None:
+    """List of what a merchant is told and by which channel, or choose another one for a topic."""
+    from data_contracts.merchants import MERCHANTS
+    from serving.domain.errors import FieldsInvalid
+    from serving.domain.merchant_topics import OPTIONAL, TopicIsMandatory, UnknownTopic, checked_choice
+    from serving.store.standing_rows import standing_row
+    from serving.store.topic_choices import choose_channel, chosen_channels
+
+    migrated(read_settings())
+    with opened_store() as store, store.writing(f"topics-{merchant_id}") as tx:
+        if standing_row(tx, MERCHANTS, merchant_id) is None:
+            raise CommandFailed(f"there is no merchant {merchant_id}")
+        if choice is not None:
+            name, _, channel = choice.partition("=")
+            try:
+                topic, by_channel = checked_choice(name, channel)
+            except (UnknownTopic, TopicIsMandatory, FieldsInvalid) as problem:
+                raise CommandFailed(f"--set: {problem}") from problem
+            choose_channel(
+                tx,
+                merchant_id=merchant_id,
+                topic=topic,
+                channel=by_channel,
+                by="command line",
+                now_ms=now_ms(),
+            )
+        chosen = chosen_channels(tx, merchant_id)
+    topics = [
+        {"topic": topic.value, "channel": channel.value, "can_be_switched_off": topic in OPTIONAL}
+        for topic, channel in chosen.items()
+    ]
+
+    def render() -> None:
+        for topic, channel in chosen.items():
+            click.echo(f"{topic:38} {channel}{'' if topic in OPTIONAL else '  (mandatory)'}")
+
+    print_result({"merchant_id": merchant_id, "topics": topics}, as_json, render)

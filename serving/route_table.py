@@ -17,6 +17,7 @@ from serving.api.investigation_api import InvestigationApi
 from serving.api.openapi import openapi_document
 from serving.api.score_app import ScoreApi
 from serving.api.stop_request_api import StopRequestApi
+from serving.api.topic_api import TopicApi
 from serving.console.all_routes import ALL_ROUTES
 from serving.console.console_app import console_routes
 from serving.merchant_form.form_app import FORM_ROUTES
@@ -65,6 +66,7 @@ def route_table(
         *CaseApi(access).routes(),
         *InvestigationApi(access).routes(),
         *StopRequestApi(access).routes(),
+        *TopicApi(access).routes(),
         *console_routes(ALL_ROUTES),
         *FORM_ROUTES,
         *_service_routes(ready, metrics),

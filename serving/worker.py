@@ -40,6 +40,7 @@ from serving.store.instants_ahead import treat_instants_ahead_as_now
 from serving.store.open_store import open_store
 from serving.store.running_processes import ProcessKind, Registration
 from serving.store.store import IN_WORKER, Store, Transaction, now_ms
+from serving.topics.telling import tell_of_topics
 from serving.webhooks.dispatch import Dispatcher, DispatchScope, send_fallbacks
 from serving.webhooks.endpoint_url import system_resolver
 from serving.webhooks.mailbox import FileMailbox, Mailbox, SmtpMailbox
@@ -306,11 +307,14 @@ def _look_for_model(watch: ModelWatch) -> int:
 
 
 def _deliveries(scope_now: ScopeNow, settings: Settings) -> list[_Chore]:
-    contact_changes = _Chore("tell_of_contact_changes", lambda: tell_of_contact_changes(scope_now()))
+    notices = [
+        _Chore("tell_of_contact_changes", lambda: tell_of_contact_changes(scope_now())),
+        _Chore("tell_of_topics", lambda: tell_of_topics(scope_now())),
+    ]
     if not settings.deliveries:
         # Messages are kept as ever and wait: whoever lets this store send again sends them.
         LOG.warning("deliveries_held_back")
-        return [contact_changes]
+        return notices
     mailbox = _mailbox(settings)
     dispatcher = Dispatcher()
 
@@ -318,7 +322,7 @@ def _deliveries(scope_now: ScopeNow, settings: Settings) -> list[_Chore]:
         return _dispatch_scope(scope_now(), settings, mailbox)
 
     return [
-        contact_changes,
+        *notices,
         _Chore("send_fallbacks", lambda: send_fallbacks(dispatch()), FALLBACK_SECONDS),
         _Chore("deliver", lambda: dispatcher.turn(dispatch()), at_the_end=lambda: dispatcher.end(dispatch())),
     ]

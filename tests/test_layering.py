@@ -30,7 +30,7 @@ FLOORS: dict[str, tuple[set[str], ...]] = {
         {"in_force", "webhooks"},
         {"requests", "screening"},
         {"stop_requests", "checkout", "events", "figures", "backup"},
-        {"cases", "shadow", "merchant_form", "policy_backtest"},
+        {"cases", "shadow", "merchant_form", "policy_backtest", "topics"},
         {"api"},
         {"console"},
         {"benchmarks", "first_look"},

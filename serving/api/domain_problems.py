@@ -8,7 +8,15 @@ from collections.abc import Mapping
 
 from serving.cases import case_outcomes, case_review
 from serving.cases.possible_steps import StepInvalid
-from serving.domain import errors, investigation, liability, merchant_answer, review_case, stop_request
+from serving.domain import (
+    errors,
+    investigation,
+    liability,
+    merchant_answer,
+    merchant_topics,
+    review_case,
+    stop_request,
+)
 from serving.domain.errors import FieldsInvalid, ParametersInvalid, RiskError, UnknownCase
 from serving.domain.field_errors import FieldError, pointer
 from serving.domain.verified_contacts import NoVerifiedContact
@@ -187,6 +195,10 @@ PROBLEM_OF: Mapping[type[Exception], ProblemType] = {
     ),
     liability.FactsInvalid: _conflict(
         "facts-invalid", "the facts about the order cannot be true together; nothing was posted"
+    ),
+    merchant_topics.UnknownTopic: _missing("unknown-topic", "topic"),
+    merchant_topics.TopicIsMandatory: _conflict(
+        "topic-is-mandatory", "the topic cannot be switched off", "The topic is mandatory"
     ),
     locked_stop_request.UnknownStopRequest: _missing("unknown-stop-request", "stop request"),
     sending_again.UnknownDelivery: _missing("unknown-delivery", "notice to a merchant"),

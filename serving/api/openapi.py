@@ -14,6 +14,7 @@ from serving.requests.http_requests import IDEMPOTENCY_KEY_MAXIMUM
 from serving.requests.problem_details import Problem, ProblemType
 from serving.requests.route_declaration import DoorKind, RouteDeclaration
 from serving.stop_requests.stop_request_answers import WEBHOOKS, Webhook
+from serving.topics.topic_answers import TOPIC_WEBHOOKS
 
 _AT = "#/components/schemas/{name}"
 _CONTROL_CHARACTER = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ufeff]")
@@ -37,7 +38,7 @@ def openapi_document(routes: Iterable[RouteDeclaration]) -> dict[str, Any]:
         "servers": [{"url": "/", "description": "the service that served this document"}],
         "security": [{"apiKey": []}],
         "paths": paths,
-        "webhooks": {webhook.name: {"post": _webhook(webhook)} for webhook in WEBHOOKS},
+        "webhooks": {webhook.name: {"post": _webhook(webhook)} for webhook in (*WEBHOOKS, *TOPIC_WEBHOOKS)},
         "components": {
             "securitySchemes": {"apiKey": {"type": "http", "scheme": "bearer"}},
             "schemas": _schemas(published, {found for all_of in problems.values() for found in all_of}),
@@ -143,7 +144,7 @@ def _schemas(routes: Sequence[RouteDeclaration], problems: set[ProblemType]) -> 
     ]
     structs = {one for one in described if not isinstance(one, NamedSchema)}
     structs |= {route.query for route in routes if route.query is not None}
-    structs |= {webhook.body for webhook in WEBHOOKS}
+    structs |= {webhook.body for webhook in (*WEBHOOKS, *TOPIC_WEBHOOKS)}
     schemas = _components([*sorted(structs, key=lambda struct: struct.__name__), Problem])
     base = schemas.pop(Problem.__name__)
     for problem in problems:

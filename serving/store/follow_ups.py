@@ -13,6 +13,7 @@ from serving.store.outbox import ask_for_case_check, tell_of_fraud
 from serving.store.person_accounts import keep_person_keys
 from serving.store.reservations import end_by_cancellation
 from serving.store.store import Transaction
+from serving.store.topic_choices import note_topic
 from serving.store.uninvoiced_rest import keep_uninvoiced_rest
 from serving.store.waiting_looks import ask_for_look
 
@@ -31,6 +32,7 @@ def follow_up(tx: Transaction, contract: Contract, row: Mapping[str, Any], now_m
         ask_for_look(tx, row["order_id"], row["kind"], now_ms)
     elif contract.name == "order_outcomes" and row["kind"] in FRAUD_OUTCOMES:
         tell_of_fraud(tx, row["order_id"], now_ms)
+    note_topic(tx, contract, row, now_ms)
     why = _why_to_check(contract, row)
     if why is not None:
         order_id = row["order_id"] if "order_id" in row else order_of_invoice(tx, row["invoice_id"])

@@ -19,6 +19,7 @@ REQUEST_STOP = "request_stop"
 FRAUD_CONFIRMED = "fraud_confirmed"
 CHECK_CASE = "check_case"
 CONTACT_CHANGED = "contact_changed"
+MERCHANT_TOPIC = "merchant_topic"
 WATCH = "invoice_watch"
 VERDICT = "verdict"
 

@@ -47,7 +47,7 @@ class CodeRevisions:
     needs: str
 
 
-THIS_CODE = CodeRevisions(own="0014", needs="0014")
+THIS_CODE = CodeRevisions(own="0023", needs="0023")
 
 
 def why_not_usable(store: StoreRevisions, code: CodeRevisions = THIS_CODE) -> str | None:

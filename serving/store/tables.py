@@ -573,6 +573,17 @@ Index(
     merchant_contact_changes.c.at_ms,
 )
 
+merchant_topics = Table(
+    "merchant_topics",
+    metadata,
+    Column("merchant_id", Text, primary_key=True),
+    Column("topic", Text, primary_key=True, comment="type of the webhook that tells of it"),
+    Column("channel", Text, nullable=False, comment="webhook, email or off"),
+    Column("chosen_by", Text, nullable=False, comment="key or command that chose"),
+    Column("chosen_at_ms", BigInteger, nullable=False),
+)
+Index("merchant_topics_by_topic", merchant_topics.c.topic)
+
 webhook_endpoints = Table(
     "webhook_endpoints",
     metadata,

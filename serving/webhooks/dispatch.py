@@ -20,6 +20,7 @@ import msgspec
 
 from data_contracts.instants import MINUTE_MS, moment
 from data_contracts.merchants import MERCHANTS
+from serving.domain.merchant_topics import TopicChannel
 from serving.store.deliveries import (
     DELIVERED,
     DROPPED,
@@ -48,6 +49,7 @@ from serving.store.deliveries import (
 )
 from serving.store.standing_rows import standing_row
 from serving.store.store import Store, Transaction
+from serving.store.topic_choices import chosen_channel
 from serving.webhooks.delivery import (
     TIMEOUT_SECONDS,
     DeliveryKind,
@@ -314,7 +316,9 @@ def _prepared(scope: DispatchScope, leased: Sequence[Delivery]) -> list[_Message
 def _looked_up(tx: Transaction, delivery: Delivery, now_ms: int) -> _Message:
     merchant: dict[str, Any] = standing_row(tx, MERCHANTS, delivery.merchant_id) or {}
     url: str | None = merchant.get("endpoint_url")
-    in_use = None if url is None or endpoint_has_ended(tx, delivery.merchant_id, url) else url
+    is_by_email = chosen_channel(tx, delivery.merchant_id, delivery.event_type) is TopicChannel.EMAIL
+    is_out_of_use = url is None or is_by_email or endpoint_has_ended(tx, delivery.merchant_id, url)
+    in_use = None if is_out_of_use else url
     return _Message(
         delivery=delivery,
         started_at_ms=now_ms,

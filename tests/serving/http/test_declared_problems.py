@@ -34,6 +34,7 @@ def test_every_declared_problem_is_provoked_and_no_other_is_answered(
         refused_for_the_case(probe)
         refused_for_the_investigation(probe)
         refused_for_the_stop_request(probe)
+        refused_for_the_topic(probe)
         refused_at_the_door(probe)
         refused_without_what_it_needs(probe)
         refused_without_the_order_in_the_ledger(probe)
@@ -262,6 +263,12 @@ def refused_for_the_stop_request(probe: ProblemProbe) -> None:
             now_ms=probe.now,
         )
     probe.send("resendDelivery", delivery_id=f"{withdrawn}-created")
+
+
+def refused_for_the_topic(probe: ProblemProbe) -> None:
+    probe.send("chooseWebhookTopic", topic="order.forgotten")
+    probe.send("chooseWebhookTopic", topic="stop_request.created", body={"channel": "off"})
+    probe.send("chooseWebhookTopic", body={"channel": "by pigeon"})
 
 
 def refused_without_the_order_in_the_ledger(probe: ProblemProbe) -> None:
