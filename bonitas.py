@@ -12,9 +12,12 @@ from command_line.data import data
 from command_line.decisions import decisions
 from command_line.events import events
 from command_line.features import features
+from command_line.invoices import invoices
 from command_line.monitoring import monitor
 from command_line.policies import policy
+from command_line.sandbox import clock
 from command_line.service import migrate, serve, worker
+from command_line.settlement import settlement
 from command_line.shadow import shadow
 from command_line.stop_requests import stop_requests
 from command_line.terminal import CommandFailed
@@ -62,12 +65,14 @@ for command in (
     backup,
     benchmark,
     cases,
+    clock,
     compare,
     data,
     decisions,
     events,
     features,
     history,
+    invoices,
     keys,
     merchants,
     migrate,
@@ -79,6 +84,7 @@ for command in (
     rollback,
     run,
     serve,
+    settlement,
     shadow,
     stop_requests,
     train,

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from command_line.clock import now_ms
-from command_line.state import migrated, opened_store, read_settings
+from command_line.state import migrated, now_in, opened_store, read_settings
 from command_line.terminal import CommandFailed, id_table, json_option, print_result, wide_console
 from data_contracts.instants import DAY_MS, HOUR_MS, instant_ms
 
@@ -37,7 +36,9 @@ class _Expiry(click.ParamType[int]):
         if isinstance(value, int):
             return value
         if value.isascii() and value.isdigit() and 1 <= len(value) <= DAY_DIGITS:
-            return now_ms() + int(value) * DAY_MS
+            migrated(read_settings())
+            with opened_store() as store:
+                return now_in(store) + int(value) * DAY_MS
         try:
             next_day = dt.date.fromisoformat(value) + dt.timedelta(days=1)
         except OverflowError:
@@ -96,7 +97,7 @@ def create_key(
             name=name,
             role=role,
             merchant_id=merchant_id,
-            now_ms=now_ms(),
+            now_ms=now_in(store),
             expires_at_ms=expires_at_ms,
         )
     figures = {"name": name, "role": role, "key": secret, "expires_at": _instant_text(expires_at_ms)}
@@ -110,7 +111,7 @@ def list_keys(as_json: bool) -> None:
     from serving.store.api_keys import list_keys as list_api_keys
 
     with _api_keys() as store:
-        now = now_ms()
+        now = now_in(store)
         rows = [
             {
                 "name": key.name,
@@ -148,7 +149,7 @@ def revoke_key(name: str) -> None:
     from serving.store.api_keys import revoke_key as revoke_api_key
 
     with _api_keys() as store:
-        revoke_api_key(store, name=name, now_ms=now_ms())
+        revoke_api_key(store, name=name, now_ms=now_in(store))
     click.echo(f"{name} is revoked")
 
 
@@ -174,7 +175,7 @@ def rotate_key(name: str, overlap_hours: int, expires_at_ms: int | None, as_json
         secret = rotate_api_key(
             store,
             name=name,
-            now_ms=now_ms(),
+            now_ms=now_in(store),
             overlap_ms=overlap_hours * HOUR_MS,
             expires_at_ms=expires_at_ms,
         )
@@ -221,7 +222,7 @@ def users() -> None:
 
 @users.command("add")
 @click.argument("name")
-@click.option("--role", required=True, type=click.Choice(["fraud", "analyst", "admin"]))
+@click.option("--role", required=True, type=click.Choice(["fraud", "analyst", "service", "admin"]))
 @password_stdin_option
 @json_option
 def add_console_user(name: str, role: str, password_stdin: bool, as_json: bool) -> None:
@@ -230,7 +231,7 @@ def add_console_user(name: str, role: str, password_stdin: bool, as_json: bool) 
 
     password = _password(password_stdin)
     with _console_users() as store:
-        add_user(store, name=name, role=role, password=password, now_ms=now_ms())
+        add_user(store, name=name, role=role, password=password, now_ms=now_in(store))
     _print_user({"name": name, "role": role}, password, password_stdin, as_json)
 
 
@@ -262,7 +263,7 @@ def disable_console_user(name: str) -> None:
     from serving.console.sign_in import disable_user
 
     with _console_users() as store:
-        disable_user(store, name=name, now_ms=now_ms())
+        disable_user(store, name=name, now_ms=now_in(store))
     click.echo(f"{name} is disabled")
 
 
@@ -276,7 +277,7 @@ def set_console_password(name: str, password_stdin: bool, as_json: bool) -> None
 
     password = _password(password_stdin)
     with _console_users() as store:
-        set_password(store, name=name, password=password, now_ms=now_ms())
+        set_password(store, name=name, password=password, now_ms=now_in(store))
     _print_user({"name": name}, password, password_stdin, as_json)
 
 
@@ -290,7 +291,7 @@ def _print_user(user: dict[str, str], password: str, was_given: bool, as_json: b
 
 @click.group()
 def merchants() -> None:
-    """Merchants' webhook secrets, and changes of where merchants are reached."""
+    """Merchants' webhook secrets, changes of where merchants are reached, and what they are told of."""
 
 
 @merchants.command("secret")
@@ -309,13 +310,15 @@ def merchant_secret(merchant_id: str, rotate: bool, overlap_hours: int) -> None:
     from serving.store.deliveries import current_secrets, rotate_secret
     from serving.store.standing_rows import standing_row
 
-    with opened_store() as store, store.writing("webhook-secret") as tx:
-        if standing_row(tx, MERCHANTS, merchant_id) is None:
-            raise CommandFailed(f"there is no merchant {merchant_id}")
-        if rotate:
-            click.echo(rotate_secret(tx, merchant_id, now_ms(), overlap_hours * HOUR_MS))
-        else:
-            click.echo(current_secrets(tx, merchant_id, now_ms())[0])
+    with opened_store() as store:
+        now_ms = now_in(store)
+        with store.writing("webhook-secret") as tx:
+            if standing_row(tx, MERCHANTS, merchant_id) is None:
+                raise CommandFailed(f"there is no merchant {merchant_id}")
+            if rotate:
+                click.echo(rotate_secret(tx, merchant_id, now_ms, overlap_hours * HOUR_MS))
+            else:
+                click.echo(current_secrets(tx, merchant_id, now_ms)[0])
 
 
 @merchants.command("contacts")
@@ -373,3 +376,46 @@ def merchant_contacts(merchant_id: str, as_json: bool) -> None:
             click.echo("no change is on record")
 
     print_result(figures, as_json, render)
+
+
+@merchants.command("topics")
+@click.argument("merchant_id")
+@click.option("--set", "choice", help="TOPIC=webhook|email|off, such as order.amended=webhook.")
+@json_option
+def merchant_topics(merchant_id: str, choice: str | None, as_json: bool) -> None:
+    """List of what a merchant is told and by which channel, or choose another one for a topic."""
+    from data_contracts.merchants import MERCHANTS
+    from serving.domain.errors import FieldsInvalid
+    from serving.domain.merchant_topics import OPTIONAL, TopicIsMandatory, UnknownTopic, checked_choice
+    from serving.store.standing_rows import standing_row
+    from serving.store.topic_choices import choose_channel, chosen_channels
+
+    migrated(read_settings())
+    with opened_store() as store, store.writing(f"topics-{merchant_id}") as tx:
+        if standing_row(tx, MERCHANTS, merchant_id) is None:
+            raise CommandFailed(f"there is no merchant {merchant_id}")
+        if choice is not None:
+            name, _, channel = choice.partition("=")
+            try:
+                topic, by_channel = checked_choice(name, channel)
+            except (UnknownTopic, TopicIsMandatory, FieldsInvalid) as problem:
+                raise CommandFailed(f"--set: {problem}") from problem
+            choose_channel(
+                tx,
+                merchant_id=merchant_id,
+                topic=topic,
+                channel=by_channel,
+                by="command line",
+                now_ms=now_in(store),
+            )
+        chosen = chosen_channels(tx, merchant_id)
+    topics = [
+        {"topic": topic.value, "channel": channel.value, "can_be_switched_off": topic in OPTIONAL}
+        for topic, channel in chosen.items()
+    ]
+
+    def render() -> None:
+        for topic, channel in chosen.items():
+            click.echo(f"{topic:38} {channel}{'' if topic in OPTIONAL else '  (mandatory)'}")
+
+    print_result({"merchant_id": merchant_id, "topics": topics}, as_json, render)

@@ -1,11 +1,15 @@
 """`bonitas cases`: the review queue, every step on a case, and investigations."""
 
+from pathlib import Path
+
 import click
+import msgspec
 
 from command_line.state import case_scope
 from command_line.terminal import id_table, json_option, print_answer, print_result, wide_console
 from data_contracts.currencies import amount_figure
 from data_contracts.instants import rfc3339
+from data_contracts.private_files import write_private_text
 
 
 @click.group()
@@ -58,6 +62,28 @@ def show_case(case_id: str) -> None:
 
     with case_scope() as scope:
         print_answer(case_review.case_view(scope, case_id))
+
+
+@cases.command("export")
+@click.argument("case_id")
+@click.option(
+    "--out",
+    type=click.Path(dir_okay=False, path_type=Path),
+    required=True,
+    help="The file to write, for its owner alone.",
+)
+def export_case(case_id: str, out: Path) -> None:
+    """Write all that is kept about a case into one JSON file, for the police.
+
+    It holds personal data. Files of evidence are named with their SHA-256; they lie in evidence/ of the home.
+    """
+    from serving.disputes.case_export import export_case as exported
+    from serving.requests.wire_form import encoded
+
+    with case_scope() as scope:
+        document = encoded(exported(scope, case_id))
+    write_private_text(out, msgspec.json.format(document, indent=2).decode() + "\n")
+    click.echo(f"{out}: {out.stat().st_size} bytes, readable by you alone")
 
 
 @cases.command("next")

@@ -1,4 +1,4 @@
-"""The clock of the commands, and the instants that a person names as days."""
+"""The machine's clock, and the instants that a person names as days; the store's is `state.now_in`."""
 
 from datetime import UTC, date, datetime
 
@@ -6,7 +6,7 @@ from data_contracts.instants import instant_ms
 
 
 def now_ms() -> int:
-    """The present instant, in milliseconds since 1970 UTC."""
+    """The present instant by the machine's clock, in milliseconds since 1970 UTC."""
     return instant_ms(datetime.now(UTC))
 
 

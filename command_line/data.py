@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from command_line.clock import now_ms, today
+from command_line.clock import today
 from command_line.public_data_sets import GMSC, IEEE_CIS, UCI_TAIWAN, fetched
-from command_line.state import clock_tolerance_in_force_ms, migrated, opened_store, read_settings
+from command_line.state import clock_tolerance_in_force_ms, migrated, now_in, opened_store, read_settings
 from command_line.terminal import (
     CommandFailed,
     folder_to_judge,
@@ -238,7 +238,7 @@ def load(directory: Path, as_json: bool) -> None:
                 store,
                 rows,
                 progress,
-                now_ms=now_ms(),
+                now_ms=now_in(store),
                 report_directory=loading_folder(settings.home, directory),
             )
     print_result(result.to_json(), as_json, lambda: _print_loaded(directory, result))

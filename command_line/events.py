@@ -4,8 +4,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from command_line.clock import now_ms
-from command_line.state import opened_store
+from command_line.state import now_in, opened_store
 from command_line.terminal import CommandFailed, id_table, json_option, print_result, wide_console
 from data_contracts.instants import rfc3339
 from data_contracts.ledger_contracts import CONTRACTS
@@ -78,7 +77,7 @@ def end_held_row(event_id: str, reason: str, by: str, as_json: bool) -> None:
 
     try:
         with opened_store() as store:
-            ended = end_held(store, event_id, reason=reason, by=by, now_ms=now_ms())
+            ended = end_held(store, event_id, reason=reason, by=by, now_ms=now_in(store))
     except (RiskError, StoreError) as problem:
         raise CommandFailed(str(problem)) from problem
     print_result(

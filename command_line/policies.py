@@ -1,14 +1,15 @@
 """`bonitas policy`: check policy files, put them in force, show and roll back their history."""
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from command_line.clock import now_ms
 from command_line.policy_backtests import backtest_policy, propose_policy
 from command_line.state import (
     migrated,
+    now_in,
     policy_in_force,
     policy_store,
     read_policy,
@@ -75,7 +76,7 @@ def activate_policy(file: Path, by: str, reason: str, as_json: bool) -> None:
     migrated(read_settings())
     before = policy_in_force()[0]
     with policy_store() as store:
-        activation = activate(store, read, by=by, reason=reason, clock=now_ms)
+        activation = activate(store, read, by=by, reason=reason, clock=partial(now_in, store))
     _tell_of_other_terms(before)
     print_result(
         {"activation": activation.to_json()},
@@ -130,7 +131,7 @@ def roll_back_policy(by: str, reason: str, as_json: bool) -> None:
 
     before = policy_in_force()[0]
     with policy_store() as store:
-        activation = roll_back(store, by=by, reason=reason, clock=now_ms)
+        activation = roll_back(store, by=by, reason=reason, clock=partial(now_in, store))
     _tell_of_other_terms(before)
     print_result(
         {"activation": activation.to_json()},

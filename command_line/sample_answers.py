@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from command_line.clock import now_ms
-from command_line.state import policy_file, policy_store, read_settings
+from command_line.state import now_in, policy_file, policy_store, read_settings
 from data_contracts.currencies import amount_figure
 
 if TYPE_CHECKING:
@@ -74,9 +73,10 @@ def show_stop(url: str, key: str, case: dict[str, Any], merchant: "SampleMerchan
     from serving.store.deliveries import current_secrets
 
     with policy_store() as store:
-        policy = active_policy(store, lambda: policy_file(read_settings()), now_ms=now_ms()).policy
+        now_ms = now_in(store)
+        policy = active_policy(store, lambda: policy_file(read_settings()), now_ms=now_ms).policy
         with store.writing("webhook-secret") as tx:
-            secret = current_secrets(tx, SAMPLE_MERCHANT_ID, now_ms())[0]
+            secret = current_secrets(tx, SAMPLE_MERCHANT_ID, now_ms)[0]
     with httpx.Client(base_url=url, headers={"Authorization": f"Bearer {key}"}, timeout=30.0) as client:
         for step in ("claim", "stop"):
             client.post(f"/v1/cases/{case['case_id']}/{step}").raise_for_status()

@@ -2,6 +2,7 @@
 
 import click
 
+from command_line.sandbox import mark_sandbox
 from command_line.state import lost_store_put_aside, migrated, read_settings, tell_before_start
 from command_line.terminal import CommandFailed
 
@@ -63,7 +64,12 @@ def worker() -> None:
     "--contract", is_flag=True, help="Also take away what only earlier releases need, once none of them runs."
 )
 @click.option("--new-store", is_flag=True, help="Begin anew on purpose where the store is lost.")
-def migrate(*, contract: bool, new_store: bool) -> None:
+@click.option(
+    "--sandbox",
+    is_flag=True,
+    help="Mark a new store for good as a sandbox, whose clock can be moved.",
+)
+def migrate(*, contract: bool, new_store: bool, sandbox: bool) -> None:
     """Create or upgrade the store's tables (SQLite or PostgreSQL, by $BONITAS_DATABASE_URL).
 
     Without an option only what adds: services and workers of the release before go on meanwhile, and each
@@ -72,13 +78,18 @@ def migrate(*, contract: bool, new_store: bool) -> None:
 
     A store that was there and is gone, empty or damaged is not made anew by itself: bring it back
     (bonitas restore), or begin anew by --new-store, which keeps what is left of it beside.
+
+    --sandbox makes the store a sandbox, in which deadlines are seen passing (`bonitas clock`). One that holds
+    a single row is refused, and a sandbox never becomes a real store.
     """
     settings = read_settings()
     if new_store:
         for left in lost_store_put_aside(settings):
             click.echo(f"what is left of the store lies in {left}", err=True)
     done = migrated(settings, contract=contract)
-    click.echo(f"store at revision {done.schema}")
+    if sandbox:
+        mark_sandbox()
+    click.echo(f"store at revision {done.schema}{', a sandbox' if sandbox else ''}")
     if done.left is not None:
         click.echo(
             f"revision {done.left} takes away what earlier releases need: once none of them runs, "

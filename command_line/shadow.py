@@ -11,6 +11,7 @@ from command_line.clock import midnight_ms
 from command_line.state import (
     migrated,
     model_registry,
+    now_in,
     opened_store,
     policy_in_force,
     read_settings,
@@ -25,7 +26,7 @@ from command_line.terminal import (
     progress_bars,
     wide_console,
 )
-from data_contracts.instants import DAY_MS, instant_ms
+from data_contracts.instants import DAY_MS, instant_ms, moment
 
 if TYPE_CHECKING:
     from data_contracts.progress import Progress
@@ -70,9 +71,9 @@ def start_shadow(model: str, version: str, by: str, reason: str, backfill_days: 
 
     settings = read_settings()
     migrated(settings)
-    now = datetime.now(UTC)
-    answers_from = now - timedelta(days=backfill_days)
     with model_registry() as registry, opened_store() as store:
+        # The registry's lines are stamped by the machine's clock, decisions by the store's.
+        answers_from = moment(now_in(store)) - timedelta(days=backfill_days)
         try:
             reads = served_models().load(model, version).version_under_terms
         except (ModelNotUsableError, RegistryUnreachableError) as problem:
@@ -94,7 +95,7 @@ def start_shadow(model: str, version: str, by: str, reason: str, backfill_days: 
             registry=registry,
             by=by,
             reason=reason,
-            now=now,
+            now=datetime.now(UTC),
             answers_from=answers_from,
             begin=begin,
         )
@@ -231,10 +232,9 @@ def report_shadow(
     from serving.store.made_in_window import answered_feature_set, made_since
     from serving.store.shadow_progress import progress_of
 
-    now = datetime.now(UTC)
     if version is None:
         with model_registry() as registry:
-            changes = registry.shadow_changes(model, now=now)
+            changes = registry.shadow_changes(model, now=datetime.now(UTC))
         shadows = [change.version for change in changes if change.version is not None]
         if not shadows:
             raise CommandFailed(
@@ -274,7 +274,7 @@ def report_shadow(
             answers_from_ms=known.answers_from_ms,
             made=made,
             made_since_start=made_since_start,
-            labels=_known_labels(store, model, answers, now, progress),
+            labels=_known_labels(store, model, answers, now_in(store), progress),
             differences=differences,
         )
     print_result(report.to_json(), as_json, lambda: click.echo(report_text(report)))
@@ -297,7 +297,7 @@ def _shadow_answers(store: "Store", model: str, version: str, after: str) -> "li
 
 
 def _known_labels(
-    store: "Store", model: str, answers: "Sequence[ShadowDecision]", now: datetime, progress: "Progress"
+    store: "Store", model: str, answers: "Sequence[ShadowDecision]", now_ms: int, progress: "Progress"
 ) -> dict[str, int]:
     """What is known by now of the orders that are old enough: 1 bad, 0 not, by order id."""
     from tempfile import TemporaryDirectory
@@ -307,7 +307,6 @@ def _known_labels(
     from training.tasks import TASKS
 
     terms = policy_in_force()[0].settlement_terms
-    now_ms = instant_ms(now)
     # No younger order has an outcome, so nothing is read while a shadow is young.
     old_ms = now_ms - LABEL_HORIZON_DAYS * DAY_MS
     customers = sorted({answer.customer_id for answer in answers if answer.as_of_ms < old_ms})

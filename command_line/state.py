@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 import click
 
-from command_line.clock import now_ms
 from command_line.terminal import CommandFailed, tell_of_ledger_folder
 from serving.process.settings import DEFAULT_PUBLIC_URL, Settings, SettingsInvalid
 
@@ -75,6 +74,13 @@ def opened_store() -> Iterator["Store"]:
         yield store
     finally:
         store.close()
+
+
+def now_in(store: "Store") -> int:
+    """The present instant by the store's clock, which is moved in a sandbox; milliseconds since 1970 UTC."""
+    from serving.store.sandbox_clock import clock_of
+
+    return clock_of(store)()
 
 
 def _store_unavailable(url: str, problem: Exception) -> CommandFailed:
@@ -239,7 +245,7 @@ def tell_of_policy(file: "PolicyFile") -> None:
     from serving.in_force.policy_activation import active_policy, notice_about_file
 
     with policy_store() as store:
-        active = active_policy(store, lambda: file, now_ms=now_ms())
+        active = active_policy(store, lambda: file, now_ms=now_in(store))
     click.echo(f"policy {active.policy.version} is in force", err=True)
     notice = notice_about_file(file, active.activations)
     if notice is not None:
@@ -295,14 +301,15 @@ def case_scope() -> Iterator["CaseScope"]:
     from serving.domain.errors import RiskError
     from serving.in_force.policy_activation import active_policy
     from serving.requests.case_scope import CaseScope
+    from serving.store.sandbox_clock import clock_of
 
     settings = read_settings()
     with opened_store() as store:
         try:
             yield CaseScope(
                 store=store,
-                policy=active_policy(store, lambda: policy_file(settings), now_ms=now_ms()).policy,
-                now_ms=now_ms,
+                policy=active_policy(store, lambda: policy_file(settings), now_ms=now_in(store)).policy,
+                now_ms=clock_of(store),
                 public_url=settings.public_url or DEFAULT_PUBLIC_URL,
             )
         except RiskError as problem:

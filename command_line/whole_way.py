@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from command_line.clock import now_ms, today
+from command_line.clock import today
 from command_line.sample_answers import (
     HowToGoOn,
     flagged_cases,
@@ -24,6 +24,7 @@ from command_line.state import (
     book_folder,
     clock_tolerance_in_force_ms,
     migrated,
+    now_in,
     opened_store,
     policy_file,
     policy_in_force,
@@ -31,6 +32,7 @@ from command_line.state import (
     tell_of_policy,
 )
 from command_line.terminal import CommandFailed, progress_bars
+from data_contracts.instants import moment
 from data_contracts.private_files import private_folder, write_private_text
 from serving.process.settings import DEFAULT_PUBLIC_URL, Settings
 
@@ -84,7 +86,7 @@ def run(once: bool, port: int, customers: int, months: int, seed: int) -> None:
                 settings, port=free_port, log_file=settings.home / "server.log", with_worker=True
             ) as server,
         ):
-            now = datetime.now(UTC)
+            now = _now()
             decided = send_sample_orders(server.url, keys, book, now=now)
             print_decisions(decided)
             if screens:
@@ -95,7 +97,7 @@ def run(once: bool, port: int, customers: int, months: int, seed: int) -> None:
                     if flagged:
                         show_stop(server.url, fraud_key, flagged[0], merchant)
                 # It stops listening: from now on this merchant is reached by e-mail.
-                end_sample_merchant(server.url, keys, merchant.account_event(datetime.now(UTC)))
+                end_sample_merchant(server.url, keys, merchant.account_event(_now()))
             order_file = settings.home / "order.json"
             write_private_text(order_file, json.dumps(decided[0].order.body, indent=1))
             event_file = settings.home / "event.json"
@@ -200,7 +202,7 @@ def _prepare_ledger(settings: Settings, book: Path) -> None:
         return
     with opened_store() as store, progress_bars() as progress:
         result = load_folder(
-            store, book, progress, now_ms=now_ms(), clock_tolerance_ms=clock_tolerance_in_force_ms()
+            store, book, progress, now_ms=now_in(store), clock_tolerance_ms=clock_tolerance_in_force_ms()
         )
     if result.refused_count:
         raise CommandFailed(f"{result.refused_count} rows were refused, the first: {result.refused[0]}")
@@ -268,12 +270,18 @@ def _prepare_champions(settings: Settings, book: Path) -> bool:
     return False
 
 
+def _now() -> datetime:
+    """The present instant by the store's clock."""
+    with opened_store() as store:
+        return moment(now_in(store))
+
+
 def _first_user() -> str | None:
     """The password of the console's first user, made once; None where there are users."""
     from serving.console.sign_in import first_user
 
     with opened_store() as store:
-        return first_user(store, now_ms())
+        return first_user(store, now_in(store))
 
 
 def _run_key(settings: Settings, role: str) -> str:
@@ -288,8 +296,9 @@ def _run_key(settings: Settings, role: str) -> str:
             with store.reading() as tx:
                 if caller_of(tx, secret) is not None:
                     return secret
+        now_ms = now_in(store)
         secret = create_api_key(
-            store, name=f"run-{role}-{now_ms()}", role=role, merchant_id=None, now_ms=now_ms()
+            store, name=f"run-{role}-{now_ms}", role=role, merchant_id=None, now_ms=now_ms
         )
     write_private_text(file, secret)
     return secret

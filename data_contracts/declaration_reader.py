@@ -98,7 +98,7 @@ class DeclarationReader:
         value = self.take(table, name, prefix)
         if value is None:
             return otherwise
-        if value not in {word.value for word in words}:
+        if not isinstance(value, str) or value not in {word.value for word in words}:
             allowed = ", ".join(word.value for word in words)
             self.mistakes.append(f"{prefix}{name}: must be one of {allowed}")
             return otherwise
@@ -114,18 +114,24 @@ class DeclarationReader:
         return {}
 
     def tables(
-        self, table: dict[str, Any], name: str, *, may_be_empty: bool = True, needed: bool = True
+        self,
+        table: dict[str, Any],
+        name: str,
+        prefix: str = "",
+        *,
+        may_be_empty: bool = True,
+        needed: bool = True,
     ) -> list[dict[str, Any]]:
-        """A list of tables at the top of the document. needed: whether a document without it is wrong."""
+        """A list of tables. needed: whether a document without it is wrong."""
         if not needed and name not in table:
             return []
-        value = self.take(table, name, "")
+        value = self.take(table, name, prefix)
         is_list = isinstance(value, list) and all(isinstance(entry, dict) for entry in value)
         if is_list and (value or may_be_empty):
             entries: list[dict[str, Any]] = value
             return entries
         if value is not None:
-            self.mistakes.append(f"{name}: must be a list of tables, each under [[{name}]]")
+            self.mistakes.append(f"{prefix}{name}: must be a list of tables, each under [[{prefix}{name}]]")
         return []
 
     def refuse_rest(self, table: dict[str, Any], prefix: str) -> None:

@@ -12,6 +12,7 @@ from data_contracts.contract import (
 from data_contracts.invoices import invoice_reference
 
 REASON_RETURNED_DEBIT = "returned_debit"
+REASON_CHARGEBACK = "chargeback"
 REASONS_OWED_ANEW = ("overpayment", REASON_RETURNED_DEBIT)
 """A refund for one of these raises what is owed by its amount; for any other, less is owed by as much."""
 
@@ -42,7 +43,7 @@ INVOICE_ADJUSTMENTS = Contract(
             type=ColumnType.STRING,
             description="why",
             allowed=(
-                "chargeback",
+                REASON_CHARGEBACK,
                 "dispute",
                 "fraud",
                 "goodwill",

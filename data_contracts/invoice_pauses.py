@@ -1,11 +1,10 @@
-"""Pauses of an invoice: a return under way or an open dispute."""
+"""Pauses of an invoice: a return under way, an open dispute, an order that the merchant had stopped."""
 
 from data_contracts.contract import (
     Column,
     ColumnType,
     Contract,
     NotBefore,
-    RequiredWhen,
     customer_reference,
     identifier,
 )
@@ -13,6 +12,10 @@ from data_contracts.invoices import invoice_reference
 
 DISPUTE = "dispute"
 """The reason of a pause for an open dispute."""
+ORDER_STOPPED = "order_stopped"
+"""The reason of a pause for an invoice that came after the merchant had said that it stopped the order."""
+RETURN = "return"
+"""The reason of a pause for goods on their way back."""
 
 INVOICE_PAUSES = Contract(
     name="invoice_pauses",
@@ -31,7 +34,7 @@ INVOICE_PAUSES = Contract(
             name="reason",
             type=ColumnType.STRING,
             description="why the invoice is paused",
-            allowed=("dispute", "return"),
+            allowed=(DISPUTE, ORDER_STOPPED, RETURN),
         ),
         Column(
             name="started_at",
@@ -62,7 +65,7 @@ INVOICE_PAUSES = Contract(
             type=ColumnType.STRING,
             description="tracking number of the return parcel: the proof of the return",
             nullable=True,
-            missing_means="a dispute",
+            missing_means="a dispute, or a return without proof",
             max_length=60,
         ),
     ),
@@ -70,6 +73,5 @@ INVOICE_PAUSES = Contract(
         NotBefore(later="ended_at", earlier="started_at"),
         NotBefore(later="occurred_at", earlier="started_at"),
         NotBefore(later="occurred_at", earlier="ended_at", moves=False),
-        RequiredWhen(column="tracking_number", when_column="reason", equals="return"),
     ),
 )

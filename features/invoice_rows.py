@@ -12,6 +12,7 @@ import numpy as np
 
 from data_contracts.invoice_adjustments import (
     INVOICE_ADJUSTMENTS,
+    REASON_CHARGEBACK,
     REASON_RETURNED_DEBIT,
     REASONS_OWED_ANEW,
 )
@@ -105,7 +106,10 @@ def known_invoice_states(
     for row in payments:
         paid = Movement(row["occurred_at"], MovementKind.PAYMENT, row["amount_cents"])
         movements[row["invoice_id"]].append(paid)
+    charged_back: defaultdict[str, int] = defaultdict(int)
     for row in adjustments:
+        if row["reason"] == REASON_CHARGEBACK:
+            charged_back[row["invoice_id"]] += row["amount_cents"]
         kind = adjustment_kind(row["kind"], row["reason"])
         movements[row["invoice_id"]].append(Movement(row["occurred_at"], kind, row["amount_cents"]))
     paused: defaultdict[str, list[tuple[int, int]]] = defaultdict(list)
@@ -120,6 +124,7 @@ def known_invoice_states(
             movements=movements.get(invoice_id, ()),
             pauses=paused.get(invoice_id, ()),
             terms=terms,
+            charged_back_cents=charged_back.get(invoice_id, 0) if charged_back else 0,
         )
         for row in invoices
     }

@@ -72,6 +72,41 @@ def invoice_states(rows: LedgerRows, as_of_ms: int, terms: SettlementTerms) -> d
     )
 
 
+def invoice_states_when(
+    rows: LedgerRows, at_ms: int, terms: SettlementTerms, *, known_ms: int
+) -> dict[str, InvoiceState]:
+    """The state of each of the customer's invoices at an instant, by what was known before another.
+
+    What happened after `at_ms` is left out, however early it was known: a payment, a credit note, the end of
+    a pause. Of an invoice of day 1 that was paid on day 9, which was known on day 30:
+
+    >>> from data_contracts.instants import DAY_MS as DAY
+    >>> from features.settlement_terms import USUAL_TERMS
+    >>> invoice = {"event_id": "a", "invoice_id": "i", "amount_cents": 10_000, "due_at": 5 * DAY,
+    ...     "occurred_at": DAY, "recorded_at": DAY}
+    >>> paid = {"event_id": "b", "invoice_id": "i", "amount_cents": 10_000, "occurred_at": 9 * DAY,
+    ...     "recorded_at": 30 * DAY}
+    >>> rows = {"invoices": [invoice], "invoice_payments": [paid]}
+    >>> def owed(day, known):
+    ...     states = invoice_states_when(rows, day * DAY, USUAL_TERMS, known_ms=known * DAY)
+    ...     return states["i"].owed_cents
+    >>> owed(20, 20), owed(20, 31), owed(8, 31)
+    (10000, 0, 10000)
+    """
+
+    def happened(contract: Contract) -> list[Mapping[str, Any]]:
+        return [row for row in visible_rows(contract, rows, known_ms) if row["occurred_at"] <= at_ms]
+
+    pauses = [row for row in visible_rows(INVOICE_PAUSES, rows, known_ms) if row["started_at"] <= at_ms]
+    return known_invoice_states(
+        invoices=happened(INVOICES),
+        payments=happened(INVOICE_PAYMENTS),
+        adjustments=happened(INVOICE_ADJUSTMENTS),
+        pauses=[{**row, "ended_at": None} if (row.get("ended_at") or 0) > at_ms else row for row in pauses],
+        terms=terms,
+    )
+
+
 def facts_at(
     rows: LedgerRows, as_of_ms: int, states: Mapping[str, InvoiceState]
 ) -> dict[FactKind, Sequence[Fact]]:

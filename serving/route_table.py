@@ -12,11 +12,17 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from serving.api.case_api import CaseApi
+from serving.api.dispute_api import DisputeApi
 from serving.api.event_api import EventApi
+from serving.api.fulfilment_api import FulfilmentApi
 from serving.api.investigation_api import InvestigationApi
+from serving.api.invoice_api import InvoiceApi
 from serving.api.openapi import openapi_document
+from serving.api.return_api import ReturnApi
 from serving.api.score_app import ScoreApi
+from serving.api.settlement_api import SettlementApi
 from serving.api.stop_request_api import StopRequestApi
+from serving.api.topic_api import TopicApi
 from serving.console.all_routes import ALL_ROUTES
 from serving.console.console_app import console_routes
 from serving.merchant_form.form_app import FORM_ROUTES
@@ -61,10 +67,16 @@ def route_table(
             answers=(CONTRACT,),
             example=Example(),
         ),
+        *FulfilmentApi(access).routes(),
+        *ReturnApi(access).routes(),
         *EventApi(access).routes(),
+        *InvoiceApi(access).routes(),
         *CaseApi(access).routes(),
         *InvestigationApi(access).routes(),
         *StopRequestApi(access).routes(),
+        *SettlementApi(access).routes(),
+        *DisputeApi(access).routes(),
+        *TopicApi(access).routes(),
         *console_routes(ALL_ROUTES),
         *FORM_ROUTES,
         *_service_routes(ready, metrics),

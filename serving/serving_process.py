@@ -38,6 +38,7 @@ from serving.requests.request_scope import StoreDoor, scope_from_settings
 from serving.requests.route_declaration import ORDER_BODY_BYTES, DoorKind, RouteDeclaration
 from serving.requests.store_access import StoreAccess
 from serving.route_table import route_table
+from serving.store.clock_watch import ClockWatch
 from serving.store.running_processes import ProcessKind, Registration
 from serving.store.store import now_ms
 
@@ -109,13 +110,15 @@ class ServingProcess:
             door.open,
             partial(PolicyFile.usable, settings.policy_file),
             poll_seconds=settings.model_poll_seconds,
-            now_ms=now_ms,
+            now_ms=door.now_ms,
             on_look=lambda problem: POLICY_NOT_USABLE.set(problem is not None),
         )
         self._store_watch = StoreWatch(door, registration=Registration(ProcessKind.SERVICE, now_ms=now_ms))
+        self._clock_watch = ClockWatch(door.open, sandbox=lambda: door.sandbox, is_real=lambda: door.is_real)
         self._metric_files = MetricFiles()
         self._metric_files.start()
         self._store_watch.start()
+        self._clock_watch.start()
         self._watch.start()
         self._order_risk_watch.start()
         self._policies.start()
@@ -127,6 +130,7 @@ class ServingProcess:
             scope,
             threads=POSTGRESQL_THREADS if is_postgresql else 0,
             policy_now=lambda: self._policies.in_force,
+            clock_now=lambda: door.clock,
         )
         self._readiness.start(
             self._store_watch,
@@ -138,6 +142,7 @@ class ServingProcess:
     def end(self) -> None:
         """Finish what was begun, stop polling and close the store."""
         self._store_watch.stop()
+        self._clock_watch.stop()
         self._watch.stop()
         self._order_risk_watch.stop()
         self._policies.stop()

@@ -1,4 +1,4 @@
-"""The worker beside the service: screens orders, keeps the queue, and brings merchants what they are asked.
+"""The worker beside the service: screens orders, keeps the queue, settles, and tells merchants what to do.
 
 `bonitas serve` starts one; `bonitas worker` runs one on its own. Any number may run: each message, case and
 delivery is taken by one of them. `python -m serving.worker` reads its settings from the environment.
@@ -17,15 +17,27 @@ from types import FrameType
 from serving.cases.case_review import CaseMoved, renew_queue
 from serving.cases.cases_ahead import set_back_cases_ahead
 from serving.cases.investigating import check_cases
+from serving.cases.settling_orders import give_periods, settle_due
+from serving.disputes.dispute_notices import EVENT_TYPES as DISPUTE_EVENTS
+from serving.disputes.dispute_notices import fallback_text as dispute_fallback_text
+from serving.disputes.identity_claims import bring_claims_to_cases, follow_cases
+from serving.disputes.kept_step import DisputeMoved
+from serving.disputes.passed_deadlines import (
+    expire_due_disputes,
+    pause_late_invoices,
+    raise_overdue_disputes,
+)
 from serving.figures.flow_overview import sum_up_orders
 from serving.in_force.model_watch import SHADOW, ModelInForce, ModelRegistry, ModelWatch
 from serving.in_force.policy_activation import PolicyFile
 from serving.in_force.policy_watch import PolicyWatch
+from serving.invoices.reminding import look_at_due_invoices
 from serving.process.observability import log_as_json_lines
 from serving.process.parent_watch import end_with_parent
 from serving.process.settings import DEFAULT_PUBLIC_URL, Settings
 from serving.process.slim_process import leave_out_data_frames
 from serving.requests.case_scope import CaseScope
+from serving.returns.looking_at_returns import look_at_returns
 from serving.screening.messages_of_before import take_over_messages_of_before
 from serving.screening.order_screening import ScreeningScope, work_off
 from serving.shadow.scoring import ShadowScope, answer_checkouts, answer_screenings
@@ -35,14 +47,18 @@ from serving.stop_requests.sending_again import fallback_text
 from serving.stop_requests.stop_requesting import expire_due, reached, request_due
 from serving.store.case_queue import CaseMovedError
 from serving.store.clock_jumps import make_due_what_a_clock_left_ahead
+from serving.store.clock_watch import ClockWatch
+from serving.store.deliveries import Delivery
 from serving.store.errors import StoreError, StoreNotMigrated, StoreUnavailable
 from serving.store.instants_ahead import treat_instants_ahead_as_now
 from serving.store.open_store import open_store
 from serving.store.running_processes import ProcessKind, Registration
+from serving.store.sandbox_clock import Clock, SandboxClock, sandbox_of
 from serving.store.store import IN_WORKER, Store, Transaction, now_ms
+from serving.topics.telling import tell_of_topics
 from serving.webhooks.dispatch import Dispatcher, DispatchScope, send_fallbacks
 from serving.webhooks.endpoint_url import system_resolver
-from serving.webhooks.mailbox import FileMailbox, Mailbox, SmtpMailbox
+from serving.webhooks.mailbox import EmailMessageText, FileMailbox, Mailbox, SmtpMailbox
 
 LOG = logging.getLogger("bonitas.worker")
 IDLE_SECONDS = 0.2
@@ -50,6 +66,9 @@ RENEW_SECONDS = 60.0
 FALLBACK_SECONDS = 10.0
 SUM_UP_SECONDS = 10.0
 SHADOW_SECONDS = 1.0
+INVOICES_SECONDS = 1.0
+RETURNS_SECONDS = 1.0
+DISPUTE_SECONDS = 1.0
 REGISTERED_SECONDS = 5.0
 MESSAGES_OF_BEFORE_SECONDS = 5.0
 RETRY_SECONDS = 2.0
@@ -81,32 +100,36 @@ def work(settings: Settings, stopped: threading.Event) -> None:
         return lambda: CaseScope(
             store=store,
             policy=policies.in_force.judging,
-            now_ms=now_ms,
+            now_ms=clock,
             public_url=settings.public_url or DEFAULT_PUBLIC_URL,
         )
 
     try:
         policy_store = opened()
+        sandbox = sandbox_of(policy_store)
     except StoreError as problem:
         LOG.info("ended_without_store", extra={"reason": str(problem)})
         return
+    clock = now_ms if sandbox is None else sandbox.now_ms
+    clock_watch = ClockWatch(lambda: policy_store, sandbox=lambda: sandbox, is_real=lambda: sandbox is None)
     policies = PolicyWatch(
         lambda: policy_store,
         partial(PolicyFile.usable, settings.policy_file),
         poll_seconds=settings.model_poll_seconds,
-        now_ms=now_ms,
+        now_ms=clock,
     )
     try:
         chores = {
-            "screening": [*_screening(scope_now(opened()), watch), _messages_of_before(policy_store)],
+            "screening": [*_screening(scope_now(opened()), watch), _messages_of_before(policy_store, clock)],
             "deliveries": _deliveries(scope_now(opened()), settings),
             "cases": [
                 *_cases(scope_now(opened())),
-                _instants_ahead(policy_store),
+                *_after_clock_jumps(scope_now(opened()), sandbox),
                 _registered(policy_store, stopped),
             ],
-            "shadows": _shadows(opened(), settings),
+            "shadows": _shadows(opened(), settings, clock),
         }
+        clock_watch.start()
         watch.start()
         policies.start()
         threads = [
@@ -124,6 +147,7 @@ def work(settings: Settings, stopped: threading.Event) -> None:
     finally:
         watch.stop()
         policies.stop()
+        clock_watch.stop()
         for store in stores:
             store.close()
 
@@ -176,7 +200,7 @@ class _Chore:
         try:
             done = self._work()
             self._waits_for = None
-        except (CaseMoved, CaseMovedError, StopRequestMoved):
+        except (CaseMoved, CaseMovedError, StopRequestMoved, DisputeMoved):
             # A person was faster with what we were about to touch: the next round sees it.
             LOG.info("moved_meanwhile", extra={"chore": self._name})
         except StoreUnavailable as problem:
@@ -216,10 +240,10 @@ def _screening(scope_now: ScopeNow, watch: ModelWatch) -> list[_Chore]:
     return [_Chore("screen", screen)]
 
 
-def _messages_of_before(store: Store) -> _Chore:
+def _messages_of_before(store: Store, clock: Clock) -> _Chore:
     return _Chore(
         "take_over_messages_of_before",
-        lambda: take_over_messages_of_before(store, now_ms()),
+        lambda: take_over_messages_of_before(store, clock()),
         MESSAGES_OF_BEFORE_SECONDS,
     )
 
@@ -227,12 +251,25 @@ def _messages_of_before(store: Store) -> _Chore:
 def _cases(scope_now: ScopeNow) -> list[_Chore]:
     return [
         _Chore("renew_queue", lambda: renew_queue(scope_now()), RENEW_SECONDS),
-        _Chore("make_due_what_a_clock_left_ahead", lambda: _after_clock_jump(scope_now()), FALLBACK_SECONDS),
-        _Chore("set_back_cases_ahead", lambda: set_back_cases_ahead(scope_now()), RENEW_SECONDS),
         _Chore("sum_up_orders", lambda: sum_up_orders(scope_now()), SUM_UP_SECONDS),
         _Chore("request_stops", lambda: request_due(scope_now())),
         _Chore("expire_stop_requests", lambda: expire_due(scope_now())),
+        _Chore("look_at_returns", lambda: look_at_returns(scope_now()), RETURNS_SECONDS),
         _Chore("check_cases", lambda: check_cases(scope_now())),
+        _Chore("settle_orders", lambda: settle_due(scope_now())),
+        _Chore("give_postings_their_periods", lambda: give_periods(scope_now()), RENEW_SECONDS),
+        _Chore("look_at_invoices", lambda: look_at_due_invoices(scope_now()), INVOICES_SECONDS),
+        *_disputes(scope_now),
+    ]
+
+
+def _disputes(scope_now: ScopeNow) -> list[_Chore]:
+    return [
+        _Chore("expire_disputes", lambda: expire_due_disputes(scope_now()), DISPUTE_SECONDS),
+        _Chore("pause_late_invoices", lambda: pause_late_invoices(scope_now())),
+        _Chore("bring_claims_to_cases", lambda: bring_claims_to_cases(scope_now())),
+        _Chore("follow_cases_of_claims", lambda: follow_cases(scope_now()), FALLBACK_SECONDS),
+        _Chore("raise_overdue_disputes", lambda: raise_overdue_disputes(scope_now()), RENEW_SECONDS),
     ]
 
 
@@ -251,24 +288,39 @@ def _registered(store: Store, stopped: threading.Event) -> _Chore:
     return _Chore("say_that_it_runs", renew, REGISTERED_SECONDS, at_the_end=lambda: registration.end(store))
 
 
-def _instants_ahead(store: Store) -> _Chore:
-    def set_back() -> int:
-        rows = treat_instants_ahead_as_now(store, now_ms())
-        if rows:
-            LOG.warning("clock_was_ahead", extra={"set_back": rows})
-        return 0
+def _after_clock_jumps(scope_now: ScopeNow, sandbox: SandboxClock | None) -> list[_Chore]:
+    """What undoes an instant ahead of now. In a sandbox now is read anew: what others stamped by a clock that
+    was moved on since is no mistake.
+    """
 
-    return _Chore("treat_instants_ahead_as_now", set_back, RENEW_SECONDS)
+    def scope_as_of_now() -> CaseScope:
+        scope = scope_now()
+        if sandbox is not None:
+            sandbox.look(scope.store)
+        return scope
+
+    return [
+        _Chore("make_due_what_a_clock_left_ahead", lambda: _made_due(scope_as_of_now()), FALLBACK_SECONDS),
+        _Chore("set_back_cases_ahead", lambda: set_back_cases_ahead(scope_as_of_now()), RENEW_SECONDS),
+        _Chore("treat_instants_ahead_as_now", lambda: _instants_ahead(scope_as_of_now()), RENEW_SECONDS),
+    ]
 
 
-def _after_clock_jump(scope: CaseScope) -> int:
+def _instants_ahead(scope: CaseScope) -> int:
+    rows = treat_instants_ahead_as_now(scope.store, scope.now_ms())
+    if rows:
+        LOG.warning("clock_was_ahead", extra={"set_back": rows})
+    return 0
+
+
+def _made_due(scope: CaseScope) -> int:
     made_due = make_due_what_a_clock_left_ahead(scope.store, scope.now_ms())
     if made_due:
         LOG.warning("clock_was_ahead", extra={"made_due": made_due})
     return made_due
 
 
-def _shadows(store: Store, settings: Settings) -> list[_Chore]:
+def _shadows(store: Store, settings: Settings, clock: Clock) -> list[_Chore]:
     """Challengers that answer with no effect; in a thread of their own, so that they hold up nothing."""
     registry = ModelRegistry(settings.mlflow_uri, settings.artifact_root)
     answer = {settings.model_name: answer_checkouts, settings.order_risk_model_name: answer_screenings}
@@ -282,7 +334,7 @@ def _shadows(store: Store, settings: Settings) -> list[_Chore]:
             on_change=lambda: None,
         )
         scope = ShadowScope(
-            store=store, model_name=model_name, challenger=partial(_in_force, watch), now_ms=now_ms
+            store=store, model_name=model_name, challenger=partial(_in_force, watch), now_ms=clock
         )
         # Looked up here and not in a thread of its own: whatever a challenger does, only this thread sees it.
         chores += [
@@ -306,11 +358,14 @@ def _look_for_model(watch: ModelWatch) -> int:
 
 
 def _deliveries(scope_now: ScopeNow, settings: Settings) -> list[_Chore]:
-    contact_changes = _Chore("tell_of_contact_changes", lambda: tell_of_contact_changes(scope_now()))
+    notices = [
+        _Chore("tell_of_contact_changes", lambda: tell_of_contact_changes(scope_now())),
+        _Chore("tell_of_topics", lambda: tell_of_topics(scope_now())),
+    ]
     if not settings.deliveries:
         # Messages are kept as ever and wait: whoever lets this store send again sends them.
         LOG.warning("deliveries_held_back")
-        return [contact_changes]
+        return notices
     mailbox = _mailbox(settings)
     dispatcher = Dispatcher()
 
@@ -318,7 +373,7 @@ def _deliveries(scope_now: ScopeNow, settings: Settings) -> list[_Chore]:
         return _dispatch_scope(scope_now(), settings, mailbox)
 
     return [
-        contact_changes,
+        *notices,
         _Chore("send_fallbacks", lambda: send_fallbacks(dispatch()), FALLBACK_SECONDS),
         _Chore("deliver", lambda: dispatcher.turn(dispatch()), at_the_end=lambda: dispatcher.end(dispatch())),
     ]
@@ -328,15 +383,21 @@ def _dispatch_scope(scope: CaseScope, settings: Settings, mailbox: Mailbox) -> D
     def on_delivered(tx: Transaction, stop_request_id: str, at_ms: int) -> None:
         reached(tx, scope, stop_request_id, at_ms)
 
+    def fallback_email(tx: Transaction, webhook: Delivery) -> EmailMessageText | None:
+        if webhook.event_type in DISPUTE_EVENTS:
+            return dispute_fallback_text(tx, webhook)
+        return fallback_text(tx, scope, webhook)
+
     return DispatchScope(
         store=scope.store,
         now_ms=scope.now_ms,
+        receivers_now_ms=now_ms,
         resolve=system_resolver,
         allow_private_addresses=settings.allow_private_endpoints,
         jitter=random.random,
         mailbox=mailbox,
         on_delivered=on_delivered,
-        fallback_email=lambda tx, webhook: fallback_text(tx, scope, webhook),
+        fallback_email=fallback_email,
     )
 
 

@@ -2,6 +2,7 @@
 
 Bad (1): an invoice of the order more than 60 days past due, paused days excluded, not paid by then. What is
 immaterial is not owed, as in features and arrears: an invoice of 89.90 with 86.40 paid in time is paid.
+Nor is what was covered in time by money that the customer paid too much elsewhere, as in arrears.
 Only matured orders are labelled: all of their invoices have been due for more than 60 days at the
 cut-off, the paid ones too, or early payers would crowd the young vintages. A dispute decided for the
 customer, and not decided otherwise since, is no default (0). Confirmed fraud is no credit default and a
@@ -10,7 +11,7 @@ cut-off is seen.
 """
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,6 +34,7 @@ from features.decisions import Decisions, order_decisions
 from features.instants import NEVER, Int64Array
 from features.invoice_rows import adjustment_kind
 from features.invoice_state import InvoiceState, Movement, MovementKind, invoice_state
+from features.overpayments import StandingInvoice, covered_by_overpayments
 from features.settlement_terms import USUAL_TERMS, SettlementTerms
 from features.supersession import (
     counted_milliseconds,
@@ -52,6 +54,9 @@ SETTLED_FOR_CUSTOMER = "dispute_decided_for_customer"
 class KnownInvoice:
     """One invoice by the rows known at a cut-off, in the form that `invoice_state` takes."""
 
+    invoice_id: str
+    customer_id: str
+    currency: str
     issued_at: int
     due_at: int
     amount_cents: int
@@ -63,11 +68,13 @@ class KnownInvoice:
         """The invoice as it stands."""
         return self._state(self.movements)
 
+    def state_at(self, at_ms: int) -> InvoiceState:
+        """The invoice as it stood at an instant, without the money that moved later."""
+        return self._state([movement for movement in self.movements if movement.occurred_at <= at_ms])
+
     def owed_at_horizon_cents(self) -> int:
         """What was still owed when the label's horizon was reached; later payments are recoveries."""
-        horizon_at = self.state().due_at + LABEL_HORIZON_DAYS * DAY_MS
-        in_time = [movement for movement in self.movements if movement.occurred_at <= horizon_at]
-        return self._state(in_time).outstanding_cents
+        return self.state_at(self.state().due_at + LABEL_HORIZON_DAYS * DAY_MS).outstanding_cents
 
     def _state(self, movements: Sequence[Movement]) -> InvoiceState:
         return invoice_state(
@@ -104,22 +111,66 @@ class Labels:
         )
 
 
-def label_from_states(states: list[InvoiceState], cut_off_ms: int) -> tuple[int, int] | None:
+def label_from_states(
+    states: Sequence[InvoiceState], cut_off_ms: int, covered: Collection[int] = ()
+) -> tuple[int, int] | None:
     """The label of an order by the states of its invoices, and since when it was known.
 
-    None where the order is not matured, or nothing was owed.
+    covered: places of the states of invoices that were paid by money on others. None where the order is not
+    matured, or nothing was owed.
     """
     horizon_ms = LABEL_HORIZON_DAYS * DAY_MS
-    owed = [state for state in states if not state.cancelled]
-    if not owed or any(state.due_at + horizon_ms >= cut_off_ms for state in owed):
+    owed = [(place, state) for place, state in enumerate(states) if not state.cancelled]
+    if not owed or any(state.due_at + horizon_ms >= cut_off_ms for _, state in owed):
         return None
-    is_bad = any(state.is_material and state.lateness_at(cut_off_ms) > horizon_ms for state in owed)
-    return int(is_bad), max(state.due_at for state in owed) + horizon_ms
+    is_bad = any(_is_late(state, cut_off_ms) and place not in covered for place, state in owed)
+    return int(is_bad), max(state.due_at for _, state in owed) + horizon_ms
+
+
+def _is_late(state: InvoiceState, cut_off_ms: int) -> bool:
+    return state.is_material and state.lateness_at(cut_off_ms) > LABEL_HORIZON_DAYS * DAY_MS
+
+
+def covered_in_time(invoices: Iterable[KnownInvoice], terms: SettlementTerms, cut_off_ms: int) -> set[str]:
+    """The invoice_ids of late invoices that over-payments on others covered when the horizon was reached.
+
+    invoices: all that their customers owe. What was paid back since without the invoice being paid covers it
+    no more.
+    """
+    by_customer: defaultdict[str, list[KnownInvoice]] = defaultdict(list)
+    for invoice in invoices:
+        by_customer[invoice.customer_id].append(invoice)
+    found = set()
+    for own in by_customer.values():
+        late = (
+            [(invoice, state) for invoice in own if _is_late(state := invoice.state(), cut_off_ms)]
+            if len(own) > 1
+            else []
+        )
+        for invoice, state in late:
+            horizon_at = state.due_at + LABEL_HORIZON_DAYS * DAY_MS
+            if _is_covered(invoice, own, terms, horizon_at) and (
+                state.paid_at is not None or _is_covered(invoice, own, terms, cut_off_ms)
+            ):
+                found.add(invoice.invoice_id)
+    return found
+
+
+def _is_covered(
+    invoice: KnownInvoice, of_customer: Iterable[KnownInvoice], terms: SettlementTerms, at_ms: int
+) -> bool:
+    standing = [
+        StandingInvoice(one.invoice_id, one.currency, one.state_at(at_ms))
+        for one in of_customer
+        if one.issued_at <= at_ms
+    ]
+    covered = covered_by_overpayments(standing, at_ms).get(invoice.invoice_id, 0)
+    return covered > 0 and invoice.state_at(at_ms).outstanding_cents - covered <= terms.materiality_cents
 
 
 def order_labels(directory: Path, cut_off_ms: int, terms: SettlementTerms = USUAL_TERMS) -> Labels:
     """Label the orders of a ledger folder as they were known at the cut-off."""
-    states = states_by_order(directory, cut_off_ms, terms)
+    invoices = invoices_by_order(directory, cut_off_ms, terms)
     outcomes = standing_table(directory, ORDER_OUTCOMES, ["order_id", "kind"], cut_off_ms)
     fraud: set[str] = set()
     settled: set[str] = set()
@@ -128,13 +179,19 @@ def order_labels(directory: Path, cut_off_ms: int, terms: SettlementTerms = USUA
             fraud.add(order_id)
         elif kind == SETTLED_FOR_CUSTOMER:
             settled.add(order_id)
+    owed = (one for order_id, own in invoices.items() if order_id not in fraud for one in own)
+    covered = covered_in_time(owed, terms, cut_off_ms)
     decisions = order_decisions(directory)
     places: list[int] = []
     labels: list[int] = []
     known_at: list[int] = []
     for place, order_id in enumerate(decisions.decision_id.tolist()):
-        judged = label_from_states(states[order_id], cut_off_ms) if order_id in states else None
-        if judged is None or order_id in fraud:
+        if order_id not in invoices or order_id in fraud:
+            continue
+        own = invoices[order_id]
+        of_order = {at for at, one in enumerate(own) if one.invoice_id in covered} if covered else ()
+        judged = label_from_states([one.state() for one in own], cut_off_ms, of_order)
+        if judged is None:
             continue
         places.append(place)
         labels.append(0 if order_id in settled else judged[0])
@@ -196,11 +253,13 @@ def invoices_by_order(
         pauses[invoice_id].append((started_at, ended_at))
     known: defaultdict[str, list[KnownInvoice]] = defaultdict(list)
     invoices = standing_table(
-        directory, INVOICES, ["invoice_id", "order_id", "due_at", "amount_cents"], cut_off_ms
+        directory,
+        INVOICES,
+        ["invoice_id", "order_id", "customer_id", "currency", "due_at", "amount_cents"],
+        cut_off_ms,
     )
-    for invoice_id, order_id, issued_at, due_at, cents in zip(
-        invoices["invoice_id"].to_pylist(),
-        invoices["order_id"].to_pylist(),
+    for invoice_id, order_id, customer_id, currency, issued_at, due_at, cents in zip(
+        *(invoices[name].to_pylist() for name in ("invoice_id", "order_id", "customer_id", "currency")),
         counted_milliseconds(INVOICES, invoices, "occurred_at").tolist(),
         milliseconds(invoices["due_at"]).tolist(),
         whole_numbers(invoices["amount_cents"]).tolist(),
@@ -208,6 +267,9 @@ def invoices_by_order(
     ):
         known[order_id].append(
             KnownInvoice(
+                invoice_id=invoice_id,
+                customer_id=customer_id,
+                currency=currency,
                 issued_at=issued_at,
                 due_at=due_at,
                 amount_cents=cents,

@@ -22,7 +22,7 @@ from serving.cases.case_answers import (
 from serving.cases.possible_steps import Step
 from serving.domain import review_case
 from serving.domain.errors import ParametersInvalid, RiskError, UnknownCase, UnknownOrder
-from serving.domain.field_errors import FieldError, pointer
+from serving.domain.field_errors import FieldError
 from serving.domain.review_case import CaseState
 from serving.domain.verified_contacts import NoVerifiedContact
 from serving.in_force.policy_watch import NoPolicyInForce
@@ -34,10 +34,9 @@ from serving.requests.http_requests import (
     json_answer,
     json_body,
 )
+from serving.requests.list_parameters import unknown_parameters, wrong_limit
 from serving.requests.route_declaration import ORDER_BODY_BYTES, REVIEWING, Example, RouteDeclaration
 from serving.requests.store_access import StoreAccess
-
-LIMIT_DIGITS = 6
 
 EXAMPLE_CASE = {"case_id": "case_1f0c2b7a9d3e4f5061"}
 
@@ -234,18 +233,12 @@ class CaseApi:
 
 def _queue_parameters(request: Request) -> QueueParameters:
     """The parameters that were given. Raises ParametersInvalid for what is none, or not valid."""
-    errors = [
-        FieldError(pointer=pointer(name), detail="there is no such parameter")
-        for name in request.query_params
-        if name not in {"state", "limit"}
-    ]
-    state, limit = request.query_params.get("state", "open"), request.query_params.get("limit", "50")
+    errors = unknown_parameters(request, {"state", "limit"})
+    state = request.query_params.get("state", "open")
     if state not in {known.value for known in CaseState}:
         allowed = ", ".join(known.value for known in CaseState)
         errors.append(FieldError(pointer="/state", detail=f"state must be one of {allowed}"))
-    is_number = limit.isascii() and limit.isdigit() and len(limit) <= LIMIT_DIGITS
-    if not is_number or not 1 <= int(limit) <= CASES_MAXIMUM:
-        errors.append(FieldError(pointer="/limit", detail=f"limit must be from 1 to {CASES_MAXIMUM}"))
+    errors += wrong_limit(request, CASES_MAXIMUM)
     if errors:
         raise ParametersInvalid(errors)
-    return QueueParameters(state=CaseState(state), limit=int(limit))
+    return QueueParameters(state=CaseState(state), limit=int(request.query_params.get("limit", "50")))

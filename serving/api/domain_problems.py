@@ -8,7 +8,19 @@ from collections.abc import Mapping
 
 from serving.cases import case_outcomes, case_review
 from serving.cases.possible_steps import StepInvalid
-from serving.domain import errors, investigation, liability, merchant_answer, review_case, stop_request
+from serving.disputes import evidence, kept_step, ledger_effects, opening
+from serving.domain import (
+    dispute_steps,
+    errors,
+    evidence_file,
+    goods_return,
+    investigation,
+    liability,
+    merchant_answer,
+    merchant_topics,
+    review_case,
+    stop_request,
+)
 from serving.domain.errors import FieldsInvalid, ParametersInvalid, RiskError, UnknownCase
 from serving.domain.field_errors import FieldError, pointer
 from serving.domain.verified_contacts import NoVerifiedContact
@@ -30,6 +42,7 @@ from serving.requests.problem_details import (
     ProblemType,
 )
 from serving.requests.route_declaration import DoorKind, RouteDeclaration
+from serving.settlement import notes
 from serving.stop_requests import answering, locked_stop_request, recalls, sending_again
 from serving.store.errors import CommitUnknown, StoreUnavailable
 
@@ -108,14 +121,39 @@ PROBLEM_OF: Mapping[type[Exception], ProblemType] = {
     ),
     errors.OrderNotInvoiced: _conflict(
         "order-not-invoiced",
-        "nothing of the order is invoiced: cancel it instead",
+        "nothing of the order is invoiced that could be released, credited or returned: cancel it instead",
         "The order has no invoice",
+    ),
+    errors.OrderStopRequested: _conflict(
+        "order-stop-requested",
+        "the merchant was asked to stop the order: it is not to be shipped; where it has left already, the "
+        "stop request is answered",
+        "The order is to be stopped",
+    ),
+    errors.LiabilityNotAccepted: _conflict(
+        "liability-not-accepted",
+        "without carrier and tracking number liability passes to the merchant: `accept_liability` says that "
+        "it ships all the same",
+        "Liability would pass to the merchant",
+    ),
+    errors.CreditAboveInvoiced: _conflict(
+        "credit-above-invoiced",
+        "more would be credited than is invoiced, earlier credit notes taken off",
+        "More would be credited than is invoiced",
     ),
     errors.OrderBelowInvoiced: _conflict(
         "order-below-invoiced",
         "more of the order is invoiced, credit notes taken off, than it would come to: a credit note "
         "comes first",
         "More of the order is invoiced",
+    ),
+    errors.ReturnAboveInvoiced: _conflict(
+        "return-above-invoiced",
+        "more would come back than is invoiced and neither credited nor announced already",
+        "More would come back than is invoiced",
+    ),
+    goods_return.ReturnClosed: _conflict(
+        "return-closed", "the goods are booked already, with other amounts", "The goods are booked"
     ),
     errors.OrderNumberTaken: _conflict(
         "order-number-taken",
@@ -131,7 +169,9 @@ PROBLEM_OF: Mapping[type[Exception], ProblemType] = {
         "nothing-to-review", "the order was approved; a person has nothing to look at again"
     ),
     errors.UnknownOrder: _missing("unknown-order", "order"),
+    errors.UnknownReturn: _missing("unknown-return", "return"),
     errors.UnknownDecision: _missing("unknown-decision", "decision"),
+    errors.UnknownInvoice: _missing("unknown-invoice", "invoice"),
     held_events.UnknownHeldEvent: _missing("unknown-held-event", "row that waits"),
     held_events.EndInvalid: INVALID_BODY,
     held_events.NoSuchPage: INVALID_PARAMETERS,
@@ -188,6 +228,11 @@ PROBLEM_OF: Mapping[type[Exception], ProblemType] = {
     liability.FactsInvalid: _conflict(
         "facts-invalid", "the facts about the order cannot be true together; nothing was posted"
     ),
+    notes.UnknownMerchant: _missing("unknown-merchant", "merchant"),
+    merchant_topics.UnknownTopic: _missing("unknown-topic", "topic"),
+    merchant_topics.TopicIsMandatory: _conflict(
+        "topic-is-mandatory", "the topic cannot be switched off", "The topic is mandatory"
+    ),
     locked_stop_request.UnknownStopRequest: _missing("unknown-stop-request", "stop request"),
     sending_again.UnknownDelivery: _missing("unknown-delivery", "notice to a merchant"),
     sending_again.NoticeOvertaken: _conflict(
@@ -211,6 +256,50 @@ PROBLEM_OF: Mapping[type[Exception], ProblemType] = {
         "stop-request-withdrawn", "a withdrawn stop request takes no answer"
     ),
     merchant_answer.AnswerInvalid: INVALID_BODY,
+    kept_step.UnknownDispute: _missing("unknown-dispute", "dispute"),
+    kept_step.DisputeMoved: _conflict(
+        "dispute-moved", "somebody else changed the dispute at the same moment; look again"
+    ),
+    ledger_effects.DisputeRowRefused: _conflict(
+        "dispute-row-refused", "the ledger did not take what follows; the detail names the rule"
+    ),
+    opening.OrderDisputedBefore: _conflict(
+        "order-disputed-before",
+        "a dispute about the order is open, or was decided for the merchant: then complain about that",
+        "The order was disputed before",
+    ),
+    dispute_steps.DisputeStepImpossible: _conflict(
+        "dispute-step-impossible", "the dispute is in a state that takes no such step"
+    ),
+    dispute_steps.DisputeAnswerTooLate: _conflict(
+        "dispute-answer-too-late", "the merchant's time is over: the dispute is decided for the customer"
+    ),
+    dispute_steps.DisputeHeldByAnother: _conflict(
+        "dispute-held-by-another", "somebody else works on the dispute"
+    ),
+    dispute_steps.DisputeNotHeld: _conflict(
+        "dispute-not-held", "who decides or asks claims the dispute first"
+    ),
+    dispute_steps.SecondLookBySamePerson: _conflict(
+        "second-look-by-same-person", "a complaint is looked at by somebody else than who decided"
+    ),
+    dispute_steps.ComplaintTooLate: _conflict(
+        "complaint-too-late", "the time to complain about the outcome is over"
+    ),
+    dispute_steps.ComplaintMadeBefore: _conflict(
+        "complaint-made-before", "the outcome was complained about before"
+    ),
+    dispute_steps.OutcomeWorseForCustomer: _conflict(
+        "outcome-worse-for-customer", "a complaint leaves the customer no worse off"
+    ),
+    evidence.UnknownDisputeFile: _missing("unknown-dispute-file", "file about the dispute"),
+    evidence.EvidenceLost: ProblemType(
+        kind="evidence-lost",
+        status=410,
+        title="The file is gone",
+        meaning="the file is named, but its content is not in the service's home",
+    ),
+    evidence_file.EvidenceRefused: INVALID_BODY,
 }
 """The problem type of each error that a route can raise."""
 

@@ -26,6 +26,7 @@ from serving.events.event_permissions import SENDERS
 from serving.events.sent_rows import VALUES_MAXIMUM, rows_of
 from serving.process.observability import HELD_EVENTS
 from serving.requests.http_requests import authenticated, fields_of, json_answer, json_body
+from serving.requests.list_parameters import unknown_parameters, wrong_limit
 from serving.requests.route_declaration import (
     EVENTS_BODY_BYTES,
     ORDER_BODY_BYTES,
@@ -37,7 +38,6 @@ from serving.store.api_keys import Role
 
 BACK_OFFICE = frozenset({Role.LEDGER})
 TURN_SECONDS = 0.01
-LIMIT_DIGITS = 6
 HELD_PARAMETERS = HeldParameters.__struct_fields__
 EXAMPLE_PAYMENT = {
     "contract": "invoice_payments",
@@ -159,15 +159,7 @@ async def _in_turns(work: Iterator[Done]) -> list[Done]:
 def _held_parameters(request: Request) -> dict[str, str]:
     """The parameters that were given. Raises ParametersInvalid for what is none, or not valid."""
     given = dict(request.query_params)
-    errors = [
-        FieldError(pointer=pointer(name), detail="there is no such parameter")
-        for name in given
-        if name not in HELD_PARAMETERS
-    ]
-    limit = given.get("limit", "100")
-    is_number = limit.isascii() and limit.isdigit() and len(limit) <= LIMIT_DIGITS
-    if not is_number or not 1 <= int(limit) <= PAGE_MAXIMUM:
-        errors.append(FieldError(pointer="/limit", detail=f"limit must be from 1 to {PAGE_MAXIMUM}"))
+    errors = unknown_parameters(request, HELD_PARAMETERS) + wrong_limit(request, PAGE_MAXIMUM)
     wrong = held_events.wrong_filters(
         contract_name=given.get("contract"), customer_id=given.get("customer_id")
     )

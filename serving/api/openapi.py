@@ -9,12 +9,23 @@ from typing import Any
 import msgspec
 
 from serving.api.domain_problems import problem_types_of
+from serving.disputes.dispute_answers import DisputeWebhook
 from serving.requests.answer_fields import Described, NamedSchema, schema_of_field
 from serving.requests.http_requests import IDEMPOTENCY_KEY_MAXIMUM
 from serving.requests.problem_details import Problem, ProblemType
 from serving.requests.route_declaration import DoorKind, RouteDeclaration
 from serving.stop_requests.stop_request_answers import WEBHOOKS, Webhook
+from serving.topics.topic_answers import TOPIC_WEBHOOKS
 
+_WEBHOOKS = (
+    *WEBHOOKS,
+    *TOPIC_WEBHOOKS,
+    Webhook(
+        name="dispute",
+        summary="The merchant is told of a dispute: opened, asked for more, ended, charged back",
+        body=DisputeWebhook,
+    ),
+)
 _AT = "#/components/schemas/{name}"
 _CONTROL_CHARACTER = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ufeff]")
 
@@ -37,7 +48,7 @@ def openapi_document(routes: Iterable[RouteDeclaration]) -> dict[str, Any]:
         "servers": [{"url": "/", "description": "the service that served this document"}],
         "security": [{"apiKey": []}],
         "paths": paths,
-        "webhooks": {webhook.name: {"post": _webhook(webhook)} for webhook in WEBHOOKS},
+        "webhooks": {webhook.name: {"post": _webhook(webhook)} for webhook in _WEBHOOKS},
         "components": {
             "securitySchemes": {"apiKey": {"type": "http", "scheme": "bearer"}},
             "schemas": _schemas(published, {found for all_of in problems.values() for found in all_of}),
@@ -55,7 +66,10 @@ def _operation(route: RouteDeclaration, problems: Sequence[ProblemType]) -> dict
         "responses": {
             str(route.status): {
                 "description": "the answer" if len(route.answers) == 1 else "the answer, as the key sees it",
-                "content": {"application/json": {"schema": _any_of(route.answers)}},
+                "content": {
+                    _media_type(route.answers[0]): {"schema": _any_of(route.answers)},
+                    **{media_type: {"schema": {"type": "string"}} for media_type in route.also_as},
+                },
             },
             **({} if route.empty is None else {"204": {"description": route.empty}}),
             **_problem_responses(problems),
@@ -77,9 +91,13 @@ def _operation(route: RouteDeclaration, problems: Sequence[ProblemType]) -> dict
             content["example"] = route.example.body
         operation["requestBody"] = {
             "required": not route.body_is_optional,
-            "content": {"application/json": content},
+            "content": {_media_type(route.body): content},
         }
     return operation
+
+
+def _media_type(described: Described) -> str:
+    return described.media_type if isinstance(described, NamedSchema) else "application/json"
 
 
 def _parameters(route: RouteDeclaration) -> list[dict[str, Any]]:
@@ -91,8 +109,10 @@ def _parameters(route: RouteDeclaration) -> list[dict[str, Any]]:
         for name in re.findall(r"{(\w+)}", route.path)
     ]
     if route.query is not None:
-        for name, schema in _schema_of(route.query)["properties"].items():
-            parameters.append({"name": name, "in": "query", "required": False, "schema": schema})
+        read = _schema_of(route.query)
+        for name, schema in read["properties"].items():
+            is_required = name in read.get("required", ())
+            parameters.append({"name": name, "in": "query", "required": is_required, "schema": schema})
     for parameter in parameters:
         if parameter["name"] in shown:
             parameter["example"] = shown[parameter["name"]]
@@ -143,7 +163,7 @@ def _schemas(routes: Sequence[RouteDeclaration], problems: set[ProblemType]) -> 
     ]
     structs = {one for one in described if not isinstance(one, NamedSchema)}
     structs |= {route.query for route in routes if route.query is not None}
-    structs |= {webhook.body for webhook in WEBHOOKS}
+    structs |= {webhook.body for webhook in _WEBHOOKS}
     schemas = _components([*sorted(structs, key=lambda struct: struct.__name__), Problem])
     base = schemas.pop(Problem.__name__)
     for problem in problems:

@@ -16,6 +16,8 @@ from serving.checkout.checkout_answers import (
     MerchantOrderState,
     OrderParameters,
     OrderState,
+    OrderViewParameters,
+    OwnOrder,
     ReviewRequest,
     ReviewRequested,
     seen_by,
@@ -41,7 +43,6 @@ from serving.domain.errors import (
     UnknownDecision,
     UnknownOrder,
 )
-from serving.domain.order_numbers import OrderAddress
 from serving.domain.order_step import OrderStep
 from serving.in_force.policy_watch import NoPolicyInForce
 from serving.process.observability import ANSWER_SECONDS, DECISIONS, STAGE_SECONDS
@@ -56,6 +57,7 @@ from serving.requests.http_requests import (
     json_answer,
     json_body,
 )
+from serving.requests.order_in_path import order_in_path
 from serving.requests.request_scope import RequestScope
 from serving.requests.route_declaration import (
     DECIDING,
@@ -118,13 +120,13 @@ class ScoreApi:
             RouteDeclaration(
                 method="GET",
                 path="/v1/orders/{order_id}",
-                roles=ORDER_VIEWERS,
+                roles=ORDER_VIEWERS | {Role.PORTAL},
                 handler=self._show_order,
                 name="order",
-                summary="The newest decision about an order",
-                query=OrderParameters,
-                answers=(OrderState, MerchantOrderState),
-                problems=(UnknownOrder,),
+                summary="The newest decision about an order; for its customer, what is owed and paused",
+                query=OrderViewParameters,
+                answers=(OrderState, MerchantOrderState, OwnOrder),
+                problems=(UnknownOrder, NoPolicyInForce),
                 example=Example(path=EXAMPLE_PATH),
             ),
             self._step_route(
@@ -183,7 +185,7 @@ class ScoreApi:
             RouteDeclaration(
                 method="POST",
                 path="/v1/decisions/{decision_id}/review-request",
-                roles=frozenset({Role.CHECKOUT}),
+                roles=frozenset({Role.CHECKOUT, Role.PORTAL}),
                 body_maximum_bytes=ORDER_BODY_BYTES,
                 handler=self._request_review,
                 name="requestReview",
@@ -299,7 +301,14 @@ class ScoreApi:
 
     async def _show_order(self, request: Request) -> Response:
         scope, caller = authenticated(request)
-        address = _address(request, caller)
+        address = order_in_path(request, caller)
+        if caller.role is Role.PORTAL:
+            customer_id = request.query_params.get("customer_id")
+            return json_answer(
+                await self._access.read(
+                    lambda: order_views.own_order_view(scope, address, customer_id=customer_id)
+                )
+            )
         return json_answer(
             await self._access.read(lambda: order_views.order_view(scope, address, caller=caller))
         )
@@ -314,7 +323,7 @@ class ScoreApi:
     async def _step(self, request: Request, step: OrderStep) -> Response:
         scope, caller = authenticated(request)
         key = idempotency_key(request)
-        address = _address(request, caller)
+        address = order_in_path(request, caller)
         return json_answer(
             await self._access.write(
                 lambda: take_step(scope, address, step, caller=caller, idempotency_key=key)
@@ -324,7 +333,7 @@ class ScoreApi:
     async def _amend(self, request: Request) -> Response:
         scope, caller = authenticated(request)
         key, language = idempotency_key(request), accepted_language(request)
-        address = _address(request, caller)
+        address = order_in_path(request, caller)
         amendment = amendment_body(json_body(request), now_ms=scope.now_ms())
         return json_answer(
             await self._access.write(
@@ -341,28 +350,20 @@ class ScoreApi:
 
     async def _request_review(self, request: Request) -> Response:
         scope, caller = authenticated(request)
-        note = fields_of(json_body(request, optional=True), ReviewRequest).note
+        given = fields_of(json_body(request, optional=True), ReviewRequest)
         key = idempotency_key(request)
         decision_id = request.path_params["decision_id"]
         document = await self._access.write(
             lambda: review_request.request_review(
-                scope, decision_id, note=note, caller=caller, idempotency_key=key
+                scope,
+                decision_id,
+                note=given.note,
+                customer_id=given.customer_id,
+                caller=caller,
+                idempotency_key=key,
             )
         )
         return json_answer(document, status=202)
-
-
-def _address(request: Request, caller: Caller) -> OrderAddress:
-    """Which order the path names: by its order_id, or by its merchant's own number where the query names the
-    merchant. A merchant's key names its orders by its numbers alone.
-    """
-    name = str(request.path_params["order_id"])
-    merchant_id = request.query_params.get("merchant_id", caller.merchant_id)
-    if not name.isprintable() or not (merchant_id or "").isprintable():
-        raise UnknownOrder("there is no such order")
-    if caller.merchant_id not in {None, merchant_id}:
-        raise UnknownOrder(f"no decision was made about order {name}")
-    return OrderAddress(name=name, merchant_id=merchant_id)
 
 
 def _refuse_order_of_others(caller: Caller, merchant_id: str) -> None:

@@ -1,23 +1,32 @@
 """The HTTP edge of stop requests: what a merchant was asked, its answers, a recall, a notice sent again."""
 
+from msgspec import UNSET
 from starlette.requests import Request
 from starlette.responses import Response
 
-from serving.domain.stop_request import StopRequestWithdrawn
+from serving.domain.errors import ParametersInvalid
+from serving.domain.field_errors import FieldError
+from serving.domain.stop_request import StopRequestState, StopRequestWithdrawn
 from serving.in_force.policy_watch import NoPolicyInForce
 from serving.requests.authentication import forbidden
 from serving.requests.http_requests import authenticated, fields_of, id_in_path, json_answer, json_body
+from serving.requests.list_parameters import unknown_parameters, wrong_limit
 from serving.requests.route_declaration import ORDER_BODY_BYTES, REVIEWING, Example, RouteDeclaration
 from serving.requests.store_access import StoreAccess
 from serving.stop_requests import answering, locked_stop_request, recalls, sending_again, stop_requesting
 from serving.stop_requests.stop_request_answers import (
+    STOP_REQUESTS_MAXIMUM,
     DeliveryAnswer,
     RecalledStopRequest,
     RecallOutcome,
     StopAnswer,
     StopRequestAnswer,
+    StopRequestList,
+    StopRequestParameters,
     TeamStopRequest,
+    TeamStopRequestList,
 )
+from serving.stop_requests.stop_request_list import stop_request_list
 from serving.store.api_keys import Caller, Role
 
 ASKED_TO_STOP = frozenset({Role.FRAUD, Role.MERCHANT})
@@ -35,6 +44,18 @@ class StopRequestApi:
     def routes(self) -> tuple[RouteDeclaration, ...]:
         """What a merchant was asked and answers, what came of a recall, and a notice sent again."""
         return (
+            RouteDeclaration(
+                method="GET",
+                path="/v1/stop-requests",
+                roles=ASKED_TO_STOP,
+                handler=self._stop_requests,
+                name="stopRequests",
+                summary="Stop requests in one state, the first to be answered first; a merchant sees its own",
+                query=StopRequestParameters,
+                answers=(TeamStopRequestList, StopRequestList),
+                problems=(ParametersInvalid, NoPolicyInForce),
+                example=Example(query={"state": "requested", "limit": 50}),
+            ),
             RouteDeclaration(
                 method="GET",
                 path="/v1/stop-requests/{stop_request_id}",
@@ -106,6 +127,22 @@ class StopRequestApi:
             ),
         )
 
+    async def _stop_requests(self, request: Request) -> Response:
+        scope, caller = authenticated(request)
+        merchant_id = _merchant_of(caller)
+        given = _list_parameters(request)
+        return json_answer(
+            await self._access.read(
+                lambda: stop_request_list(
+                    scope.cases,
+                    merchant_id=merchant_id,
+                    state=given.state,
+                    limit=given.limit,
+                    after=None if given.after is UNSET else given.after,
+                )
+            )
+        )
+
     async def _show_stop_request(self, request: Request) -> Response:
         scope, caller = authenticated(request)
         merchant_id = _merchant_of(caller)
@@ -155,6 +192,22 @@ class StopRequestApi:
         return json_answer(
             await self._access.write(lambda: sending_again.send_again(scope.cases, delivery_id, caller.name))
         )
+
+
+def _list_parameters(request: Request) -> StopRequestParameters:
+    """The parameters that were given. Raises ParametersInvalid for what is none, or not valid."""
+    given = request.query_params
+    errors = unknown_parameters(request, StopRequestParameters.__struct_fields__)
+    state = given.get("state", StopRequestState.REQUESTED.value)
+    allowed = [known.value for known in StopRequestState]
+    if state not in allowed:
+        errors.append(FieldError(pointer="/state", detail=f"state must be one of {', '.join(allowed)}"))
+    errors += wrong_limit(request, STOP_REQUESTS_MAXIMUM)
+    if errors:
+        raise ParametersInvalid(errors)
+    return StopRequestParameters(
+        state=StopRequestState(state), limit=int(given.get("limit", "50")), after=given.get("after", UNSET)
+    )
 
 
 def _merchant_of(caller: Caller) -> str | None:

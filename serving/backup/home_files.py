@@ -10,14 +10,14 @@ from pathlib import Path
 from features.model_files import local_folder
 from serving.backup.backup_file import UNFINISHED
 from serving.in_force.registry_file import RegistryFile
-from serving.process.settings import Settings
+from serving.process.settings import EVIDENCE_FOLDER, Settings
 from serving.store.known_stores import FILE as KNOWN_STORES
 from serving.store.open_store import SQLITE_PREFIX
 
 STORE_FILE = "bonitas.db"
 REGISTRY_FILE = "mlflow.db"
 LOST_AND_FOUND = "lost+found"
-_KEPT_FOLDERS = ("mlartifacts", "book")
+_KEPT_FOLDERS = ("mlartifacts", "book", EVIDENCE_FOLDER)
 _KEPT_FILES = ("*.key", "*.toml", "*.json", "*.txt", "loaded-*")
 """Keys and notes of `bonitas run`, policies, what a person put beside them; no logs, and no other backups."""
 

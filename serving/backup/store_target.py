@@ -30,6 +30,7 @@ from serving.store.deliveries import DROPPED, WAITING
 from serving.store.errors import StoreUnavailable
 from serving.store.migrate import HEAD_REVISION, alembic_config, sqlalchemy_url
 from serving.store.open_store import SQLITE_PREFIX
+from serving.store.sandbox_clock import SANDBOX_REVISION
 from serving.store.schema_revisions import OLDEST_CODE_TABLE, SCHEMA_TABLE
 from serving.store.tables import metadata
 
@@ -155,6 +156,7 @@ def restored_store(
             go_on_numbering(connection, name, table)
         rows = _counted(connection, manifest)
         command.upgrade(alembic_config(connection), "head")
+        _keep_older_code_off_a_sandbox(connection)
         dropped = _drop_waiting(connection) if without_deliveries else 0
         if connection.dialect.name == "postgresql":
             # Without counts its plans are those of empty tables, until it looks by itself.
@@ -232,6 +234,17 @@ def _counted(connection: Connection, manifest: Manifest) -> dict[str, int]:
     if differing:
         raise BackupError(f"not every row arrived, so nothing was restored: {', '.join(differing)}")
     return dict(rows)
+
+
+def _keep_older_code_off_a_sandbox(connection: Connection) -> None:
+    """Which code may work on a store is no row of a backup; a sandbox is one again by its own rows."""
+    connection.execute(
+        text(
+            f"UPDATE {OLDEST_CODE_TABLE} SET version_num = :since WHERE version_num < :since "  # noqa: S608 - a constant
+            "AND EXISTS (SELECT 1 FROM sandbox_clock_steps)"
+        ),
+        {"since": SANDBOX_REVISION},
+    )
 
 
 def _drop_waiting(connection: Connection) -> int:

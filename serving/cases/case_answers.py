@@ -8,6 +8,7 @@ from msgspec import UNSET, Meta, UnsetType
 from features.feature_sets import ORDER_RISK
 from serving.cases.possible_steps import NOTE_MAXIMUM
 from serving.domain.case_label import OrderOutcomeKind
+from serving.domain.flag_reason import IDENTITY_CLAIM
 from serving.domain.investigation import (
     MAXIMUM_QUESTION_CHARACTERS,
     Finding,
@@ -15,7 +16,7 @@ from serving.domain.investigation import (
     InvestigationState,
     Trigger,
 )
-from serving.domain.liability import Account, Bearer, SettlementText
+from serving.domain.liability import Bearer
 from serving.domain.merchant_answer import AnswerKind
 from serving.domain.review_case import (
     Action,
@@ -24,6 +25,7 @@ from serving.domain.review_case import (
     ContactOutcome,
     Verdict,
 )
+from serving.domain.settlement import Account, SettlementText
 from serving.domain.stop_request import StopAction
 from serving.requests.answer_fields import Cents, Instant, one_of
 from serving.stop_requests.stop_request_answers import TeamStopRequest
@@ -38,7 +40,7 @@ class FlagReasonAnswer(msgspec.Struct, frozen=True, kw_only=True):
     contribution: what it adds to the log-odds of fraud.
     """
 
-    code: Annotated[str, one_of({feature.reason_code for feature in ORDER_RISK.features})]
+    code: Annotated[str, one_of({IDENTITY_CLAIM, *(feature.reason_code for feature in ORDER_RISK.features)})]
     group: str | UnsetType = UNSET
     feature: str | UnsetType = UNSET
     text: str
@@ -173,9 +175,13 @@ class PostingAnswer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SettlementLineAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """A line of a settlement note. amount_cents: what the merchant receives; negative: what it pays."""
+    """A line of a settlement note. amount_cents: what the merchant receives; negative: what it pays.
+
+    invoice_id: null for what is about the whole order.
+    """
 
     text: SettlementText
+    invoice_id: str | None
     amount_cents: Cents
     currency: str
     postings: tuple[PostingAnswer, ...]

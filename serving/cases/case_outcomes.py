@@ -7,7 +7,7 @@ from typing import Any
 
 from data_contracts.between_rows.arrivals import AppendStatus
 from data_contracts.order_outcomes import ORDER_OUTCOMES
-from serving.cases.case_settlement import order_record, outcome_prefix
+from serving.cases.order_record import order_record, outcome_prefix
 from serving.domain.case_label import OrderOutcomeKind, label_of
 from serving.domain.errors import RiskError
 from serving.domain.investigation import InvestigationAction

@@ -16,8 +16,9 @@ from serving.cases.case_answers import (
     QuestionAnswer,
 )
 from serving.cases.case_outcomes import label_release, label_stop_in_effect, record_outcome
-from serving.cases.case_settlement import OrderRecord, order_record, settle
+from serving.cases.case_settlement import settle
 from serving.cases.invoice_watch import watch_on
+from serving.cases.order_record import OrderRecord, order_record
 from serving.domain.case_label import OrderOutcomeKind, label_of
 from serving.domain.errors import UnknownOrder
 from serving.domain.investigation import (

@@ -2,7 +2,7 @@
 
 from data_contracts.instants import DAY_MS
 from features.instants import NEVER
-from serving.cases.case_settlement import OrderRecord
+from serving.cases.order_record import OrderRecord
 from serving.domain.review_case import ReviewCase
 from serving.requests.case_scope import CaseScope
 from serving.store.outbox import INVOICE_WATCH_MS, ask_for_invoice_watch

@@ -197,6 +197,47 @@ class OrderParameters(msgspec.Struct, frozen=True, kw_only=True):
     ) = UNSET
 
 
+class OrderViewParameters(OrderParameters, frozen=True, kw_only=True):
+    """How the path names an order, and for whom it is shown."""
+
+    customer_id: (
+        Annotated[str, Meta(description="a key of the role `portal` names the customer it acts for")]
+        | UnsetType
+    ) = UNSET
+
+
+class OwnInvoice(msgspec.Struct, frozen=True, kw_only=True):
+    """An invoice as its customer sees it."""
+
+    invoice_id: str
+    invoiced_cents: Annotated[Cents, Meta(description="credits taken off")]
+    owed_cents: Cents
+    issued_at: InstantText
+    due_at: Annotated[
+        InstantText | None,
+        Meta(
+            description="moved by the pauses that ended; null while a pause holds it back, or nothing is due"
+        ),
+    ]
+    paused_since: InstantText | None
+
+
+class OwnOrder(msgspec.Struct, frozen=True, kw_only=True):
+    """An order as its customer sees it."""
+
+    order_id: str
+    merchant_order_number: OwnNumber
+    merchant_id: str
+    customer_id: str
+    decision_id: str
+    outcome: Outcome
+    currency: str
+    reserved_cents: Annotated[Cents, Meta(description="what is held for it beside its invoices")]
+    reserved_until: ReservedUntil
+    owed_cents: Annotated[Cents, Meta(description="of all its invoices")]
+    invoices: tuple[OwnInvoice, ...]
+
+
 class ReviewRequestState(enum.StrEnum):
     """The one state of a refusal that a person shall look at."""
 
@@ -216,3 +257,6 @@ class ReviewRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     """What the customer adds to the wish that a person looks at a refusal."""
 
     note: Annotated[str, Meta(max_length=NOTE_MAXIMUM)] | None = None
+    customer_id: Annotated[
+        str | None, Meta(description="for whom a key of the role `portal` acts; it needs one")
+    ] = None

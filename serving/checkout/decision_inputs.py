@@ -1,7 +1,7 @@
 """What a decision rests on, read from ledger rows as they stand at one instant, and kept for a replay."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from types import MappingProxyType
 from typing import Any
@@ -16,6 +16,7 @@ from features import feature_sets
 from features.feature_sets import FeatureSet
 from features.invoice_state import InvoiceState
 from features.online import LedgerRows, features_at, invoice_states, visible_rows
+from features.overpayments import StandingInvoice, covered_by_overpayments
 from features.settlement_terms import SettlementTerms
 from serving.domain.checkout_decision import FIRST_JUDGEMENT_REVISION, JUDGEMENT_REVISION
 from serving.domain.decision import AccountStanding, Address, Applicant, Order, OverdueInvoice, RepaidInvoice
@@ -101,6 +102,7 @@ def inputs_at(
     terms: SettlementTerms,
     other_accounts: Mapping[str, LedgerRows] = NO_OTHER_ACCOUNTS,
     merchant_key: MerchantKeyHoldings | None = None,
+    counts_overpayments: bool = True,
 ) -> DecisionInputs:
     """What a decision at `as_of_ms` sees in one customer's ledger rows.
 
@@ -109,6 +111,7 @@ def inputs_at(
     other_accounts: the rows of the person's other accounts by customer_id: what they owe and what they
         repaid counts as well; applicant and features are those of this account.
     merchant_key: see `DecisionInputs`.
+    counts_overpayments: False to see what a decision of an earlier revision saw; see `OVERPAYMENTS_COUNTED`.
     """
     states = invoice_states(rows, as_of_ms, terms)
     of_person = _owed_by_customer(rows, states, as_of_ms)
@@ -120,7 +123,14 @@ def inputs_at(
     return DecisionInputs(
         order_row=order_row,
         applicant=_applicant(rows, as_of_ms),
-        standing=_standing(of_person, currency_of, reserved_cents, as_of_ms),
+        standing=_standing(
+            of_person,
+            currency_of,
+            reserved_cents,
+            as_of_ms,
+            terms=terms,
+            counts_overpayments=counts_overpayments,
+        ),
         features=() if feature_set is None else tuple(features_at(rows, as_of_ms, feature_set, states)),
         other_accounts=tuple(sorted(other_accounts)),
         merchant_key=merchant_key,
@@ -203,6 +213,9 @@ def _standing(
     currency_of: Mapping[str, str],
     reserved_cents: int,
     as_of_ms: int,
+    *,
+    terms: SettlementTerms,
+    counts_overpayments: bool,
 ) -> AccountStanding:
     outstanding_cents = 0
     paid_invoice_count = 0
@@ -229,6 +242,14 @@ def _standing(
                     currency=currency_of[invoice_id],
                 )
             )
+    if overdue and counts_overpayments:
+        # Only then: whoever owes nothing that is due waits for no sum of what was paid too much.
+        covered = covered_by_overpayments(
+            (StandingInvoice(one, currency_of[one], state) for one, state in states.items()), as_of_ms
+        )
+        if covered:
+            outstanding_cents -= sum(covered.values())
+            overdue = _less_what_is_covered(overdue, covered, terms)
     return AccountStanding(
         outstanding_cents=outstanding_cents,
         reserved_cents=reserved_cents,
@@ -236,6 +257,17 @@ def _standing(
         paid_invoice_count=paid_invoice_count,
         repaid_invoices=tuple(repaid),
     )
+
+
+def _less_what_is_covered(
+    overdue: list[OverdueInvoice], covered: Mapping[str, int], terms: SettlementTerms
+) -> list[OverdueInvoice]:
+    """What is still overdue once money on other invoices was counted; what is immaterial then is not."""
+    left = [
+        replace(one, outstanding_cents=one.outstanding_cents - covered.get(one.invoice_id, 0))
+        for one in overdue
+    ]
+    return [one for one in left if one.outstanding_cents > terms.materiality_cents]
 
 
 def order_of(row: Mapping[str, Any]) -> Order:

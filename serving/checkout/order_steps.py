@@ -30,14 +30,32 @@ def newest_decision(tx: Transaction, address: OrderAddress, caller: Caller) -> L
 
     An amendment that was not approved leaves it as it was. Raises UnknownOrder, also for another's order.
     """
-    decisions = [
-        decision
-        for decision in decisions_about(tx, order_id_at(tx, address))
-        if not decision.is_about_amendment or decision.outcome == Outcome.APPROVED.value
-    ]
-    if not decisions or not may_see_order_of(caller, decisions[0].merchant_id):
+    decision = _decision_that_stands(tx, address)
+    if decision is None or not may_see_order_of(caller, decision.merchant_id):
         raise UnknownOrder(f"no decision was made about {address.in_words}")
-    return decisions[0]
+    return decision
+
+
+def decision_for_customer(tx: Transaction, address: OrderAddress, customer_id: str | None) -> LoggedDecision:
+    """The same for whoever acts for a customer whom the request names, and sees that customer's orders alone.
+
+    Raises UnknownOrder, also for another customer's order.
+    """
+    decision = _decision_that_stands(tx, address)
+    if decision is None or decision.customer_id != customer_id:
+        raise UnknownOrder(f"no decision was made about {address.in_words}")
+    return decision
+
+
+def _decision_that_stands(tx: Transaction, address: OrderAddress) -> LoggedDecision | None:
+    return next(
+        (
+            decision
+            for decision in decisions_about(tx, order_id_at(tx, address))
+            if not decision.is_about_amendment or decision.outcome == Outcome.APPROVED.value
+        ),
+        None,
+    )
 
 
 def order_state(

@@ -19,7 +19,11 @@ from features.online import LedgerRows
 from serving.checkout.checkout_answers import DecisionAnswer
 from serving.checkout.checkout_judgement import Judgement, answer_to_checkout, judge, reserved_until_ms
 from serving.checkout.decision_inputs import DecisionInputs, inputs_at
-from serving.domain.checkout_decision import AMOUNTS_NAMED_AS_AT_RESIDENCE, FIRST_JUDGEMENT_REVISION
+from serving.domain.checkout_decision import (
+    AMOUNTS_NAMED_AS_AT_RESIDENCE,
+    FIRST_JUDGEMENT_REVISION,
+    OVERPAYMENTS_COUNTED,
+)
 from serving.domain.decision import AccountStanding
 from serving.domain.errors import PolicyInvalid, UnknownDecision
 from serving.domain.policy import Policy
@@ -229,6 +233,7 @@ def _replayed(
             feature_set=feature_set,
             terms=policy.settlement_terms,
             other_accounts={one: rows[one] for one in others},
+            counts_overpayments=inputs.revision >= OVERPAYMENTS_COUNTED,
         )
         from_ledger = replace(from_ledger, standing=_as_kept(from_ledger.standing, record))
         ledger_differences = _ledger_differences(inputs, from_ledger, feature_set)

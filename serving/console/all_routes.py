@@ -1,6 +1,13 @@
 """Every page and action of the console, in the order of the navigation."""
 
-from serving.console import case_page, decision_page, decision_search_page, overview_page, queue_page
+from serving.console import (
+    case_page,
+    decision_page,
+    decision_search_page,
+    overview_page,
+    queue_page,
+    settlements_page,
+)
 from serving.console.page_request import ConsoleRoute
 
 ALL_ROUTES: tuple[ConsoleRoute, ...] = (
@@ -8,5 +15,6 @@ ALL_ROUTES: tuple[ConsoleRoute, ...] = (
     *case_page.ROUTES,
     *decision_search_page.ROUTES,
     *decision_page.ROUTES,
+    *settlements_page.ROUTES,
     *overview_page.ROUTES,
 )

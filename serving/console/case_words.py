@@ -9,10 +9,11 @@ from serving.cases.timeline import TimelineEntry, TimelineSource
 from serving.console.locale_forms import Locale
 from serving.domain.case_label import OrderOutcomeKind
 from serving.domain.investigation import Finding, Trigger
-from serving.domain.liability import Account, Bearer, SettlementText
+from serving.domain.liability import Bearer
 from serving.domain.merchant_answer import AnswerKind
 from serving.domain.merchant_texts import answer_label
 from serving.domain.review_case import CaseOrigin, CaseState, ContactOutcome, Verdict
+from serving.domain.settlement import Account, SettlementText
 from serving.domain.stop_request import RecallResult, StopRequestState
 
 Words = Mapping[str, str]
@@ -89,6 +90,7 @@ TRIGGER: Words = MappingProxyType(
         Trigger.CUSTOMER_DISPUTED.value: "The customer disputes the claim",
         Trigger.INVOICE_UNPAID.value: "The invoice stays unpaid",
         Trigger.BY_HAND.value: "Opened by hand",
+        Trigger.INVOICED_AFTER_STOP.value: "An invoice came after the merchant had stopped the order",
     }
 )
 FINDING: Words = MappingProxyType(
@@ -106,11 +108,16 @@ ACCOUNT: Words = MappingProxyType(
     {
         Account.CUSTOMER_RECEIVABLE.value: "Customer receivable",
         Account.MERCHANT_PAYABLE.value: "Merchant payable",
+        Account.FEE_INCOME.value: "Fee income",
         Account.FRAUD_LOSSES.value: "Fraud losses",
     }
 )
 SETTLEMENT_LINE: Words = MappingProxyType(
     {
+        SettlementText.PAYOUT.value: "Payout",
+        SettlementText.FEE.value: "Fee",
+        SettlementText.RETURN.value: "Return",
+        SettlementText.CHARGEBACK.value: "Chargeback",
         SettlementText.RETURN_FRAUD.value: "Return, fraud",
         SettlementText.FRAUD_POLICY.value: "Fraud policy",
     }
@@ -224,6 +231,7 @@ TITLE: Mapping[TimelineSource, Words] = MappingProxyType(
                 "merchant_asked": "Question sent to the merchant",
                 "investigation_concluded": "Investigation concluded",
                 "outcome_recorded": "Outcome recorded in the ledger",
+                "invoice_withheld": "Invoice of a stopped order paused, and not paid out",
                 "settled": "Settlement posted",
             }
         ),

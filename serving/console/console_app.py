@@ -209,6 +209,7 @@ def _locale(request: Request, scope: RequestScope, now_ms: int) -> Locale:
         language=language_of(request.headers.get("accept-language", "")),
         zone=ZoneInfo(scope.policy.order_risk.default_time_zone),
         now_ms=now_ms,
+        sandbox_ahead_ms=scope.sandbox_ahead_ms,
     )
 
 

@@ -25,11 +25,13 @@ class Locale:
     """How one reader writes amounts and dates.
 
     language: one of en, de, da, nl, sv. now_ms: the moment of the request, for spans from now on.
+    sandbox_ahead_ms: how far a sandbox's clock is ahead of the machine's; None where the store is none.
     """
 
     language: str
     zone: ZoneInfo
     now_ms: int
+    sandbox_ahead_ms: int | None = None
 
     def amount(self, cents: int, currency: str) -> str:
         r"""An amount of whole cents.

@@ -5,6 +5,7 @@ import logging
 import secrets
 from collections.abc import Sequence
 from urllib.parse import unquote
+from zoneinfo import ZoneInfo
 
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
@@ -14,6 +15,7 @@ from serving.console import sign_in
 from serving.console.cookies import COOKIE_MAXIMUM, FORM_COOKIE, SESSION_COOKIE, set_cookie
 from serving.console.csrf import CSRF_FIELD, csrf_token, is_from_here, is_token_of, refuse_forged
 from serving.console.form_body import form_fields
+from serving.console.locale_forms import Locale, language_of
 from serving.console.page_request import ConsoleRoute, Notice
 from serving.console.request_session import answer_without_session, session_of
 from serving.console.sign_in import SignInLocked
@@ -165,6 +167,13 @@ def _sign_in_page(
         status=status,
         user=None,
         csrf_token=csrf_token(secret),
+        locale=Locale(
+            language=language_of(request.headers.get("accept-language", "")),
+            # Whoever has not signed in is told the time of a sandbox, also while no policy names a zone.
+            zone=ZoneInfo("UTC"),
+            now_ms=scope.now_ms(),
+            sandbox_ahead_ms=scope.sandbox_ahead_ms,
+        ),
         notice=Notice(None),
         next_path=next_path,
         name=name,

@@ -32,14 +32,15 @@ from serving.domain.recourse import (
     recourse_of,
 )
 
-JUDGEMENT_REVISION = 4
-"""Raised whenever the same inputs come to another answer under the same policy. A decision keeps the revision
+JUDGEMENT_REVISION = 5
+"""Raised whenever the same facts come to another answer under the same policy. A decision keeps the revision
 that it was made under, and a replay judges under that one. 2: a mended order is judged again. 3: the policy's
 amounts are named in the currency of the residence. 4: an address in a country that is not offered is no
-implausible detail."""
+implausible detail. 5: what was paid too much counts against what is overdue."""
 FIRST_JUDGEMENT_REVISION = 1
 AMOUNTS_NAMED_AS_AT_RESIDENCE = 3
 COUNTRIES_OF_ORDER_JUDGED = 4
+OVERPAYMENTS_COUNTED = 5
 """From these revisions on."""
 LIMIT_GROWS = "limit_grows_with_repayment"
 """The reason for a refusal that only the growth of the limit causes; the failed rule is the limit all the

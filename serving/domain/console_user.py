@@ -29,6 +29,8 @@ class ConsoleRole(enum.Enum):
     """Reviews orders and decides cases."""
     ANALYST = "analyst"
     """Reads; decides nothing."""
+    SERVICE = "service"
+    """Decides disputes; sees nothing of the fraud team's."""
     ADMIN = "admin"
     """All of it, and what only few should do."""
 

@@ -11,7 +11,12 @@ RiskError
 ├── OrderNotApproved          only an approved order takes a step, and while its reservation lasts
 ├── OrderNotConfirmed         only a confirmed order is extended
 ├── OrderBelowInvoiced        an order is not amended below what is invoiced of it
-├── OrderNotInvoiced          only an invoiced order has a rest to release
+├── OrderNotInvoiced          only an invoiced order has a rest to release, and is credited or returned
+├── OrderStopRequested        an order that the merchant was asked to stop is not shipped
+├── LiabilityNotAccepted      a shipment without tracking number is the merchant's risk, and not accepted so
+├── CreditAboveInvoiced       more would be credited than was invoiced
+├── ReturnAboveInvoiced       more is announced to come back than was invoiced and is not announced yet
+├── UnknownReturn             there is no such return
 ├── IdempotencyConflict       the same Idempotency-Key came with another body
 ├── UnknownOrder              no decision was made about this order
 ├── UnknownCase               there is no such review case
@@ -88,8 +93,32 @@ class IdempotencyConflict(RiskError):
     """The same Idempotency-Key came with another body."""
 
 
+class OrderStopRequested(RiskError):
+    """The merchant was asked to stop the order: it is not to be shipped."""
+
+
+class LiabilityNotAccepted(RiskError):
+    """Goods leave without carrier and tracking number, and the merchant did not accept the liability."""
+
+
+class CreditAboveInvoiced(RiskError):
+    """Credit notes would come to more than was invoiced."""
+
+
+class ReturnAboveInvoiced(RiskError):
+    """More would come back than was invoiced and is neither credited nor announced."""
+
+
+class UnknownReturn(RiskError):
+    """There is no such return."""
+
+
 class UnknownOrder(RiskError):
     """No decision was made about this order."""
+
+
+class UnknownInvoice(RiskError):
+    """There is no such invoice."""
 
 
 class UnknownCase(RiskError):

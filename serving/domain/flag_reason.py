@@ -19,3 +19,7 @@ class FlagReason(msgspec.Struct, frozen=True, kw_only=True):
     value: float | UnsetType | None = UNSET
     usual: float | UnsetType | None = UNSET
     contribution: float | UnsetType = UNSET
+
+
+IDENTITY_CLAIM = "identity_claim"
+"""The code of the one reason that no model gives: the customer says that somebody else ordered."""

@@ -33,6 +33,7 @@ class Trigger(enum.Enum):
     CUSTOMER_DISPUTED = "customer_disputed"
     INVOICE_UNPAID = "invoice_unpaid"
     BY_HAND = "by_hand"
+    INVOICED_AFTER_STOP = "invoiced_after_stop"
 
 
 class Finding(enum.Enum):
@@ -51,6 +52,7 @@ class InvestigationAction(enum.Enum):
     CONCLUDED = "investigation_concluded"
     OUTCOME_RECORDED = "outcome_recorded"
     SETTLED = "settled"
+    INVOICE_WITHHELD = "invoice_withheld"
 
 
 class UnknownInvestigation(RiskError):
@@ -142,7 +144,8 @@ def open_investigation(
     """The investigation of a case after a trigger: new, re-opened, or with the trigger noted.
 
     As it was where the trigger changes nothing: of a kind that is noted already, or after a confirmed
-    fraud. A person who opens one by hand always can, also to correct a finding.
+    fraud. A person who opens one by hand always can, also to correct a finding; so does each invoice that
+    comes after the merchant had stopped the order.
 
     known: the case's investigation so far, None for a case that has none.
     """
@@ -169,7 +172,7 @@ def open_investigation(
     if known.is_open:
         return known if known.knows_of(trigger) else _noted(known, trigger, now_ms)
     is_news = known.finding is Finding.NOT_FRAUD and not known.knows_of(trigger)
-    if trigger is Trigger.BY_HAND or is_news:
+    if trigger in {Trigger.BY_HAND, Trigger.INVOICED_AFTER_STOP} or is_news:
         return _opened(known, trigger, merchant_answers, now_ms)
     return known
 

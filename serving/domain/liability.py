@@ -1,7 +1,7 @@
-"""Who bears the loss of a high-risk order, why, and what is settled with the merchant.
+"""Who bears the loss of a high-risk order, and why.
 
-The judgement rests on recorded facts alone. The sentences are for the merchant: they speak of the
-order and of what the merchant did, never of a person.
+The judgement rests on recorded facts alone; what is settled for it, `settlement.py` says. The sentences are
+for the merchant: they speak of the order and of what the merchant did, never of a person.
 """
 
 import enum
@@ -45,21 +45,6 @@ class Bearer(enum.Enum):
     NOBODY = "nobody"
 
 
-class Account(enum.Enum):
-    """The provider's accounts that a settlement touches."""
-
-    CUSTOMER_RECEIVABLE = "customer_receivable"
-    MERCHANT_PAYABLE = "merchant_payable"
-    FRAUD_LOSSES = "fraud_losses"
-
-
-class SettlementText(enum.Enum):
-    """The texts of the lines of a settlement note."""
-
-    RETURN_FRAUD = "return, fraud"
-    FRAUD_POLICY = "fraud policy"
-
-
 class FactsInvalid(RiskError):
     """The facts cannot be true together; `mistakes` names each as "field: rule"."""
 
@@ -72,10 +57,12 @@ class FactsInvalid(RiskError):
 class RiskFacts:
     """What is recorded about one high-risk order.
 
-    amount_cents: the full amount; vat_cents: the value-added tax in it. invoiced_cents: what is invoiced
-    less all credit notes, whether or not the customer has paid it; None without any invoice. taken_back:
-    None while the order stands. stop_request: None where none was made. is_disputed: the customer
-    disputes the claim.
+    amount_cents: the full amount; vat_cents: the value-added tax in it. invoiced_cents: what is invoiced less
+    what was credited for returns or out of goodwill, whether or not the customer has paid it; None without
+    any invoice. taken_back: None while the order stands. stop_request: None where none was made.
+    is_disputed: the customer disputes the claim. is_decided_for_customer: such a dispute was decided so.
+    charged_back_cents: of what is invoiced, what was credited for a dispute, a chargeback or a fraud.
+    withheld_cents: of the claim, what was never paid out to the merchant.
 
     Raises FactsInvalid.
     """
@@ -91,6 +78,9 @@ class RiskFacts:
     is_confirmed_fraud: bool
     is_disputed: bool
     is_invoice_unpaid: bool
+    is_decided_for_customer: bool = False
+    charged_back_cents: int = 0
+    withheld_cents: int = 0
 
     def __post_init__(self) -> None:
         mistakes = []
@@ -105,17 +95,26 @@ class RiskFacts:
 
     @property
     def claim_cents(self) -> int:
-        """What is still claimed: what is invoiced less credit notes, or the amount without any invoice."""
+        """What is claimed: what is invoiced less returns, or the amount without any invoice."""
         return self.amount_cents if self.invoiced_cents is None else self.invoiced_cents
 
+    def vat_in(self, cents: int) -> int:
+        """The value-added tax in a part of the order: the order's share of tax, half a cent rounded up."""
+        return (2 * cents * self.vat_cents + self.amount_cents) // (2 * self.amount_cents)
+
     @property
-    def claim_vat_cents(self) -> int:
-        """The value-added tax in the claim: the order's share of tax, half a cent rounded up."""
-        return (2 * self.claim_cents * self.vat_cents + self.amount_cents) // (2 * self.amount_cents)
+    def is_lost_by_dispute(self) -> bool:
+        """Whether a dispute was decided for the customer on an order that the merchant was asked to stop."""
+        return self.is_decided_for_customer and self.standing_stop_request is not None
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether it stands that somebody bears a loss."""
+        return self.is_confirmed_fraud or self.is_lost_by_dispute
 
     @property
     def is_invoice_standing(self) -> bool:
-        """Whether an invoice claims anything that no credit note took back."""
+        """Whether an invoice claims anything that the merchant did not take back."""
         return self.invoiced_cents is not None and self.invoiced_cents > 0
 
     @property
@@ -161,32 +160,15 @@ class Liability:
     reasons: tuple[str, ...]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Posting:
-    """One side of a double entry. amount_cents: a debit is positive, a credit negative."""
-
-    account: Account
-    amount_cents: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class SettlementLine:
-    """One line of the settlement note. amount_cents: what the merchant receives; negative: it pays.
-
-    postings sum to zero.
-    """
-
-    text: SettlementText
-    amount_cents: int
-    currency: str
-    postings: tuple[Posting, ...]
-
-
 def liability_of(facts: RiskFacts, policy: StopRequestPolicy) -> Liability:
     """Who bears the loss by the recorded facts, and why.
 
     Liability that has moved to the merchant is named before the fraud is confirmed; nothing is settled
-    before. Of two conflicting accounts neither is believed: nobody bears the loss until it is cleared up.
+    before. A dispute that was decided for the customer, on an order that the merchant was asked to stop, is
+    a loss too: without an answer in time or a tracking number it is the merchant's. Of two conflicting
+    accounts neither is believed: nobody bears the loss until it is cleared up.
+
+    policy: the one that was in force when the merchant was asked.
     """
     for rule in (
         _taken_back,
@@ -202,34 +184,6 @@ def liability_of(facts: RiskFacts, policy: StopRequestPolicy) -> Liability:
         if liability is not None:
             return liability
     return _provider_bears(facts)
-
-
-def settlement_lines(facts: RiskFacts, liability: Liability) -> tuple[SettlementLine, ...]:
-    """The lines of the settlement note; empty until the fraud is confirmed and someone bears the loss.
-
-    The merchant returns what is still claimed: what it has credited already it does not owe again. Where
-    it met the requirements, the claim without value-added tax is paid out again: that tax the merchant
-    corrects with its tax office, so it is no loss. A line of nothing is left out.
-    """
-    if not facts.is_confirmed_fraud or liability.bearer not in {Bearer.PROVIDER, Bearer.MERCHANT}:
-        return ()
-    lines = [_line(facts, SettlementText.RETURN_FRAUD, -facts.claim_cents, Account.CUSTOMER_RECEIVABLE)]
-    if liability.bearer is Bearer.PROVIDER:
-        net_cents = facts.claim_cents - facts.claim_vat_cents
-        lines.append(_line(facts, SettlementText.FRAUD_POLICY, net_cents, Account.FRAUD_LOSSES))
-    return tuple(line for line in lines if line.amount_cents != 0)
-
-
-def _line(facts: RiskFacts, text: SettlementText, amount_cents: int, against: Account) -> SettlementLine:
-    return SettlementLine(
-        text=text,
-        amount_cents=amount_cents,
-        currency=facts.currency,
-        postings=(
-            Posting(account=Account.MERCHANT_PAYABLE, amount_cents=-amount_cents),
-            Posting(account=against, amount_cents=amount_cents),
-        ),
-    )
 
 
 def _taken_back(facts: RiskFacts, _policy: StopRequestPolicy) -> Liability | None:
@@ -278,6 +232,9 @@ def _stopped_or_returned(facts: RiskFacts, _policy: StopRequestPolicy) -> Liabil
     if not facts.is_invoice_standing:
         return Liability(bearer=Bearer.NOBODY, reasons=(f"{said}, so nothing is lost.",))
     reason = f"{said}, but {owed}."
+    if facts.withheld_cents > 0:
+        came_after = "An invoice came after that answer: it is not paid out, and is the merchant's."
+        return Liability(bearer=Bearer.MERCHANT, reasons=(came_after, reason))
     if not facts.is_confirmed_fraud:
         return Liability(bearer=Bearer.NOBODY_YET, reasons=(reason,))
     back = "The order is confirmed as fraud and the invoice stands, so the claim goes back to the merchant."
@@ -308,11 +265,14 @@ def _breach(facts: RiskFacts, policy: StopRequestPolicy) -> Liability | None:
         reasons.append("The order was shipped without a tracking number, which is a breach of the agreement.")
     if not reasons:
         return None
-    reasons.append(
-        "The order is confirmed as fraud, so the claim goes back to the merchant."
-        if facts.is_confirmed_fraud
-        else "The merchant is liable for the order; nothing is settled unless it is confirmed as fraud."
-    )
+    if facts.is_confirmed_fraud:
+        reasons.append("The order is confirmed as fraud, so the claim goes back to the merchant.")
+    elif facts.is_lost_by_dispute:
+        reasons.append("The dispute was decided for the customer, so what is charged back is the merchant's.")
+    else:
+        reasons.append(
+            "The merchant is liable for the order; nothing is settled unless it is confirmed as fraud."
+        )
     return Liability(bearer=Bearer.MERCHANT, reasons=tuple(reasons))
 
 
@@ -323,7 +283,7 @@ def _never_shipped(facts: RiskFacts, _policy: StopRequestPolicy) -> Liability | 
 
 
 def _not_confirmed(facts: RiskFacts, _policy: StopRequestPolicy) -> Liability | None:
-    if facts.is_confirmed_fraud:
+    if facts.is_lost:
         return None
     reasons = []
     if facts.is_disputed:
@@ -339,9 +299,12 @@ def _not_confirmed(facts: RiskFacts, _policy: StopRequestPolicy) -> Liability | 
 
 
 def _provider_bears(facts: RiskFacts) -> Liability:
-    reasons = [
-        "The order is confirmed as fraud, but the merchant met the requirements: the provider bears the loss."
-    ]
+    found = (
+        "The order is confirmed as fraud"
+        if facts.is_confirmed_fraud
+        else "The dispute was decided for the customer"
+    )
+    reasons = [f"{found}, but the merchant met the requirements: the provider bears the loss."]
     if facts.is_service:
         reasons.append("The order is a service, so there is no parcel to track.")
     else:

@@ -11,7 +11,7 @@ class OrderStep(enum.StrEnum):
 
     CONFIRMED: the customer has ordered. CANCELLED: the order will not be. RELEASED: what of it is not
     invoiced will not be. EXTENDED: it holds its part of the limit for longer. AMENDED: it comes to another
-    amount, or goes to another address.
+    amount, or goes to another address. SHIPPED: goods of it left the merchant.
     """
 
     CONFIRMED = "confirmed"
@@ -19,6 +19,7 @@ class OrderStep(enum.StrEnum):
     RELEASED = "released"
     EXTENDED = "extended"
     AMENDED = "amended"
+    SHIPPED = "shipped"
 
 
 _REFUSALS = {
@@ -41,6 +42,10 @@ _TAKEN = frozenset(
         (OrderStep.AMENDED, ReservationState.RESERVED),
         (OrderStep.AMENDED, ReservationState.CONFIRMED),
         (OrderStep.AMENDED, ReservationState.PARTLY_INVOICED),
+        (OrderStep.SHIPPED, ReservationState.RESERVED),
+        (OrderStep.SHIPPED, ReservationState.CONFIRMED),
+        (OrderStep.SHIPPED, ReservationState.PARTLY_INVOICED),
+        (OrderStep.SHIPPED, ReservationState.INVOICED),
     }
 )
 _DONE_ALREADY = frozenset(
@@ -50,7 +55,7 @@ _DONE_ALREADY = frozenset(
         (OrderStep.RELEASED, ReservationState.INVOICED),
     }
 )
-_NEED_TIME_LEFT = frozenset({OrderStep.CONFIRMED, OrderStep.EXTENDED, OrderStep.AMENDED})
+_NEED_TIME_LEFT = frozenset({OrderStep.CONFIRMED, OrderStep.EXTENDED, OrderStep.AMENDED, OrderStep.SHIPPED})
 
 
 def is_to_be_taken(step: OrderStep, state: ReservationState | None, *, has_expired: bool, order: str) -> bool:
@@ -65,7 +70,7 @@ def is_to_be_taken(step: OrderStep, state: ReservationState | None, *, has_expir
     if (step, state) in _DONE_ALREADY:
         return False
     if (step, state) in _TAKEN:
-        if has_expired and step in _NEED_TIME_LEFT:
+        if has_expired and state in HOLDING and step in _NEED_TIME_LEFT:
             # Only what nobody confirmed can be scored again.
             then = "score it again" if state is ReservationState.RESERVED else "score a new order instead"
             raise OrderNotApproved(f"the reservation of {order} expired; {then}")

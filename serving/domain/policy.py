@@ -2,15 +2,19 @@
 
 import zoneinfo
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from data_contracts.contract import DEFAULT_CLOCK_TOLERANCE_MS
 from features.feature_sets import LINKED_CUSTOMERS_MAXIMUM
 from features.settlement_terms import SettlementTerms
+from serving.domain.dispute_policy import DisputePolicy
+from serving.domain.goods_return import ReturnPolicy
 from serving.domain.investigation import InvestigationPolicy
 from serving.domain.merchant_keys import MerchantKeyPolicy
+from serving.domain.reminders import LEFT_TO_THE_LEDGER, ReminderPolicy
 from serving.domain.review_policy import ReviewPolicy
+from serving.domain.settlement_policy import SettlementPolicy
 from serving.domain.stop_request import StopRequestPolicy
 
 ALTERNATIVE_NAMES = frozenset(
@@ -118,6 +122,11 @@ class Policy:
     costs: None for a policy that does not say them, as those before costs were part of it; a backtest
         under it has no amounts of margin and loss.
     merchant_keys: None for a policy from before merchants' keys were bounded.
+    settlement: None for a policy under which invoices are paid out elsewhere; only confirmed frauds of cases
+        are settled then.
+    reminders: left to the ledger by a policy that says nothing of them.
+    returns: the usual limits for a policy from before returns could be announced.
+    disputes: of a policy without the section, the times and bounds that `DisputePolicy` has by default.
     """
 
     version: str
@@ -146,6 +155,10 @@ class Policy:
     provider: ProviderPolicy
     costs: CostPolicy | None
     merchant_keys: MerchantKeyPolicy | None = None
+    settlement: SettlementPolicy | None = None
+    reminders: ReminderPolicy = LEFT_TO_THE_LEDGER
+    returns: ReturnPolicy = field(default_factory=ReturnPolicy)
+    disputes: DisputePolicy = field(default_factory=DisputePolicy)
     clock_tolerance_seconds: int = DEFAULT_CLOCK_TOLERANCE_MS // 1000
 
     @property

@@ -4,15 +4,19 @@ import itertools
 import re
 import tomllib
 import zoneinfo
+from datetime import date
 from functools import lru_cache
 from typing import Any
 
 from data_contracts.contract import DEFAULT_CLOCK_TOLERANCE_MS, MAXIMUM_CLOCK_TOLERANCE_MS
 from data_contracts.currencies import DECIMALS
 from data_contracts.declaration_reader import DeclarationReader, toml_document
+from data_contracts.invoice_charges import FEE_CENTS_MAXIMUM
 from features.feature_sets import LINKED_CUSTOMERS_MAXIMUM
 from features.settlement_terms import USUAL_TERMS
+from serving.domain.dispute_policy import DisputePolicy, read_dispute_policy
 from serving.domain.errors import PolicyInvalid
+from serving.domain.goods_return import MAXIMUM_LIMIT_DAYS, ReturnPolicy
 from serving.domain.investigation import InvestigationPolicy
 from serving.domain.merchant_keys import LARGEST_STEP_CENTS, MerchantKeyPolicy
 from serving.domain.policy import (
@@ -26,11 +30,15 @@ from serving.domain.policy import (
     Policy,
     ProviderPolicy,
 )
+from serving.domain.reminders import LEFT_TO_THE_LEDGER, ReminderLevel, ReminderPolicy, ReminderWriter
 from serving.domain.review_policy import ReviewPolicy
+from serving.domain.settlement_period import FIRST_YEAR, LAST_YEAR
+from serving.domain.settlement_policy import FeeTerms, SettlementPolicy
 from serving.domain.stop_request import DEFAULT_CONTACT_CHANGE_HOURS, StopRequestPolicy
 
 MAXIMUM_RESERVATION_HOURS = 2160
 """Of policies that do not say it: 90 days."""
+REMINDER_LEVELS_MAXIMUM = 9
 EARLIER_NAME_OF_MATERIALITY = "arrears_tolerance_cents"
 
 
@@ -104,6 +112,18 @@ class _PolicyReader(DeclarationReader):
             merchant_keys=(
                 self._merchant_keys(self.table(top, "merchant_keys", "")) if "merchant_keys" in top else None
             ),
+            settlement=self._settlement(self.table(top, "settlement", "")) if "settlement" in top else None,
+            reminders=(
+                self._reminders(self.table(top, "reminders", ""))
+                if "reminders" in top
+                else LEFT_TO_THE_LEDGER
+            ),
+            returns=self._returns(self.table(top, "returns", "")) if "returns" in top else ReturnPolicy(),
+            disputes=(
+                read_dispute_policy(self, self.table(top, "disputes", ""))
+                if "disputes" in top
+                else DisputePolicy()
+            ),
         )
         for prefix, rest in (("", top), ("score.", score), ("history.", history)):
             self.refuse_rest(rest, prefix)
@@ -121,6 +141,11 @@ class _PolicyReader(DeclarationReader):
             self.mistakes.append("countries: at least one country is needed")
         if not policy.alternatives:
             self.mistakes.append("alternatives: at least one is needed, so that the customer can still buy")
+        days = [policy.grace_days, *(level.days_after_due for level in policy.reminders.levels)]
+        if any(later <= earlier for earlier, later in itertools.pairwise(days)):
+            self.mistakes.append(
+                "reminders.levels: days_after_due must be above grace_days, and each above the one before"
+            )
         for lower, higher in zip(policy.limits, policy.limits[1:], strict=False):
             if higher.from_points <= lower.from_points:
                 self.mistakes.append("limits: bands must stand in ascending order of from_points")
@@ -187,13 +212,10 @@ class _PolicyReader(DeclarationReader):
     def _stop_requests(self, entry: dict[str, Any]) -> StopRequestPolicy:
         prefix = "stop_requests."
         entry.setdefault("contact_change_hours", DEFAULT_CONTACT_CHANGE_HOURS)
-        moves = self.take(entry, "no_answer_moves_liability", prefix)
-        if moves is not None and not isinstance(moves, bool):
-            self.mistakes.append(f"{prefix}no_answer_moves_liability: must be true or false")
         read = StopRequestPolicy(
             answer_hours=self.integer(entry, "answer_hours", prefix, 1, 720),
             recallable_carriers=frozenset(self.texts(entry, "recallable_carriers", prefix)),
-            no_answer_moves_liability=bool(moves),
+            no_answer_moves_liability=self._flag(entry, "no_answer_moves_liability", prefix),
             link_days=self.integer(entry, "link_days", prefix, 1, 3650),
             contact_change_hours=self.integer(entry, "contact_change_hours", prefix, 0, 8760),
         )
@@ -203,6 +225,17 @@ class _PolicyReader(DeclarationReader):
     def _investigation(self, entry: dict[str, Any]) -> InvestigationPolicy:
         read = InvestigationPolicy(unpaid_days=self.integer(entry, "unpaid_days", "investigation.", 1, 365))
         self.refuse_rest(entry, "investigation.")
+        return read
+
+    def _returns(self, entry: dict[str, Any]) -> ReturnPolicy:
+        prefix, most = "returns.", MAXIMUM_LIMIT_DAYS
+        read = ReturnPolicy(
+            limit_days_with_proof=self.integer(entry, "limit_days_with_proof", prefix, 1, most),
+            limit_days_without_proof=self.integer(entry, "limit_days_without_proof", prefix, 1, most),
+        )
+        if read.limit_days_without_proof > read.limit_days_with_proof:
+            self.mistakes.append(f"{prefix}limit_days_without_proof: must not be above limit_days_with_proof")
+        self.refuse_rest(entry, prefix)
         return read
 
     def _provider(self, entry: dict[str, Any]) -> ProviderPolicy:
@@ -242,6 +275,36 @@ class _PolicyReader(DeclarationReader):
         self.refuse_rest(entry, prefix)
         return read
 
+    def _settlement(self, entry: dict[str, Any]) -> SettlementPolicy:
+        prefix = "settlement."
+        read = SettlementPolicy(
+            fee=FeeTerms(
+                per_mille=self.integer(entry, "fee_per_mille", prefix, 0, 1000),
+                minimum_cents=self.integer(entry, "fee_minimum_cents", prefix, 0, 1_000_000),
+                is_given_back_on_return=self._flag(entry, "fee_given_back_on_return", prefix),
+            ),
+            settles_from=self._day(entry, "settles_from", prefix),
+        )
+        self.refuse_rest(entry, prefix)
+        return read
+
+    def _flag(self, table: dict[str, Any], name: str, prefix: str) -> bool:
+        value = self.take(table, name, prefix)
+        if value is not None and not isinstance(value, bool):
+            self.mistakes.append(f"{prefix}{name}: must be true or false")
+        return value is True
+
+    def _day(self, table: dict[str, Any], name: str, prefix: str) -> date:
+        value = self.take(table, name, prefix)
+        # A TOML date-time is a date to Python as well.
+        if type(value) is date and FIRST_YEAR <= value.year <= LAST_YEAR:
+            return value
+        if value is not None:
+            self.mistakes.append(
+                f"{prefix}{name}: must be a date such as 2026-11-01, from {FIRST_YEAR} to {LAST_YEAR}"
+            )
+        return date(LAST_YEAR, 12, 31)
+
     def _steps(self, table: dict[str, Any], name: str, prefix: str) -> tuple[int, ...]:
         value = self.take(table, name, prefix)
         if isinstance(value, list) and value and all(type(step) is int for step in value):
@@ -254,6 +317,35 @@ class _PolicyReader(DeclarationReader):
                 "the one before"
             )
         return (LARGEST_STEP_CENTS,)
+
+    def _reminders(self, entry: dict[str, Any]) -> ReminderPolicy:
+        prefix = "reminders."
+        read = ReminderPolicy(
+            writer=self.word(entry, "writer", prefix, ReminderWriter, ReminderWriter.LEDGER),
+            notice_days=self.integer(entry, "notice_days", prefix, 0, 60),
+            levels=tuple(
+                self._reminder_level(level, f"{prefix}levels[{place}].")
+                for place, level in enumerate(self.tables(entry, "levels", prefix))
+            ),
+        )
+        if len(read.levels) > REMINDER_LEVELS_MAXIMUM:
+            self.mistakes.append(f"{prefix}levels: must be at most {REMINDER_LEVELS_MAXIMUM}")
+        self.refuse_rest(entry, prefix)
+        return read
+
+    def _reminder_level(self, entry: dict[str, Any], prefix: str) -> ReminderLevel:
+        fees = self.table(entry, "fees_cents", prefix)
+        read = ReminderLevel(
+            days_after_due=self.integer(entry, "days_after_due", prefix, 1, 365),
+            fees_cents={
+                currency: self.integer(fees, currency, f"{prefix}fees_cents.", 0, FEE_CENTS_MAXIMUM)
+                for currency in list(fees)
+                if currency in DECIMALS
+            },
+        )
+        self.refuse_rest(fees, f"{prefix}fees_cents.")
+        self.refuse_rest(entry, prefix)
+        return read
 
     def _limit(self, entry: dict[str, Any], index: int) -> LimitBand:
         prefix = f"limits[{index}]."

@@ -15,8 +15,20 @@ from serving.store.api_keys import Caller, Role
 KEPT_PREFIX = "key:"
 LONGEST_EVENT_ID = 64
 
-_OF_THE_SERVICE = re.compile(r"(order|confirmed|cancelled)-dec_.*")
-"""The event_ids of rows that the service writes about a decision."""
+_OF_THE_SERVICE = re.compile(
+    "|".join(
+        (
+            r"(order|confirmed|cancelled|released|extended|amended)-dec_.*",
+            r"shipped-[0-9a-f]{24}-[0-9]+",
+            r"(credit_note|refund)-[0-9a-f]{24}",
+            r"(dsp|ret|return-ret)_[0-9a-f]{20}-.*",
+            r"stopped-.+-start",
+            r"told-[0-9a-f]{32}(-void)?",
+        )
+    )
+)
+"""The event_ids of rows that the service writes: about a decision, a step of an order, a dispute or a return,
+to pause what came after a stop, or to tell of an invoice."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +67,11 @@ class EventIdScope:
         return kept.startswith(self._prefix)
 
     def mistake(self, event_id: str) -> str | None:
-        """What is wrong with an event_id that the caller gives its row; None where nothing is."""
+        """What is wrong with an event_id that the caller gives its row; None where nothing is.
+
+        >>> EventIdScope(key_name=None).mistake("dsp_4be1a7c2f0d95e336814-outcome-2-dispute")
+        "event_id begins like those of other keys' rows, or of the service's own"
+        """
         if self.key_name is None and (
             event_id.startswith(KEPT_PREFIX) or _OF_THE_SERVICE.fullmatch(event_id) is not None
         ):

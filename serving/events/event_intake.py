@@ -21,6 +21,7 @@ from data_contracts.rules import Rule
 from serving.domain.errors import NotAllowed
 from serving.domain.field_errors import FieldError, cut_name, pointer
 from serving.domain.order_numbers import is_made_for_another
+from serving.domain.reminders import LEFT_TO_THE_LEDGER, ReminderPolicy
 from serving.events.event_answers import (
     EventResult,
     EventResults,
@@ -31,11 +32,13 @@ from serving.events.event_answers import (
 from serving.events.event_ids import EventIdScope
 from serving.events.event_permissions import (
     RULE,
+    WRITTEN_HERE,
     NotPermitted,
     is_partly_permitted,
     why_correction_is_not_permitted,
     why_not_permitted,
     why_order_is_not_permitted,
+    why_written_here,
 )
 from serving.events.sent_rows import SentRow
 from serving.requests.request_scope import RequestScope
@@ -118,8 +121,10 @@ def judged(scope: RequestScope, rows: list[SentRow], *, caller: Caller) -> Itera
     now_ms = scope.now_ms()
     # Facts are taken also while nobody may be judged, so this is the last policy that was read.
     clock_tolerance_ms = scope.policy_in_force.clock_tolerance_ms
+    policy = scope.policy_in_force.policy
+    reminders = LEFT_TO_THE_LEDGER if policy is None else policy.reminders
     for sent in rows:
-        yield _checked(sent, caller, now_ms, clock_tolerance_ms)
+        yield _checked(sent, caller, now_ms, clock_tolerance_ms, reminders)
 
 
 def take_in(scope: RequestScope, rows: list[JudgedRow], *, caller: Caller) -> EventResults:
@@ -212,7 +217,9 @@ def _refused(sent: SentRow, contract: Contract, refusal: NotPermitted, caller: C
     return _bad(sent, contract, refusal.column, refusal.message, rule=RULE)
 
 
-def _checked(sent: SentRow, caller: Caller, now_ms: int, clock_tolerance_ms: int) -> JudgedRow:
+def _checked(
+    sent: SentRow, caller: Caller, now_ms: int, clock_tolerance_ms: int, reminders: ReminderPolicy
+) -> JudgedRow:
     if not isinstance(sent.value, dict):
         return _bad(sent, None, "", "a row is a JSON object")
     contract = _contract_of(sent.value)
@@ -221,6 +228,9 @@ def _checked(sent: SentRow, caller: Caller, now_ms: int, clock_tolerance_ms: int
     refusal = _not_permitted(sent, caller.role)
     if refusal is not None:
         return _refused(sent, contract, refusal, caller)
+    refusal = why_written_here(contract, sent.value, reminders)
+    if refusal is not None:
+        return _bad(sent, contract, refusal.column, refusal.message, rule=WRITTEN_HERE)
     columns = {column: value for column, value in sent.value.items() if column != "contract"}
     result = check_row(contract, columns, recorded_at_ms=now_ms, clock_tolerance_ms=clock_tolerance_ms)
     if result.row is None:

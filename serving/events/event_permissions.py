@@ -6,13 +6,18 @@ from types import MappingProxyType
 from typing import Any
 
 from data_contracts.contract import Contract
+from data_contracts.invoice_charges import COLLECTION_NOTICE, INVOICE_CHARGES
 from data_contracts.ledger_contracts import ALL_CONTRACTS
 from data_contracts.order_events import AMENDED, ORDER_EVENTS
 from data_contracts.order_outcomes import FRAUD_OUTCOMES
+from serving.domain.reminders import ReminderPolicy
 from serving.store.api_keys import Role
 
 RULE = "not_permitted"
 """The name of the rule that a row breaks which its key may not write."""
+
+WRITTEN_HERE = "reminders_are_written_here"
+"""The name of the rule that a charge breaks in a book whose reminders the worker writes."""
 
 WITHDRAWAL = "finding_withdrawn"
 
@@ -106,6 +111,24 @@ def why_not_permitted(role: Role, contract: Contract, row: Mapping[str, Any]) ->
     return NotPermitted(column="kind", message=message)
 
 
+def why_written_here(
+    contract: Contract, row: Mapping[str, Any], reminders: ReminderPolicy
+) -> NotPermitted | None:
+    """Why nobody but the worker may write a row under the policy in force; None where others may.
+
+    Hand-overs to collection are the back office's under every policy.
+    """
+    if contract is not INVOICE_CHARGES or not reminders.is_written_here:
+        return None
+    if row.get("kind") == COLLECTION_NOTICE:
+        return None
+    message = (
+        f"{WRITTEN_HERE}: the policy says reminders.writer = worker, so that the worker writes notices, "
+        f"reminders and fees; of {contract.name} only the kind {COLLECTION_NOTICE} is taken"
+    )
+    return NotPermitted(column="contract", message=message)
+
+
 def why_order_is_not_permitted(
     role: Role, contract: Contract, row: Mapping[str, Any], *, is_decided: bool
 ) -> NotPermitted | None:
@@ -180,6 +203,8 @@ request is answered 403, and nothing of it is kept: a feed with the wrong key fa
   an `amended` one by `/v1/orders/{{id}}/amend` alone, which judges what becomes larger. What was ordered
   elsewhere is the back office's to feed; an order that it says was `amended` holds of the limit what it
   comes to then, judged by nobody.
+- **Reminders** have one writer in a book: under a policy with `reminders.writer = "worker"` rows of
+  `invoice_charges` are refused with the rule `{WRITTEN_HERE}`, but for the kind `{COLLECTION_NOTICE}`.
 - **Findings** of the fraud team enter by its cases, from the console or by `/v1/cases`, under the name of
   who found them; a key of the role `fraud` is for the team's own tools. How a dispute ended is no finding
   of fraud: the back office tells it.

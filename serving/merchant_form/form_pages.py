@@ -89,6 +89,7 @@ def form_page(
             heading=merchant_text("email_withdrawn.subject", language, order_id=view.request.order_name),
             explanation=merchant_text("error.request_withdrawn", language),
             has_way_back=False,
+            sandbox=_sandbox(view, language),
         )
     shown = _shown(mistakes, view, language)
     current = view.request.current_answer
@@ -116,6 +117,7 @@ def form_page(
         ),
         entered=entered or EnteredAnswer(),
         field_label=partial(field_label, language=language),
+        sandbox=_sandbox(view, language),
     )
 
 
@@ -127,6 +129,7 @@ def problem_page(language: str, *, heading: str, text: str, has_way_back: bool) 
         heading=merchant_text(heading, language),
         explanation=merchant_text(text, language),
         has_way_back=has_way_back,
+        sandbox=None,
     )
 
 
@@ -147,6 +150,12 @@ def _text(language: str, code: str) -> str:
 
 def _local_instant(at_ms: int, view: FormView, language: str) -> str:
     return local_instant(moment(at_ms).astimezone(view.zone), language)
+
+
+def _sandbox(view: FormView, language: str) -> str | None:
+    if view.sandbox_now_ms is None:
+        return None
+    return merchant_text("form.sandbox", language, time=_local_instant(view.sandbox_now_ms, view, language))
 
 
 def _facts(view: FormView, language: str) -> list[str]:

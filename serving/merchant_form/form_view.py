@@ -38,6 +38,7 @@ class FormView:
     order_kind: as in the orders contract, None where the ledger does not know the order.
     merchant_name, language, zone: of the merchant, as `words_for` says.
     follows: what follows from the answers, or from none in time.
+    sandbox_now_ms: the time in a sandbox; None where the store is none.
     """
 
     request: StopRequest
@@ -51,6 +52,7 @@ class FormView:
     customer_service: str
     answer_hours: int
     follows: tuple[ConsequenceCode, ...]
+    sandbox_now_ms: int | None = None
 
     @property
     def is_withdrawn(self) -> bool:
@@ -115,4 +117,5 @@ def form_view(scope: CaseScope, token: str) -> FormView:
         customer_service=policy.provider.customer_service,
         answer_hours=policy.stop_requests.answer_hours,
         follows=tuple(follows.code for follows in consequences(stored.request, policy.stop_requests)),
+        sandbox_now_ms=scope.now_ms() if scope.is_sandbox else None,
     )

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 DEFAULT_PUBLIC_URL = "http://127.0.0.1:3000"
+EVIDENCE_FOLDER = "evidence"
+"""Within the home."""
 LONGEST_HEAD_SECONDS = 60.0
 LONGEST_BODY_SECONDS = 3.5
 """Work that begins later would not be done before the server gives up on the request."""
@@ -256,6 +258,11 @@ class Settings:
     def mail_folder(self) -> Path:
         """Where e-mails are put while there is no mail server."""
         return self.home / "mail"
+
+    @property
+    def evidence_folder(self) -> Path:
+        """Where files about disputes lie."""
+        return self.home / EVIDENCE_FOLDER
 
     @property
     def artifact_root(self) -> Path:

@@ -44,11 +44,13 @@ class NamedSchema:
     """A body or an answer that no Struct describes, since its JSON Schema has another home.
 
     schema: JSON Schema 2020-12; references go to the other named schemas, by `#/components/schemas/NAME`.
+    media_type: of what is sent or answered.
     """
 
     name: str
     schema: Callable[[], dict[str, Any]]
     refers_to: "tuple[NamedSchema, ...]" = ()
+    media_type: str = "application/json"
 
 
 Described = type[msgspec.Struct] | NamedSchema

@@ -11,11 +11,13 @@ from serving.store.store import Store
 class CaseScope:
     """Store, policy and clock.
 
-    now_ms: the clock at the rim, milliseconds since 1970 UTC.
+    now_ms: the clock of the store, milliseconds since 1970 UTC.
     public_url: under which merchants reach the service, without a slash at its end.
+    is_sandbox: whether the store is one, which pages for merchants say.
     """
 
     store: Store
     policy: Policy
     now_ms: Callable[[], int]
     public_url: str
+    is_sandbox: bool = False

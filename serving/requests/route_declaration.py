@@ -79,6 +79,7 @@ class RouteDeclaration:
 
     name: of the operation; "" for a route that is not part of the contract.
     body, answers: None and empty where there is none. Of several answers the caller's role decides.
+    also_as: media types in which the good answer comes too, as text, for whoever asks for it so.
     query: a Struct of the parameters, None where the route reads none.
     status: of a good answer. empty: what 204 stands for, None where there is always an answer.
     is_idempotent: takes an Idempotency-Key.
@@ -99,6 +100,7 @@ class RouteDeclaration:
     body_is_optional: bool = False
     query: type[msgspec.Struct] | None = None
     answers: tuple[Described, ...] = ()
+    also_as: tuple[str, ...] = ()
     status: int = 200
     empty: str | None = None
     is_idempotent: bool = False

@@ -20,6 +20,7 @@ from serving.requests.request_patience import RequestPatience, current_patience
 from serving.requests.request_scope import RequestScope, StoreDoor
 from serving.store.api_keys import Caller, note_use
 from serving.store.errors import CommitUnknown, StoreBusy, StoreError, StoreUnavailable
+from serving.store.sandbox_clock import Clock
 from serving.store.sqlite_store import SqliteStore
 from serving.store.withdrawal import Withdrawal
 
@@ -39,6 +40,7 @@ class StoreAccess:
         self.scope: RequestScope | None = None
         self._way: _Way | None = None
         self._policy_now: Callable[[], PolicyInForce] | None = None
+        self._clock_now: Callable[[RequestScope], Clock] = lambda scope: scope.now_ms
         self._noting: set[asyncio.Task[None]] = set()
 
     def start(
@@ -47,15 +49,19 @@ class StoreAccess:
         *,
         threads: int,
         policy_now: Callable[[], PolicyInForce] | None = None,
+        clock_now: Callable[[], Clock] | None = None,
     ) -> None:
         """Begin to answer.
 
         threads: that wait for a database across the network. 0 for SQLite: short reads run in the event
             loop itself, and writes that are ready together share a commit there.
         policy_now: which policy a request that begins now is answered under; None for the scope's own.
+        clock_now: by which clock a scope goes that is made for another policy; None for the scope's own.
         """
         self._way = _InThreads(scope.door, threads) if threads else _InEventLoop(scope.door)
         self._policy_now = policy_now
+        if clock_now is not None:
+            self._clock_now = lambda _scope: clock_now()
         self.scope = scope
 
     def stop(self) -> None:
@@ -69,7 +75,8 @@ class StoreAccess:
             raise _starting()
         if self._policy_now is not None and (now := self._policy_now()) is not self.scope.policy_in_force:
             # Another scope and not another policy in it: who began under the old one ends under it.
-            self.scope = replace(self.scope, policy_in_force=now)
+            # A store that could not be opened before may turn out to be a sandbox.
+            self.scope = replace(self.scope, policy_in_force=now, now_ms=self._clock_now(self.scope))
         return self.scope
 
     async def read(self, work: Callable[[], Result]) -> Result:

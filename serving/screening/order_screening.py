@@ -22,7 +22,7 @@ from features.order_links import Keys
 from features.order_risk_online import keys_at, order_risk_features
 from features.supersession import seeing_all
 from serving.domain.case_stakes import CaseStakes
-from serving.domain.flag_reason import FlagReason
+from serving.domain.flag_reason import IDENTITY_CLAIM, FlagReason
 from serving.domain.order_of_work import is_sampled, next_handover_ms, priority_of
 from serving.domain.policy import Policy
 from serving.domain.review_case import Action, CaseOrigin, open_case, reopen_linked
@@ -341,13 +341,15 @@ def _renew_case(
     case = before
     if is_beside_fraud:
         case = reopen_linked(before, look.as_of_ms, scope.policy.review)
+    # No model takes back what the customer said.
+    claims = [reason for reason in stored.reasons if reason.code == IDENTITY_CLAIM]
     # The hand-over is planned once: later it would name the next day's.
     stakes = replace(look.stakes, handover_at_ms=stored.stakes.handover_at_ms)
     renewed = StoredCase(
         case=case if case is not before else replace(before, version=before.version + 1),
         stakes=stakes,
         priority=priority_of(case, stakes, look.as_of_ms, scope.policy.review),
-        reasons=tuple(look.record["reasons"]) or stored.reasons,
+        reasons=(*claims, *look.record["reasons"]) if look.record["reasons"] else stored.reasons,
     )
     update_case(tx, renewed, version_before=before.version)
     if case is not before:

@@ -32,23 +32,38 @@ def link_token(tx: Transaction, scope: CaseScope, stop_request_id: str) -> str:
 
     tx: a writing transaction, since the first token makes the key.
     """
-    now_ms = scope.now_ms()
-    payload = _base64(f"{stop_request_id}.{now_ms + scope.policy.stop_requests.link_days * DAY_MS}".encode())
-    return f"{payload}.{_signature(signing_key(tx, LINK_KEY, now_ms), payload)}"
+    expires_at_ms = scope.now_ms() + scope.policy.stop_requests.link_days * DAY_MS
+    return signed_token(tx, scope, LINK_KEY, stop_request_id, expires_at_ms)
 
 
 def read_token(scope: CaseScope, token: str) -> str:
     """The id of the stop request that a link is about. Raises LinkInvalid, LinkExpired."""
+    return read_signed_token(scope, LINK_KEY, token)
+
+
+def signed_token(
+    tx: Transaction, scope: CaseScope, key_name: str, subject_id: str, expires_at_ms: int
+) -> str:
+    """A signed, url-safe token that names one thing. key_name: of the key that signs this kind of thing.
+
+    tx: a writing transaction, since the first token makes the key.
+    """
+    payload = _base64(f"{subject_id}.{expires_at_ms}".encode())
+    return f"{payload}.{_signature(signing_key(tx, key_name, scope.now_ms()), payload)}"
+
+
+def read_signed_token(scope: CaseScope, key_name: str, token: str) -> str:
+    """The thing that a token names. Raises LinkInvalid, LinkExpired."""
     with scope.store.reading() as tx:
-        key = known_signing_key(tx, LINK_KEY)
+        key = known_signing_key(tx, key_name)
     parts = _TOKEN.fullmatch(token)
     if key is None or parts is None or not hmac.compare_digest(parts[2], _signature(key, parts[1])):
         raise LinkInvalid("this link is not one of ours")
     payload = base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)).decode()
-    stop_request_id, _, expires_at_ms = payload.rpartition(".")
+    subject_id, _, expires_at_ms = payload.rpartition(".")
     if scope.now_ms() >= int(expires_at_ms):
         raise LinkExpired("this link has expired")
-    return stop_request_id
+    return subject_id
 
 
 def link(tx: Transaction, scope: CaseScope, stop_request_id: str) -> str:

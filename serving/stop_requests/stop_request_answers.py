@@ -20,6 +20,8 @@ from serving.store.deliveries import DELIVERED, DROPPED, EMAIL, GIVEN_UP, GONE, 
 from serving.webhooks.delivery import DeliveryKind
 
 CONTACT_CHANGED = "merchant.contact_changed"
+STOP_REQUESTS_MAXIMUM = 500
+"""Of one page."""
 
 
 class StopRequestEvent(enum.StrEnum):
@@ -121,6 +123,49 @@ class TeamStopRequest(RecalledStopRequest, frozen=True, kw_only=True):
     merchant_id: str
     first_delivered_at: Instant | None
     deliveries: tuple[DeliveryAnswer, ...]
+
+
+class ListedStopRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """A stop request in the list of its merchant's. answer_due_at: null until the notice has arrived."""
+
+    stop_request_id: str
+    order_id: str
+    merchant_order_number: OwnNumber
+    state: StopRequestState
+    requested_at: Instant
+    answer_due_at: Instant | None
+
+
+class TeamListedStopRequest(ListedStopRequest, frozen=True, kw_only=True):
+    """A stop request in the list of the fraud team."""
+
+    case_id: str
+    merchant_id: str
+
+
+NextPage = Annotated[str | None, Meta(description="the parameter `after` of the next page; null on the last")]
+
+
+class StopRequestList(msgspec.Struct, frozen=True, kw_only=True):
+    """A merchant's stop requests in one state, the first to be answered first."""
+
+    stop_requests: tuple[ListedStopRequest, ...]
+    next: NextPage
+
+
+class TeamStopRequestList(msgspec.Struct, frozen=True, kw_only=True):
+    """All stop requests in one state, the first to be answered first."""
+
+    stop_requests: tuple[TeamListedStopRequest, ...]
+    next: NextPage
+
+
+class StopRequestParameters(msgspec.Struct, frozen=True, kw_only=True):
+    """Which stop requests are listed, and how many at most."""
+
+    state: StopRequestState = StopRequestState.REQUESTED
+    limit: Annotated[int, Meta(ge=1, le=STOP_REQUESTS_MAXIMUM)] = 50
+    after: Annotated[str, Meta(description="`next` of the page before")] | UnsetType = UNSET
 
 
 class RecallOutcome(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -10,13 +10,15 @@ from serving.store.deliveries import WAITING
 from serving.store.outbox import (
     CHECK_CASE,
     CONTACT_CHANGED,
+    DISPUTED_ORDER_INVOICED,
     FRAUD_CONFIRMED,
+    IDENTITY_CLAIMED,
     POSTPONED_MS,
     WATCH,
 )
 from serving.store.store import Store, Transaction
 
-DUE_AT_ONCE = (FRAUD_CONFIRMED, CONTACT_CHANGED, CHECK_CASE)
+DUE_AT_ONCE = (FRAUD_CONFIRMED, CONTACT_CHANGED, CHECK_CASE, DISPUTED_ORDER_INVOICED, IDENTITY_CLAIMED)
 """Kinds of messages that are due when they are left, or after one postponement. The watch over an invoice is
 left for another day, and a stop for the instant until which its case says that it can be undone."""
 CLOCKS_APART_MS = MINUTE_MS

@@ -325,8 +325,8 @@ def notices_of_account(tx: Transaction, merchant_id: str) -> list[Delivery]:
     """Every notice about a merchant's account itself, in the order in which they were enqueued."""
     rows = tx.execute(
         f"SELECT {_COLUMNS} FROM deliveries WHERE stop_request_id IS NULL AND merchant_id = ? "  # noqa: S608 - a constant
-        "ORDER BY created_at_ms, delivery_id",
-        (merchant_id,),
+        "AND event_type LIKE ? ORDER BY created_at_ms, delivery_id",
+        (merchant_id, "merchant.%"),
     )
     return [_delivery(row) for row in rows]
 

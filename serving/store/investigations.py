@@ -1,8 +1,7 @@
-"""Investigations, what was posted about a case, and the ledger rows that both rest on, in SQL."""
+"""Investigations, and the ledger rows that they and settlements rest on, in SQL."""
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -15,7 +14,6 @@ from data_contracts.order_events import ORDER_EVENTS
 from data_contracts.order_outcomes import ORDER_OUTCOMES
 from data_contracts.orders import ORDERS
 from serving.domain.investigation import Investigation, InvestigationState
-from serving.domain.liability import Account, SettlementText
 from serving.store.ledger_rows import LedgerRow, decode_row
 from serving.store.standing_rows import standing_row
 from serving.store.store import Transaction
@@ -33,23 +31,6 @@ _SETTLED_BY = tuple(
     )
 )
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
-
-
-@dataclass(frozen=True, kw_only=True)
-class StoredPosting:
-    """One side of one line of one settlement. amount_cents: a debit is positive, a credit negative."""
-
-    settlement_id: str
-    line: int
-    side: int
-    case_id: str
-    order_id: str
-    merchant_id: str
-    text: SettlementText
-    account: Account
-    amount_cents: int
-    currency: str
-    posted_at_ms: int
 
 
 class InvestigationMovedError(Exception):
@@ -98,56 +79,6 @@ def keep_investigation(tx: Transaction, investigation: Investigation, *, version
         )
     if not written:
         raise InvestigationMovedError(f"the investigation of case {case_id} was changed meanwhile")
-
-
-def append_postings(tx: Transaction, postings: Sequence[StoredPosting]) -> None:
-    """Write the postings of a settlement; they are never changed afterwards."""
-    tx.execute_many(
-        "INSERT INTO settlement_postings (settlement_id, line, side, case_id, order_id, merchant_id, text, "
-        "account, amount_cents, currency, posted_at_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        [
-            (
-                posting.settlement_id,
-                posting.line,
-                posting.side,
-                posting.case_id,
-                posting.order_id,
-                posting.merchant_id,
-                posting.text.value,
-                posting.account.value,
-                posting.amount_cents,
-                posting.currency,
-                posting.posted_at_ms,
-            )
-            for posting in postings
-        ],
-    )
-
-
-def postings_of_case(tx: Transaction, case_id: str) -> list[StoredPosting]:
-    """Everything that was posted about a case, the earliest settlement first."""
-    rows = tx.execute(
-        "SELECT settlement_id, line, side, case_id, order_id, merchant_id, text, account, amount_cents, "
-        "currency, posted_at_ms FROM settlement_postings WHERE case_id = ? "
-        "ORDER BY posted_at_ms, settlement_id, line, side",
-        (case_id,),
-    )
-    return [
-        StoredPosting(
-            settlement_id=row[0],
-            line=int(row[1]),
-            side=int(row[2]),
-            case_id=row[3],
-            order_id=row[4],
-            merchant_id=row[5],
-            text=SettlementText(row[6]),
-            account=Account(row[7]),
-            amount_cents=int(row[8]),
-            currency=row[9],
-            posted_at_ms=int(row[10]),
-        )
-        for row in rows
-    ]
 
 
 def settlement_rows(tx: Transaction, customer_id: str) -> dict[str, list[LedgerRow]]:

@@ -35,6 +35,12 @@ def subject_of(contract: Contract, row: Mapping[str, Any]) -> str | None:
     return contract.unique_value(row) if contract.key == ("event_id",) else row.get(contract.key[0])
 
 
+def row_under(tx: Transaction, event_id: str) -> LedgerRow | None:
+    """The row under an event_id, also one that was corrected since; None where the ledger has none."""
+    found = tx.execute("SELECT body FROM ledger_events WHERE event_id = ?", (event_id,))
+    return decode_row(found[0][0]) if found else None
+
+
 def unique_lock_of(contract: Contract, row: Mapping[str, Any]) -> str | None:
     """What a writer locks beside the customer: what only one row of the whole book may carry."""
     value = contract.unique_value(row)

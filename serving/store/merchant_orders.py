@@ -1,9 +1,13 @@
 """Orders by their merchants' own numbers: which order a number stands for."""
 
+from collections.abc import Sequence
+
 from data_contracts.orders import ORDERS
 from serving.domain.errors import UnknownOrder
 from serving.domain.order_numbers import OrderAddress
 from serving.store.decision_log import decisions_about
+from serving.store.id_lists import lists_of_ids
+from serving.store.ledger_rows import decode_row
 from serving.store.standing_rows import standing_row
 from serving.store.store import Transaction
 
@@ -72,3 +76,18 @@ def orders_numbered(tx: Transaction, number: str, limit: int) -> list[str]:
         (number, limit),
     )
     return [str(order_id) for (order_id,) in rows]
+
+
+def numbers_of_orders(tx: Transaction, order_ids: Sequence[str]) -> dict[str, str]:
+    """The numbers that some orders have at their merchants, by order_id; those without one are left out."""
+    numbers: dict[str, str] = {}
+    for marks, ids in lists_of_ids(order_ids):
+        for (body,) in tx.execute(
+            f"SELECT body FROM ledger_events WHERE contract = ? AND subject_id IN ({marks}) "  # noqa: S608 - placeholders only
+            "ORDER BY recorded_at_ms",
+            (ORDERS.name, *ids),
+        ):
+            row = decode_row(body)
+            if row.get("merchant_order_number") is not None:
+                numbers[row["order_id"]] = row["merchant_order_number"]
+    return numbers

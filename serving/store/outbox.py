@@ -19,6 +19,9 @@ REQUEST_STOP = "request_stop"
 FRAUD_CONFIRMED = "fraud_confirmed"
 CHECK_CASE = "check_case"
 CONTACT_CHANGED = "contact_changed"
+DISPUTED_ORDER_INVOICED = "disputed_order_invoiced"
+MERCHANT_TOPIC = "merchant_topic"
+IDENTITY_CLAIMED = "identity_claimed"
 WATCH = "invoice_watch"
 VERDICT = "verdict"
 
@@ -138,6 +141,17 @@ def ask_for_case_check(tx: Transaction, order_id: str, why: str, now_ms: int) ->
         message_id=f"check-{order_id}-{secrets.token_hex(4)}",
         kind=CHECK_CASE,
         payload={"order_id": order_id, "why": why},
+        now_ms=now_ms,
+    )
+
+
+def tell_of_disputed_invoice(tx: Transaction, order_id: str, customer_id: str, now_ms: int) -> None:
+    """Leave a message that an invoice came to an order with an open dispute: it is to be paused too."""
+    append_message(
+        tx,
+        message_id=f"disputed-{order_id}-{secrets.token_hex(4)}",
+        kind=DISPUTED_ORDER_INVOICED,
+        payload={"order_id": order_id, "customer_id": customer_id},
         now_ms=now_ms,
     )
 

@@ -38,6 +38,12 @@ def policy_activations(tx: Transaction) -> tuple[PolicyActivation, ...]:
     return activations
 
 
+def activations_in_short(tx: Transaction) -> list[tuple[str, str, int]]:
+    """Version, hash of the text, and instant of every activation, oldest first; nothing is verified."""
+    rows = tx.execute("SELECT version, policy_sha256, at_ms FROM policy_activations ORDER BY number")
+    return [(str(version), str(sha256), int(at_ms)) for version, sha256, at_ms in rows]
+
+
 @contextmanager
 def changing_policy(store: Store) -> Iterator[Transaction]:
     """A transaction that holds the history against all other writers. Raises StoreUnavailable."""

@@ -11,6 +11,8 @@ from serving.domain.stop_request import RecallResult, StopRequest, StopRequestSt
 from serving.store.store import Transaction
 
 SIGNING_KEY_BYTES = 32
+NOT_REACHED_MS = 10**15
+"""In the order of a list, the deadline of a request that has reached no merchant yet: after all others."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,6 +128,29 @@ def stop_requests_of_case(tx: Transaction, case_id: str) -> list[StoredStopReque
     return _in_order(
         tx.execute(f"SELECT {_COLUMNS} FROM stop_requests WHERE case_id = ?", (case_id,))  # noqa: S608 - a constant
     )
+
+
+def stop_requests_in_state(
+    tx: Transaction,
+    state: StopRequestState,
+    *,
+    merchant_id: str | None,
+    limit: int,
+    after: tuple[int, str] | None,
+) -> list[StoredStopRequest]:
+    """By when they are to be answered, then by id. merchant_id: None for all merchants' requests.
+
+    after: deadline (NOT_REACHED_MS for none) and id of the one before; None from the beginning.
+    """
+    due = f"COALESCE(answer_due_at_ms, {NOT_REACHED_MS})"
+    of_merchant = "" if merchant_id is None else "AND merchant_id = ? "
+    beyond = "" if after is None else f"AND ({due}, stop_request_id) > (?, ?) "
+    rows = tx.execute(
+        f"SELECT {_COLUMNS} FROM stop_requests WHERE state = ? {of_merchant}{beyond}"  # noqa: S608 - constants
+        f"ORDER BY {due}, stop_request_id LIMIT ?",
+        (state.value, *([] if merchant_id is None else [merchant_id]), *(after or ()), limit),
+    )
+    return [_stored(row) for row in rows]
 
 
 def due_for_expiry(tx: Transaction, now_ms: int, limit: int) -> list[StoredStopRequest]:

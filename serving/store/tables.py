@@ -219,6 +219,20 @@ merchant_orders = Table(
 )
 Index("merchant_orders_by_number", merchant_orders.c.merchant_order_number)
 
+invoice_looks = Table(
+    "invoice_looks",
+    metadata,
+    # Customers whose invoices are to be looked at: of whom something is owed, or of whom news came.
+    Column("customer_id", Text, primary_key=True),
+    Column("look_at_ms", BigInteger, nullable=False, comment="when; 0 since the last news"),
+    Column(
+        "due_at_ms", BigInteger, comment="when the first of what is owed falls due; null where nothing does"
+    ),
+    sqlite_with_rowid=False,
+)
+Index("invoice_looks_by_time", invoice_looks.c.look_at_ms)
+Index("invoice_looks_by_due_date", invoice_looks.c.due_at_ms)
+
 idempotency_keys = Table(
     "idempotency_keys",
     metadata,
@@ -573,6 +587,17 @@ Index(
     merchant_contact_changes.c.at_ms,
 )
 
+merchant_topics = Table(
+    "merchant_topics",
+    metadata,
+    Column("merchant_id", Text, primary_key=True),
+    Column("topic", Text, primary_key=True, comment="type of the webhook that tells of it"),
+    Column("channel", Text, nullable=False, comment="webhook, email or off"),
+    Column("chosen_by", Text, nullable=False, comment="key or command that chose"),
+    Column("chosen_at_ms", BigInteger, nullable=False),
+)
+Index("merchant_topics_by_topic", merchant_topics.c.topic)
+
 webhook_endpoints = Table(
     "webhook_endpoints",
     metadata,
@@ -620,13 +645,61 @@ investigations = Table(
 )
 Index("investigations_by_state", investigations.c.state, investigations.c.opened_at_ms)
 
+disputes = Table(
+    "disputes",
+    metadata,
+    Column("dispute_id", Text, primary_key=True),
+    Column("order_id", Text, nullable=False),
+    Column("customer_id", Text, nullable=False),
+    Column("merchant_id", Text, nullable=False),
+    Column("state", Text, nullable=False, comment="opened, answered, ..., closed"),
+    Column("opened_at_ms", BigInteger, nullable=False),
+    Column("due_at_ms", BigInteger, comment="until when the one it waits for has time; null without a time"),
+    Column("shown_to_merchant", BigInteger, nullable=False, comment="1, or 0 while the fraud team has it"),
+    Column("version", BigInteger, nullable=False, comment="raised by every change"),
+    Column("record", Text, nullable=False, comment="JSON: the dispute"),
+)
+Index("disputes_by_order", disputes.c.order_id)
+Index("disputes_by_customer", disputes.c.customer_id)
+Index("disputes_by_merchant", disputes.c.merchant_id, disputes.c.state, disputes.c.due_at_ms)
+Index("disputes_by_due", disputes.c.state, disputes.c.due_at_ms)
+
+dispute_history = Table(
+    "dispute_history",
+    metadata,
+    # Lines are only ever added.
+    Column("dispute_id", Text, primary_key=True),
+    Column("entry", BigInteger, primary_key=True, comment="1, 2, 3, ..."),
+    Column("at_ms", BigInteger, nullable=False),
+    Column("actor", Text, nullable=False, comment="a key's name, a user, merchant, or system"),
+    Column("action", Text, nullable=False),
+    Column("detail", Text, nullable=False, comment="JSON"),
+    sqlite_with_rowid=False,
+)
+
+dispute_files = Table(
+    "dispute_files",
+    metadata,
+    # What a file holds lies in the home, below evidence/, by dispute and SHA-256.
+    Column("dispute_id", Text, primary_key=True),
+    Column("party", Text, primary_key=True, comment="customer or merchant: who handed it in"),
+    Column("sha256", Text, primary_key=True, comment="of the content, in hexadecimal"),
+    Column("file_id", Text, nullable=False, unique=True),
+    Column("name", Text, nullable=False),
+    Column("media_type", Text, nullable=False, comment="by the content"),
+    Column("size_bytes", BigInteger, nullable=False),
+    Column("added_at_ms", BigInteger, nullable=False),
+    Column("added_by", Text, nullable=False),
+    sqlite_with_rowid=False,
+)
+
 settlement_postings = Table(
     "settlement_postings",
     metadata,
     Column("settlement_id", Text, primary_key=True, comment="what was posted together, and sums to zero"),
     Column("line", BigInteger, primary_key=True, comment="1, 2, 3, ..."),
     Column("side", BigInteger, primary_key=True, comment="1, 2: the sides of the line's double entry"),
-    Column("case_id", Text, nullable=False),
+    Column("case_id", Text, comment="whose fraud the line is about; null for any other line"),
     Column("order_id", Text, nullable=False),
     Column("merchant_id", Text, nullable=False),
     Column("text", Text, nullable=False, comment="of the line on the settlement note"),
@@ -634,8 +707,50 @@ settlement_postings = Table(
     Column("amount_cents", BigInteger, nullable=False, comment="a debit is positive, a credit negative"),
     Column("currency", Text, nullable=False),
     Column("posted_at_ms", BigInteger, nullable=False),
+    Column("invoice_id", Text, comment="which invoice the line is about; null for the whole order"),
+    Column(
+        "period",
+        Text,
+        comment="the month in which it was posted, such as 2026-11; null until it is given one",
+    ),
+    Column(
+        "is_reversal",
+        BigInteger,
+        nullable=False,
+        server_default="0",
+        comment="1: takes back a line that was posted before",
+    ),
 )
 Index("settlement_postings_by_case", settlement_postings.c.case_id)
+_has_no_period = settlement_postings.c.period.is_(None)
+Index(
+    "settlement_postings_without_period",
+    settlement_postings.c.posted_at_ms,
+    sqlite_where=_has_no_period,
+    postgresql_where=_has_no_period,
+)
+Index("settlement_postings_by_order", settlement_postings.c.order_id)
+Index(
+    "settlement_postings_by_merchant",
+    settlement_postings.c.merchant_id,
+    settlement_postings.c.period,
+    settlement_postings.c.posted_at_ms,
+)
+
+orders_to_settle = Table(
+    "orders_to_settle",
+    metadata,
+    # What is settled is taken out with the same commit.
+    Column("order_id", Text, primary_key=True),
+    Column("customer_id", Text, nullable=False, comment="whose rows the settlement reads"),
+    Column(
+        "rank", BigInteger, nullable=False, comment="0: news about the order, 1: history that is caught up"
+    ),
+    Column("due_at_ms", BigInteger, nullable=False),
+    Column("ask_id", Text, nullable=False, comment="another one where something new came meanwhile"),
+    sqlite_with_rowid=False,
+)
+Index("orders_to_settle_in_order_of_work", orders_to_settle.c.rank, orders_to_settle.c.due_at_ms)
 
 shadow_decisions = Table(
     "shadow_decisions",
@@ -710,6 +825,22 @@ running_processes = Table(
     sqlite_with_rowid=False,
 )
 
+sandbox_clock_steps = Table(
+    "sandbox_clock_steps",
+    metadata,
+    # Empty in a real store. Rows are only added: the first marks a new store as a sandbox, each other one
+    # moves its clock on.
+    Column("step", BigInteger, primary_key=True, autoincrement=False),
+    Column("asked_at_ms", BigInteger, nullable=False, comment="by the machine's clock"),
+    Column(
+        "effective_at_ms",
+        BigInteger,
+        nullable=False,
+        comment="likewise: when every process begins to go by it",
+    ),
+    Column("ahead_ms", BigInteger, nullable=False, comment="how far ahead of the machine's clock"),
+)
+
 console_users = Table(
     "console_users",
     metadata,
@@ -741,3 +872,29 @@ sign_in_failures = Table(
     sqlite_with_rowid=False,
 )
 Index("sign_in_failures_by_age", sign_in_failures.c.at_ms)
+
+goods_returns = Table(
+    "goods_returns",
+    metadata,
+    Column("return_id", Text, primary_key=True),
+    Column("order_id", Text, nullable=False),
+    Column("customer_id", Text, nullable=False),
+    Column("merchant_id", Text, nullable=False),
+    Column("state", Text, nullable=False, comment="announced, booked, not_booked or lapsed"),
+    Column("announced_at_ms", BigInteger, nullable=False),
+    Column(
+        "look_at_ms",
+        BigInteger,
+        comment="when the worker looks at it next: it runs out, or the ledger has news; null for never",
+    ),
+    Column("record", Text, nullable=False, comment="JSON: the return"),
+)
+Index("goods_returns_by_order", goods_returns.c.order_id)
+Index("goods_returns_by_customer", goods_returns.c.customer_id)
+Index(
+    "goods_returns_by_state",
+    goods_returns.c.state,
+    goods_returns.c.merchant_id,
+    goods_returns.c.announced_at_ms,
+)
+Index("goods_returns_by_look", goods_returns.c.look_at_ms)

@@ -9,6 +9,8 @@ from serving.store.store import Transaction
 LOOK_KINDS = ("look_first", "look_news", "look_linked")
 """Looks that wait, by their rank."""
 DELIVERY = "delivery"
+SETTLEMENT = "settlement"
+"""Orders that wait to be settled."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,7 +27,7 @@ def decisions_not_followed(tx: Transaction) -> int:
 
 
 def due_work(tx: Transaction, now_ms: int) -> dict[str, DueWork]:
-    """What is due, by kind: looks by rank, deliveries, and messages of the outbox by their kind.
+    """What is due: looks by rank, deliveries, orders to settle, messages of the outbox by their kind.
 
     Looks are there without any too, so that an alarm finds them at rest.
     """
@@ -38,6 +40,10 @@ def due_work(tx: Transaction, now_ms: int) -> dict[str, DueWork]:
         "SELECT 'delivery', count(*), min(next_attempt_at_ms) FROM deliveries WHERE next_attempt_at_ms <= ?",
         (now_ms,),
     )
+    settlements = tx.execute(
+        f"SELECT '{SETTLEMENT}', count(*), min(due_at_ms) FROM orders_to_settle WHERE due_at_ms <= ?",  # noqa: S608 - a constant
+        (now_ms,),
+    )
     messages = tx.execute(
         "SELECT kind, count(*), min(created_at_ms) FROM outbox WHERE created_at_ms <= ? GROUP BY kind",
         (now_ms,),
@@ -46,6 +52,7 @@ def due_work(tx: Transaction, now_ms: int) -> dict[str, DueWork]:
         # A newer release may know of ranks beyond these.
         *((LOOK_KINDS[min(int(rank), len(LOOK_KINDS) - 1)], *of_rank) for rank, *of_rank in looks),
         *deliveries,
+        *settlements,
         *messages,
     ):
         if count:

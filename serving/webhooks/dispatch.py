@@ -20,6 +20,7 @@ import msgspec
 
 from data_contracts.instants import MINUTE_MS, moment
 from data_contracts.merchants import MERCHANTS
+from serving.domain.merchant_topics import TopicChannel
 from serving.store.deliveries import (
     DELIVERED,
     DROPPED,
@@ -48,6 +49,7 @@ from serving.store.deliveries import (
 )
 from serving.store.standing_rows import standing_row
 from serving.store.store import Store, Transaction
+from serving.store.topic_choices import chosen_channel
 from serving.webhooks.delivery import (
     TIMEOUT_SECONDS,
     DeliveryKind,
@@ -80,6 +82,8 @@ class DispatchScope:
 
     timeout_seconds: for one webhook attempt. lease_ms: longer than any attempt takes, else ValueError.
     jitter: random in [0, 1).
+    receivers_now_ms: the clock that a receiver verifies an attempt's timestamp by; None where it is `now_ms`.
+        In a sandbox that is moved, and the receiver's is not.
     on_delivered: told of the first time that a merchant was reached about a stop request, with the
         instant, in the transaction that records it; that transaction holds the lock of its case.
     fallback_email: what an e-mail says in place of a webhook, None where none is needed any more.
@@ -93,6 +97,7 @@ class DispatchScope:
     mailbox: Mailbox
     on_delivered: Callable[[Transaction, str, int], None]
     fallback_email: Callable[[Transaction, Delivery], EmailMessageText | None]
+    receivers_now_ms: Callable[[], int] | None = None
     timeout_seconds: float = TIMEOUT_SECONDS
     fallback_after_ms: int = FALLBACK_AFTER_MS
     lease_ms: int = LEASE_MS
@@ -314,7 +319,9 @@ def _prepared(scope: DispatchScope, leased: Sequence[Delivery]) -> list[_Message
 def _looked_up(tx: Transaction, delivery: Delivery, now_ms: int) -> _Message:
     merchant: dict[str, Any] = standing_row(tx, MERCHANTS, delivery.merchant_id) or {}
     url: str | None = merchant.get("endpoint_url")
-    in_use = None if url is None or endpoint_has_ended(tx, delivery.merchant_id, url) else url
+    is_by_email = chosen_channel(tx, delivery.merchant_id, delivery.event_type) is TopicChannel.EMAIL
+    is_out_of_use = url is None or is_by_email or endpoint_has_ended(tx, delivery.merchant_id, url)
+    in_use = None if is_out_of_use else url
     return _Message(
         delivery=delivery,
         started_at_ms=now_ms,
@@ -351,7 +358,7 @@ def _send_webhook(scope: DispatchScope, message: _Message, url: str) -> Delivery
         url, resolve=scope.resolve, allow_private_addresses=scope.allow_private_addresses
     )
     body = message.delivery.body.encode()
-    sent_at = moment(scope.now_ms())
+    sent_at = moment((scope.receivers_now_ms or scope.now_ms)())
     headers = signed_headers(message.delivery.delivery_id, sent_at, body, message.secrets)
     return send(endpoint, headers, body, timeout_seconds=scope.timeout_seconds)
 

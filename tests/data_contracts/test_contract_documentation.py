@@ -25,8 +25,8 @@ def test_a_line_says_what_a_sender_must_know():
 
 def test_rules_between_columns_are_sentences():
     assert "- `vat_cents` does not exceed `amount_cents`" in contract_markdown(CONTRACTS["orders"])
-    pauses = contract_markdown(CONTRACTS["invoice_pauses"])
-    assert "- `tracking_number` is required when `reason` is `return`" in pauses
+    events = contract_markdown(CONTRACTS["order_events"])
+    assert "- `new_amount_cents` is required when `kind` is `amended`" in events
     assert "- `due_at` lies after `occurred_at`" in contract_markdown(CONTRACTS["invoices"])
 
 

@@ -192,11 +192,6 @@ def test_row_rules_hold_between_columns(a_row):
     assert rules(check_ledger_row(ORDERS, a_row("orders", vat_cents=1191))) == {("vat_cents", Rule.NOT_ABOVE)}
     invoice = a_row("invoices", due_at=a_row("invoices")["occurred_at"])
     assert rules(check_ledger_row(CONTRACTS["invoices"], invoice)) == {("due_at", Rule.AFTER)}
-    pause = a_row("invoice_pauses", tracking_number=None)
-    broken = check_ledger_row(CONTRACTS["invoice_pauses"], pause)
-    assert rules(broken) == {("tracking_number", Rule.REQUIRED_WHEN)}
-    dispute = a_row("invoice_pauses", tracking_number=None, reason="dispute")
-    assert check_ledger_row(CONTRACTS["invoice_pauses"], dispute).violations == ()
     merchant = a_row("merchants", country="AT", holiday_region="DE-BY")
     (elsewhere,) = check_ledger_row(CONTRACTS["merchants"], merchant).violations
     assert (elsewhere.column, elsewhere.rule) == ("holiday_region", Rule.WITHIN_COUNTRY)
@@ -204,6 +199,17 @@ def test_row_rules_hold_between_columns(a_row):
     for region in (None, "AT-9"):
         merchant = a_row("merchants", country="AT", holiday_region=region)
         assert check_ledger_row(CONTRACTS["merchants"], merchant).violations == ()
+    amended = a_row("order_events", kind="amended", new_amount_cents=None)
+    broken = check_ledger_row(CONTRACTS["order_events"], amended)
+    assert rules(broken) == {("new_amount_cents", Rule.REQUIRED_WHEN)}
+    shipped = a_row("order_events", kind="shipped", new_amount_cents=None)
+    assert check_ledger_row(CONTRACTS["order_events"], shipped).violations == ()
+
+
+def test_a_tracking_number_is_proof_and_no_pause_needs_one(a_row):
+    for reason in ("return", "dispute"):
+        pause = a_row("invoice_pauses", tracking_number=None, reason=reason)
+        assert check_ledger_row(CONTRACTS["invoice_pauses"], pause).violations == ()
 
 
 PAST_COLUMNS = [(contract.name, name) for contract in CONTRACTS.values() for name in contract.past_columns]

@@ -26,8 +26,9 @@ from serving.domain.stop_request import StopRequest, StopRequestState
 from serving.in_force.policy_activation import POLICY_FILE
 from serving.requests.case_scope import CaseScope
 from serving.store.case_queue import StoredCase, case_of, insert_case, update_case
-from serving.store.investigations import StoredPosting, postings_of_case, settlement_rows
+from serving.store.investigations import settlement_rows
 from serving.store.ledger import append
+from serving.store.settlement_postings import StoredPosting, postings_of_order
 from serving.store.stop_requests import (
     StoredStopRequest,
     insert_stop_request,
@@ -185,8 +186,9 @@ class CaseDesk:
         return done
 
     def postings(self, case_id: str = "case1") -> list[StoredPosting]:
+        order_id = self.case(case_id).order_id
         with self.store.reading() as tx:
-            return postings_of_case(tx, case_id)
+            return postings_of_order(tx, order_id)
 
     def liability(self, case_id: str = "case1") -> Row:
         with self.store.reading() as tx:

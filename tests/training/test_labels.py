@@ -124,3 +124,41 @@ def test_an_order_with_two_invoices_is_bad_if_one_of_them_is(tmp_path: Path) -> 
     invoices = [an_invoice("i1", at=ORDERED), an_invoice("i2", at=ORDERED)]
     paid = [a_payment("i1", at=DUE)]
     assert labels(tmp_path, MATURED, invoices=invoices, invoice_payments=paid) == {"o1": 1}
+
+
+def elsewhere(**more: Row) -> dict[str, list[Row]]:
+    """A second order of the same customer whose invoice was credited before it was paid."""
+    return {
+        "orders": [an_order(at=ORDERED), an_order("o2", at=ORDERED - DAY)],
+        "invoices": [an_invoice(at=ORDERED), an_invoice("i2", at=ORDERED - DAY, order_id="o2")],
+        "invoice_adjustments": [an_adjustment("i2", at=ORDERED), *(row for row in [more.get("back")] if row)],
+        "invoice_payments": [row for name, row in more.items() if name != "back"],
+    }
+
+
+@pytest.mark.parametrize(("paid_days_after_due", "label"), [(-3, 0), (60, 0), (61, 1)])
+def test_money_on_a_credited_invoice_saves_the_one_issued_anew_where_it_came_in_time(
+    tmp_path: Path, paid_days_after_due: int, label: int
+) -> None:
+    cut_off = DUE + 100 * DAY
+    paid = a_payment("i2", at=DUE + paid_days_after_due * DAY)
+    assert labels(tmp_path, cut_off, **elsewhere(paid=paid)) == {"o1": label}
+
+
+def test_money_that_was_not_known_at_the_cut_off_or_was_paid_back_saves_nothing(tmp_path: Path) -> None:
+    cut_off = DUE + 100 * DAY
+    unknown = a_payment("i2", at=DUE, recorded_at=cut_off)
+    assert labels(tmp_path / "a", cut_off, **elsewhere(paid=unknown)) == {"o1": 1}
+    back = an_adjustment(
+        "i2", at=DUE + 80 * DAY, kind="refund", reason="overpayment", event_id="adjustment-back"
+    )
+    paid = a_payment("i2", at=DUE)
+    assert labels(tmp_path / "b", cut_off, **elsewhere(paid=paid, back=back)) == {"o1": 1}
+    moved = a_payment("i1", at=DUE + 80 * DAY)
+    assert labels(tmp_path / "c", cut_off, **elsewhere(paid=paid, back=back, moved=moved)) == {"o1": 0}
+
+
+def test_too_little_money_elsewhere_saves_nothing(tmp_path: Path) -> None:
+    for cents, label in ((9_499, 1), (9_500, 0)):
+        paid = a_payment("i2", at=DUE, amount_cents=cents)
+        assert labels(tmp_path / str(cents), DUE + 100 * DAY, **elsewhere(paid=paid)) == {"o1": label}

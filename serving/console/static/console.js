@@ -126,9 +126,11 @@
     return `${Math.floor(seconds / 86400)} days`;
   };
 
+  // A sandbox's clock is ahead of this machine's.
+  const ahead = Number(document.body.dataset.aheadMs ?? 0);
   const tick = () => {
     document.querySelectorAll("time[data-countdown]").forEach((time) => {
-      const milliseconds = Date.parse(time.dateTime) - Date.now();
+      const milliseconds = Date.parse(time.dateTime) - Date.now() - ahead;
       if (Number.isNaN(milliseconds)) return;
       const seconds = Math.floor(Math.abs(milliseconds) / 1000);
       const text = seconds === 0 ? "now" : milliseconds > 0 ? `in ${span(seconds)}` : `${span(seconds)} ago`;

@@ -129,6 +129,8 @@ def home(tmp_path: Path, empty_sqlite: bytes) -> Path:
     (home / "mlartifacts" / "champions").mkdir(parents=True)
     (home / "bonitas.db").write_bytes(empty_sqlite)
     (home / "mlartifacts" / "champions" / "m.jsonl").write_text("{}\n")
+    (home / "evidence" / "dsp_1").mkdir(parents=True)
+    (home / "evidence" / "dsp_1" / "5e3f").write_bytes(b"%PDF-1.7")
     (home / "checkout.key").write_text("a secret")
     (home / "server.log").write_text("a log")
     with closing(sqlite3.connect(home / "mlflow.db")) as registry, registry:
@@ -172,6 +174,7 @@ def test_every_row_comes_back_on_postgresql_and_from_there_on_sqlite(
     for one in (second_home, tmp_path / "third"):
         assert (one / "checkout.key").read_text() == "a secret"
         assert (one / "mlartifacts" / "champions" / "m.jsonl").read_text() == "{}\n"
+        assert (one / "evidence" / "dsp_1" / "5e3f").read_bytes() == b"%PDF-1.7"
         assert {file.stat().st_mode & 0o77 for file in one.rglob("*")} == {0}
         assert not (one / "server.log").exists()
 
@@ -363,7 +366,9 @@ def test_a_target_that_holds_something_is_refused_and_stays_as_it_is(
 ) -> None:
     file, other = tmp_path / "small.backup", tmp_path / "other"
     assert small
-    with pytest.raises(BackupError, match=r"holds checkout.key, mlartifacts, mlflow.db, server.log"):
+    with pytest.raises(
+        BackupError, match=r"holds checkout.key, evidence, mlartifacts, mlflow.db, server.log"
+    ):
         restored(file, str(home), tmp_path)
     other.mkdir()
     with closing(sqlite3.connect(other / "foreign.db")) as foreign, foreign:
@@ -382,7 +387,7 @@ def test_a_target_that_holds_something_is_refused_and_stays_as_it_is(
     volume = tmp_path / "volume"
     (volume / "lost+found").mkdir(parents=True)
     (volume / "bonitas.db").write_bytes(empty_sqlite)
-    assert restored(file, str(volume), tmp_path).files == 3
+    assert restored(file, str(volume), tmp_path).files == 4
 
 
 def test_the_store_alone_goes_into_a_database_beside_a_home_that_stays(

@@ -31,9 +31,9 @@ from serving.in_force.policy_activation import POLICY_FILE
 from serving.stop_requests import answering, recalls, sending_again, stop_requesting
 from serving.store.case_queue import StoredCase, case_about
 from serving.store.deliveries import deliveries_of
-from serving.store.investigations import postings_of_case
 from serving.store.migrate import migrate
 from serving.store.open_store import open_store
+from serving.store.settlement_postings import postings_of_order
 from serving.store.sqlite_store import SqliteStore
 from serving.store.stop_requests import stop_requests_of_order
 from serving.webhooks.dispatch import DispatchScope, dispatch_due, send_fallbacks
@@ -307,9 +307,9 @@ class AfterApproval(RuleBasedStateMachine):
     @invariant()
     def money_balances(self) -> None:
         with self.store.reading() as tx:
-            for case_id in self.cases:
+            for stored in self.cases.values():
                 sums: defaultdict[tuple[str, int], int] = defaultdict(int)
-                for posting in postings_of_case(tx, case_id):
+                for posting in postings_of_order(tx, stored.case.order_id):
                     sums[posting.settlement_id, posting.line] += posting.amount_cents
                 assert not any(sums.values())
 

@@ -10,15 +10,16 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from serving.cases.case_settlement import risk_facts
+from serving.cases.order_settlement import judged_order
 from serving.domain.errors import UnknownCase
-from serving.domain.liability import Account, FactsInvalid, Shipment
+from serving.domain.liability import FactsInvalid, Shipment
 from serving.domain.merchant_answer import AnswerKind
 from serving.domain.review_case import Verdict
+from serving.domain.settlement import Account
 from serving.domain.stop_request import StopRequestState
 from serving.store.case_queue import case_of, history_of
-from serving.store.investigations import StoredPosting
 from serving.store.outbox import CHECK_CASE, waiting_messages
+from serving.store.settlement_postings import StoredPosting
 from serving.store.store import Store
 from tests.builders import DAY, Row, a_pause, a_payment, an_adjustment, an_invoice, an_order
 from tests.serving.case_desk import CaseDesk, a_desk
@@ -108,7 +109,7 @@ def test_a_parcel_that_the_merchant_says_came_back_later_reverses_the_postings(d
     assert desk.settle() is True
     assert desk.settle() is False
     assert totals(desk.postings()) == {}
-    assert sums_by_settlement(desk.postings()) == {"set-case1-0001": 0, "set-case1-0002": 0}
+    assert sums_by_settlement(desk.postings()) == {"set-o1-0001": 0, "set-o1-0002": 0}
     assert desk.liability()["bearer"] == "nobody"
     reversal = desk.liability()["settlements"][1]
     assert lines(reversal) == [("return, fraud", 10_000), ("fraud policy", -8_403)]
@@ -213,7 +214,7 @@ def facts_of(desk: CaseDesk) -> Any:
     with desk.store.reading() as tx:
         stored = case_of(tx, "case1")
         assert stored is not None
-        return risk_facts(tx, desk.policy, stored, desk.now)
+        return judged_order(tx, desk.scope, "o1", "c1", stored).facts
 
 
 def test_the_shipment_is_tracked_by_any_event_that_carries_a_number(desk: CaseDesk) -> None:
@@ -278,7 +279,7 @@ def test_the_history_of_the_case_says_what_was_posted(desk: CaseDesk) -> None:
         entry = history_of(tx, "case1")[-1]
     assert (entry.actor, entry.action) == ("system", "settled")
     assert entry.detail == {
-        "settlement_id": "set-case1-0001",
+        "settlement_id": "set-o1-0001",
         "bearer": "provider",
         "reversed_lines": 0,
         "new_lines": 2,
@@ -319,8 +320,8 @@ AMOUNTS = st.tuples(st.just("amount"), st.sampled_from(["1", "119", "99999"]), s
 class Known:
     """What the test itself has made known about an order, kept apart from what the ledger makes of it.
 
-    invoices: what each invoice claims, less its credit notes. asked: the state of the stop request, or
-    its one answer; None without any.
+    invoices: what each invoice claims, less its credit notes. withheld: the places of those that came after
+    the merchant had stopped the order. asked: the state of the stop request, or its one answer; None without.
     """
 
     is_service: bool
@@ -332,11 +333,14 @@ class Known:
     moves: list[str] = field(default_factory=list)
     has_number: bool = False
     invoices: list[int] = field(default_factory=list)
+    withheld: set[int] = field(default_factory=set)
     asked: str | None = None
     is_late: bool = False
 
 
-def take(desk: CaseDesk, number: str, fact: tuple[str, str, str | None], known: Known) -> None:
+def take(  # noqa: PLR0915 - one branch for each kind of fact
+    desk: CaseDesk, number: str, fact: tuple[str, str, str | None], known: Known
+) -> None:
     what, kind, more = fact
     invoice = f"i{number}-{len(known.invoices)}", f"c{number}"
     row: Row = {"event_id": f"row-{number}-{desk.now}", "at": desk.now}
@@ -374,6 +378,8 @@ def take(desk: CaseDesk, number: str, fact: tuple[str, str, str | None], known: 
         case "invoice" if sum(known.invoices) + int(kind) > known.amount_cents:
             return
         case "invoice":
+            if known.asked in {"stopped_before_shipping", "service_cut"}:
+                known.withheld.add(len(known.invoices))
             known.invoices.append(int(kind))
             name = f"i{number}-{len(known.invoices)}", f"c{number}"
             desk.row("invoices", an_invoice(*name, **row, amount_cents=int(kind), order_id=f"o{number}"))
@@ -388,8 +394,10 @@ def take(desk: CaseDesk, number: str, fact: tuple[str, str, str | None], known: 
         case "request":
             desk.stop_request(StopRequestState(kind), case_id=f"case{number}")
             known.asked, known.is_late = kind, kind == "expired"
+            known.withheld.clear()
         case _:
             known.asked, known.is_late = kind, what == "answer_late"
+            known.withheld.clear()
             desk.stop_request(ANSWERED, AnswerKind(kind), case_id=f"case{number}", late=known.is_late)
 
 
@@ -401,7 +409,8 @@ def demanded(known: Known) -> dict[str, int]:
     is_back = bool(known.moves) and known.moves[-1] in {"returned", "cancelled"}
     if not is_fraud or claim_cents == 0 or is_back:
         return {}
-    merchant = {"return, fraud": -claim_cents}
+    paid_out_cents = claim_cents - sum(known.invoices[place] for place in known.withheld)
+    merchant = {"return, fraud": -paid_out_cents} if paid_out_cents else {}
     about_goods = {"shipped_with_tracking", "shipped_without_tracking", "parcel_returned"}
     about_service = {"service_cut", "service_cannot_be_cut"}
     if known.asked in (about_goods if known.is_service else about_service):

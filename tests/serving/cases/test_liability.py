@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 
 from serving.domain.answer_consequences import ConsequenceCode, consequences
 from serving.domain.liability import (
-    Account,
     Bearer,
     FactsInvalid,
     Liability,
@@ -17,9 +16,9 @@ from serving.domain.liability import (
     Shipment,
     TakenBack,
     liability_of,
-    settlement_lines,
 )
 from serving.domain.merchant_answer import AnswerKind, MerchantAnswer
+from serving.domain.settlement import Account, fraud_lines
 from serving.domain.stop_request import LATER_ANSWERS, StopRequest, StopRequestPolicy, StopRequestState
 
 POLICY = StopRequestPolicy(
@@ -83,9 +82,7 @@ def bearer(facts: RiskFacts, policy: StopRequestPolicy = POLICY) -> Bearer:
 
 
 def settled(facts: RiskFacts) -> list[tuple[str, int]]:
-    return [
-        (line.text.value, line.amount_cents) for line in settlement_lines(facts, liability_of(facts, POLICY))
-    ]
+    return [(line.text.value, line.amount_cents) for line in fraud_lines(facts, liability_of(facts, POLICY))]
 
 
 NOT_SHIPPED = replace(FACTS, shipment=Shipment.NOT_SHIPPED)
@@ -100,7 +97,7 @@ def test_a_merchant_that_met_the_requirements_is_paid_the_amount_without_vat() -
 
 
 def test_the_loss_of_the_provider_is_the_amount_without_vat() -> None:
-    lines = settlement_lines(FACTS, liability_of(FACTS, POLICY))
+    lines = fraud_lines(FACTS, liability_of(FACTS, POLICY))
     postings = [(posting.account, posting.amount_cents) for line in lines for posting in line.postings]
     assert postings == [
         (Account.MERCHANT_PAYABLE, 11_900),
@@ -341,7 +338,7 @@ POLICIES = st.sampled_from([POLICY, LENIENT])
 def test_postings_of_every_line_balance_and_show_what_the_merchant_receives(
     facts: RiskFacts, who: Bearer
 ) -> None:
-    for line in settlement_lines(facts, Liability(bearer=who, reasons=())):
+    for line in fraud_lines(facts, Liability(bearer=who, reasons=())):
         assert sum(posting.amount_cents for posting in line.postings) == 0
         payable = [one for one in line.postings if one.account is Account.MERCHANT_PAYABLE]
         assert [one.amount_cents for one in payable] == [-line.amount_cents]
@@ -353,7 +350,7 @@ def test_what_is_settled_adds_up_to_what_the_bearer_loses(
     facts: RiskFacts, policy: StopRequestPolicy
 ) -> None:
     liability = liability_of(facts, policy)
-    lines = settlement_lines(facts, liability)
+    lines = fraud_lines(facts, liability)
     total = sum(line.amount_cents for line in lines)
     claim_cents = facts.amount_cents if facts.invoiced_cents is None else facts.invoiced_cents
     if not facts.is_confirmed_fraud or liability.bearer in {Bearer.NOBODY, Bearer.NOBODY_YET}:

@@ -13,14 +13,14 @@ from serving.domain.order_step import OrderStep, is_to_be_taken
 from serving.domain.reservation import ReservationState as State
 
 ANSWERS: dict[State | None, tuple[bool | type[RiskError], ...]] = {
-    # by step: confirmed, cancelled, released, extended, amended
-    None: (OrderNotApproved,) * 5,
-    State.RELEASED: (OrderNotApproved,) * 5,
-    State.RESERVED: (True, True, OrderNotInvoiced, OrderNotConfirmed, True),
-    State.CONFIRMED: (False, True, OrderNotInvoiced, True, True),
-    State.PARTLY_INVOICED: (OrderAlreadyClosed, OrderAlreadyClosed, True, True, True),
-    State.INVOICED: (OrderAlreadyClosed, OrderAlreadyClosed, False, OrderAlreadyClosed, OrderAlreadyClosed),
-    State.CANCELLED: (OrderAlreadyClosed, False, *(OrderAlreadyClosed,) * 3),
+    # by step: confirmed, cancelled, released, extended, amended, shipped
+    None: (OrderNotApproved,) * 6,
+    State.RELEASED: (OrderNotApproved,) * 6,
+    State.RESERVED: (True, True, OrderNotInvoiced, OrderNotConfirmed, True, True),
+    State.CONFIRMED: (False, True, OrderNotInvoiced, True, True, True),
+    State.PARTLY_INVOICED: (OrderAlreadyClosed, OrderAlreadyClosed, True, True, True, True),
+    State.INVOICED: (OrderAlreadyClosed, OrderAlreadyClosed, False, *(OrderAlreadyClosed,) * 2, True),
+    State.CANCELLED: (OrderAlreadyClosed, False, *(OrderAlreadyClosed,) * 4),
 }
 
 
@@ -44,8 +44,10 @@ def test_every_step_has_one_answer_in_every_state(state: State | None) -> None:
 
 
 @pytest.mark.parametrize("state", [None, *State])
-def test_an_order_whose_time_is_over_is_not_confirmed_nor_extended_nor_amended(state: State | None) -> None:
+def test_an_order_whose_time_is_over_takes_no_step_but_what_gives_it_up(state: State | None) -> None:
+    giving_up = {OrderStep.CANCELLED, OrderStep.RELEASED}
     for step, usual in zip(OrderStep, ANSWERS[state], strict=True):
-        needs_time = usual is True and step in {OrderStep.CONFIRMED, OrderStep.EXTENDED, OrderStep.AMENDED}
+        # What is invoiced holds nothing that could end.
+        needs_time = usual is True and step not in giving_up and state is not State.INVOICED
         expected = OrderNotApproved if needs_time else usual
         assert answer_to(step, state, has_expired=True) == expected

@@ -123,7 +123,7 @@ def twin(start_ms, business_days, place):
     return at_ms
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     place=st.sampled_from([*ZONES, "DE-BY", "DE-SN", "DE-BE", "AT-9", "NO-03", "FI-18"]),
     start_ms=st.datetimes(datetime(2019, 1, 1), datetime(2031, 1, 1), timezones=st.just(UTC)).map(instant_ms),  # noqa: DTZ001

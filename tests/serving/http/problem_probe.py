@@ -33,10 +33,12 @@ KEY_OF_ANOTHER_REQUEST = "was-used-for-another-request"
 NOT_THERE = {
     "order_id": "nothing",
     "decision_id": "nothing",
+    "return_id": "nothing",
     "event_id": "nothing",
     "case_id": "nothing",
     "stop_request_id": "nothing",
     "delivery_id": "nothing",
+    "dispute_id": "nothing",
 }
 
 
@@ -57,6 +59,9 @@ class _Failing:
         if not self._looks_up:
             raise StoreUnavailable("it is down")
         return await self._way.look_up(work)
+
+    async def read_beside(self, work: Callable[[], Any]) -> Any:
+        return await self._way.read_beside(work)
 
     async def write(self, work: Callable[[], Any], *, waits: bool = True) -> Any:  # noqa: ARG002 - as the real one
         raise CommitUnknown("the connection broke")
@@ -135,7 +140,7 @@ class ProblemProbe:
         self.checkout.row("customers", {**row, "personal_data_confirmed_at": START - 10 * DAY})
 
     def usual_key(self, route: RouteDeclaration) -> str:
-        usual = (Role.LEDGER, Role.CHECKOUT, Role.FRAUD, Role.MERCHANT)
+        usual = (Role.LEDGER, Role.CHECKOUT, Role.FRAUD, Role.MERCHANT, Role.PORTAL)
         return self._keys[next(role for role in usual if role in route.roles)]
 
     def key_of(self, role: Role) -> str:

@@ -2,8 +2,10 @@
 
 import time
 from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 
 import httpx
 import pytest
@@ -14,7 +16,9 @@ from serving.process.server import running_server
 from serving.process.settings import Settings
 from serving.store.api_keys import create_key
 from serving.store.deliveries import current_secrets
+from serving.store.migrate import migrate
 from serving.store.open_store import open_store
+from serving.store.sandbox_clock import mark_as_sandbox
 from serving.store.store import now_ms
 from tests.serving.http.conftest import (
     Row,
@@ -49,7 +53,11 @@ class Desk:
         path = f"/v1/cases/{case['case_id']}"
         for step in ("claim", "stop"):
             assert self.shop.post(f"{path}/{step}", key=self.team_key).status_code == 200
-        return case["case_id"], self.merchant.next_notice(self.secret, within_seconds=SECONDS_TO_ARRIVE)
+        while True:
+            # Of an older request it may still be told that it has expired.
+            notice = self.merchant.next_notice(self.secret, within_seconds=SECONDS_TO_ARRIVE)
+            if notice["data"]["order_id"] == case["order_id"]:
+                return case["case_id"], notice
 
     def answer(self, stop_request_id: str, key: str, **body: str) -> httpx.Response:
         return self.shop.post(f"/v1/stop-requests/{stop_request_id}/answer", body, key=key)
@@ -69,7 +77,13 @@ class Desk:
 
 @pytest.fixture(scope="module")
 def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
-    home = tmp_path_factory.mktemp("stop")
+    with opened_desk(tmp_path_factory.mktemp("stop")) as desk:
+        yield desk
+
+
+@contextmanager
+def opened_desk(home: Path, *, is_sandbox: bool = False, processes: int = 1) -> Iterator[Desk]:
+    """A running service with its worker. processes: that answer."""
     policy_file = home / "policy.toml"
     policy_file.write_text(POLICY_FILE.read_text().replace("undo_seconds = 30", "undo_seconds = 1"))
     settings = Settings.from_env(
@@ -80,6 +94,10 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
             "BONITAS_ALLOW_PRIVATE_ENDPOINTS": "1",
         }
     )
+    if is_sandbox:
+        migrate(settings.database_url)
+        with closing(open_store(settings.database_url)) as store:
+            mark_as_sandbox(store)
     keys = prepared(settings)
     register_champion(settings, write_model(home / "credit", a_model_document("scorecard")))
     risk = Settings.from_env({"BONITAS_HOME": str(home), "BONITAS_MODEL": "order-risk"})
@@ -91,7 +109,13 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
     store.close()
     with (
         sample_merchant() as merchant,
-        running_server(settings, port=free_port(), log_file=home / "server.log", with_worker=True) as server,
+        running_server(
+            settings,
+            port=free_port(),
+            workers=processes,
+            log_file=home / "server.log",
+            with_worker=True,
+        ) as server,
     ):
         shop = opened(server, settings, keys)
         account = merchant.account_event(datetime.now(UTC))
@@ -230,3 +254,39 @@ def test_an_investigation_asks_the_merchant_and_its_finding_settles_the_order(de
     assert case["liability"]["bearer"] in {"nobody", "nobody_yet"}  # it never left, and may still be stopped
     assert case["investigation"]["finding"] == "fraud_confirmed"
     assert case["stop_requests"][0]["stop_request_id"] == notice["data"]["stop_request_id"]
+
+
+def test_a_merchant_lists_its_own_requests_and_the_team_all_of_them(desk: Desk) -> None:
+    case_id, notice = desk.stopped("listed")
+    stop_request_id = notice["data"]["stop_request_id"]
+    desk.delivery(stop_request_id)
+
+    def listed(key: str, query: str = "?limit=500") -> dict[str, Row]:
+        answer = desk.shop.get(f"/v1/stop-requests{query}", key=key)
+        assert answer.status_code == 200, answer.text
+        return {request["stop_request_id"]: request for request in answer.json()["stop_requests"]}
+
+    shown = desk.shown(stop_request_id, desk.shop.merchant_key).json()
+    seen = listed(desk.shop.merchant_key)[stop_request_id]
+    assert seen == {name: shown[name] for name in seen}
+    assert seen["answer_due_at"] is not None
+    assert listed(desk.shop.other_merchant_key) == {}
+    teams = listed(desk.team_key)[stop_request_id]
+    assert teams == {**seen, "case_id": case_id, "merchant_id": "m1"}
+    desk.answer(stop_request_id, desk.shop.merchant_key, kind="stopped_before_shipping")
+    assert stop_request_id not in listed(desk.shop.merchant_key)
+    assert stop_request_id in listed(desk.shop.merchant_key, "?state=answered&limit=500")
+    for key in (desk.shop.checkout_key, desk.shop.ledger_key):
+        assert desk.shop.get("/v1/stop-requests", key=key).status_code == 403
+    refused = desk.shop.get("/v1/stop-requests?state=lost&limit=0&colour=red", key=desk.team_key)
+    assert (refused.status_code, refused.json()["errors"]) == (
+        422,
+        [
+            {"pointer": "/colour", "detail": "there is no such parameter"},
+            {"pointer": "/state", "detail": "state must be one of requested, answered, expired, withdrawn"},
+            {"pointer": "/limit", "detail": "limit must be from 1 to 500"},
+        ],
+    )
+    for after in ("x", "1.", ".stp_1", "-1.stp_1", "9" * 17 + ".stp_1", "1.%00"):
+        refused = desk.shop.get(f"/v1/stop-requests?after={after}", key=desk.team_key)
+        assert (refused.status_code, refused.json()["errors"][0]["pointer"]) == (422, "/after"), after

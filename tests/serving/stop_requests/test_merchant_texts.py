@@ -34,6 +34,7 @@ VALUES = {
     "order_id": "A-1001",
     "provider_name": "Bonitas",
     "question": "When did the parcel leave?",
+    "reason": "The goods have not arrived",
     "time": "1 March 2026, 14:30 (CET)",
 }
 

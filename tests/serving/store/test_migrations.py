@@ -18,6 +18,7 @@ from serving.domain.policy_history import SYSTEM, ActivationKind
 from serving.in_force.policy_activation import POLICY_FILE, PolicyFile, active_policy, kept_text, roll_back
 from serving.store.errors import StoreNotMigrated
 from serving.store.held_rows import held_rows
+from serving.store.invoice_looks import customers_to_look_at
 from serving.store.ledger import append
 from serving.store.ledger_rows import content_sha256, subject_of
 from serving.store.log_cursors import ORDER_LINKS, LogCursor, cursor_of
@@ -131,6 +132,32 @@ def test_a_transfer_that_came_before_is_known_by_its_reference_however_it_is_wri
     assert [tuple(row) for row in waits] == [
         ("rf18", freed_value(payments, str(payments.unique_value(payment))).id)
     ]
+
+
+def test_everybody_who_had_invoices_is_looked_at(first_store_url: str) -> None:
+    engine = create_engine(sqlalchemy_url(first_store_url))
+    with engine.begin() as connection:
+        command.upgrade(alembic_config(connection), "0014")
+        for event_id, contract, customer_id in (
+            ("i1", "invoices", "c1"),
+            ("i2", "invoices", "c1"),
+            ("i3", "invoices", "c2"),
+            ("q1", "credit_inquiries", "c3"),
+        ):
+            connection.execute(
+                text(
+                    "INSERT INTO ledger_events (event_id, contract, entity_id, occurred_at_ms, "
+                    "recorded_at_ms, content_sha256, body) "
+                    "VALUES (:id, :contract, :customer, 1, 2, 'x', '{}')"
+                ),
+                {"id": event_id, "contract": contract, "customer": customer_id},
+            )
+    engine.dispose()
+    assert migrate(first_store_url) == HEAD_REVISION
+    store = open_store(first_store_url)
+    with store.reading() as tx:
+        assert customers_to_look_at(tx, 9, now_ms=1) == ["c1", "c2"]
+    store.close()
 
 
 def test_a_backup_of_an_earlier_release_is_brought_up_to_date_when_it_is_restored(

@@ -1,0 +1,1 @@
+"""Disputes: what customers and merchants do with one, and what the service desk decides."""
