@@ -27,6 +27,7 @@ from serving.disputes.passed_deadlines import (
     pause_late_invoices,
     raise_overdue_disputes,
 )
+from serving.disputes.returns_not_booked import dispute_return
 from serving.figures.flow_overview import sum_up_orders
 from serving.in_force.model_watch import SHADOW, ModelInForce, ModelRegistry, ModelWatch
 from serving.in_force.policy_activation import PolicyFile
@@ -254,7 +255,7 @@ def _cases(scope_now: ScopeNow) -> list[_Chore]:
         _Chore("sum_up_orders", lambda: sum_up_orders(scope_now()), SUM_UP_SECONDS),
         _Chore("request_stops", lambda: request_due(scope_now())),
         _Chore("expire_stop_requests", lambda: expire_due(scope_now())),
-        _Chore("look_at_returns", lambda: look_at_returns(scope_now()), RETURNS_SECONDS),
+        _Chore("look_at_returns", lambda: look_at_returns(scope_now(), dispute_return), RETURNS_SECONDS),
         _Chore("check_cases", lambda: check_cases(scope_now())),
         _Chore("settle_orders", lambda: settle_due(scope_now())),
         _Chore("give_postings_their_periods", lambda: give_periods(scope_now()), RENEW_SECONDS),

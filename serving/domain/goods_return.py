@@ -30,7 +30,8 @@ class ReturnState(enum.StrEnum):
     """The closed list of states of a return.
 
     ANNOUNCED: the goods are on their way, and its invoices paused. BOOKED: they came back and are credited.
-    NOT_BOOKED: there is proof, and nobody booked them in time; the pause lasts. LAPSED: nobody booked them
+    NOT_BOOKED: there is proof, and nobody booked them in time; the pause lasts until a dispute pauses the
+    invoices in its stead. LAPSED: nobody booked them
     and there is no proof; the invoices run again.
     """
 
@@ -189,3 +190,9 @@ def run_out(goods: GoodsReturn, now_ms: int) -> GoodsReturn:
         return replace(goods, state=ReturnState.NOT_BOOKED, ran_out_at_ms=now_ms)
     ended = tuple(replace(pause, is_ended=pause.is_begun) for pause in goods.pauses)
     return replace(goods, state=ReturnState.LAPSED, ran_out_at_ms=now_ms, pauses=ended)
+
+
+def handed_over(goods: GoodsReturn) -> GoodsReturn:
+    """The return once a dispute pauses its invoices from now on: its own pauses end, one that waits too."""
+    ended = tuple(replace(pause, is_ended=pause.is_begun) for pause in goods.pauses)
+    return replace(goods, pauses=ended)

@@ -17,6 +17,10 @@ class Topic(enum.StrEnum):
     STOP_REQUEST_WITHDRAWN = "stop_request.withdrawn"
     STOP_REQUEST_EXPIRED = "stop_request.expired"
     INFORMATION_REQUESTED = "stop_request.information_requested"
+    DISPUTE_OPENED = "dispute.opened"
+    DISPUTE_MORE_ASKED = "dispute.more_asked"
+    DISPUTE_CLOSED = "dispute.closed"
+    CHARGEBACK_CREATED = "chargeback.created"
     ORDER_AMENDED = "order.amended"
     ORDER_CANCELLED = "order.cancelled"
     ORDER_RELEASED = "order.released"
@@ -54,6 +58,10 @@ ABOUT: Mapping[Topic, str] = MappingProxyType(
         Topic.STOP_REQUEST_WITHDRAWN: "the order may go on",
         Topic.STOP_REQUEST_EXPIRED: "no answer came in time",
         Topic.INFORMATION_REQUESTED: "the team asks for more about an order",
+        Topic.DISPUTE_OPENED: "a customer disputes an order, and the merchant is asked to settle it",
+        Topic.DISPUTE_MORE_ASKED: "the service desk asks for more about a dispute",
+        Topic.DISPUTE_CLOSED: "a dispute ended, and how",
+        Topic.CHARGEBACK_CREATED: "what a customer was given back is charged to the merchant",
         Topic.ORDER_AMENDED: "an order comes to another amount",
         Topic.ORDER_CANCELLED: "an order will not be",
         Topic.ORDER_RELEASED: "what of an order is not invoiced will not be",

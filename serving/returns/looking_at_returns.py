@@ -6,7 +6,7 @@ from collections.abc import Callable
 from data_contracts.instants import MINUTE_MS
 from data_contracts.invoice_adjustments import INVOICE_ADJUSTMENTS
 from data_contracts.order_events import ORDER_EVENTS
-from serving.domain.goods_return import GoodsReturn, ReturnState, booked, confirmed, run_out
+from serving.domain.goods_return import GoodsReturn, ReturnState, booked, confirmed, handed_over, run_out
 from serving.requests.case_scope import CaseScope
 from serving.returns.return_pauses import write_pauses
 from serving.returns.returning import event_prefix_of
@@ -27,9 +27,9 @@ LOG = logging.getLogger("bonitas.returns")
 POSTPONED_MS = MINUTE_MS
 """So long a return waits that could not be looked at."""
 
-DisputeOfReturn = Callable[[Transaction, CaseScope, GoodsReturn], None]
+DisputeOfReturn = Callable[[Transaction, CaseScope, GoodsReturn], bool]
 """Opens the dispute `return_not_booked` of a return with proof that nobody booked in time, in the transaction
-that holds the locks of its customer and its order. The return's pauses last; the dispute takes them over."""
+that holds the locks of its customer and its order; whether a dispute pauses the return's invoices then."""
 
 
 def look_at_returns(scope: CaseScope, open_dispute: DisputeOfReturn | None = None, limit: int = 100) -> int:
@@ -64,8 +64,10 @@ def _look(
     write_pauses(tx, goods, after, policy=scope.policy, now_ms=now_ms)
     keep_return(tx, after, is_looked_at=True)
     has_run_out = after.state is ReturnState.NOT_BOOKED and goods.state is not ReturnState.NOT_BOOKED
-    if has_run_out and open_dispute is not None:
-        open_dispute(tx, scope, after)
+    if has_run_out and open_dispute is not None and open_dispute(tx, scope, after):
+        handed = handed_over(after)
+        write_pauses(tx, after, handed, policy=scope.policy, now_ms=now_ms)
+        keep_return(tx, handed)
 
 
 def _told_by_ledger(tx: Transaction, scope: CaseScope, goods: GoodsReturn, now_ms: int) -> GoodsReturn:

@@ -35,7 +35,7 @@ from serving.returns.returning import announce, book, confirm, in_state, of_cust
 from serving.store.api_keys import Caller, Role
 from serving.store.credit_rows import credit_rows
 from serving.store.open_store import open_store
-from serving.store.store import Store
+from serving.store.store import Store, Transaction
 from tests.builders import DAY, a_row, an_adjustment
 from tests.serving.checkout.a_fulfilled_order import ADDRESS, MERCHANT, FulfilledOrder, a_fulfilled_order
 from tests.serving.shadow_desk import CALLER, sqlite_url
@@ -71,7 +71,11 @@ class ReturnDesk(FulfilledOrder):
 
     def work(self, *, later: int = 0) -> int:
         self.desk.now += later
-        return look_at_returns(self.scope(), lambda _tx, _scope, goods: self.disputes.append(goods))
+        return look_at_returns(self.scope(), self._dispute)
+
+    def _dispute(self, _tx: Transaction, _scope: CaseScope, goods: GoodsReturn) -> bool:
+        self.disputes.append(goods)
+        return False
 
     def scope(self) -> CaseScope:
         return CaseScope(
