@@ -7,6 +7,8 @@ import enum
 from collections.abc import Sequence
 from typing import NamedTuple, assert_never
 
+import msgspec
+
 from features.instants import NEVER
 from features.settlement_terms import SettlementTerms
 
@@ -34,8 +36,10 @@ class Movement(NamedTuple):
     cents: int
 
 
-class InvoiceState(NamedTuple):
+class InvoiceState(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One invoice, judged by the rows known at some moment. Instants in ms since 1970 UTC, amounts in cents.
+
+    A Struct, which is made five times as fast as a tuple with names: every decision makes one an invoice.
 
     due_at: due date moved by the pauses that ended; NEVER while a pause holds back a due date not yet
         reached, and for an invoice that was credited away and of which nothing is owed.
