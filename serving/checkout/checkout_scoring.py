@@ -3,8 +3,9 @@
 import logging
 import secrets
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from data_contracts.between_rows.arrivals import AppendStatus
 from data_contracts.customers import CUSTOMERS
@@ -57,8 +58,7 @@ LOG = logging.getLogger("bonitas.checkout")
 UNKNOWN_MERCHANT = FieldError(pointer="/merchant_id", detail="names no merchant that we know")
 
 
-@dataclass(frozen=True, kw_only=True)
-class CheckoutAnswer:
+class CheckoutAnswer(msgspec.Struct, frozen=True, kw_only=True):
     """The whole answer, as a checkout sees it. replayed: it was given before, under the same key."""
 
     document: DecisionAnswer
@@ -228,8 +228,7 @@ def _decide_and_keep(
     return answer
 
 
-@dataclass(frozen=True, kw_only=True)
-class ReadForDecision:
+class ReadForDecision(msgspec.Struct, frozen=True, kw_only=True):
     """What a decision at `as_of_ms` rests on, and the customer's rows that it was read from."""
 
     inputs: DecisionInputs

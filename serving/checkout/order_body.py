@@ -2,8 +2,9 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from data_contracts.contract import ColumnType, portable_pattern
 from data_contracts.json_schema import json_schema
@@ -48,8 +49,7 @@ _NESTED_COLUMNS = {group: {name: f"{group}_{name}" for name in names} for group,
 _PLAIN = frozenset(PLAIN_FIELDS)
 
 
-@dataclass(frozen=True, kw_only=True)
-class OrderBody:
+class OrderBody(msgspec.Struct, frozen=True, kw_only=True):
     """A well-formed order.
 
     row: its columns of the orders contract, without the envelope; what was not given is left out.

@@ -23,8 +23,7 @@ and is missing in the sums.
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
 
 
-@dataclass(frozen=True, kw_only=True)
-class LoggedDecision:
+class LoggedDecision(msgspec.Struct, frozen=True, kw_only=True):
     """One decision as it is stored.
 
     features: the model's inputs, bit for bit, in the order of the feature set; None where no model took part.

@@ -1,7 +1,8 @@
 """Exposure that is not invoiced yet: what approved orders hold of a customer's limit."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from serving.domain.merchant_keys import MerchantKeyHoldings
 from serving.domain.reservation import HOLDING, ReservationState
@@ -10,8 +11,7 @@ from serving.store.errors import ReservationConflict
 from serving.store.store import Transaction
 
 
-@dataclass(frozen=True, kw_only=True)
-class Reservation:
+class Reservation(msgspec.Struct, frozen=True, kw_only=True):
     """What one order holds of its customer's limit, in minor units.
 
     placed_by: the role of the key that had the order decided; None where that was not kept.
