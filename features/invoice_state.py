@@ -111,9 +111,14 @@ def invoice_state(
     movements: in any order. pauses: (started_at, ended_at), ended_at NEVER while a pause lasts; what of them
         lies before the invoice pauses nothing.
     """
-    since_issued = [(max(started_at, issued_at), max(ended_at, issued_at)) for started_at, ended_at in pauses]
     course = _course(amount_cents, issued_at, movements, terms.materiality_cents)
-    effective_due_at, lateness_ms, paused = _timing(due_at, course.paid_at, _union(since_issued))
+    effective_due_at, paused = due_at, False
+    lateness_ms: int | None = None
+    if pauses:
+        since_issued = [(max(begun, issued_at), max(ended_at, issued_at)) for begun, ended_at in pauses]
+        effective_due_at, lateness_ms, paused = _timing(due_at, course.paid_at, _union(since_issued))
+    elif course.paid_at is not None:
+        lateness_ms = course.paid_at - due_at
     outstanding = max(course.outstanding_cents, 0)
     # Who was paid back for a return and then had the debit returned owes the money, though nothing is billed.
     cancelled = course.credited_cents >= amount_cents and outstanding == 0
@@ -201,7 +206,7 @@ def _course(
 ) -> _Course:
     """What is owed after all movements, and since when no more than what is immaterial."""
     immaterial = min(materiality_cents, amount_cents - 1)
-    if all(movement.kind is MovementKind.PAYMENT for movement in movements):
+    if not [movement for movement in movements if movement.kind is not MovementKind.PAYMENT]:
         return _course_of_payments(amount_cents, issued_at, movements, immaterial)
     totals = _Totals()
     outstanding, credited = amount_cents, 0

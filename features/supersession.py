@@ -121,7 +121,10 @@ def latest_of(contract: Contract, rows: Sequence[LedgerRow]) -> LedgerRow | None
 
     For a thing whose rows are no states: the one that was not corrected.
     """
-    return max(standing_rows(contract, rows), key=lambda row: rank_of(contract, row), default=None)
+    standing = standing_rows(contract, rows)
+    if len(standing) == 1:
+        return standing[0]
+    return max(standing, key=lambda row: rank_of(contract, row), default=None)
 
 
 def seeing_all(now_ms: int, *rows_of_kinds: Sequence[LedgerRow]) -> int:

@@ -50,7 +50,7 @@ from serving.store.decision_log import LoggedDecision, append_decision, decision
 from serving.store.errors import StoreUnavailable
 from serving.store.ledger import append_decided_order
 from serving.store.merchant_orders import keep_number
-from serving.store.reservations import Reservation, release, reservation_of, reserve
+from serving.store.reservations import Reservation, may_be_known, release, reservation_of, reserve
 from serving.store.standing_rows import standing_row
 from serving.store.store import Transaction
 
@@ -331,6 +331,8 @@ def model_identity(model: ModelInForce) -> tuple[str, str] | None:
 
 def _row_to_correct(tx: Transaction, row: Mapping[str, Any]) -> str | None:
     """The order's newest ledger row, when the order is scored again; None for a new order."""
+    if not may_be_known(tx, row["customer_id"], row["order_id"]):
+        return None
     reservation = reservation_of(tx, row["customer_id"], row["order_id"])
     if reservation is not None:
         if reservation.state is ReservationState.CONFIRMED:

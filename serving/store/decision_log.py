@@ -20,6 +20,7 @@ seconds behind then keeps a decision dated 12:03:30: it is never looked at again
 and is missing in the sums.
 """
 
+_encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
 
 
@@ -76,7 +77,7 @@ def append_decision(tx: Transaction, decision: LoggedDecision) -> None:
             decision.feature_set_version,
             decision.policy_version,
             None if decision.features is None else packed(decision.features),
-            msgspec.json.encode(decision.record).decode(),
+            _encode(decision.record).decode(),
             int(decision.is_about_amendment),
         ),
     )

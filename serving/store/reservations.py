@@ -142,6 +142,18 @@ def reserve(tx: Transaction, reservation: Reservation, now_ms: int) -> None:
         raise ReservationConflict(f"order {reservation.order_id} is confirmed, or its reservation has ended")
 
 
+def may_be_known(tx: Transaction, customer_id: str, order_id: str) -> bool:
+    """Whether the customer's order has a reservation, or the ledger any order with its id: one question, for
+    nearly every order that is scored is new.
+    """
+    ((is_known,),) = tx.execute(
+        "SELECT EXISTS (SELECT 1 FROM reservations WHERE customer_id = ? AND order_id = ?) "
+        "OR EXISTS (SELECT 1 FROM ledger_events WHERE contract = 'orders' AND subject_id = ?)",
+        (customer_id, order_id, order_id),
+    )
+    return bool(is_known)
+
+
 def reservation_of(tx: Transaction, customer_id: str, order_id: str) -> Reservation | None:
     """The reservation of an order, None if it never had one."""
     rows = tx.execute(
