@@ -330,6 +330,7 @@ class Contract:
     state_columns: tuple[str, ...] = ()
     own_row_rules: tuple[RowRule, ...] = ()
     columns: tuple[Column, ...] = field(init=False)
+    column_names: tuple[str, ...] = field(init=False)
     row_rules: tuple[RowRule, ...] = field(init=False)
     past_columns: tuple[str, ...] = field(init=False)
     never_before: tuple[tuple[str, str], ...] = field(init=False)
@@ -346,6 +347,7 @@ class Contract:
             if name not in names:
                 raise ValueError(f"contract {self.name} has no column {name}")
         object.__setattr__(self, "columns", columns)
+        object.__setattr__(self, "column_names", tuple(names))
         past_columns = tuple(column.name for column in columns if column.past)
         object.__setattr__(self, "past_columns", past_columns)
         rules = (*(Passed(column=name) for name in past_columns), *self.own_row_rules)

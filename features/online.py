@@ -108,12 +108,18 @@ def invoice_states_when(
 
 
 def facts_at(
-    rows: LedgerRows, as_of_ms: int, states: Mapping[str, InvoiceState]
+    rows: LedgerRows,
+    as_of_ms: int,
+    states: Mapping[str, InvoiceState],
+    customers: Sequence[Mapping[str, Any]] | None = None,
 ) -> dict[FactKind, Sequence[Fact]]:
     """The facts that are known about one customer at `as_of_ms`.
 
     states: of the customer's invoices, as `invoice_states` gives them.
+    customers: the customer's own rows that stand, where the caller has them already.
     """
+    if customers is None:
+        customers = visible_rows(CUSTOMERS, rows, as_of_ms)
     accounts = known_accounts(visible_rows(CREDIT_ACCOUNTS, rows, as_of_ms))
     at_will_of = {account.account_id: is_drawn_at_will(account.kind) for account in accounts}
     statements = visible_rows(ACCOUNT_BALANCES, rows, as_of_ms)
@@ -124,7 +130,7 @@ def facts_at(
         FactKind.STATEMENT: known_statements(statements, at_will_of),
         FactKind.ACCOUNT: known_account_facts(accounts, newest_statements(statements)),
         FactKind.PORTFOLIO: portfolio_fact(0, NEVER, accounts),
-        FactKind.REGISTRATION: known_registrations(visible_rows(CUSTOMERS, rows, as_of_ms)),
+        FactKind.REGISTRATION: known_registrations(customers),
     }
 
 
@@ -150,15 +156,17 @@ def features_at(
     as_of_ms: int,
     feature_set: FeatureSet,
     states: Mapping[str, InvoiceState] | None = None,
+    customers: Sequence[Mapping[str, Any]] | None = None,
 ) -> list[float]:
     """The features of one customer for a decision at `as_of_ms`, in the order of the feature set.
 
     rows: all ledger rows of that customer; what was recorded at or after `as_of_ms` is not seen.
-    states: of the customer's invoices by the terms of the feature set, where the caller has them already.
+    states, customers: of the customer's invoices by the terms of the feature set, and the customer's own rows
+        that stand, where the caller has them already.
     """
     if states is None:
         states = invoice_states(rows, as_of_ms, feature_set.terms)
-    return evaluated(feature_set, facts_at(rows, as_of_ms, states), as_of_ms)
+    return evaluated(feature_set, facts_at(rows, as_of_ms, states, customers), as_of_ms)
 
 
 def evaluated(
@@ -190,47 +198,81 @@ def _evaluator(feature_set: FeatureSet) -> _Evaluator:
 def evaluator_source(feature_set: FeatureSet) -> str:
     """Python source of `evaluate(facts, as_of_ms, sums) -> list of float` for a feature set.
 
-    One loop for each kind of fact; measures that share their interval share its test.
+    One loop for each kind of fact. An instant is compared once for all measures that share its bound, and a
+    shorter window is only asked about within a longer one: so a fact of long ago costs a comparison or two,
+    and the whole half of what a test for each measure took.
     """
     measures = feature_set.distinct_measures()
     name_of = {measure: f"m{index}" for index, measure in enumerate(measures)}
+    bounds: dict[int, str] = {0: "t"}
+    loops: list[str] = []
+    for place, kind in enumerate(FactKind):
+        of_kind = [measure for measure in measures if measure.fact is kind]
+        if of_kind:
+            loops.append(f"    for {', '.join(FACT_COLUMNS[kind])} in facts[KINDS[{place}]]:")
+            loops += _additions(of_kind, name_of, bounds)
     lines = ["def evaluate(facts, t, sums):"]
     lines += [f"    {name} = 0" for name in name_of.values()]
-    for place, kind in enumerate(FactKind):
-        intervals: dict[tuple[Any, ...], list[Measure]] = defaultdict(list)
-        for measure in measures:
-            if measure.fact is kind:
-                intervals[
-                    measure.enters, measure.enters_after_ms, measure.leaves, measure.leaves_after_ms
-                ].append(measure)
-        if intervals:
-            columns = ", ".join(FACT_COLUMNS[kind])
-            lines.append(f"    for {columns} in facts[KINDS[{place}]]:")
-            for (enters, enters_after_ms, leaves, leaves_after_ms), sharing in intervals.items():
-                conditions = []
-                if enters is not None:
-                    conditions.append(f"{enters} < t - {enters_after_ms}")
-                if leaves is not None:
-                    conditions.append(f"{leaves} >= t - {leaves_after_ms}")
-                lines.append(f"        if {' and '.join(conditions) or 'True'}:")
-                for measure in sharing:
-                    added = measure.value or "1"
-                    if measure.runs is not None:
-                        added += f" + {measure.runs} * t"
-                    if measure.above_column is not None:
-                        added = f"({added}) * ({measure.above_column} > {measure.above})"
-                    lines.append(f"            {name_of[measure]} += {added}")
+    lines += [f"    {bound} = t - {after_ms}" for after_ms, bound in bounds.items() if after_ms]
+    lines += loops
     # Seldom: at the checkout every fact is at hand.
     lines.append("    if sums:")
     lines += [f"        m{index} += sums.get(MEASURES[{index}], 0)" for index in range(len(measures))]
     lines.append("    return [")
     for feature in feature_set.features:
-        above = f"float({name_of[feature.numerator]} + {feature.numerator_plus})"
+        above = _plus(name_of[feature.numerator], feature.numerator_plus)
+        # An integer over a float is made a float first, just as `float` makes it, and without a call.
         if feature.denominator is None:
             lines.append(f"        {above} / {float(feature.denominator_plus * feature.scale)!r},")
             continue
-        count = f"{name_of[feature.denominator]} + {feature.denominator_plus}"
-        quotient = f"{above} / float(({count}) * {feature.scale})"
+        count = _plus(name_of[feature.denominator], feature.denominator_plus)
+        quotient = f"{above} / float({count} * {feature.scale})"
         lines.append(f"        {quotient} if {count} else {feature.when_empty!r},")
     lines.append("    ]")
     return "\n".join(lines)
+
+
+def _additions(
+    measures: Sequence[Measure], name_of: Mapping[Measure, str], bounds: dict[int, str]
+) -> list[str]:
+    """The body of the loop over one kind of fact.
+
+    bounds: the names of `as_of` less so many ms; those that are needed are added.
+    """
+    entering: dict[tuple[str | None, int], list[Measure]] = defaultdict(list)
+    for measure in measures:
+        entering[measure.enters, measure.enters_after_ms].append(measure)
+    lines: list[str] = []
+    for (enters, enters_after_ms), entered in entering.items():
+        indent = " " * 8
+        if enters is not None:
+            lines.append(f"{indent}if {enters} < {_bound(enters_after_ms, bounds)}:")
+            indent += " " * 4
+        leaving: dict[str | None, dict[int, list[Measure]]] = defaultdict(lambda: defaultdict(list))
+        for measure in entered:
+            leaving[measure.leaves][measure.leaves_after_ms].append(measure)
+        for leaves, by_window in leaving.items():
+            within = indent
+            for leaves_after_ms in sorted(by_window, reverse=True):
+                if leaves is not None:
+                    lines.append(f"{within}if {leaves} >= {_bound(leaves_after_ms, bounds)}:")
+                    within += " " * 4
+                lines += [f"{within}{_addition(one, name_of[one])}" for one in by_window[leaves_after_ms]]
+    return lines
+
+
+def _addition(measure: Measure, name: str) -> str:
+    added = measure.value or "1"
+    if measure.runs is not None:
+        added += f" + {measure.runs} * t"
+    if measure.above_column is None:
+        return f"{name} += {added}"
+    return f"if {measure.above_column} > {measure.above}: {name} += {added}"
+
+
+def _bound(after_ms: int, bounds: dict[int, str]) -> str:
+    return bounds.setdefault(after_ms, f"t_{len(bounds)}")
+
+
+def _plus(name: str, constant: int) -> str:
+    return f"({name} + {constant})" if constant else name

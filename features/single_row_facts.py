@@ -105,14 +105,9 @@ class InquiryFact(NamedTuple, Generic[Whole]):
     seeks_credit: Whole
 
 
-def inquiry_fact(seen_from: int, seen_until: int, *, occurred_at: int, purpose: str) -> InquiryFact[int]:
-    """An inquiry. purpose: as the contract names it."""
-    return InquiryFact(
-        seen_from=seen_from,
-        seen_until=seen_until,
-        occurred_at=occurred_at,
-        seeks_credit=1 if purpose in CREDIT_SEEKING_PURPOSES else 0,
-    )
+def inquiry_fact(seen_from: int, seen_until: int, *, occurred_at: int, purpose: str) -> tuple[int, ...]:
+    """An inquiry, in the order of the fields of `InquiryFact`. purpose: as the contract names it."""
+    return seen_from, seen_until, occurred_at, 1 if purpose in CREDIT_SEEKING_PURPOSES else 0
 
 
 def inquiry_facts(
@@ -128,7 +123,7 @@ def inquiry_facts(
     )
 
 
-def known_inquiries(rows: Iterable[LedgerRow]) -> list[InquiryFact[int]]:
+def known_inquiries(rows: Iterable[LedgerRow]) -> list[tuple[int, ...]]:
     """The facts of inquiries that all stand."""
     return [inquiry_fact(0, NEVER, occurred_at=row["occurred_at"], purpose=row["purpose"]) for row in rows]
 

@@ -57,8 +57,9 @@ def statement_fact(
     paid_cents: Whole,
     days_past_due: Whole,
     is_drawn_at_will: Whole,
-) -> StatementFact[Whole]:
-    """A statement, or many as arrays, as the integers of `FactKind.STATEMENT`.
+) -> tuple[Whole, ...]:
+    """A statement, or many as arrays, as the integers of `FactKind.STATEMENT`, in the order of the fields of
+    `StatementFact`.
 
     is_drawn_at_will: 0 where the account is PAID_BACK_BY_PLAN, else 1.
     Written without branches, so that one line serves an int and an int64 array alike.
@@ -73,26 +74,25 @@ def statement_fact(
     utilisation = uncapped * (uncapped <= UTILISATION_BPS_CAP) + UTILISATION_BPS_CAP * is_capped
     reports_payments = paid_cents >= 0
     reports_arrears = days_past_due >= 0
-    # Not by calling the type, which takes twice as long for names: the checkout waits for it.
-    return StatementFact.__new__(
-        StatementFact,
-        seen_from=seen_from,
-        seen_until=seen_until,
-        occurred_at=occurred_at,
-        balance_cents=drawn,
-        limit_cents=limit,
-        utilisation_bps=utilisation,
-        utilisation_bps_squared=utilisation * utilisation,
-        has_limit=has_limit,
-        paid_cents=paid_cents * reports_payments,
-        payable_cents=(owed + paid_cents) * reports_payments,
-        days_past_due=days_past_due * reports_arrears,
+    # A plain tuple: with names, which nobody reads of a single fact, to make it takes ten times as long.
+    return (
+        seen_from,
+        seen_until,
+        occurred_at,
+        drawn,  # balance_cents
+        limit,
+        utilisation,
+        utilisation * utilisation,
+        has_limit,
+        paid_cents * reports_payments,
+        (owed + paid_cents) * reports_payments,  # payable_cents
+        days_past_due * reports_arrears,
     )
 
 
 def statement_facts(
     statements: Sequence[StatementRow], accounts: Sequence[AccountRow]
-) -> list[StatementFact[int]]:
+) -> list[tuple[int, ...]]:
     """Every state of the statements of one account, with the kind that the account had in our knowledge.
 
     accounts: the rows of that account.
@@ -123,9 +123,7 @@ def statement_facts(
     return facts
 
 
-def known_statements(
-    rows: Iterable[LedgerRow], at_will_of: Mapping[str | int, int]
-) -> list[StatementFact[int]]:
+def known_statements(rows: Iterable[LedgerRow], at_will_of: Mapping[str | int, int]) -> list[tuple[int, ...]]:
     """The facts of statements that all stand.
 
     at_will_of: `is_drawn_at_will` of the accounts that are known.
@@ -175,7 +173,8 @@ def statement_table(rows: RowsRead) -> FactTable:
         is_drawn_at_will=is_at_will[~is_special],
     )
     return joined(
-        fact_table(ordinary.entity, facts), _special_statement_table(accounts, statements.where(is_special))
+        fact_table(ordinary.entity, StatementFact(*facts)),
+        _special_statement_table(accounts, statements.where(is_special)),
     )
 
 

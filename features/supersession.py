@@ -84,19 +84,18 @@ def standing_rows(contract: Contract, known: Sequence[LedgerRow]) -> list[Ledger
 
     known: rows of one contract, of any number of things, all recorded before the moment of decision.
     """
-    corrected = {row.get("corrects") for row in known}
-    standing = known if corrected == {None} else [row for row in known if row["event_id"] not in corrected]
+    corrected = {row["corrects"] for row in known if "corrects" in row}
+    standing = [row for row in known if row["event_id"] not in corrected] if corrected else known
     counted = _all_as_counted(contract, standing)
     if len(counted) < 2 or not (contract.rows_are_states or contract.answers):
         return counted
-    latest: dict[tuple[Any, ...], tuple[tuple[int, int, str], LedgerRow]] = {}
+    latest: dict[tuple[Any, ...], LedgerRow] = {}
     for row in counted:
         thing = contract.thing_of(row) or (row["event_id"],)
-        ranked = rank_of(contract, row), row
         other = latest.get(thing)
-        if other is None or ranked[0] > other[0]:
-            latest[thing] = ranked
-    return [row for _, row in latest.values()]
+        if other is None or rank_of(contract, row) > rank_of(contract, other):
+            latest[thing] = row
+    return list(latest.values())
 
 
 def _all_as_counted(contract: Contract, rows: Sequence[LedgerRow]) -> list[LedgerRow]:
@@ -122,7 +121,10 @@ def latest_of(contract: Contract, rows: Sequence[LedgerRow]) -> LedgerRow | None
 
     For a thing whose rows are no states: the one that was not corrected.
     """
-    return max(standing_rows(contract, rows), key=lambda row: rank_of(contract, row), default=None)
+    standing = standing_rows(contract, rows)
+    if len(standing) == 1:
+        return standing[0]
+    return max(standing, key=lambda row: rank_of(contract, row), default=None)
 
 
 def seeing_all(now_ms: int, *rows_of_kinds: Sequence[LedgerRow]) -> int:

@@ -8,10 +8,11 @@ import random
 import sys
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import phonenumbers
 from faker import Faker
+from msgspec.structs import replace
 
 from serving.domain.decision import Address, Order
 from serving.domain.plausible_details import implausible_fields

@@ -9,6 +9,9 @@ import heapq
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
+import msgspec
+from msgspec import structs
+
 from data_contracts.between_rows.book import Arrival, Book, Held
 from data_contracts.between_rows.ended_waits import brings
 from data_contracts.between_rows.key_rules import circle_of, repeated_transfer
@@ -41,8 +44,7 @@ class AppendStatus(enum.Enum):
     REFUSED = "refused"
 
 
-@dataclass(frozen=True, kw_only=True)
-class AppendResult:
+class AppendResult(msgspec.Struct, frozen=True, kw_only=True):
     """What became of one row, and which held rows it let in or showed to be wrong.
 
     rule, column, message: for a refused row, the rule that it breaks; for a held one, the rule that it breaks
@@ -74,13 +76,13 @@ def take(book: Book, arrival: Arrival, clock_tolerance_ms: int) -> AppendResult:
     first = repeated_transfer(arrival.contract, arrival.row, book)
     if first is not None:
         readmitted = intake.let_in(intake.repeat(arrival, first))
-        return replace(_repeated(arrival, first), readmitted=tuple(readmitted))
+        return structs.replace(_repeated(arrival, first), readmitted=tuple(readmitted))
     broken, with_it = intake.judged(arrival)
     if broken is not None and broken.wait is not None and book.may_be_on_its_way(broken.wait):
         broken, with_it = intake.judged(arrival)
     if broken is None:
         (own, *others), brought = intake.enter(arrival, with_it)
-        return replace(own, readmitted=(*others, *intake.let_in(brought)))
+        return structs.replace(own, readmitted=(*others, *intake.let_in(brought)))
     broken = intake.unless_crowded(broken)
     if broken.wait is None:
         result = _result(arrival, AppendStatus.REFUSED, broken)
@@ -96,7 +98,7 @@ def take(book: Book, arrival: Arrival, clock_tolerance_ms: int) -> AppendResult:
     for other in readmitted:
         result = other if other.event_id == arrival.event_id else result
     beside = [other for other in readmitted if other.event_id != arrival.event_id]
-    return replace(result, readmitted=tuple(beside))
+    return structs.replace(result, readmitted=tuple(beside))
 
 
 def take_again(book: Book, waiting: Iterable[Held], clock_tolerance_ms: int) -> list[AppendResult]:
@@ -142,7 +144,9 @@ def _sent_before(arrival: Arrival, *, same: bool) -> AppendResult:
 
 def _repeated(arrival: Arrival, first_event_id: str) -> AppendResult:
     message = f"the same transfer came as event {first_event_id}: it counts once"
-    return replace(_result(arrival, AppendStatus.REPEATED), column=arrival.contract.unique, message=message)
+    return structs.replace(
+        _result(arrival, AppendStatus.REPEATED), column=arrival.contract.unique, message=message
+    )
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,9 @@ Scoring, pre-check and replay share it.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from data_contracts.instants import HOUR_MS, MINUTE_MS, moment, rfc3339
 from serving.checkout.checkout_answers import (
@@ -36,8 +37,7 @@ NO_POLICY_VERSION = "none"
 """What stands for the version of a policy in an answer that was given without any."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Judgement:
+class Judgement(msgspec.Struct, frozen=True, kw_only=True):
     """The decision and the model's raw score, None when there was no model."""
 
     decision: Decision
@@ -57,7 +57,7 @@ def judge(
     model: the one in force, or the one that made a decision which is replayed; it reads the inputs' features.
     technical_reason: why there is no model, where there is none.
     """
-    order = order_of(inputs.order_row)
+    order = inputs.order
     as_of = moment(as_of_ms)
 
     def decided(assessment: CreditAssessment | TechnicalFailure) -> Decision:
@@ -104,7 +104,7 @@ def decided_without_limit_growth(
         probability_of_default=decision.probability_of_default, score=decision.score
     )
     return decide(
-        order_of(inputs.order_row),
+        inputs.order,
         inputs.applicant,
         inputs.standing,
         assessment,

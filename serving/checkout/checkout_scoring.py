@@ -3,8 +3,9 @@
 import logging
 import secrets
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from data_contracts.between_rows.arrivals import AppendStatus
 from data_contracts.customers import CUSTOMERS
@@ -49,7 +50,7 @@ from serving.store.decision_log import LoggedDecision, append_decision, decision
 from serving.store.errors import StoreUnavailable
 from serving.store.ledger import append_decided_order
 from serving.store.merchant_orders import keep_number
-from serving.store.reservations import Reservation, release, reservation_of, reserve
+from serving.store.reservations import Reservation, may_be_known, release, reservation_of, reserve
 from serving.store.standing_rows import standing_row
 from serving.store.store import Transaction
 
@@ -57,8 +58,7 @@ LOG = logging.getLogger("bonitas.checkout")
 UNKNOWN_MERCHANT = FieldError(pointer="/merchant_id", detail="names no merchant that we know")
 
 
-@dataclass(frozen=True, kw_only=True)
-class CheckoutAnswer:
+class CheckoutAnswer(msgspec.Struct, frozen=True, kw_only=True):
     """The whole answer, as a checkout sees it. replayed: it was given before, under the same key."""
 
     document: DecisionAnswer
@@ -228,8 +228,7 @@ def _decide_and_keep(
     return answer
 
 
-@dataclass(frozen=True, kw_only=True)
-class ReadForDecision:
+class ReadForDecision(msgspec.Struct, frozen=True, kw_only=True):
     """What a decision at `as_of_ms` rests on, and the customer's rows that it was read from."""
 
     inputs: DecisionInputs
@@ -332,6 +331,8 @@ def model_identity(model: ModelInForce) -> tuple[str, str] | None:
 
 def _row_to_correct(tx: Transaction, row: Mapping[str, Any]) -> str | None:
     """The order's newest ledger row, when the order is scored again; None for a new order."""
+    if not may_be_known(tx, row["customer_id"], row["order_id"]):
+        return None
     reservation = reservation_of(tx, row["customer_id"], row["order_id"])
     if reservation is not None:
         if reservation.state is ReservationState.CONFIRMED:

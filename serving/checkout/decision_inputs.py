@@ -1,12 +1,12 @@
 """What a decision rests on, read from ledger rows as they stand at one instant, and kept for a replay."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
 from datetime import date
 from types import MappingProxyType
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from data_contracts.customers import CUSTOMERS
 from data_contracts.instants import DAY_MS, moment
@@ -28,11 +28,10 @@ from serving.domain.same_person import other_accounts as other_accounts_of_perso
 NO_OTHER_ACCOUNTS: Mapping[str, LedgerRows] = MappingProxyType({})
 
 
-@dataclass(frozen=True, kw_only=True)
-class DecisionInputs:
+class DecisionInputs(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that a decision rests on, besides model and policy.
 
-    order_row: columns of the orders contract, without the envelope.
+    order_row: columns of the orders contract, without the envelope; order: the same as the rules look at it.
     applicant: None for a customer whom the ledger does not know.
     standing: of the person, so of this account and of the person's others together.
     features: of this account, in the order of the model's feature set; empty when there was no model.
@@ -45,6 +44,7 @@ class DecisionInputs:
     """
 
     order_row: Mapping[str, Any]
+    order: Order
     applicant: Applicant | None
     standing: AccountStanding
     features: tuple[float, ...]
@@ -73,6 +73,7 @@ class DecisionInputs:
         """What `to_record` and the log's features kept."""
         return cls(
             order_row=record["order"],
+            order=order_of(record["order"]),
             applicant=msgspec.convert(record["applicant"], Applicant | None),
             standing=msgspec.convert(record["standing"], AccountStanding),
             features=features or (),
@@ -120,9 +121,12 @@ def inputs_at(
         of_other = invoice_states(other_rows, as_of_ms, terms)
         of_person = {**of_person, **_owed_by_customer(other_rows, of_other, as_of_ms)}
         currency_of = {**currency_of, **_currencies(other_rows, as_of_ms)}
+    order = order_of(order_row)
+    customers = visible_rows(CUSTOMERS, rows, as_of_ms)
     return DecisionInputs(
         order_row=order_row,
-        applicant=_applicant(rows, as_of_ms),
+        order=order,
+        applicant=_applicant(customers),
         standing=_standing(
             of_person,
             currency_of,
@@ -131,10 +135,12 @@ def inputs_at(
             terms=terms,
             counts_overpayments=counts_overpayments,
         ),
-        features=() if feature_set is None else tuple(features_at(rows, as_of_ms, feature_set, states)),
+        features=()
+        if feature_set is None
+        else tuple(features_at(rows, as_of_ms, feature_set, states, customers)),
         other_accounts=tuple(sorted(other_accounts)),
         merchant_key=merchant_key,
-        implausible_fields=implausible_fields(order_of(order_row)),
+        implausible_fields=implausible_fields(order),
     )
 
 
@@ -190,8 +196,8 @@ def rows_of_other_accounts(
     return {customer_id: candidate_rows[customer_id] for customer_id in found}
 
 
-def _applicant(rows: LedgerRows, as_of_ms: int) -> Applicant | None:
-    standing = visible_rows(CUSTOMERS, rows, as_of_ms)
+def _applicant(standing: Sequence[Mapping[str, Any]]) -> Applicant | None:
+    """standing: the customer's rows that stand, one or none."""
     if not standing:
         return None
     (row,) = standing

@@ -2,8 +2,9 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from data_contracts.contract import ColumnType, portable_pattern
 from data_contracts.json_schema import json_schema
@@ -48,8 +49,7 @@ _NESTED_COLUMNS = {group: {name: f"{group}_{name}" for name in names} for group,
 _PLAIN = frozenset(PLAIN_FIELDS)
 
 
-@dataclass(frozen=True, kw_only=True)
-class OrderBody:
+class OrderBody(msgspec.Struct, frozen=True, kw_only=True):
     """A well-formed order.
 
     row: its columns of the orders contract, without the envelope; what was not given is left out.
@@ -73,8 +73,8 @@ def order_body(body: object, *, now_ms: int, is_merchants_own: bool = False) -> 
     if not isinstance(body, dict):
         raise FieldsInvalid([FieldError(pointer="", detail="the body is a JSON object")])
     row, language, errors = _taken_apart(body)
-    for name in _OPTIONAL_TEXTS & row.keys():
-        if row[name] is None or (isinstance(row[name], str) and not row[name].strip()):
+    for name in _OPTIONAL_TEXTS:
+        if name in row and (row[name] is None or (isinstance(row[name], str) and not row[name].strip())):
             del row[name]
     is_named_by_number, numbered_as = _name_by_number(row, errors, is_merchants_own=is_merchants_own)
     broken_groups = {error.pointer for error in errors}
@@ -95,7 +95,9 @@ def order_body(body: object, *, now_ms: int, is_merchants_own: bool = False) -> 
         errors.append(FieldError(pointer=where, detail=detail))
     if errors or checked.row is None:
         raise FieldsInvalid(errors)
-    accepted = {name: value for name, value in checked.row.items() if name not in _ENVELOPE}
+    accepted = checked.row
+    for name in _ENVELOPE:
+        del accepted[name]
     return OrderBody(row=accepted, language=language, is_named_by_number=is_named_by_number)
 
 
@@ -163,7 +165,7 @@ def _taken_apart(body: dict[str, Any]) -> tuple[dict[str, Any], str | None, list
     return row, language, errors
 
 
-_ENVELOPE = frozenset({"event_id", "occurred_at", "recorded_at"})
+_ENVELOPE = ("event_id", "occurred_at", "recorded_at")
 
 
 def _checked(row: dict[str, Any], now_ms: int) -> CheckedRow:

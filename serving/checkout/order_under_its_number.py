@@ -1,8 +1,9 @@
 """An order under its merchant's own number: the order_id that it stands for, and what is locked meanwhile."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
+
+from msgspec.structs import replace
 
 from serving.checkout.order_body import OrderBody
 from serving.domain.errors import OrderNumberTaken

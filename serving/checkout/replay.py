@@ -8,10 +8,11 @@ another feature set or revision of the engine a difference would say nothing abo
 import struct
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from features import feature_sets
 from features.feature_sets import FeatureSet

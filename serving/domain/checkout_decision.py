@@ -1,7 +1,8 @@
 """`decide()`: from what is known to the answer at checkout."""
 
-from dataclasses import replace
 from datetime import UTC, date, datetime
+
+from msgspec.structs import replace
 
 from serving.domain import plausible_details
 from serving.domain.alternatives import alternatives

@@ -5,8 +5,10 @@ they buy into smaller invoices reaches no higher limit with it.
 """
 
 import enum
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import assert_never
+
+import msgspec
 
 from serving.domain.decision import AccountStanding, LimitBasis
 from serving.domain.policy import LimitBand, Policy
@@ -20,8 +22,7 @@ class Familiarity(enum.Enum):
     ESTABLISHED = "established"
 
 
-@dataclass(frozen=True, kw_only=True)
-class CreditTerms:
+class CreditTerms(msgspec.Struct, frozen=True, kw_only=True):
     """What a policy grants a customer with a score. Amounts in minor units.
 
     cut_off: the score that is needed for invoice.

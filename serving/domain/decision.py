@@ -2,13 +2,16 @@
 
 `decide` is total and pure and fails closed: the same inputs give the same decision, a knock-out rule
 needs no model, and without model or history the answer is `unavailable`, never an approval.
+
+Those of which every decision makes some are Structs: a frozen dataclass takes six times as long to be made.
 """
 
 import enum
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import date, datetime
 from typing import NamedTuple
+
+import msgspec
 
 
 class Outcome(enum.Enum):
@@ -30,8 +33,7 @@ class LimitBasis(enum.Enum):
     SUM_REPAID = "sum_repaid"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Address:
+class Address(msgspec.Struct, frozen=True, kw_only=True):
     """A postal address as checkout sent it; None where it was left out."""
 
     name: str
@@ -42,8 +44,7 @@ class Address:
     country: str
 
 
-@dataclass(frozen=True, kw_only=True)
-class Order:
+class Order(msgspec.Struct, frozen=True, kw_only=True):
     """What checkout asked about."""
 
     order_id: str
@@ -57,8 +58,7 @@ class Order:
     contact_phone: str | None
 
 
-@dataclass(frozen=True, kw_only=True)
-class Applicant:
+class Applicant(msgspec.Struct, frozen=True, kw_only=True):
     """The customer's account as the ledger knows it at the moment of decision."""
 
     birth_date: date
@@ -70,8 +70,7 @@ class Applicant:
     personal_data_confirmed_at: datetime | None
 
 
-@dataclass(frozen=True, kw_only=True)
-class OverdueInvoice:
+class OverdueInvoice(msgspec.Struct, frozen=True, kw_only=True):
     """An invoice past its due date.
 
     days_past_due: paused days left out. currency: None in the records of decisions that did not keep it.
@@ -100,8 +99,7 @@ class RepaidInvoice(NamedTuple):
     currency: str | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
-class AccountStanding:
+class AccountStanding(msgspec.Struct, frozen=True, kw_only=True):
     """What the customer owes us now, and what they paid. Amounts in minor units.
 
     What is owed counts in full whatever its currency: amounts are not converted, and only restrict.
@@ -123,8 +121,7 @@ class AccountStanding:
         return self.outstanding_cents + self.reserved_cents
 
 
-@dataclass(frozen=True, kw_only=True)
-class FeatureContribution:
+class FeatureContribution(msgspec.Struct, frozen=True, kw_only=True):
     """What one feature added to the log-odds of not being paid, against the average decision."""
 
     feature: str
@@ -134,8 +131,7 @@ class FeatureContribution:
     contribution: float
 
 
-@dataclass(frozen=True, kw_only=True)
-class CreditAssessment:
+class CreditAssessment(msgspec.Struct, frozen=True, kw_only=True):
     """What the model says. contributions may be empty where nobody will read them."""
 
     probability_of_default: float
@@ -143,16 +139,14 @@ class CreditAssessment:
     contributions: tuple[FeatureContribution, ...] = ()
 
 
-@dataclass(frozen=True, kw_only=True)
-class TechnicalFailure:
+class TechnicalFailure(msgspec.Struct, frozen=True, kw_only=True):
     """Why an assessment or a standing is not there; never anything about the person."""
 
     code: str
     detail: str
 
 
-@dataclass(frozen=True, kw_only=True)
-class RuleFailure:
+class RuleFailure(msgspec.Struct, frozen=True, kw_only=True):
     """A rule that was not met.
 
     field: JSON pointer into the request ("/delivery/house_number") or name of the account's field.
@@ -165,8 +159,7 @@ class RuleFailure:
     data: tuple[tuple[str, str | int], ...] = ()
 
 
-@dataclass(frozen=True, kw_only=True)
-class Reason:
+class Reason(msgspec.Struct, frozen=True, kw_only=True):
     """One main reason, to be worded for the customer."""
 
     code: str
@@ -175,8 +168,7 @@ class Reason:
     data: tuple[tuple[str, str | int], ...] = ()
 
 
-@dataclass(frozen=True, kw_only=True)
-class Recourse:
+class Recourse(msgspec.Struct, frozen=True, kw_only=True):
     """One thing that the customer can do; together they are `sufficient` when they change the answer."""
 
     code: str
@@ -185,8 +177,7 @@ class Recourse:
     sufficient: bool = False
 
 
-@dataclass(frozen=True, kw_only=True)
-class Decision:
+class Decision(msgspec.Struct, frozen=True, kw_only=True):
     """The answer to one order.
 
     limit_cents, available_cents: None when no limit was computed. available_cents is what is left of

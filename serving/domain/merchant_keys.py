@@ -10,6 +10,8 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import msgspec
+
 from data_contracts.instants import DAY_MS, HOUR_MS
 
 LARGEST_STEP_CENTS = 10**9
@@ -52,8 +54,7 @@ class MerchantKeyPolicy:
         return steps[place - 1] if place else 0
 
 
-@dataclass(frozen=True, kw_only=True)
-class MerchantKeyHoldings:
+class MerchantKeyHoldings(msgspec.Struct, frozen=True, kw_only=True):
     """What orders that merchants' keys placed hold of a person's limit while one of these keys asks.
 
     Amounts in minor units; the order that is asked about is left out.

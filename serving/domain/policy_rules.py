@@ -5,15 +5,15 @@ which failures are named to the customer: first who may use invoice at all, then
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+
+import msgspec
 
 from serving.domain.decision import AccountStanding, Applicant, Order, RuleFailure
 from serving.domain.policy import CountryPolicy, Policy
 
 
-@dataclass(frozen=True, kw_only=True)
-class RuleInput:
+class RuleInput(msgspec.Struct, frozen=True, kw_only=True):
     """What a knock-out rule looks at.
 
     applicant: None when the customer is unknown to us. standing: None when history cannot be read.

@@ -1,9 +1,12 @@
 """What would change the answer: for each failed rule the step that mends it, tried out by judging again."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date, datetime
 from types import MappingProxyType
+
+import msgspec
+from msgspec.structs import replace
 
 from serving.domain.decision import (
     AccountStanding,
@@ -26,8 +29,7 @@ STAY_UNDER_AMOUNT = "stay_under_amount"
 REACH_AMOUNT = "reach_amount"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Case:
+class Case(msgspec.Struct, frozen=True, kw_only=True):
     """What a decision looks at, as it is or as it would be once mended.
 
     merchant_key: see `decide`.
@@ -47,12 +49,12 @@ class _Situation:
     as_of: datetime
 
     def with_order(self, **changes: int | str) -> Case:
-        return replace(self.case, order=replace(self.case.order, **changes))  # type: ignore[arg-type]  # fields of Order
+        return replace(self.case, order=replace(self.case.order, **changes))
 
     def with_applicant(self, **changes: object) -> Case:
         if self.case.applicant is None:
             return self.case
-        applicant = replace(self.case.applicant, **changes)  # type: ignore[arg-type]  # fields of Applicant
+        applicant = replace(self.case.applicant, **changes)
         return replace(self.case, applicant=applicant)
 
     def whole_number(self, name: str) -> int:

@@ -15,6 +15,8 @@ from functools import cached_property
 from itertools import accumulate
 from typing import Any, Protocol
 
+import msgspec
+
 from features.feature_sets import FEATURE_SETS, FeatureSet, version_under_terms
 from features.model_columns import ModelColumn, columns_from
 from features.model_files import MODEL_FILE, ModelFiles
@@ -146,8 +148,7 @@ class ScoreScale:
         return min(max(points, POINTS_MINIMUM), POINTS_MAXIMUM)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ModelScore:
+class ModelScore(msgspec.Struct, frozen=True, kw_only=True):
     """What the model says about one row of features."""
 
     raw_log_odds: float

@@ -2,7 +2,11 @@
 
 from collections import defaultdict
 from collections.abc import Collection
+from typing import Any
 
+import msgspec
+
+from data_contracts.ledger_contracts import CONTRACTS
 from data_contracts.order_outcomes import ORDER_OUTCOMES
 from features.online import CREDIT_CONTRACTS
 from serving.store.id_lists import lists_of_ids
@@ -13,7 +17,17 @@ _CREDIT_CONTRACT_NAMES = tuple(contract.name for contract in (*CREDIT_CONTRACTS,
 
 _OF_CREDIT_CONTRACTS = f"contract IN ({', '.join('?' for _ in _CREDIT_CONTRACT_NAMES)})"
 
-_CREDIT_ROWS = f"SELECT contract, body FROM ledger_events WHERE entity_id = ? AND {_OF_CREDIT_CONTRACTS}"  # noqa: S608 - constants
+_LAST_NAME = max(_CREDIT_CONTRACT_NAMES)
+_OTHER_NAMES = sorted(CONTRACTS.keys() - set(_CREDIT_CONTRACT_NAMES))
+# One stretch of the table's key, and not a list of names: for that SQLite makes a table and fills it, each
+# time. That, and one text for all rows of a kind, which is decoded in one go, halves what the rows cost.
+_CREDIT_ROWS = (
+    "SELECT contract, {texts} FROM ledger_events "  # noqa: S608 - constants
+    f"WHERE entity_id = ? AND contract <= '{_LAST_NAME}'"
+    + "".join(f" AND contract <> '{name}'" for name in _OTHER_NAMES)
+    + " GROUP BY contract"
+)
+_decode_rows = msgspec.json.Decoder(list[dict[str, Any]]).decode
 
 
 def credit_rows(tx: Transaction, customer_id: str) -> dict[str, list[LedgerRow]]:
@@ -21,10 +35,12 @@ def credit_rows(tx: Transaction, customer_id: str) -> dict[str, list[LedgerRow]]
 
     Outcomes of orders too: what was confirmed fraud is not owed.
     """
-    rows: defaultdict[str, list[LedgerRow]] = defaultdict(list)
-    for contract_name, body in tx.execute(_CREDIT_ROWS, (customer_id, *_CREDIT_CONTRACT_NAMES)):
-        rows[contract_name].append(decode_row(body))
-    return rows
+    return {
+        contract_name: _decode_rows(f"[{bodies}]")
+        for contract_name, bodies in tx.execute(
+            _CREDIT_ROWS.format(texts=tx.with_commas("body")), (customer_id,)
+        )
+    }
 
 
 def credit_rows_of(tx: Transaction, customer_ids: Collection[str]) -> dict[str, dict[str, list[LedgerRow]]]:

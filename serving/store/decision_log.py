@@ -20,11 +20,11 @@ seconds behind then keeps a decision dated 12:03:30: it is never looked at again
 and is missing in the sums.
 """
 
+_encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
 
 
-@dataclass(frozen=True, kw_only=True)
-class LoggedDecision:
+class LoggedDecision(msgspec.Struct, frozen=True, kw_only=True):
     """One decision as it is stored.
 
     features: the model's inputs, bit for bit, in the order of the feature set; None where no model took part.
@@ -77,7 +77,7 @@ def append_decision(tx: Transaction, decision: LoggedDecision) -> None:
             decision.feature_set_version,
             decision.policy_version,
             None if decision.features is None else packed(decision.features),
-            msgspec.json.encode(decision.record).decode(),
+            _encode(decision.record).decode(),
             int(decision.is_about_amendment),
         ),
     )

@@ -1,13 +1,13 @@
 """Idempotency keys: the same key and body get the same answer again."""
 
 import hashlib
-from dataclasses import dataclass
+
+import msgspec
 
 from serving.store.store import Transaction
 
 
-@dataclass(frozen=True, kw_only=True)
-class StoredAnswer:
+class StoredAnswer(msgspec.Struct, frozen=True, kw_only=True):
     """An answer that was given under a key. status: HTTP status; answer: the body as it was sent."""
 
     request_sha256: str

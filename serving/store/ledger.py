@@ -11,12 +11,11 @@ from data_contracts.between_rows.supposition import Supposition
 from data_contracts.between_rows.waits import Broken, Wait, WaitKind
 from data_contracts.contract import DEFAULT_CLOCK_TOLERANCE_MS, Contract
 from data_contracts.ledger_contracts import CONTRACTS
-from data_contracts.merchants import MERCHANTS
 from data_contracts.orders import ORDERS
 from data_contracts.rules import Rule
 from serving.store.ledger_rows import LedgerRow, content_sha256, decode_row, insert_event
 from serving.store.quarantined_rows import tell_of_invoice
-from serving.store.sql_book import SqlBook, held_rows, is_known
+from serving.store.sql_book import SqlBook, held_rows
 from serving.store.store import Transaction
 
 
@@ -57,9 +56,12 @@ def append_decided_order(
     correction whether it fits what was invoiced.
     """
     broken: Broken | None = None
+    is_merchant_known = is_awaited = True
     if row.get("corrects") is not None:
         broken = contradiction(ORDERS, row, SqlBook(tx, now_ms), clock_tolerance_ms)
-    elif not is_known(tx, MERCHANTS, row["merchant_id"]):
+    else:
+        is_merchant_known, is_awaited = _what_is_there_for(tx, row)
+    if not is_merchant_known:
         wait = Wait(kind=WaitKind.MERCHANT, id=row["merchant_id"])
         broken = Broken(rule=Rule.UNKNOWN_REFERENCE, column="merchant_id", message="", wait=wait)
     if broken is not None:
@@ -73,7 +75,7 @@ def append_decided_order(
         )
     insert_event(tx, ORDERS, row, content_sha256(ORDERS, row), recorded_at_ms)
     readmitted: Sequence[AppendResult] = ()
-    if row.get("corrects") is not None or _is_awaited(tx, row):
+    if is_awaited:
         readmitted = let_in_after(SqlBook(tx, now_ms), ORDERS, row, clock_tolerance_ms)
     return AppendResult(
         event_id=row["event_id"],
@@ -84,15 +86,17 @@ def append_decided_order(
     )
 
 
-def _is_awaited(tx: Transaction, order: Mapping[str, Any]) -> bool:
-    """Whether a row waits for a new order: one question, since at the checkout nearly none does."""
-    return bool(
-        tx.execute(
-            "SELECT 1 FROM held_events WHERE (missing_contract = 'orders' AND missing_id = ?) "
-            "OR (missing_contract = 'event' AND missing_id = ?) LIMIT 1",
-            (order["order_id"], order["event_id"]),
-        )
+def _what_is_there_for(tx: Transaction, order: Mapping[str, Any]) -> tuple[bool, bool]:
+    """Whether a new order's merchant is known, and whether a row waits for it, as at the checkout nearly none
+    does: one question for both, since each costs more to be asked than to be answered.
+    """
+    ((is_merchant_known, is_awaited),) = tx.execute(
+        "SELECT EXISTS (SELECT 1 FROM ledger_events WHERE contract = 'merchants' AND subject_id = ?), "
+        "EXISTS (SELECT 1 FROM held_events WHERE (missing_contract = 'orders' AND missing_id = ?) "
+        "OR (missing_contract = 'event' AND missing_id = ?))",
+        (order["merchant_id"], order["order_id"], order["event_id"]),
     )
+    return bool(is_merchant_known), bool(is_awaited)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,9 +18,9 @@ decode_row = msgspec.json.Decoder(dict[str, Any]).decode
 def content_sha256(contract: Contract, row: Mapping[str, Any]) -> str:
     """The fingerprint of a row's content: everything but when we came to know it."""
     content = {
-        column.name: row[column.name]
-        for column in contract.columns
-        if column.name != "recorded_at" and row.get(column.name) is not None
+        name: value
+        for name in contract.column_names
+        if (value := row.get(name)) is not None and name != "recorded_at"
     }
     return hashlib.sha256(contract.name.encode() + b"\n" + encode_row(content)).hexdigest()
 
@@ -66,7 +66,7 @@ INSERT_EVENT = (
 
 def event_parameters(contract: Contract, row: LedgerRow, fingerprint: str) -> tuple[object, ...]:
     """The parameters of INSERT_EVENT for a row with its `recorded_at`."""
-    body = {column.name: row[column.name] for column in contract.columns if row.get(column.name) is not None}
+    body = {name: value for name in contract.column_names if (value := row.get(name)) is not None}
     return (
         row["event_id"],
         contract.name,

@@ -57,6 +57,9 @@ class _PostgresqlTransaction:
         except psycopg.Error as problem:
             raise _postgresql_error(problem) from problem
 
+    def with_commas(self, column: str) -> str:
+        return f"string_agg({column}, ',')"
+
     def lock(self, name: str) -> None:
         self.execute("SELECT pg_advisory_xact_lock(hashtextextended(?, 0))", (name,))
 

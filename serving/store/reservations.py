@@ -1,7 +1,8 @@
 """Exposure that is not invoiced yet: what approved orders hold of a customer's limit."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from serving.domain.merchant_keys import MerchantKeyHoldings
 from serving.domain.reservation import HOLDING, ReservationState
@@ -10,8 +11,7 @@ from serving.store.errors import ReservationConflict
 from serving.store.store import Transaction
 
 
-@dataclass(frozen=True, kw_only=True)
-class Reservation:
+class Reservation(msgspec.Struct, frozen=True, kw_only=True):
     """What one order holds of its customer's limit, in minor units.
 
     placed_by: the role of the key that had the order decided; None where that was not kept.
@@ -140,6 +140,18 @@ def reserve(tx: Transaction, reservation: Reservation, now_ms: int) -> None:
     )
     if not written:
         raise ReservationConflict(f"order {reservation.order_id} is confirmed, or its reservation has ended")
+
+
+def may_be_known(tx: Transaction, customer_id: str, order_id: str) -> bool:
+    """Whether the customer's order has a reservation, or the ledger any order with its id: one question, for
+    nearly every order that is scored is new.
+    """
+    ((is_known,),) = tx.execute(
+        "SELECT EXISTS (SELECT 1 FROM reservations WHERE customer_id = ? AND order_id = ?) "
+        "OR EXISTS (SELECT 1 FROM ledger_events WHERE contract = 'orders' AND subject_id = ?)",
+        (customer_id, order_id, order_id),
+    )
+    return bool(is_known)
 
 
 def reservation_of(tx: Transaction, customer_id: str, order_id: str) -> Reservation | None:

@@ -4,7 +4,7 @@ import os
 import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,6 +44,9 @@ class _SqliteTransaction:
             self._connection.executemany(sql, parameters)
         except sqlite3.Error as problem:
             raise _sqlite_error(problem) from problem
+
+    def with_commas(self, column: str) -> str:
+        return f"group_concat({column}, ',')"
 
     def lock(self, name: str) -> None:
         """Nothing to do: SQLite has one writer."""
@@ -198,17 +201,13 @@ class SqliteStore:
         """Nothing to do: SQLite leaves nobody waiting for an answer."""
         yield
 
-    @contextmanager
-    def writing(self, *lock: str) -> Iterator[Transaction]:  # noqa: ARG002 - SQLite has one writer for all ids
+    def writing(self, *lock: str) -> AbstractContextManager[Transaction]:  # noqa: ARG002 - SQLite has one writer for all ids
         """A write transaction; SQLite lets one run at a time, whatever the ids."""
-        with self._transaction(BEGIN_WRITING) as tx:
-            yield tx
+        return self._transaction(BEGIN_WRITING)
 
-    @contextmanager
-    def reading(self) -> Iterator[Transaction]:
+    def reading(self) -> AbstractContextManager[Transaction]:
         """A read transaction on one snapshot."""
-        with self._transaction("BEGIN") as tx:
-            yield tx
+        return self._transaction("BEGIN")
 
     @contextmanager
     def committing_together(self) -> Iterator[None]:

@@ -6,7 +6,7 @@ for somebody else's lock longer than the store's limits say: it raises StoreBusy
 
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -38,8 +38,14 @@ BESIDE_REQUESTS = StoreLimits(
 """Of the worker and of commands: nobody waits for them at a checkout."""
 IN_WORKER = replace(BESIDE_REQUESTS, sqlite_cache_mib=16)
 """It reads little at a time, and several may run on one machine."""
-IN_REQUESTS = StoreLimits(sqlite_lock_wait_s=0.0, postgresql_lock_wait_s=0.05, connect_s=2, statement_s=5.0)
-"""Of a service process: its event loop may not wait at all, its few threads not long; StoreAccess does it."""
+IN_REQUESTS = StoreLimits(
+    sqlite_lock_wait_s=0.0, postgresql_lock_wait_s=0.05, connect_s=2, statement_s=5.0, sqlite_cache_mib=16
+)
+"""Of a service process: its event loop may not wait at all, its few threads not long; StoreAccess does it.
+
+Its cache is small because of the commits: where a write parted a page, SQLite looks at every page that it
+keeps, which took half a millisecond of a commit with 64 MiB. What is not kept the system has in its memory.
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,6 +70,10 @@ class Transaction(Protocol):
         """Run one statement for each tuple of parameters."""
         ...
 
+    def with_commas(self, column: str) -> str:
+        """SQL for the texts that a column has in a group of rows: one text, with commas between them."""
+        ...
+
     def lock(self, name: str) -> None:
         """Wait until no other writer holds this id, then hold it until the end of the transaction."""
         ...
@@ -80,8 +90,7 @@ class Transaction(Protocol):
 class Store(Protocol):
     """Where decisions, ledger and all that belongs to them are kept."""
 
-    @contextmanager
-    def writing(self, *lock: str) -> Iterator[Transaction]:
+    def writing(self, *lock: str) -> AbstractContextManager[Transaction]:
         """A transaction that commits at the end, or rolls back on an exception.
 
         lock: ids (customers, merchants) whose rows are read and written: no other writer of the same
@@ -89,8 +98,7 @@ class Store(Protocol):
         """
         ...
 
-    @contextmanager
-    def reading(self) -> Iterator[Transaction]:
+    def reading(self) -> AbstractContextManager[Transaction]:
         """A read-only transaction that sees one state of the store."""
         ...
 

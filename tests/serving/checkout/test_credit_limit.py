@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace as changed
 
 from features.settlement_terms import USUAL_TERMS
 from serving.checkout.decision_inputs import inputs_at
@@ -167,10 +168,10 @@ def test_without_the_section_a_limit_goes_by_score_and_number_as_it_did() -> Non
 
 def test_a_refusal_that_only_the_growth_of_the_limit_causes_says_so() -> None:
     standing = standing_of(*many(5, 100))
-    good = replace(GOOD, score=SCORE)
+    good = changed(GOOD, score=SCORE)
 
     def refused(amount_cents: int) -> Any:
-        order = replace(ORDER, amount_cents=amount_cents)
+        order = changed(ORDER, amount_cents=amount_cents)
         decision = decide(order, APPLICANT, standing, good, POLICY, as_of=AS_OF)
         assert decision.outcome is Outcome.DECLINED
         assert [failure.code for failure in decision.failed_rules] == ["credit_limit"]
@@ -332,7 +333,7 @@ def test_what_was_repaid_in_another_currency_raises_no_limit_and_what_is_owed_in
         alone.familiarity,
     )
     assert (standing.outstanding_cents > 0) is owes
-    decision = decide(ORDER, APPLICANT, standing, replace(GOOD, score=SCORE), POLICY, as_of=AS_OF)
+    decision = decide(ORDER, APPLICANT, standing, changed(GOOD, score=SCORE), POLICY, as_of=AS_OF)
     assert decision.limit_cents == alone.limit_cents
 
 

@@ -1,6 +1,5 @@
 """What is decided at checkout, at the boundaries where it turns."""
 
-from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from features.feature_sets import INVOICE_ELIGIBILITY
 from serving.domain import policy_rules

@@ -7,6 +7,7 @@ from typing import Literal
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace as changed
 
 from data_contracts.instants import DAY_MS, HOUR_MS
 from serving.domain.checkout_decision import decide
@@ -56,7 +57,7 @@ def decided(
     holdings: MerchantKeyHoldings | None,
     standing: AccountStanding = STANDING,
 ) -> Decision:
-    order = replace(ORDER, amount_cents=amount_cents)
+    order = changed(ORDER, amount_cents=amount_cents)
     return decide(order, APPLICANT, standing, GOOD, policy, as_of=AS_OF, merchant_key=holdings)
 
 
@@ -143,7 +144,7 @@ def answers(steps: list[Step], *, limit_cents: int, others_cents: int) -> list[t
             own_unconfirmed_cents=sum(unconfirmed),
             own_unconfirmed_orders=len(unconfirmed),
         )
-        standing = replace(STANDING, reserved_cents=others_cents + sum(cents for cents, _ in beside))
+        standing = changed(STANDING, reserved_cents=others_cents + sum(cents for cents, _ in beside))
         decision = decided(step.cents, policy, holdings, standing)
         told.append((decision.outcome.value, decision.alternatives))
         if step.kind == "score":
@@ -201,8 +202,8 @@ def test_a_policy_from_before_merchants_keys_were_bounded_is_read_and_bounds_not
 
 def test_a_refusal_names_the_amount_that_suffices_and_speaks_of_no_other_merchant() -> None:
     policy = a_policy(100_000)
-    holdings = replace(NOTHING_HELD, others_unconfirmed_cents=30_000)
-    standing = replace(STANDING, reserved_cents=30_000)
+    holdings = changed(NOTHING_HELD, others_unconfirmed_cents=30_000)
+    standing = changed(STANDING, reserved_cents=30_000)
     decision = decided(30_000, policy, holdings, standing)
     assert failed(decision) == ["merchant_order_amount"]
     (reason,) = decision.reasons
@@ -227,11 +228,11 @@ def test_above_the_limit_itself_the_limit_is_the_reason_and_the_step_is_what_the
 
 def test_so_many_orders_are_open_at_once_and_finishing_them_helps() -> None:
     open_orders = MerchantKeyHoldings(own_unconfirmed_cents=300, own_unconfirmed_orders=3)
-    standing = replace(STANDING, reserved_cents=300)
+    standing = changed(STANDING, reserved_cents=300)
     decision = decided(1_000, a_policy(100_000), open_orders, standing)
     assert failed(decision) == ["merchant_orders_open"]
     assert [(step.code, step.sufficient) for step in decision.recourse] == [("finish_open_orders", True)]
-    two = replace(open_orders, own_unconfirmed_orders=2)
+    two = changed(open_orders, own_unconfirmed_orders=2)
     assert decided(1_000, a_policy(100_000), two, standing).outcome is Outcome.APPROVED
 
 
@@ -302,14 +303,14 @@ def test_orders_of_merchants_keys_are_told_from_others_and_by_merchant(store: St
     by_key = {"placed_by": Role.MERCHANT}
     with store.writing("c1") as tx:
         for reservation in (
-            replace(a_reservation("o1", 100), **by_key),
-            replace(a_reservation("o2", 200), **by_key),
-            replace(a_reservation("o3", 400), **by_key),
-            replace(a_reservation("o4", 800), **by_key, merchant_id="m2"),
-            replace(a_reservation("o5", 1_600), placed_by=Role.CHECKOUT),
+            changed(a_reservation("o1", 100), **by_key),
+            changed(a_reservation("o2", 200), **by_key),
+            changed(a_reservation("o3", 400), **by_key),
+            changed(a_reservation("o4", 800), **by_key, merchant_id="m2"),
+            changed(a_reservation("o5", 1_600), placed_by=Role.CHECKOUT),
             a_reservation("o6", 3_200),
-            replace(a_reservation("o7", 6_400, expires_at=NOW), **by_key),
-            replace(a_reservation("o8", 12_800), **by_key),
+            changed(a_reservation("o7", 6_400, expires_at=NOW), **by_key),
+            changed(a_reservation("o8", 12_800), **by_key),
         ):
             reserve(tx, reservation, NOW)
         confirm(tx, customer_id="c1", order_id="o3", expires_at_ms=NOW + DAY, now_ms=NOW)

@@ -1,13 +1,13 @@
 """A plausibility check helps a person correct a slip; nobody is refused for how they write."""
 
 import unicodedata
-from dataclasses import replace
 
 import email_validator
 import phonenumbers
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from data_contracts.text_form import in_one_form
 from serving.domain import plausible_details

@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from msgspec.structs import replace as changed
 
 from features import feature_sets
 from features.declarations import FeatureGroup
@@ -325,7 +326,7 @@ def test_a_decision_that_did_not_keep_what_was_judged_of_its_texts_comes_out_as_
         now = decision_of(tx, decision_id)
     assert now is not None
     assert [rule["code"] for rule in now.record["answer"]["failed_rules"]] == ["order_country_not_offered"]
-    inputs = replace(
+    inputs = changed(
         DecisionInputs.restored(now.record, now.features),
         revision=3,
         implausible_fields=("/delivery/name", "/delivery/country"),
@@ -347,6 +348,6 @@ def test_a_decision_that_did_not_keep_what_was_judged_of_its_texts_comes_out_as_
     record = {**now.record, **inputs.to_record(), "answer": answer}
     del record["implausible_fields"]
     with store.writing("test") as tx:
-        append_decision(tx, replace(now, decision_id="then", record=record))
+        append_decision(tx, changed(now, decision_id="then", record=record))
     result = replay(store, desk.registry, "then")
     assert (result.differences, result.recomputed) == ((), msgspec.json.decode(msgspec.json.encode(answer)))

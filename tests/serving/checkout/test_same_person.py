@@ -23,7 +23,7 @@ from serving.store.errors import TooManyAccountsOfOnePerson
 from serving.store.loading import load_folder
 from serving.store.migrate import alembic_config, migrate, sqlalchemy_url
 from serving.store.open_store import open_store
-from serving.store.person_accounts import ACCOUNTS_MAXIMUM, candidate_accounts
+from serving.store.person_accounts import ACCOUNTS_MAXIMUM, INSERT_PERSON_KEY, candidate_accounts
 from serving.store.reservations import reserve, reserved_cents
 from serving.store.store import Store
 from tests.builders import (
@@ -422,6 +422,13 @@ def test_a_key_that_more_accounts_share_than_anybody_has_is_no_person(tmp_path: 
             candidate_accounts(tx, "c0")
     finally:
         opened.close()
+
+
+def test_accounts_that_share_two_keys_count_once(store: Store) -> None:
+    accounts = [f"c{number:02}" for number in range(ACCOUNTS_MAXIMUM * 6 // 10)]
+    with store.writing("c00") as tx:
+        tx.execute_many(INSERT_PERSON_KEY, [(key, account) for account in accounts for key in ("k1", "k2")])
+        assert candidate_accounts(tx, "c00") == accounts[1:]
 
 
 def test_who_has_one_name_is_one_person_with_it_said_twice_or_with_a_stroke_beside_it() -> None:

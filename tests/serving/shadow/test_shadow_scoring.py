@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace as changed
 
 from features.feature_sets import ORDER_RISK
 from serving.domain.policy_reader import parse_policy
@@ -177,7 +178,7 @@ def test_what_the_challenger_decided_itself_or_cannot_score_is_left_out(desk: Sh
                 {"model_name": None, "model_version": None, "feature_set_version": None, "features": None},
             )
         ):
-            append_decision(tx, replace(logged, decision_id=f"{answered}{number}", **changes))
+            append_decision(tx, changed(logged, decision_id=f"{answered}{number}", **changes))
     assert desk.answer() == 1
     assert [answer.subject_id for answer in desk.answers("2")] == [answered]
     with desk.store.reading() as tx:

@@ -2,11 +2,11 @@
 
 import multiprocessing
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from data_contracts.between_rows.arrivals import AppendStatus
 from data_contracts.ledger_contracts import CONTRACTS
@@ -15,7 +15,7 @@ from serving.domain.reservation import ReservationState
 from serving.requests.lock_line import LONGEST_PAUSE_S
 from serving.store import loading
 from serving.store.api_keys import caller_of, create_key, revoke_key
-from serving.store.credit_rows import credit_rows
+from serving.store.credit_rows import credit_rows, credit_rows_of
 from serving.store.customer_clocks import next_as_of_ms
 from serving.store.decision_log import LoggedDecision, append_decision, decision_of, decisions_about
 from serving.store.errors import (
@@ -30,6 +30,7 @@ from serving.store.export import export_folder
 from serving.store.held_rows import refused_invoice_count
 from serving.store.idempotency import StoredAnswer, answer_under, keep_answer
 from serving.store.ledger import append, append_decided_order, held_count
+from serving.store.ledger_rows import insert_event
 from serving.store.loading import load_folder
 from serving.store.migrate import migrate, sqlalchemy_url
 from serving.store.open_store import open_store
@@ -72,6 +73,23 @@ def with_an_order(store: Store) -> None:
 def rows_of(store: Store, contract: str, customer_id: str = "c1") -> list[Row]:
     with store.reading() as tx:
         return credit_rows(tx, customer_id).get(contract, [])
+
+
+def test_a_decision_reads_the_rows_of_the_credit_contracts_and_no_others(store: Store) -> None:
+    with store.writing("c1") as tx:
+        for name, contract in CONTRACTS.items():
+            # A merchant that is called as the customer is none of its rows.
+            for entity in ("c1", "c1", "c2"):
+                number = len(tx.execute("SELECT 1 FROM ledger_events"))
+                row = {"event_id": f"{name}-{number}", contract.entity: entity, "occurred_at": T0}
+                assert insert_event(tx, contract, row, "of-content", T0)
+    with store.reading() as tx:
+        read, one_by_one = credit_rows(tx, "c1"), credit_rows_of(tx, ["c1"])["c1"]
+        assert credit_rows(tx, "nobody") == {}
+    assert {name: sorted(rows, key=str) for name, rows in read.items()} == {
+        name: sorted(rows, key=str) for name, rows in one_by_one.items()
+    }
+    assert {len(rows) for rows in read.values()} == {2}
 
 
 def test_a_row_sent_again_changes_nothing(store: Store) -> None:
