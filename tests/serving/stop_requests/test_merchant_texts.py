@@ -36,6 +36,9 @@ VALUES = {
     "question": "When did the parcel leave?",
     "reason": "The goods have not arrived",
     "time": "1 March 2026, 14:30 (CET)",
+    "happened": "The order came back as a return.",
+    "topic": "order.returned",
+    "invoice_id": "inv-1",
 }
 
 
