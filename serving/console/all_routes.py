@@ -4,6 +4,8 @@ from serving.console import (
     case_page,
     decision_page,
     decision_search_page,
+    dispute_page,
+    dispute_queue_page,
     overview_page,
     queue_page,
     settlements_page,
@@ -15,6 +17,8 @@ ALL_ROUTES: tuple[ConsoleRoute, ...] = (
     *case_page.ROUTES,
     *decision_search_page.ROUTES,
     *decision_page.ROUTES,
+    *dispute_queue_page.ROUTES,
+    *dispute_page.ROUTES,
     *settlements_page.ROUTES,
     *overview_page.ROUTES,
 )

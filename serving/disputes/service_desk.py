@@ -42,7 +42,12 @@ from serving.domain.field_errors import FieldError, pointer
 from serving.requests.answer_fields import Instant
 from serving.requests.case_scope import CaseScope
 from serving.store.dispute_files import files_of_dispute
-from serving.store.disputes import count_disputes_by_state, dispute_history_of, disputes_in_order_of_due
+from serving.store.disputes import (
+    closed_disputes,
+    count_disputes_by_state,
+    dispute_history_of,
+    disputes_in_order_of_due,
+)
 from serving.store.standing_rows import standing_row
 from serving.store.store import Transaction
 
@@ -51,14 +56,20 @@ _Step = Callable[[Transaction, Dispute, int], Dispute]
 
 
 def queue(scope: CaseScope, *, limit: int, states: frozenset[DisputeState] = WORK_ITEMS) -> DeskQueue:
-    """The work items, the one that is due first before the others; or the disputes in other states."""
+    """The work items, the one that is due first before the others; or the disputes in other states.
+
+    Those that have ended, asked for alone, come with the latest opened first.
+    """
     with scope.store.reading() as tx:
         now_ms = scope.now_ms()
+        found = (
+            closed_disputes(tx, limit)
+            if states == {DisputeState.CLOSED}
+            else disputes_in_order_of_due(tx, states, limit)
+        )
         return DeskQueue(
             counts=count_disputes_by_state(tx),
-            disputes=tuple(
-                desk_summary(dispute, now_ms) for dispute in disputes_in_order_of_due(tx, states, limit)
-            ),
+            disputes=tuple(desk_summary(dispute, now_ms) for dispute in found),
         )
 
 

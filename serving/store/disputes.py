@@ -116,6 +116,15 @@ def disputes_in_order_of_due(tx: Transaction, states: Collection[DisputeState], 
     )
 
 
+def closed_disputes(tx: Transaction, limit: int) -> list[Dispute]:
+    """The disputes that have ended, the latest opened first: no time orders them any more."""
+    return _read(
+        tx,
+        "WHERE state = ? ORDER BY opened_at_ms DESC, dispute_id DESC LIMIT ?",
+        (DisputeState.CLOSED.value, limit),
+    )
+
+
 def disputes_due(
     tx: Transaction, states: Collection[DisputeState], now_ms: int, limit: int, *, after: str = ""
 ) -> list[Dispute]:
