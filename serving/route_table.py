@@ -25,6 +25,7 @@ from serving.api.stop_request_api import StopRequestApi
 from serving.api.topic_api import TopicApi
 from serving.console.all_routes import ALL_ROUTES
 from serving.console.console_app import console_routes
+from serving.merchant_form.dispute_form_app import DISPUTE_FORM_ROUTES
 from serving.merchant_form.form_app import FORM_ROUTES
 from serving.requests.answer_fields import NamedSchema
 from serving.requests.route_declaration import (
@@ -79,6 +80,7 @@ def route_table(
         *TopicApi(access).routes(),
         *console_routes(ALL_ROUTES),
         *FORM_ROUTES,
+        *DISPUTE_FORM_ROUTES,
         *_service_routes(ready, metrics),
         *BENTOML_ROUTES,
     )

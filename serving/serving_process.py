@@ -18,6 +18,7 @@ from serving.console.console_app import console_app
 from serving.in_force.model_watch import ModelInForce, ModelRegistry, ModelWatch
 from serving.in_force.policy_activation import PolicyFile
 from serving.in_force.policy_watch import PolicyWatch
+from serving.merchant_form.dispute_form_app import dispute_form_app
 from serving.merchant_form.form_app import merchant_form_app
 from serving.process.bounded_http import CONNECTIONS_MAXIMUM, bounded_http
 from serving.process.descriptors import connections_within_descriptors
@@ -88,6 +89,7 @@ class ServingProcess:
         """Put the apps into BentoML's service, and the door before all of them."""
         service.mount_asgi_app(console_app(self._access, ALL_ROUTES), path="/console")
         service.mount_asgi_app(merchant_form_app(self._access), path="/stop")
+        service.mount_asgi_app(dispute_form_app(self._access), path="/dispute")
         service.add_asgi_middleware(MeasuredRequests)
         service.add_asgi_middleware(PatientRequests)
         service.add_asgi_middleware(

@@ -25,7 +25,7 @@ def answer_label(kind: AnswerKind, language: str) -> str:
 
 
 def field_label(field: str, language: str) -> str:
-    """The label of a form field: kind, carrier, tracking_number or note."""
+    """The label of a field of the forms, such as carrier or tracking_number."""
     return merchant_text(f"field.{field}", language)
 
 

@@ -83,7 +83,7 @@ def form_page(
     is_repeated: whether to say that the last answer was known already.
     """
     if view.is_withdrawn:
-        return _render(
+        return render_page(
             "problem.html",
             language,
             heading=merchant_text("email_withdrawn.subject", language, order_id=view.request.order_name),
@@ -96,7 +96,7 @@ def form_page(
     kind = entered.kind if entered is not None else None
     if kind not in {offered.value for offered in view.offered}:
         kind = None if current is None else current.kind.value
-    return _render(
+    return render_page(
         "form.html",
         language,
         heading=merchant_text("form.heading", language, order_id=view.request.order_name),
@@ -123,7 +123,7 @@ def form_page(
 
 def problem_page(language: str, *, heading: str, text: str, has_way_back: bool) -> str:
     """A page that says why there is nothing else to see. heading, text: codes of texts."""
-    return _render(
+    return render_page(
         "problem.html",
         language,
         heading=merchant_text(heading, language),
@@ -133,7 +133,8 @@ def problem_page(language: str, *, heading: str, text: str, has_way_back: bool) 
     )
 
 
-def _render(template: str, language: str, **values: Any) -> str:
+def render_page(template: str, language: str, **values: Any) -> str:
+    """A page from a template, with the style, the languages and `text(code)`."""
     text: Callable[..., str] = partial(_text, language)
     return _ENVIRONMENT.get_template(template).render(
         language=language,
@@ -199,13 +200,14 @@ def _shown(mistakes: tuple[FieldMistake, ...], view: FormView, language: str) ->
         ShownMistake(
             field=mistake.field,
             anchor=f"kind-{view.offered[0].value}" if mistake.field == "kind" else mistake.field,
-            text=_mistake_text(mistake, language),
+            text=mistake_text(mistake, language),
         )
         for mistake in mistakes
     ]
 
 
-def _mistake_text(mistake: FieldMistake, language: str) -> str:
+def mistake_text(mistake: FieldMistake, language: str) -> str:
+    """What is wrong with a field, in words."""
     if mistake.code is MistakeCode.ANSWER_REQUIRED:
         return merchant_text("error.answer_required", language)
     return merchant_text(

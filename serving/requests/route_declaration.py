@@ -24,6 +24,8 @@ ORDER_BODY_BYTES = 64 * 1024
 EVENTS_BODY_BYTES = 4 * 1024 * 1024
 FORM_BODY_BYTES = 64 * 1024
 MERCHANT_FORM_BODY_BYTES = 16 * 1024
+DISPUTE_FORM_BODY_BYTES = 10 * 1024 * 1024
+"""Twice the largest file that is taken: one that is a little too large is told at its field."""
 
 EVERY_ROLE = frozenset(Role)
 DECIDING = frozenset({Role.CHECKOUT, Role.MERCHANT})
