@@ -98,10 +98,6 @@ def _add_invoice(draw: st.DrawFn, rows: _Rows, of_order: Row, at: int, cents: in
     invoice = an_invoice(invoice_id, customer_id, at=at, due_at=at + 14 * DAY, amount_cents=cents)
     rows.add("invoices", {**invoice, "order_id": of_order["order_id"]}, amount_cents=ordered)
 
-    def adjust(when: int, kind: str, reason: str, amount: int) -> None:
-        row = an_adjustment(invoice_id, customer_id, at=when, kind=kind, reason=reason, amount_cents=amount)
-        rows.add("invoice_adjustments", row, amount_cents=ordered)
-
     def pause(reason: str, begins: int, ends: int | None) -> None:
         pause_id = rows.unique("pause")
         about = {"reason": reason, "pause_id": pause_id, "started_at": begins}
@@ -112,23 +108,13 @@ def _add_invoice(draw: st.DrawFn, rows: _Rows, of_order: Row, at: int, cents: in
             rows.add("invoice_pauses", ended, ended_at=st.just(begins))
 
     def give_back(when: int, amount: int, reason: str, *, paid: bool) -> None:
-        adjust(when, "credit_note", reason, amount)
+        _adjust(rows, (invoice_id, customer_id), when, "credit_note", reason, amount)
         if paid:
-            adjust(when + draw(quarters), "refund", reason, amount)
+            _adjust(rows, (invoice_id, customer_id), when + draw(quarters), "refund", reason, amount)
 
     pays = draw(st.sampled_from(["all", "all", "part", "more", "nothing"]))
     paid_at = at + draw(st.integers(0, 90 * 4)) * 6 * HOUR
-    if pays != "nothing":
-        amount = {"all": cents, "part": cents // 2 + 1, "more": cents + 700}[pays]
-        paid = a_payment(invoice_id, customer_id, at=paid_at, amount_cents=amount)
-        rows.add("invoice_payments", paid, amount_cents=ordered)
-        if pays == "more" and draw(st.booleans()):
-            adjust(paid_at + draw(quarters), "refund", "overpayment", 700)
-        if draw(st.integers(0, 5)) == 0:
-            adjust(paid_at + draw(quarters), "refund", "returned_debit", amount)
-            if draw(st.booleans()):
-                again = a_payment(invoice_id, customer_id, at=paid_at + 20 * DAY, amount_cents=amount)
-                rows.add("invoice_payments", again)
+    _add_payments(draw, rows, (invoice_id, customer_id), pays, paid_at, cents)
     life = draw(
         st.sampled_from(
             ["calm", "calm", "returned", "part returned", "never booked", "handed over", "dispute", "lasting"]
@@ -153,6 +139,31 @@ def _add_invoice(draw: st.DrawFn, rows: _Rows, of_order: Row, at: int, cents: in
         if draw(st.booleans()):
             reason = draw(st.sampled_from(["dispute", "chargeback"]))
             give_back(ends, cents, reason, paid=pays == "all" and paid_at <= ends)
+
+
+def _adjust(rows: _Rows, of_invoice: tuple[str, str], when: int, kind: str, reason: str, amount: int) -> None:
+    row = an_adjustment(*of_invoice, at=when, kind=kind, reason=reason, amount_cents=amount)
+    # No more of a debit comes back than was paid: the ledger refuses that.
+    changes = {} if reason == "returned_debit" else {"amount_cents": ordered}
+    rows.add("invoice_adjustments", row, **changes)
+
+
+def _add_payments(
+    draw: st.DrawFn, rows: _Rows, of_invoice: tuple[str, str], pays: str, paid_at: int, cents: int
+) -> None:
+    if pays == "nothing":
+        return
+    amount = {"all": cents, "part": cents // 2 + 1, "more": cents + 700}[pays]
+    is_returned = draw(st.integers(0, 5)) == 0
+    paid = a_payment(*of_invoice, at=paid_at, amount_cents=amount)
+    rows.add("invoice_payments", paid, **({} if is_returned else {"amount_cents": ordered}))
+    if pays == "more" and draw(st.booleans()):
+        _adjust(rows, of_invoice, paid_at + draw(quarters), "refund", "overpayment", 700)
+    if is_returned:
+        _adjust(rows, of_invoice, paid_at + draw(quarters), "refund", "returned_debit", amount)
+        if draw(st.booleans()):
+            again = a_payment(*of_invoice, at=paid_at + 20 * DAY, amount_cents=amount)
+            rows.add("invoice_payments", again)
 
 
 def _add_decisions(draw: st.DrawFn, rows: _Rows, of_order: Row, at: int) -> None:
