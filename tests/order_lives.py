@@ -157,7 +157,7 @@ def _add_payments(
     is_returned = draw(st.integers(0, 5)) == 0
     paid = a_payment(*of_invoice, at=paid_at, amount_cents=amount)
     rows.add("invoice_payments", paid, **({} if is_returned else {"amount_cents": ordered}))
-    if pays == "more" and draw(st.booleans()):
+    if pays == "more" and not is_returned and draw(st.booleans()):
         _adjust(rows, of_invoice, paid_at + draw(quarters), "refund", "overpayment", 700)
     if is_returned:
         _adjust(rows, of_invoice, paid_at + draw(quarters), "refund", "returned_debit", amount)
