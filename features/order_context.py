@@ -29,7 +29,7 @@ def _own(name: str, description: str, column: str, unit: str = "flag") -> Featur
 
 
 ORDER_CONTEXT_FEATURES: tuple[Feature, ...] = (
-    _own("order_amount_cents_last", "total of the order", "amount_cents", "cents"),
+    _own("order_amount_cents_last", "total of the order, as amended by then", "amount_cents", "cents"),
     _own("order_hour_utc_last", "hour of the day of the order, UTC", "hour_utc", "hours"),
     _own("order_night_flag_last", "ordered between midnight and five, UTC", "night"),
     _own("order_resellable_flag_last", "goods that sell again easily", "resellable"),

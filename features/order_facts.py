@@ -163,7 +163,7 @@ class ThisOrderFact(NamedTuple):
 
 
 def this_order_fact(seen_from: int, seen_until: int, order: LedgerRow) -> ThisOrderFact:
-    """An order, by its row as it was at checkout; of many orders one by one too, for no two are alike."""
+    """An order, by its row with what it comes to by then; of many one by one too, for no two are alike."""
     attributes = order_attributes(order)
     category = order["item_category"]
     return ThisOrderFact.__new__(

@@ -15,11 +15,12 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from data_contracts.customers import CUSTOMERS
-from data_contracts.order_events import ORDER_EVENTS
+from data_contracts.order_events import AMENDED, ORDER_EVENTS
 from data_contracts.order_outcomes import FRAUD_OUTCOMES, ORDER_OUTCOMES
 from data_contracts.orders import ORDERS
 from data_contracts.parquet_ledger import empty_table, has_table, read_table
 from data_contracts.progress import Progress, no_progress
+from features.amended_rows import with_amendments
 from features.decisions import Decisions, NoDecisionsError
 from features.declarations import FRAUD_FACT_OF, ORDER_FACT_OF, FactKind
 from features.entities import LINKING, EntityKind
@@ -103,7 +104,11 @@ def build_order_risk_features(
     """
     step = f"features of {len(decisions):,} orders"
     progress(step, done=0, total=_STEPS)
-    orders = standing_rows_of(directory, ORDERS, _ORDER_COLUMNS).as_recorded()
+    amendments = standing_rows_of(
+        directory, ORDER_EVENTS, ("order_id", "new_amount_cents", "kind"), kinds=(AMENDED,)
+    )
+    ordered = standing_rows_of(directory, ORDERS, _ORDER_COLUMNS)
+    orders = with_amendments(ordered, amendments).as_recorded()
     events = standing_rows_of(directory, ORDER_EVENTS, MOVE_COLUMNS, kinds=COUNTED_CHANGES).as_recorded()
     progress(step, done=1, total=_STEPS)
     links = OrderLinks(orders, events)

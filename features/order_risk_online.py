@@ -7,8 +7,9 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from data_contracts.amended_orders import ordered_cents
 from data_contracts.customers import CUSTOMERS
-from data_contracts.order_events import ORDER_EVENTS
+from data_contracts.order_events import AMENDED, ORDER_EVENTS
 from data_contracts.order_outcomes import FRAUD_OUTCOMES, ORDER_OUTCOMES
 from data_contracts.orders import ORDERS
 from features.declarations import FRAUD_FACT_OF, ORDER_FACT_OF, FactKind
@@ -113,7 +114,8 @@ def order_risk_facts(
     """
     orders = visible_rows(ORDERS, rows, as_of_ms)
     events = visible_rows(ORDER_EVENTS, rows, as_of_ms)
-    links = _links(rows, as_of_ms, _ids(orders), _ids(events))
+    amended_cents = _amended_cents(orders, events)
+    links = _links(rows, as_of_ms, _ids(orders), _ids(events), amended_cents)
     links_of = _links_by_entity(links, keys)
     for entity in LINKING:
         if len({link.customer_id for link in links_of[entity]}) > linked_customers_maximum:
@@ -155,7 +157,9 @@ def order_risk_facts(
             if row["order_id"] in sharing[entity]
         ]
     facts[FactKind.THIS_ORDER] = [
-        this_order_fact(0, NEVER, row) for row in orders if row["order_id"] == order_id
+        this_order_fact(0, NEVER, {**row, "amount_cents": amended_cents.get(order_id, row["amount_cents"])})
+        for row in orders
+        if row["order_id"] == order_id
     ]
     facts[FactKind.ORDER_CHANGE] = known_changes(row for row in events if row["order_id"] == order_id)
     facts[FactKind.REGISTRATION] = known_registrations(
@@ -185,10 +189,31 @@ def _one_for_each_order(links: Sequence[_Link]) -> list[_Link]:
     return list(first.values())
 
 
+def _amended_cents(
+    orders: Sequence[Mapping[str, Any]], events: Sequence[Mapping[str, Any]]
+) -> dict[str, int]:
+    """What each amended order comes to; orders and events that stand. Orders never amended are left out."""
+    events_of: dict[str, list[Mapping[str, Any]]] = {}
+    for event in events:
+        if event["kind"] == AMENDED:
+            events_of.setdefault(event["order_id"], []).append(event)
+    if not events_of:
+        return {}
+    return {
+        order["order_id"]: ordered_cents(order, events_of[order["order_id"]])
+        for order in orders
+        if order["order_id"] in events_of
+    }
+
+
 def _links(
-    rows: LedgerRows, as_of_ms: int, standing_orders: Collection[str], standing_events: Collection[str]
+    rows: LedgerRows,
+    as_of_ms: int,
+    standing_orders: Collection[str],
+    standing_events: Collection[str],
+    amended_cents: Mapping[str, int],
 ) -> list[_Link]:
-    """The links that are known, in the order in which they happened. The others: ids of rows that stand."""
+    """The links that are known, in the order in which they happened. standing_*: ids of rows that stand."""
     known = [as_counted(ORDERS, row) for row in rows.get(ORDERS.name, ()) if row["recorded_at"] < as_of_ms]
     links = [
         _Link(
@@ -197,7 +222,7 @@ def _links(
             customer_id=row["customer_id"],
             rank=rank_of(ORDERS, row),
             occurred_at_ms=row["occurred_at"],
-            attributes=order_attributes(row),
+            attributes=_attributes(row, amended_cents),
             stands=row["event_id"] in standing_orders,
         )
         for row in known
@@ -220,11 +245,17 @@ def _links(
                 customer_id=order["customer_id"],
                 rank=rank_of(ORDER_EVENTS, event),
                 occurred_at_ms=event["occurred_at"],
-                attributes=order_attributes(order),
+                attributes=_attributes(order, amended_cents),
                 stands=event["event_id"] in standing_events,
             )
         )
     return sorted(links, key=lambda link: link.rank)
+
+
+def _attributes(order: Mapping[str, Any], amended_cents: Mapping[str, int]) -> OrderAttributes[int]:
+    attributes = order_attributes(order)
+    amount_cents = amended_cents.get(order["order_id"])
+    return attributes if amount_cents is None else attributes._replace(amount_cents=amount_cents)
 
 
 def _ids(rows: Sequence[Mapping[str, Any]]) -> set[str]:

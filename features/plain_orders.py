@@ -1,7 +1,8 @@
 """Orders that are counted without being read: so many at an entity, and since when by each customer.
 
 An order is plain where a single ledger row says all about it that features of order risk look at in another
-order: no correction, no move, no finding. Thousands of them at one merchant come to a few numbers.
+order: no correction, no move, no amendment, no finding. Thousands of them at one merchant come to a few
+numbers.
 """
 
 from collections.abc import Mapping

@@ -155,6 +155,27 @@ def all_ties(rows: dict[str, Rows], as_of: int) -> list[Tie]:
     return sorted(ties, key=lambda tie: tie.rank)
 
 
+def comes_to(order: dict[str, Any], rows: dict[str, Rows], as_of: int) -> int:
+    """What an order comes to: the amendment that happened last stands.
+
+    None counts that happened before the order was decided anew.
+    """
+    amendments = [
+        row
+        for row in standing(rows.get("order_events", []), as_of)
+        if row["order_id"] == order["order_id"] and row["kind"] == "amended"
+    ]
+    if order.get("corrects"):
+        since = (min(happened(order)[0], order["recorded_at"]), order["recorded_at"])
+        amendments = [
+            row
+            for row in amendments
+            if (min(happened(row)[0], row["recorded_at"]), row["recorded_at"]) >= since
+        ]
+    last = max(amendments, key=happened, default=None)
+    return int(order["amount_cents"] if last is None else last["new_amount_cents"])
+
+
 def naive_order_risk(
     order_id: str, rows: dict[str, Rows], as_of: int, linked_customers_maximum: int = 50
 ) -> dict[str, float] | None:
@@ -206,7 +227,7 @@ def naive_order_risk(
         ]
 
     def cents(window: int) -> int:
-        return sum(row["amount_cents"] for row in own(window))
+        return sum(comes_to(row, rows, as_of) for row in own(window))
 
     def findings(entity: str, days: int) -> int:
         about = {tie.order_id for tie in sharing(entity)}
@@ -234,7 +255,7 @@ def naive_order_risk(
         key=happened,
     )
     features = {
-        "order_amount_cents_last": order["amount_cents"],
+        "order_amount_cents_last": comes_to(order, rows, as_of),
         "order_hour_utc_last": hour(order),
         "order_night_flag_last": hour(order) < 5,
         "order_resellable_flag_last": category in SELLS_AGAIN,
@@ -245,7 +266,7 @@ def naive_order_risk(
         ),
         "order_device_missing_flag_last": device_of(order) is None,
         "order_phone_missing_flag_last": order.get("contact_phone") is None,
-        "own_order_amount_ratio_365d": share(order["amount_cents"], cents(365 * DAY), 1.0),
+        "own_order_amount_ratio_365d": share(comes_to(order, rows, as_of), cents(365 * DAY), 1.0),
         "own_night_order_ratio_365d": share(sum(hour(row) < 5 for row in year), len(year), 0.0),
         "own_resellable_order_ratio_365d": share(
             sum(row["item_category"] in SELLS_AGAIN for row in year), len(year), 0.0

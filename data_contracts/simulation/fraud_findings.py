@@ -13,7 +13,7 @@ from data_contracts.simulation.fulfilment import Fulfilment
 from data_contracts.simulation.orders_book import Orders, order_ids
 from data_contracts.simulation.people import customer_ids
 from data_contracts.simulation.recording_delay import within_hours
-from data_contracts.simulation.repayment import DISPUTE, Flags, Positions, Repayment
+from data_contracts.simulation.repayment import DISPUTE, NEVER, Flags, Positions, Repayment
 from data_contracts.simulation.text_columns import chosen
 
 STOPPED, MISUSE_UPHELD, FRAUD_CHARGEBACK, NEVER_FOUND = 0, 1, 2, 3
@@ -87,6 +87,25 @@ def order_outcome_rows(
         "order_id": order_ids(order),
         "customer_id": customer_ids(orders.customer[order]),
         "kind": chosen(_OUTCOMES, kind),
+        "occurred_at": occurred,
+        "recorded_at": within_hours(random, occurred),
+    }
+
+
+def later_dispute_rows(
+    random: np.random.Generator, *, orders: Orders, order: Positions, repayment: Repayment
+) -> dict[str, Any]:
+    """The columns of `order_outcomes` of disputes over returns that nobody booked, and of second invoices.
+
+    order: the orders in question. repayment: of the invoices, one for each of those.
+    """
+    ends_as_dispute = (repayment.pause == DISPUTE) | (repayment.became_dispute_at < NEVER)
+    invoice = np.flatnonzero(ends_as_dispute)
+    occurred = repayment.pause_end[invoice]
+    return {
+        "order_id": order_ids(order[invoice]),
+        "customer_id": customer_ids(orders.customer[order[invoice]]),
+        "kind": chosen(_OUTCOMES, np.where(repayment.dispute_for_customer[invoice], 3, 4)),
         "occurred_at": occurred,
         "recorded_at": within_hours(random, occurred),
     }

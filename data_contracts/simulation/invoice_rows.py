@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from data_contracts.instants import DAY_MS, HOUR_MS, MINUTE_MS
+from data_contracts.invoice_adjustments import REASON_RETURNED_DEBIT
 from data_contracts.simulation.book_calendar import Instants
 from data_contracts.simulation.fulfilment import CARRIERS, Fulfilment
 from data_contracts.simulation.orders_book import Orders, order_ids
@@ -20,7 +21,14 @@ from data_contracts.simulation.repayment import (
     Positions,
     Repayment,
 )
-from data_contracts.simulation.text_columns import chosen, joined, numbered, text_where, where_present
+from data_contracts.simulation.text_columns import (
+    chosen,
+    joined,
+    numbered,
+    stacked,
+    text_where,
+    where_present,
+)
 
 _REMINDERS = (
     (3, "reminder", 0),
@@ -28,6 +36,19 @@ _REMINDERS = (
     (31, "late_fee", 500),
     (45, "collection_notice", 1500),
 )
+
+
+@dataclass(frozen=True, kw_only=True)
+class BilledOrders:
+    """Orders, or the rest of some, as invoices bill them; one position each.
+
+    orders: with what is billed as their amount. order: the position of each among all orders. invoice: the
+    number of its invoice.
+    """
+
+    orders: Orders
+    order: Positions
+    invoice: Positions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,25 +62,34 @@ class InvoiceRows:
     charges: dict[str, Any]
     pauses: dict[str, Any]
 
+    def and_below(self, other: "InvoiceRows") -> "InvoiceRows":
+        """These rows, and those of other invoices below them."""
+        moved = np.where(other.payment_corrects >= 0, other.payment_corrects + len(self.payment_corrects), -1)
+        return InvoiceRows(
+            invoices=stacked([self.invoices, other.invoices]),
+            payments=stacked([self.payments, other.payments]),
+            payment_corrects=np.concatenate([self.payment_corrects, moved]),
+            adjustments=stacked([self.adjustments, other.adjustments]),
+            charges=stacked([self.charges, other.charges]),
+            pauses=stacked([self.pauses, other.pauses]),
+        )
 
-def _invoice_ids(invoice: Positions) -> Any:
-    return numbered("inv-", invoice + 1, width=8)
 
-
-def _of_invoice(orders: Orders, invoice: Positions, *, with_currency: bool = True) -> dict[str, Any]:
+def _of_invoice(billed: BilledOrders, at: Positions, *, with_currency: bool = True) -> dict[str, Any]:
     columns = {
-        "invoice_id": _invoice_ids(invoice),
-        "customer_id": customer_ids(orders.customer[invoice]),
+        "invoice_id": numbered("inv-", billed.invoice[at] + 1, width=8),
+        "customer_id": customer_ids(billed.orders.customer[at]),
     }
     if with_currency:
-        columns["currency"] = chosen(("EUR",), np.zeros(len(invoice), dtype=np.int64))
+        columns["currency"] = chosen(("EUR",), np.zeros(len(at), dtype=np.int64))
     return columns
 
 
 def invoice_rows(
     random: np.random.Generator,
+    of_returns: np.random.Generator,
     *,
-    orders: Orders,
+    bills: BilledOrders,
     fulfilment: Fulfilment,
     repayment: Repayment,
     fraud_written_off: Instants,
@@ -67,36 +97,45 @@ def invoice_rows(
     """The ledger columns of invoices, payments, adjustments, charges and pauses.
 
     fraud_written_off: when an invoice was cleared because its order was found to be fraud, -1 for never.
+    of_returns: of debits and goods that come back, a stream of its own.
     """
+    orders = bills.orders
     billed = np.flatnonzero(~fulfilment.cancelled)
     issued = fulfilment.issued[billed]
     issued_known = issued + random.integers(1_000, 4 * MINUTE_MS, len(billed))
     known = np.zeros(len(orders), dtype=np.int64)
     known[billed] = issued_known
     invoices = {
-        **_of_invoice(orders, billed),
-        "order_id": order_ids(billed),
+        **_of_invoice(bills, billed),
+        "order_id": order_ids(bills.order[billed]),
         "amount_cents": orders.amount_cents[billed],
         "due_at": repayment.due[billed],
         "occurred_at": issued,
         "recorded_at": issued_known,
     }
-    payments, payment_corrects, overpaid, paid_known = _payment_rows(random, orders, repayment, billed, known)
+    payments, payment_corrects, overpaid, paid_known = _payment_rows(random, bills, repayment, billed, known)
+    adjustments = _adjustment_rows(random, bills, repayment, billed, overpaid, fraud_written_off, paid_known)
+    charges = _charge_rows(random, bills, repayment, billed, fraud_written_off)
+    pauses = _pause_rows(random, bills, repayment, billed)
+    returned, again = _returned_debit_rows(of_returns, bills, repayment, billed, paid_known)
     return InvoiceRows(
         invoices=invoices,
-        payments=payments,
-        payment_corrects=payment_corrects,
-        adjustments=_adjustment_rows(
-            random, orders, repayment, billed, overpaid, fraud_written_off, paid_known
-        ),
-        charges=_charge_rows(random, orders, repayment, billed, fraud_written_off),
-        pauses=_pause_rows(random, orders, repayment, billed),
+        payments=stacked([payments, again]),
+        payment_corrects=np.concatenate([payment_corrects, np.full(len(again["recorded_at"]), -1)]),
+        adjustments=stacked([adjustments, returned]),
+        charges=charges,
+        pauses=stacked([pauses, _later_dispute_rows(of_returns, bills, repayment, billed)]),
     )
 
 
 def _payment_rows(
-    random: np.random.Generator, orders: Orders, repayment: Repayment, billed: Positions, known: Instants
+    random: np.random.Generator,
+    bills: BilledOrders,
+    repayment: Repayment,
+    billed: Positions,
+    known: Instants,
 ) -> tuple[dict[str, Any], Positions, tuple[Positions, Positions, Instants], Instants]:
+    orders = bills.orders
     parts = billed[repayment.part_at[billed] < NEVER]
     lasts = billed[repayment.paid_at[billed] < NEVER]
     extra = np.zeros(len(orders), dtype=np.int64)
@@ -117,7 +156,7 @@ def _payment_rows(
     corrected_at = recorded[wrong] + random.integers(DAY_MS, 9 * DAY_MS, len(wrong))
     picked = np.concatenate([np.arange(len(invoice)), wrong])
     rows = {
-        **_of_invoice(orders, invoice[picked]),
+        **_of_invoice(bills, invoice[picked]),
         "amount_cents": np.concatenate([booked, amount[wrong]]),
         "method": chosen(PAYMENT_METHODS, method[picked]),
         "occurred_at": occurred[picked],
@@ -135,15 +174,17 @@ _REASONS = ("return", "dispute", "chargeback", "overpayment", "goodwill", "fraud
 
 def _adjustment_rows(
     random: np.random.Generator,
-    orders: Orders,
+    bills: BilledOrders,
     repayment: Repayment,
     billed: Positions,
     overpaid: tuple[Positions, Positions, Instants],
     fraud_written_off: Instants,
     paid_known: Instants,
 ) -> dict[str, Any]:
+    orders = bills.orders
     credited = billed[repayment.credit_cents[billed] > 0]
-    reason = np.where(repayment.pause[credited] == RETURN, 0, np.where(repayment.chargeback[credited], 2, 1))
+    disputed = np.where(repayment.chargeback[credited], 2, 1)
+    reason = np.where(repayment.is_booked[credited], 0, disputed)
     already_paid = repayment.paid_at[credited] < repayment.pause_end[credited]
     refunded, refund_reason = credited[already_paid], reason[already_paid]
     refunded_at = repayment.pause_end[refunded] + random.integers(HOUR_MS, 7 * DAY_MS, len(refunded))
@@ -175,7 +216,7 @@ def _adjustment_rows(
     is_refund = np.concatenate([np.full(len(part[0]), part[1]) for part in parts])
     occurred = np.concatenate([part[4] for part in parts])
     return {
-        **_of_invoice(orders, invoice),
+        **_of_invoice(bills, invoice),
         "kind": chosen(("credit_note", "refund"), is_refund),
         "reason": chosen(_REASONS, np.concatenate([part[2] for part in parts])),
         "amount_cents": np.concatenate([part[3] for part in parts]),
@@ -186,7 +227,7 @@ def _adjustment_rows(
 
 def _charge_rows(
     random: np.random.Generator,
-    orders: Orders,
+    bills: BilledOrders,
     repayment: Repayment,
     billed: Positions,
     fraud_written_off: Instants,
@@ -200,13 +241,16 @@ def _charge_rows(
         sent = planned + np.where(paused, (repayment.pause_end - repayment.pause_start)[billed], 0)
         # A payment is known some days after it was made, so that a reminder can cross it.
         due = sent < ends[billed] + DAY_MS // 2
+        # Between a debit and its return nothing is owed.
+        came_back = repayment.debit_returned_at[billed]
+        due &= (came_back == NEVER) | (sent < repayment.paid_at[billed] + DAY_MS // 2) | (sent > came_back)
         invoices.append(billed[due])
         levels.append(np.full(int(due.sum()), level))
         instants.append(sent[due])
     invoice, level_of_row = np.concatenate(invoices), np.concatenate(levels)
     occurred = np.concatenate(instants) + random.integers(0, HOUR_MS, len(invoice))
     return {
-        **_of_invoice(orders, invoice),
+        **_of_invoice(bills, invoice),
         "kind": chosen([kind for _, kind, _ in _REMINDERS], level_of_row),
         "level": level_of_row + 1,
         "amount_cents": np.array([fee for _, _, fee in _REMINDERS])[level_of_row],
@@ -216,23 +260,79 @@ def _charge_rows(
 
 
 def _pause_rows(
-    random: np.random.Generator, orders: Orders, repayment: Repayment, billed: Positions
+    random: np.random.Generator, bills: BilledOrders, repayment: Repayment, billed: Positions
 ) -> dict[str, Any]:
     paused = billed[repayment.pause[billed] != NO_PAUSE]
     invoice = np.concatenate([paused, paused])
-    start, end = repayment.pause_start[paused], repayment.pause_end[paused]
+    start = repayment.pause_start[paused]
+    end = np.minimum(repayment.pause_end, repayment.became_dispute_at)[paused]
     recorded = within_hours(random, start)
     ended_known = np.maximum(within_hours(random, end), recorded + 1_000)
     is_return = repayment.pause[invoice] == RETURN
     carrier = random.integers(0, len(CARRIERS), len(paused))
     return {
-        **_of_invoice(orders, invoice, with_currency=False),
-        "pause_id": numbered("pau-", invoice + 1, width=8),
+        **_of_invoice(bills, invoice, with_currency=False),
+        "pause_id": numbered("pau-", bills.invoice[invoice] + 1, width=8),
         "reason": chosen(("return", "dispute"), np.where(is_return, 0, 1)),
         "started_at": np.concatenate([start, start]),
         "ended_at": where_present(np.concatenate([np.full(len(paused), -1), end])),
         "carrier": text_where(is_return, chosen(CARRIERS, np.concatenate([carrier, carrier]))),
-        "tracking_number": text_where(is_return, joined("RET", numbered("", invoice + 1, width=10))),
+        "tracking_number": text_where(
+            is_return, joined("RET", numbered("", bills.invoice[invoice] + 1, width=10))
+        ),
         "occurred_at": np.concatenate([start, end]),
         "recorded_at": np.concatenate([recorded, ended_known]),
     }
+
+
+def _later_dispute_rows(
+    random: np.random.Generator, bills: BilledOrders, repayment: Repayment, billed: Positions
+) -> dict[str, Any]:
+    """The pauses of disputes over returns that nobody booked: each begins when the return's ends."""
+    disputed = billed[repayment.became_dispute_at[billed] < NEVER]
+    start, end = repayment.became_dispute_at[disputed], repayment.pause_end[disputed]
+    recorded = within_minutes(random, start)
+    ended_known = np.maximum(within_hours(random, end), recorded + 1_000)
+    invoice = np.concatenate([disputed, disputed])
+    return {
+        **_of_invoice(bills, invoice, with_currency=False),
+        "pause_id": joined(numbered("pau-", bills.invoice[invoice] + 1, width=8), "-dispute"),
+        "reason": chosen(("dispute",), np.zeros(len(invoice), dtype=np.int64)),
+        "started_at": np.concatenate([start, start]),
+        "ended_at": where_present(np.concatenate([np.full(len(disputed), -1), end])),
+        "occurred_at": np.concatenate([start, end]),
+        "recorded_at": np.concatenate([recorded, ended_known]),
+    }
+
+
+def _returned_debit_rows(
+    random: np.random.Generator,
+    bills: BilledOrders,
+    repayment: Repayment,
+    billed: Positions,
+    paid_known: Instants,
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The adjustments of debits that came back, and the payments that followed them."""
+    returned = billed[repayment.debit_returned_at[billed] < NEVER]
+    returned_at = np.maximum(repayment.debit_returned_at[returned], paid_known[returned] + HOUR_MS)
+    known_at = within_hours(random, returned_at)
+    is_paid = repayment.repaid_at[returned] < NEVER
+    again = returned[is_paid]
+    again_at = np.maximum(repayment.repaid_at[again], known_at[is_paid] + HOUR_MS)
+    count = len(returned)
+    adjustments = {
+        **_of_invoice(bills, returned),
+        "kind": chosen(("refund",), np.zeros(count, dtype=np.int64)),
+        "reason": chosen((REASON_RETURNED_DEBIT,), np.zeros(count, dtype=np.int64)),
+        "amount_cents": repayment.paid_cents[returned],
+        "occurred_at": returned_at,
+        "recorded_at": known_at,
+    }
+    payments = {
+        **_of_invoice(bills, again),
+        "amount_cents": repayment.paid_cents[again],
+        "method": chosen(PAYMENT_METHODS, np.zeros(len(again), dtype=np.int64)),
+        "occurred_at": again_at,
+        "recorded_at": by_bank(random, again_at, at_once=np.zeros(len(again), dtype=np.bool_)),
+    }
+    return adjustments, payments

@@ -34,23 +34,31 @@ from data_contracts.simulation.fraud_findings import (
     STOPPED,
     FraudFindings,
     draw_findings,
+    later_dispute_rows,
     order_outcome_rows,
 )
 from data_contracts.simulation.fraud_rings import draw_fraud
 from data_contracts.simulation.fulfilment import Fulfilment, draw_fulfilment, order_event_rows
-from data_contracts.simulation.invoice_rows import invoice_rows
+from data_contracts.simulation.invoice_rows import BilledOrders, InvoiceRows, invoice_rows
 from data_contracts.simulation.merchants_book import Merchants, draw_merchants, merchant_rows
+from data_contracts.simulation.order_changes import (
+    OrderChanges,
+    draw_order_changes,
+    fulfilment_of_rest,
+    order_change_rows,
+)
 from data_contracts.simulation.orders_book import Orders, draw_orders, in_time_order, order_rows
 from data_contracts.simulation.people import People, customer_rows, draw_people
 from data_contracts.simulation.repayment import (
     BAD_AFTER_DAYS,
-    RETURN,
+    NEVER,
     Repayment,
     draw_repayment,
     orders_in_arrears,
 )
+from data_contracts.simulation.returned_debits import with_returned_debits
 from data_contracts.simulation.temperament import Temperament, draw_temperament
-from data_contracts.simulation.text_columns import numbered, text_where
+from data_contracts.simulation.text_columns import numbered, stacked, text_where
 
 _STEP = "simulate the portfolio"
 _STEPS = 16
@@ -121,9 +129,23 @@ class _Book:
     """The orders that are in the book, and what becomes of each; one position each."""
 
     orders: Orders
+    changes: OrderChanges
     fulfilment: Fulfilment
     repayment: Repayment
     findings: FraudFindings
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Rest:
+    """What was shipped and billed later, one position for each order in parts.
+
+    order: its position among the orders. orders: with the rest as their amount.
+    """
+
+    order: NDArray[np.int64]
+    orders: Orders
+    fulfilment: Fulfilment
+    repayment: Repayment
 
 
 def _draw_book(
@@ -133,12 +155,15 @@ def _draw_book(
     people: People,
     merchants: Merchants,
     temperament: Temperament,
+    of_changes: np.random.Generator,
+    of_returns: np.random.Generator,
 ) -> _Book:
     honest = draw_orders(random, calendar, people=people, merchants=merchants, temperament=temperament)
     fraud = draw_fraud(random, calendar, people=people, merchants=merchants, honest=honest)
     orders = in_time_order([honest, *fraud])
     # Repayment is drawn for every order that is wished for; those that meet arrears then fall away.
     fulfilment = draw_fulfilment(random, orders=orders, merchants=merchants)
+    changes = draw_order_changes(of_changes, orders=orders, merchants=merchants, fulfilment=fulfilment)
     repayment = draw_repayment(
         random,
         calendar,
@@ -147,6 +172,8 @@ def _draw_book(
         merchants=merchants,
         temperament=temperament,
         fulfilment=fulfilment,
+        invoiced_cents=changes.first_cents,
+        of_returns=of_returns,
     )
     findings = draw_findings(random, orders=orders)
     stopped = (orders.fraud > 0) & findings.stopped_early
@@ -154,12 +181,76 @@ def _draw_book(
     blocked = orders_in_arrears(random, orders=orders, repayment=repayment, called_off=called_off)
     kept = ~blocked | (random.random(len(orders)) < _BLOCKED_KEPT_AS_CANCELLED)
     fulfilment = dataclasses.replace(fulfilment, cancelled=called_off | blocked)
+    # A debit that came back late in the book stops no order: the checkout did not know of it either.
+    repayment = with_returned_debits(of_returns, orders=orders, repayment=repayment)
     return _Book(
         orders=orders.take(kept),
+        changes=changes.take(kept),
         fulfilment=fulfilment.take(kept),
         repayment=repayment.take(kept),
         findings=findings.take(kept),
     )
+
+
+def _draw_rest(
+    random: np.random.Generator,
+    of_returns: np.random.Generator,
+    calendar: BookCalendar,
+    *,
+    book: _Book,
+    people: People,
+    merchants: Merchants,
+    temperament: Temperament,
+) -> _Rest:
+    """Draw what becomes of second invoices: each is paid, returned or disputed by itself."""
+    order = book.changes.second_invoices(book.fulfilment)
+    rest_cents = book.changes.rest_cents[order]
+    orders = dataclasses.replace(book.orders.take(order), amount_cents=rest_cents)
+    fulfilment = fulfilment_of_rest(book.fulfilment, book.changes, order)
+    repayment = draw_repayment(
+        random,
+        calendar,
+        orders=orders,
+        people=people,
+        merchants=merchants,
+        temperament=temperament,
+        fulfilment=fulfilment,
+        invoiced_cents=rest_cents,
+        of_returns=of_returns,
+    )
+    return _Rest(order=order, orders=orders, fulfilment=fulfilment, repayment=repayment)
+
+
+def _rows_of_invoices(
+    random: np.random.Generator,
+    of_rest: np.random.Generator,
+    of_returns: np.random.Generator,
+    *,
+    book: _Book,
+    rest: _Rest,
+    written_off: NDArray[np.int64],
+) -> InvoiceRows:
+    every = np.arange(len(book.orders))
+    whole = dataclasses.replace(book.orders, amount_cents=book.changes.first_cents)
+    first = invoice_rows(
+        random,
+        of_returns,
+        bills=BilledOrders(orders=whole, order=every, invoice=every),
+        fulfilment=book.fulfilment,
+        repayment=book.repayment,
+        fraud_written_off=written_off,
+    )
+    second = invoice_rows(
+        of_rest,
+        of_returns,
+        bills=BilledOrders(
+            orders=rest.orders, order=rest.order, invoice=len(every) + np.arange(len(rest.order))
+        ),
+        fulfilment=rest.fulfilment,
+        repayment=rest.repayment,
+        fraud_written_off=np.full(len(rest.order), -1),
+    )
+    return first.and_below(second)
 
 
 def simulate_portfolio(
@@ -180,7 +271,10 @@ def simulate_portfolio(
         raise ValueError("a book needs at least one customer, one month and a seed that is not negative")
     calendar = book_calendar(months=months, ends_on=ends_on)
     writer = _Writer(out, calendar, progress)
-    streams = iter(np.random.SeedSequence(seed).spawn(32))
+    spawned = np.random.SeedSequence(seed).spawn(32)
+    streams = iter(spawned[:24])
+    # What was added to an order's life has streams of its own, so that all else is as it was.
+    of_changes, of_returns, of_rest, of_later = (np.random.default_rng(one) for one in spawned[24:28])
 
     def random() -> np.random.Generator:
         # Every step has its own stream, so that a change in one step leaves the others as they were.
@@ -190,7 +284,24 @@ def simulate_portfolio(
     temperament = draw_temperament(random(), calendar, customers=customers, registered=people.registered)
     merchants = draw_merchants(random(), customers=customers)
     writer.step_done()
-    book = _draw_book(random(), calendar, people=people, merchants=merchants, temperament=temperament)
+    book = _draw_book(
+        random(),
+        calendar,
+        people=people,
+        merchants=merchants,
+        temperament=temperament,
+        of_changes=of_changes,
+        of_returns=of_returns,
+    )
+    rest = _draw_rest(
+        of_rest,
+        of_returns,
+        calendar,
+        book=book,
+        people=people,
+        merchants=merchants,
+        temperament=temperament,
+    )
     orders, fulfilment, repayment, findings = book.orders, book.fulfilment, book.repayment, book.findings
     writer.step_done()
 
@@ -225,51 +336,50 @@ def simulate_portfolio(
     written_off = np.where(
         is_found & ~fulfilment.cancelled, np.maximum(findings.found, fulfilment.issued) + DAY_MS, -1
     )
-    invoiced = invoice_rows(
-        random(),
-        orders=orders,
-        fulfilment=fulfilment,
-        repayment=repayment,
-        fraud_written_off=written_off,
-    )
+    invoiced = _rows_of_invoices(random(), of_rest, of_returns, book=book, rest=rest, written_off=written_off)
     writer.write(INVOICES, "inv-ev", invoiced.invoices)
     writer.write(INVOICE_PAYMENTS, "pay-ev", invoiced.payments, invoiced.payment_corrects)
     writer.write(INVOICE_ADJUSTMENTS, "adj-ev", invoiced.adjustments)
     writer.write(INVOICE_CHARGES, "chg-ev", invoiced.charges)
     writer.write(INVOICE_PAUSES, "pau-ev", invoiced.pauses)
-    came_back = np.where(repayment.pause == RETURN, repayment.pause_end - 6 * HOUR_MS, -1)
+    came_back = np.where(repayment.is_booked, repayment.pause_end - 6 * HOUR_MS, -1)
     recalled = is_found & (findings.finding == STOPPED) & ~fulfilment.cancelled
     came_back = np.where(recalled, np.maximum(written_off, fulfilment.delivered + DAY_MS), came_back)
-    writer.write(
-        ORDER_EVENTS,
-        "oev-ev",
-        order_event_rows(
-            random(),
-            orders=orders,
-            merchants=merchants,
-            people=people,
-            fulfilment=fulfilment,
-            returned=came_back,
-        ),
+    events = order_event_rows(
+        random(),
+        orders=orders,
+        merchants=merchants,
+        people=people,
+        fulfilment=fulfilment,
+        returned=came_back,
     )
-    writer.write(
-        ORDER_OUTCOMES,
-        "out-ev",
-        order_outcome_rows(
-            random(), orders=orders, fulfilment=fulfilment, repayment=repayment, findings=findings
-        ),
+    changed = order_change_rows(of_later, orders=orders, fulfilment=fulfilment, changes=book.changes)
+    writer.write(ORDER_EVENTS, "oev-ev", stacked([events, changed]))
+    outcomes = order_outcome_rows(
+        random(), orders=orders, fulfilment=fulfilment, repayment=repayment, findings=findings
     )
+    unbooked = np.flatnonzero((repayment.became_dispute_at < NEVER) & ~fulfilment.cancelled)
+    of_unbooked, of_rests = (
+        later_dispute_rows(of_later, orders=orders, order=order, repayment=of_invoice)
+        for order, of_invoice in ((unbooked, repayment.take(unbooked)), (rest.order, rest.repayment))
+    )
+    writer.write(ORDER_OUTCOMES, "out-ev", stacked([outcomes, of_unbooked, of_rests]))
     placed = orders.occurred < calendar.end_ms
     return PortfolioSummary(
         customers=customers,
         orders=writer.rows[ORDERS.name],
         rows=writer.rows,
-        bad_rate=_bad_rate(calendar, orders, fulfilment, repayment),
+        bad_rate=_bad_rate(calendar, book, rest),
         fraud_rate=float((orders.fraud[placed] > 0).mean()) if placed.any() else 0.0,
     )
 
 
-def _bad_rate(calendar: BookCalendar, orders: Orders, fulfilment: Fulfilment, repayment: Repayment) -> float:
-    matured = repayment.real_due + BAD_AFTER_DAYS * DAY_MS < calendar.end_ms
-    counted = matured & ~fulfilment.cancelled & (orders.fraud == 0)
-    return float(repayment.defaulted[counted].mean()) if counted.any() else 0.0
+def _bad_rate(calendar: BookCalendar, book: _Book, rest: _Rest) -> float:
+    parts = [(book.orders, book.fulfilment, book.repayment), (rest.orders, rest.fulfilment, rest.repayment)]
+    defaulted = []
+    for orders, fulfilment, repayment in parts:
+        matured = repayment.real_due + BAD_AFTER_DAYS * DAY_MS < calendar.end_ms
+        counted = matured & ~fulfilment.cancelled & (orders.fraud == 0)
+        defaulted.append(repayment.defaulted[counted])
+    every = np.concatenate(defaulted)
+    return float(every.mean()) if len(every) else 0.0

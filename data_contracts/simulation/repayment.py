@@ -13,6 +13,7 @@ from data_contracts.simulation.merchants_book import Merchants
 from data_contracts.simulation.orders_book import Orders, is_service
 from data_contracts.simulation.people import People
 from data_contracts.simulation.temperament import Temperament
+from data_contracts.simulation.unbooked_returns import draw_unbooked_returns
 
 Positions = NDArray[np.int64]
 Flags = NDArray[np.bool_]
@@ -23,8 +24,8 @@ NEVER = np.int64(2**62)
 NO_PAUSE, RETURN, DISPUTE = 0, 1, 2
 
 PAYMENT_METHODS = ("bank_transfer", "card", "direct_debit", "wallet", "collection_agency")
-COLLECTION_AGENCY = 4
-"""Its place among the methods."""
+DIRECT_DEBIT, COLLECTION_AGENCY = 2, 4
+"""Their places among the methods."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,8 +34,11 @@ class Repayment:
 
     due: end of the due date as the invoice says it; real_due: moved by the pause.
     pause: NO_PAUSE, RETURN or DISPUTE; pause_start, pause_end: meaningless for NO_PAUSE.
+    is_booked: the merchant booked the return. became_dispute_at: when a return that was not booked became a
+        dispute, which lasts until pause_end; NEVER for none.
     credit_cents: credit note at the end of the pause.
     paid_at, paid_cents: the last payment, NEVER and 0 for none; part_at, part_cents: a payment before.
+    debit_returned_at: when the bank took the last payment back; repaid_at: when that was paid again. NEVER.
     defaulted: not paid in full when the invoice was 60 unpaused days past due.
     """
 
@@ -43,6 +47,8 @@ class Repayment:
     pause: Positions
     pause_start: Instants
     pause_end: Instants
+    is_booked: Flags
+    became_dispute_at: Instants
     credit_cents: Positions
     chargeback: Flags
     dispute_for_customer: Flags
@@ -51,6 +57,8 @@ class Repayment:
     paid_at: Instants
     paid_cents: Positions
     method: Positions
+    debit_returned_at: Instants
+    repaid_at: Instants
     settled: Instants
     defaulted: Flags
 
@@ -106,7 +114,8 @@ def _draw_behaviour(
         + 0.18 * size_effect
         + _NOISE_IN_DEFAULT * random.standard_normal(size)
     )
-    odds = log_odds + _intercept_for_rate(log_odds[~fraud] if (~fraud).any() else log_odds, _DEFAULT_RATE)
+    honest = log_odds[~fraud] if (~fraud).any() else log_odds
+    odds = log_odds + (_intercept_for_rate(honest, _DEFAULT_RATE) if size else 0.0)
     fails = random.random(size) < _sigmoid(odds)
     fails = np.where(fraud, random.random(size) >= _FRAUD_PAID, fails)
     late = random.random(size) < _sigmoid(-2.05 + 0.8 * stress - 0.95 * discipline)
@@ -124,8 +133,14 @@ def draw_repayment(
     merchants: Merchants,
     temperament: Temperament,
     fulfilment: Fulfilment,
+    invoiced_cents: Positions,
+    of_returns: np.random.Generator,
 ) -> Repayment:
-    """Draw what becomes of the invoice of every order."""
+    """Draw what becomes of the invoice of every order.
+
+    invoiced_cents: what each invoice is about, all of the order or a part. of_returns: which returns nobody
+    books, a stream of its own.
+    """
     size = len(orders)
     customer, merchant = orders.customer, orders.merchant
     country = people.country[customer]
@@ -146,14 +161,19 @@ def draw_repayment(
     wait = np.where(pause == RETURN, random.uniform(0.5, 10.0, size), random.uniform(1.0, 24.0, size))
     pause_start = fulfilment.delivered + (wait * DAY_MS).astype(np.int64)
     length = np.where(pause == RETURN, random.uniform(3.0, 13.0, size), random.uniform(6.0, 38.0, size))
-    pause_length = np.where(pause == NO_PAUSE, 0, (length * DAY_MS).astype(np.int64))
+    unbooked = draw_unbooked_returns(of_returns, is_return=pause == RETURN)
+    pause_length = np.where(pause == NO_PAUSE, 0, (length * DAY_MS).astype(np.int64)) + unbooked.waited_ms
+    became_dispute_at = np.where(unbooked.disputed, pause_start + pause_length, NEVER)
+    pause_length += unbooked.dispute_ms
     pause_end = pause_start + pause_length
-    amount = orders.amount_cents
-    for_customer = (pause == DISPUTE) & (random.random(size) < 0.45)
+    amount = invoiced_cents
+    for_customer = ((pause == DISPUTE) & (random.random(size) < 0.45)) | unbooked.for_customer
     whole = random.random(size) < 0.55
     part_kept = (random.uniform(0.2, 0.85, size) * amount).astype(np.int64)
     credit = np.select(
-        [(pause == RETURN) & whole, pause == RETURN, for_customer], [amount, part_kept, amount], 0
+        [for_customer, unbooked.unbooked, (pause == RETURN) & whole, pause == RETURN],
+        [amount, np.zeros_like(amount), amount, part_kept],
+        0,
     )
 
     def real(instants: Instants) -> Instants:
@@ -196,6 +216,8 @@ def draw_repayment(
         pause=pause,
         pause_start=pause_start,
         pause_end=pause_end,
+        is_booked=(pause == RETURN) & ~unbooked.unbooked,
+        became_dispute_at=became_dispute_at,
         credit_cents=credit,
         chargeback=for_customer & (random.random(size) < 0.5),
         dispute_for_customer=for_customer,
@@ -204,6 +226,8 @@ def draw_repayment(
         paid_at=np.where(paid_cents > 0, paid_at, NEVER),
         paid_cents=np.where(paid_at < NEVER, np.maximum(paid_cents, 0), 0),
         method=np.where(collected, COLLECTION_AGENCY, method),
+        debit_returned_at=np.full(size, NEVER),
+        repaid_at=np.full(size, NEVER),
         settled=settled,
         defaulted=defaulted,
     )

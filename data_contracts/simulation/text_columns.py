@@ -1,6 +1,6 @@
 """Text columns from numbers, built by Arrow so that a million ids take a fraction of a second."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -45,3 +45,22 @@ def text_where(present: NDArray[np.bool_], texts: Any) -> Any:
 def dates(days: Numbers, *, absent: int = -1) -> Any:
     """Arrow dates from days since 1970, null where the value is `absent`."""
     return pa.array(days.astype(np.int32), mask=days == absent).cast(pa.date32())
+
+
+def stacked(parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The rows of several parts one below the other; a column that a part lacks is null there.
+
+    >>> below = stacked([{"id": np.array([1])}, {"id": np.array([2]), "kind": pa.array(["amended"])}])
+    >>> below["id"].to_pylist(), below["kind"].to_pylist()
+    ([1, 2], [None, 'amended'])
+    """
+    tables = [pa.table(dict(part)) for part in parts]
+    below = pa.concat_tables(tables, promote_options="default").combine_chunks()
+    columns = {name: below[name].combine_chunks() for name in below.column_names}
+    return {name: _whole_numbers(column) for name, column in columns.items()}
+
+
+def _whole_numbers(column: Any) -> Any:
+    """A column of numbers without gaps as NumPy knows it; any other as it is."""
+    is_plain = pa.types.is_integer(column.type) and column.null_count == 0
+    return column.to_numpy() if is_plain else column

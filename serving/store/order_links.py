@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from data_contracts.contract import Contract
 from data_contracts.customers import CUSTOMERS
-from data_contracts.order_events import ORDER_EVENTS
+from data_contracts.order_events import AMENDED, ORDER_EVENTS
 from data_contracts.order_outcomes import FRAUD_OUTCOMES, ORDER_OUTCOMES
 from data_contracts.orders import ORDERS
 from features.declarations import FRAUD_FACT_OF, ORDER_FACT_OF
@@ -121,8 +121,8 @@ class LinkedOrders(NamedTuple):
 def link_orders(tx: Transaction, order_ids: Sequence[str]) -> LinkedOrders:
     """Index orders by all that the ledger has about them; again changes nothing.
 
-    One of which the ledger has a single row, no move and no finding is plain: it is counted by its links
-    alone. Whoever writes more about it indexes it again, and from then on it is read.
+    One of which the ledger has a single row, no move, no amendment and no finding is plain: it is counted by
+    its links alone. Whoever writes more about it indexes it again, and from then on it is read.
     """
     versions: dict[str, list[LedgerRow]] = {}
     for row in _orders(tx, order_ids):
@@ -161,8 +161,12 @@ def _link_to_read(tx: Transaction, rows: Sequence[LedgerRow]) -> None:
 
 
 def _is_linked(news: Mapping[str, Any]) -> bool:
-    """Whether an event or outcome is indexed: it moves the parcel, or confirms a fraud."""
-    return news["kind"] in FRAUD_OUTCOMES or delivery_key(news, "new_delivery") is not None
+    """Whether an event or outcome is indexed: a move, an amendment, a confirmed fraud."""
+    return (
+        news["kind"] in FRAUD_OUTCOMES
+        or news["kind"] == AMENDED
+        or delivery_key(news, "new_delivery") is not None
+    )
 
 
 def _news_link_parameters(

@@ -15,6 +15,7 @@ from features.online import facts_at, features_at, invoice_states, measure_at
 from tests.builders import DAY, write_ledger
 from tests.histories import CREDIT_CONTRACT_NAMES, History, as_of_moments, histories
 from tests.naive_features import naive_features
+from tests.order_lives import LIFE_CONTRACT_NAMES, order_lives
 from tests.proof_size import examples
 
 pytestmark = pytest.mark.long_proof
@@ -46,6 +47,29 @@ def offline(history: History, customer_ids: list[str], as_of: list[int]) -> np.n
 def test_every_feature_is_what_its_description_says(history: History, as_of: int) -> None:
     expected = naive_features(history, as_of)
     assert online(history, as_of) == {name: expected[name] for name in INVOICE_ELIGIBILITY.names}
+
+
+@thorough
+@given(order_lives(), as_of_moments)
+def test_every_feature_of_whole_lives_of_orders_is_what_its_description_says(
+    history: History, as_of: int
+) -> None:
+    expected = naive_features(history, as_of)
+    assert online(history, as_of) == {name: expected[name] for name in INVOICE_ELIGIBILITY.names}
+
+
+@with_files
+@given(order_lives("c1"), order_lives("c2"), st.lists(as_of_moments, min_size=1, max_size=8))
+def test_an_offline_row_of_whole_lives_equals_the_online_row_bit_for_bit(
+    one: History, other: History, moments: list[int]
+) -> None:
+    both = {name: one[name] + other[name] for name in LIFE_CONTRACT_NAMES}
+    customers = ["c1", "c2"] * len(moments)
+    as_of = [moment for moment in moments for _ in range(2)]
+    matrix = offline(both, customers, as_of)
+    for row, customer, moment in zip(matrix, customers, as_of, strict=True):
+        history = one if customer == "c1" else other
+        assert np.array(features_at(history, moment, INVOICE_ELIGIBILITY)).tobytes() == row.tobytes()
 
 
 @with_files

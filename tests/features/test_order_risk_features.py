@@ -68,6 +68,7 @@ PHONES = {
 }
 # Few share so much that it says nothing: of three customers, all of them.
 FEW, MANY = 2, 50
+amended_cents = st.sampled_from([1, 4_000, 10_001, 60_000])
 OUTCOME_KINDS = (*FINDINGS * 3, *CONTRACTS["order_outcomes"].column("kind").allowed)
 
 
@@ -90,6 +91,12 @@ def order_columns(draw: st.DrawFn, prefix: str) -> Row:
         "delivery_name": draw(st.sampled_from(["Erika Mustermann", "ERIKA MUSTERMANN", "Max Muster"])),
     }
     return columns | draw(places(prefix, "delivery")) | draw(places(prefix, "billing"))
+
+
+def of_kind(drawn: tuple[str, int]) -> Row:
+    """An event of another kind; only an amendment has an amount."""
+    kind, cents = drawn
+    return {"kind": kind, "new_amount_cents": cents if kind == "amended" else None}
 
 
 def places(prefix: str, column: str) -> st.SearchStrategy[Row]:
@@ -161,16 +168,18 @@ def worlds(draw: st.DrawFn, prefix: str = "") -> World:
             kinds = st.sampled_from(
                 ["address_changed", "amended", "delivery_redirected", "shipment_booked", "shipped"]
             )
+            kind = draw(kinds)
             event = a_row(
                 "order_events",
                 unique(),
                 happened,
                 happened + draw(delays),
-                kind=draw(kinds),
+                kind=kind,
+                new_amount_cents=draw(amended_cents) if kind == "amended" else None,
                 **of_order,
                 **draw(new_places),
             )
-            add("order_events", event, new_places | kinds.map(lambda kind: {"kind": kind}))
+            add("order_events", event, new_places | st.tuples(kinds, amended_cents).map(of_kind))
         for _ in range(draw(st.sampled_from([0, 0, 1, 2]))):
             found = draw(moments)
             kinds = st.sampled_from(OUTCOME_KINDS)

@@ -1,0 +1,63 @@
+"""Labels of amended, partly invoiced, returned and disputed orders against the oracle, at any cut-off."""
+
+import tempfile
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.builders import DAY, write_ledger
+from tests.histories import History, as_of_moments
+from tests.naive_labels import naive_label
+from tests.order_lives import order_lives
+from tests.proof_size import examples
+from training.labels import order_labels
+
+pytestmark = pytest.mark.long_proof
+with_files = examples(2_500)
+later = st.one_of(as_of_moments, as_of_moments.map(lambda moment: moment + 100 * DAY))
+
+
+def labels(history: History, cut_off: int) -> dict[str, tuple[int, int]]:
+    with tempfile.TemporaryDirectory() as folder:
+        found = order_labels(write_ledger(Path(folder), history), cut_off)
+    return {
+        order_id: (label, known_at)
+        for order_id, label, known_at in zip(
+            found.decisions.decision_id.tolist(),
+            found.label.tolist(),
+            found.known_at_ms.tolist(),
+            strict=True,
+        )
+    }
+
+
+def order_ids(history: History) -> set[str]:
+    return {row["order_id"] for row in history["orders"]}
+
+
+@with_files
+@given(order_lives(), later)
+def test_every_label_is_what_its_description_says(history: History, cut_off: int) -> None:
+    expected = {one: naive_label(one, history, cut_off) for one in order_ids(history)}
+    assert labels(history, cut_off) == {one: label for one, label in expected.items() if label is not None}
+
+
+@with_files
+@given(order_lives(), later)
+def test_what_is_recorded_at_or_after_the_cut_off_changes_no_label(history: History, cut_off: int) -> None:
+    known = {
+        # The orders are asked about, whenever they became known.
+        name: [row for row in rows if name == "orders" or row["recorded_at"] < cut_off]
+        for name, rows in history.items()
+    }
+    assert labels(history, cut_off) == labels(known, cut_off)
+
+
+@with_files
+@given(order_lives(), later)
+def test_an_amendment_changes_no_label(history: History, cut_off: int) -> None:
+    """What is owed say the invoices, whatever was ordered first."""
+    without = {**history, "order_events": []}
+    assert labels(history, cut_off) == labels(without, cut_off)
