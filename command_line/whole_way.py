@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from command_line.clock import today
+from command_line.order_lives import show_order_lives
 from command_line.sample_answers import (
     HowToGoOn,
     flagged_cases,
@@ -41,7 +42,9 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.option("--once", is_flag=True, help="Show the sample orders and one stop request, and end.")
+@click.option(
+    "--once", is_flag=True, help="Show the sample orders, a stop request, the lives of two orders, and end."
+)
 @click.option("--port", default=3000, show_default=True, type=click.IntRange(1, 65_535))
 @click.option("--customers", default=6_000, show_default=True, type=click.IntRange(min=500))
 @click.option("--months", default=24, show_default=True, type=click.IntRange(min=9, max=120))
@@ -50,7 +53,8 @@ def run(once: bool, port: int, customers: int, months: int, seed: int) -> None:
     """From an empty folder to served decisions: the main job.
 
     Simulates, validates, loads and trains what is not there yet, serves, sends itself a handful of
-    telling orders and prints what came back. Stays up until Ctrl-C.
+    telling orders and prints what came back. Two orders live on to the settlement note in a sandbox beside
+    it. Stays up until Ctrl-C.
     """
     import httpx
 
@@ -98,6 +102,7 @@ def run(once: bool, port: int, customers: int, months: int, seed: int) -> None:
                         show_stop(server.url, fraud_key, flagged[0], merchant)
                 # It stops listening: from now on this merchant is reached by e-mail.
                 end_sample_merchant(server.url, keys, merchant.account_event(_now()))
+            show_order_lives(settings)
             order_file = settings.home / "order.json"
             write_private_text(order_file, json.dumps(decided[0].order.body, indent=1))
             event_file = settings.home / "event.json"

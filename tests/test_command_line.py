@@ -306,6 +306,8 @@ def test_run_once_goes_from_an_empty_folder_to_decisions_and_a_copied_home_goes_
     assert "approved" in first.stdout
     assert "declined" in first.stdout
     assert "unavailable" not in first.stdout
+    assert "Settlement note of life-shop-" in first.stdout
+    assert "no lives of orders are shown" not in first.stderr
     decision_id = first.stdout.rsplit("bonitas decisions replay ", 1)[1].split()[0]
     replayed = run_bonitas(tmp_path / "home", "decisions", "replay", decision_id)
     assert replayed.returncode == 0, replayed.stderr
@@ -321,6 +323,7 @@ def test_run_once_goes_from_an_empty_folder_to_decisions_and_a_copied_home_goes_
         assert step not in second.stderr
     assert "unavailable" not in second.stdout
     assert "shown this once" not in second.stdout
+    assert "Settlement note of life-shop-" in second.stdout
     replayed = run_bonitas(home, "decisions", "replay", decision_id)
     assert replayed.returncode == 0, replayed.stderr
     trained = run_bonitas(home, "train", "invoice-eligibility", str(home / "book"), "--json")

@@ -84,11 +84,11 @@ def send_ring(url: str, keys: SampleKeys, merchant: dict[str, Any], *, now: date
             (("Jan", "Winkler"), ("Lena", "Busch"), ("Ole", "Kramer"), ("Mia", "Voigt"))[:RING_SIZE], start=1
         ):
             registered = now - timedelta(hours=6 + number)
-            customer, event = _new_customer(f"ring-{run_id}-{number}", now, given, family)
+            customer, event = new_customer(f"ring-{run_id}-{number}", now, given, family)
             stamp = registered.astimezone(UTC).isoformat(timespec="milliseconds")
             fresh = {name: stamp for name in event if name.endswith("_at")}
             _feed(back_office, [{**event, **fresh}])
-            body = _order_body(
+            body = sample_order_body(
                 f"ring-{run_id}-{number}",
                 customer,
                 merchant["merchant_id"],
@@ -178,14 +178,14 @@ def sample_orders(directory: Path, *, now: datetime, run_id: str) -> list[Sample
         return dict(customers.slice(place, 1).to_pylist()[0])
 
     def order(number: int, customer: dict[str, Any], amount_cents: int, **changes: Any) -> dict[str, Any]:
-        return _order_body(f"sample-{run_id}-{number}", customer, merchant_id, amount_cents, **changes)
+        return sample_order_body(f"sample-{run_id}-{number}", customer, merchant_id, amount_cents, **changes)
 
     good, generous = row(int(best[0])), row(int(best[min(1, len(best) - 1)]))
-    stranger, stranger_event = _new_customer(f"stranger-{run_id}", now, "Lena", "Sommer")
-    minor, minor_event = _new_customer(
+    stranger, stranger_event = new_customer(f"stranger-{run_id}", now, "Lena", "Sommer")
+    minor, minor_event = new_customer(
         f"minor-{run_id}", now, "Jonas", "Keller", birth_date=_years_before(now.date(), 17).isoformat()
     )
-    unverified, unverified_event = _new_customer(
+    unverified, unverified_event = new_customer(
         f"unverified-{run_id}",
         now,
         "Mia",
@@ -242,11 +242,19 @@ def _years_before(day: date, years: int) -> date:
     return day.replace(year=day.year - years, day=28 if is_leap_day else day.day)
 
 
-def _new_customer(
-    customer_id: str, now: datetime, given_name: str, family_name: str, **changes: Any
+def new_customer(
+    customer_id: str,
+    now: datetime,
+    given_name: str,
+    family_name: str,
+    *,
+    registered_days_ago: int = 7,
+    **changes: Any,
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """A customer who registered a week ago, and the ledger row that says so."""
-    registered = (now - timedelta(days=7)).astimezone(UTC).isoformat(timespec="milliseconds")
+    """A customer who registered some days ago, and the ledger row that says so."""
+    registered = (
+        (now - timedelta(days=registered_days_ago)).astimezone(UTC).isoformat(timespec="milliseconds")
+    )
     customer = {
         "customer_id": customer_id,
         "registered_at": registered,
@@ -281,9 +289,13 @@ def _new_customer(
     return customer, {name: value for name, value in event.items() if value is not None}
 
 
-def _order_body(
+def sample_order_body(
     order_id: str, customer: dict[str, Any], merchant_id: str, amount_cents: int, **changes: Any
 ) -> dict[str, Any]:
+    """The body of POST /v1/score for an order of goods at 19 % VAT, to the customer's own address.
+
+    customer: as `new_customer` gives it. changes: fields with another value.
+    """
     address = {
         "name": f"{customer['given_name']} {customer['family_name']}",
         "street": customer["residence_street"],
