@@ -17,6 +17,7 @@ from serving.api.event_api import EventApi
 from serving.api.fulfilment_api import FulfilmentApi
 from serving.api.investigation_api import InvestigationApi
 from serving.api.invoice_api import InvoiceApi
+from serving.api.open_items_api import OpenItemsApi
 from serving.api.openapi import openapi_document
 from serving.api.return_api import ReturnApi
 from serving.api.score_app import ScoreApi
@@ -27,6 +28,7 @@ from serving.console.all_routes import ALL_ROUTES
 from serving.console.console_app import console_routes
 from serving.merchant_form.dispute_form_app import DISPUTE_FORM_ROUTES
 from serving.merchant_form.form_app import FORM_ROUTES
+from serving.merchant_form.open_items_app import OPEN_ITEMS_ROUTES
 from serving.requests.answer_fields import NamedSchema
 from serving.requests.route_declaration import (
     EVERY_ROLE,
@@ -77,10 +79,12 @@ def route_table(
         *StopRequestApi(access).routes(),
         *SettlementApi(access).routes(),
         *DisputeApi(access).routes(),
+        *OpenItemsApi(access).routes(),
         *TopicApi(access).routes(),
         *console_routes(ALL_ROUTES),
         *FORM_ROUTES,
         *DISPUTE_FORM_ROUTES,
+        *OPEN_ITEMS_ROUTES,
         *_service_routes(ready, metrics),
         *BENTOML_ROUTES,
     )

@@ -20,6 +20,7 @@ from serving.in_force.policy_activation import PolicyFile
 from serving.in_force.policy_watch import PolicyWatch
 from serving.merchant_form.dispute_form_app import dispute_form_app
 from serving.merchant_form.form_app import merchant_form_app
+from serving.merchant_form.open_items_app import open_items_app
 from serving.process.bounded_http import CONNECTIONS_MAXIMUM, bounded_http
 from serving.process.descriptors import connections_within_descriptors
 from serving.process.draining import Draining
@@ -90,6 +91,7 @@ class ServingProcess:
         service.mount_asgi_app(console_app(self._access, ALL_ROUTES), path="/console")
         service.mount_asgi_app(merchant_form_app(self._access), path="/stop")
         service.mount_asgi_app(dispute_form_app(self._access), path="/dispute")
+        service.mount_asgi_app(open_items_app(self._access), path="/open-items")
         service.add_asgi_middleware(MeasuredRequests)
         service.add_asgi_middleware(PatientRequests)
         service.add_asgi_middleware(

@@ -16,7 +16,7 @@ from serving.store.store import Transaction
 
 LINK_KEY = "stop_request_link"
 
-_TOKEN = re.compile(r"([A-Za-z0-9_-]{1,200})\.([A-Za-z0-9_-]{43})")
+_TOKEN = re.compile(r"([A-Za-z0-9_-]{1,400})\.([A-Za-z0-9_-]{43})")
 
 
 class LinkInvalid(RiskError):

@@ -28,6 +28,7 @@ VALUES = {
     "merchant_name": "Shop & Co",
     "deadline": "1 March 2026, 14:30 (CET)",
     "field": "Carrier",
+    "files": "10",
     "hours": "24",
     "link": "https://provider.example/stop/abc",
     "maximum": "100",
