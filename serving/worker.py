@@ -57,6 +57,7 @@ from serving.store.running_processes import ProcessKind, Registration
 from serving.store.sandbox_clock import Clock, SandboxClock, sandbox_of
 from serving.store.store import IN_WORKER, Store, Transaction, now_ms
 from serving.topics.telling import tell_of_topics
+from serving.topics.telling_of_settlements import tell_of_settlements
 from serving.webhooks.dispatch import Dispatcher, DispatchScope, send_fallbacks
 from serving.webhooks.endpoint_url import system_resolver
 from serving.webhooks.mailbox import EmailMessageText, FileMailbox, Mailbox, SmtpMailbox
@@ -362,6 +363,7 @@ def _deliveries(scope_now: ScopeNow, settings: Settings) -> list[_Chore]:
     notices = [
         _Chore("tell_of_contact_changes", lambda: tell_of_contact_changes(scope_now())),
         _Chore("tell_of_topics", lambda: tell_of_topics(scope_now())),
+        _Chore("tell_of_settlements", lambda: tell_of_settlements(scope_now())),
     ]
     if not settings.deliveries:
         # Messages are kept as ever and wait: whoever lets this store send again sends them.

@@ -30,6 +30,7 @@ from serving.store.case_queue import StoredCase
 from serving.store.settlement_postings import StoredPosting, append_postings, postings_of_order
 from serving.store.stop_requests import stop_requests_of_order
 from serving.store.store import Transaction
+from serving.store.topic_choices import note_settlement
 
 NOT_TO_BE_INVOICED = frozenset({AnswerKind.STOPPED_BEFORE_SHIPPING, AnswerKind.SERVICE_CUT})
 """Answers after which no invoice may come: the merchant stopped the order, or cut the service."""
@@ -214,29 +215,28 @@ def settle_order(
     settlement_id = f"set-{order_id}-{number:04d}"
     zone = ZoneInfo(scope.policy.order_risk.default_time_zone)
     lines = [*((line.reversed, True) for line in taken_back), *((line, False) for line in added)]
-    append_postings(
-        tx,
-        [
-            StoredPosting(
-                settlement_id=settlement_id,
-                line=place,
-                side=side,
-                case_id=case.case.case_id if case is not None and line.text in _ABOUT_FRAUD else None,
-                order_id=order_id,
-                merchant_id=line.merchant_id,
-                text=line.text,
-                account=account,
-                amount_cents=amount_cents,
-                currency=line.currency,
-                posted_at_ms=now_ms,
-                invoice_id=line.invoice_id,
-                period=Period.at(now_ms, zone).text,
-                is_reversal=is_reversal,
-            )
-            for place, (line, is_reversal) in enumerate(lines, start=1)
-            for side, (account, amount_cents) in enumerate(line.amounts, start=1)
-        ],
-    )
+    postings = [
+        StoredPosting(
+            settlement_id=settlement_id,
+            line=place,
+            side=side,
+            case_id=case.case.case_id if case is not None and line.text in _ABOUT_FRAUD else None,
+            order_id=order_id,
+            merchant_id=line.merchant_id,
+            text=line.text,
+            account=account,
+            amount_cents=amount_cents,
+            currency=line.currency,
+            posted_at_ms=now_ms,
+            invoice_id=line.invoice_id,
+            period=Period.at(now_ms, zone).text,
+            is_reversal=is_reversal,
+        )
+        for place, (line, is_reversal) in enumerate(lines, start=1)
+        for side, (account, amount_cents) in enumerate(line.amounts, start=1)
+    ]
+    append_postings(tx, postings)
+    note_settlement(tx, postings, now_ms)
     return judged, Settled(
         settlement_id=settlement_id,
         bearer=None if judged.liability is None else judged.liability.bearer,

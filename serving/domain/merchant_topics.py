@@ -28,6 +28,7 @@ class Topic(enum.StrEnum):
     INVOICE_PAUSED = "invoice.paused"
     INVOICE_RESUMED = "invoice.resumed"
     INVOICE_OVERDUE = "invoice.overdue"
+    SETTLEMENT_POSTED = "settlement.posted"
 
 
 class TopicChannel(enum.StrEnum):
@@ -47,6 +48,7 @@ OPTIONAL = frozenset(
         Topic.INVOICE_PAUSED,
         Topic.INVOICE_RESUMED,
         Topic.INVOICE_OVERDUE,
+        Topic.SETTLEMENT_POSTED,
     }
 )
 """A merchant is told of these only where it asked to be. The others ask it for something or cost it money."""
@@ -69,6 +71,7 @@ ABOUT: Mapping[Topic, str] = MappingProxyType(
         Topic.INVOICE_PAUSED: "a return or a dispute pauses an invoice",
         Topic.INVOICE_RESUMED: "a pause of an invoice ended",
         Topic.INVOICE_OVERDUE: "an invoice was not paid in time, and the first reminder went out",
+        Topic.SETTLEMENT_POSTED: "lines about an order were posted to the merchant's settlement note",
     }
 )
 

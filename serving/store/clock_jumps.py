@@ -13,12 +13,22 @@ from serving.store.outbox import (
     DISPUTED_ORDER_INVOICED,
     FRAUD_CONFIRMED,
     IDENTITY_CLAIMED,
+    MERCHANT_TOPIC,
     POSTPONED_MS,
+    SETTLEMENT_POSTED,
     WATCH,
 )
 from serving.store.store import Store, Transaction
 
-DUE_AT_ONCE = (FRAUD_CONFIRMED, CONTACT_CHANGED, CHECK_CASE, DISPUTED_ORDER_INVOICED, IDENTITY_CLAIMED)
+DUE_AT_ONCE = (
+    FRAUD_CONFIRMED,
+    CONTACT_CHANGED,
+    CHECK_CASE,
+    DISPUTED_ORDER_INVOICED,
+    IDENTITY_CLAIMED,
+    MERCHANT_TOPIC,
+    SETTLEMENT_POSTED,
+)
 """Kinds of messages that are due when they are left, or after one postponement. The watch over an invoice is
 left for another day, and a stop for the instant until which its case says that it can be undone."""
 CLOCKS_APART_MS = MINUTE_MS

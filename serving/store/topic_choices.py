@@ -1,11 +1,14 @@
 """Which topics a merchant chose to be told of, by which channel; and that something happened to tell of."""
 
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from data_contracts.contract import Contract
 from serving.domain.merchant_topics import Topic, TopicChannel, channel_without_choice, topic_of_row
-from serving.store.outbox import MERCHANT_TOPIC, append_message
+from serving.domain.settlement import Account
+from serving.store.outbox import MERCHANT_TOPIC, SETTLEMENT_POSTED, append_message
+from serving.store.settlement_postings import StoredPosting
 from serving.store.store import Transaction
 
 
@@ -54,6 +57,38 @@ def note_topic(tx: Transaction, contract: Contract, row: Mapping[str, Any], now_
         payload={"topic": topic.value, "event_id": row["event_id"]},
         now_ms=now_ms,
     )
+
+
+def note_settlement(tx: Transaction, postings: Sequence[StoredPosting], now_ms: int) -> None:
+    """Leave a message for each merchant and currency of one settlement, where anybody wants to be told.
+
+    postings: both sides of all its lines. What comes to nothing is told too: lines stand in the note.
+    """
+    if not _is_chosen_by_anybody(tx, Topic.SETTLEMENT_POSTED):
+        return
+    to_merchant: defaultdict[tuple[str, str, str, str | None, str], int] = defaultdict(int)
+    for posting in postings:
+        if posting.account is Account.MERCHANT_PAYABLE:
+            line = posting.settlement_id, posting.order_id, posting.merchant_id
+            # What is owed to the merchant is a credit, and so negative on its account.
+            to_merchant[*line, posting.period, posting.currency] -= posting.amount_cents
+    for number, (about, amount_cents) in enumerate(to_merchant.items(), start=1):
+        settlement_id, order_id, merchant_id, period, currency = about
+        append_message(
+            tx,
+            message_id=f"{settlement_id}-posted-{number}",
+            kind=SETTLEMENT_POSTED,
+            payload={
+                "settlement_id": settlement_id,
+                "order_id": order_id,
+                "merchant_id": merchant_id,
+                "period": period,
+                "amount_cents": amount_cents,
+                "currency": currency,
+                "posted_at_ms": now_ms,
+            },
+            now_ms=now_ms,
+        )
 
 
 def _is_chosen_by_anybody(tx: Transaction, topic: Topic) -> bool:

@@ -1,6 +1,7 @@
 """Use case: a merchant is told of a row of the ledger, where it asked to be told of such rows."""
 
 import hashlib
+from collections.abc import Mapping
 
 from msgspec import UNSET
 
@@ -26,7 +27,7 @@ from serving.store.outbox import (
 from serving.store.standing_rows import standing_row
 from serving.store.store import Transaction
 from serving.store.topic_choices import chosen_channel
-from serving.topics.topic_answers import TopicNotice, TopicWebhook
+from serving.topics.topic_answers import SettlementWebhook, TopicNotice, TopicWebhook
 from serving.webhooks.dispatch import email_payload
 from serving.webhooks.mailbox import EmailMessageText
 
@@ -88,17 +89,35 @@ def _tell(tx: Transaction, policy: Policy, topic: Topic, event_id: str, now_ms: 
             currency=UNSET if new_cents is None else order["currency"],
         ),
     )
+    # Event ids hold signs that a delivery's id may not.
+    leave_notice(tx, notice, channel, about=event_id, merchant_id=merchant_id, values=values, now_ms=now_ms)
+
+
+def leave_notice(
+    tx: Transaction,
+    notice: TopicWebhook | SettlementWebhook,
+    channel: TopicChannel,
+    *,
+    about: str,
+    merchant_id: str,
+    values: Mapping[str, str],
+    now_ms: int,
+) -> None:
+    """Leave a notice to be sent by the channel that its merchant chose, once for what it is about.
+
+    about: names it among all that merchants are told of. values: for the texts of an e-mail.
+    """
+    language = notice.data.language
     email = EmailMessageText(
-        subject=merchant_text("email_topic.subject", words.language, **values),
-        body=merchant_text("email_topic.body", words.language, happened=happened, **values),
+        subject=merchant_text("email_topic.subject", language, **values),
+        body=merchant_text("email_topic.body", language, happened=notice.data.text, **values),
     )
     enqueue(
         tx,
-        # Event ids hold signs that a delivery's id may not.
-        delivery_id=f"topic_{hashlib.sha256(event_id.encode()).hexdigest()[:24]}",
+        delivery_id=f"topic_{hashlib.sha256(about.encode()).hexdigest()[:24]}",
         merchant_id=merchant_id,
         stop_request_id=None,
-        event_type=topic.value,
+        event_type=values["topic"],
         channel=EMAIL if channel is TopicChannel.EMAIL else WEBHOOK,
         body=email_payload(email) if channel is TopicChannel.EMAIL else encoded(notice).decode(),
         now_ms=now_ms,

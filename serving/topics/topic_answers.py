@@ -1,6 +1,6 @@
 """What a merchant chooses and is told about topics."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -53,11 +53,41 @@ class TopicWebhook(msgspec.Struct, frozen=True, kw_only=True):
     data: TopicNotice
 
 
+class SettlementNotice(msgspec.Struct, frozen=True, kw_only=True):
+    """What was posted about an order, in one currency. text: in the merchant's language.
+
+    period: the month of the note. amount_cents: what the lines come to for the merchant; negative: it pays.
+    """
+
+    settlement_id: str
+    order_id: str
+    merchant_order_number: OwnNumber
+    period: str
+    amount_cents: Cents
+    currency: str
+    occurred_at: Instant
+    language: str
+    text: str
+
+
+class SettlementWebhook(msgspec.Struct, frozen=True, kw_only=True):
+    """A notice about a settlement note that a merchant chose, signed by Standard Webhooks."""
+
+    type: Literal["settlement.posted"]
+    timestamp: Instant
+    data: SettlementNotice
+
+
 TOPIC_WEBHOOKS = (
     Webhook(
         name="topic",
         summary="What the merchant chose to be told of happened to one of its orders",
         body=TopicWebhook,
+    ),
+    Webhook(
+        name="settlementPosted",
+        summary="Lines about an order were posted to the settlement note of a merchant that wants to know",
+        body=SettlementWebhook,
     ),
 )
 """The webhooks that a merchant gets by its own choice; not sent by e-mail where its endpoint fails."""

@@ -72,7 +72,13 @@ def test_the_document_is_valid_openapi_and_loads_as_json_and_as_yaml() -> None:
     assert re.search("[\x00-\x1f\x7f-\x9f\u2028\u2029\ufeff]", text) is None
     assert yaml.safe_load(text) == CONTRACT
     assert CONTRACT["servers"]
-    assert set(CONTRACT["webhooks"]) == {"stopRequest", "contactChanged", "dispute"}
+    assert set(CONTRACT["webhooks"]) == {
+        "stopRequest",
+        "contactChanged",
+        "dispute",
+        "topic",
+        "settlementPosted",
+    }
 
 
 def test_every_problem_type_stands_for_one_cause() -> None:

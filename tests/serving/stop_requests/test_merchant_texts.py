@@ -29,17 +29,19 @@ VALUES = {
     "deadline": "1 March 2026, 14:30 (CET)",
     "field": "Carrier",
     "files": "10",
+    "happened": "The order came back as a return.",
     "hours": "24",
+    "invoice_id": "I-1001",
     "link": "https://provider.example/stop/abc",
     "maximum": "100",
     "order_id": "A-1001",
+    "period": "2026-11",
     "provider_name": "Bonitas",
     "question": "When did the parcel leave?",
     "reason": "The goods have not arrived",
+    "settlement_id": "set-o1-0001",
     "time": "1 March 2026, 14:30 (CET)",
-    "happened": "The order came back as a return.",
     "topic": "order.returned",
-    "invoice_id": "inv-1",
 }
 
 

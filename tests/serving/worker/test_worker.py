@@ -56,8 +56,9 @@ def test_a_worker_that_may_send_nothing_has_no_chore_that_sends() -> None:
         settings = Settings.from_env({"BONITAS_HOME": "/nowhere", "BONITAS_DELIVERIES": said})
         return [chore._name for chore in _deliveries(lambda: pytest.fail("not asked"), settings)]
 
-    assert names("0") == ["tell_of_contact_changes"]
-    assert names("1") == ["tell_of_contact_changes", "send_fallbacks", "deliver"]
+    notices = ["tell_of_contact_changes", "tell_of_topics", "tell_of_settlements"]
+    assert names("0") == notices
+    assert names("1") == [*notices, "send_fallbacks", "deliver"]
 
 
 def test_what_a_chore_waits_for_is_told_once_and_again_after_it_worked(
