@@ -15,7 +15,7 @@ from tests.proof_size import examples
 from training.labels import order_labels
 
 pytestmark = pytest.mark.long_proof
-with_files = examples(2_500)
+with_files = examples(1_000)
 later = st.one_of(as_of_moments, as_of_moments.map(lambda moment: moment + 100 * DAY))
 
 
