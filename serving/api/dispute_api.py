@@ -128,7 +128,7 @@ class DisputeApi:
                 name="customerDisputes",
                 summary="A customer's disputes, the latest first",
                 answers=(CustomerDisputes,),
-                problems=(NoPolicyInForce,),
+                problems=(UnknownOrder, NoPolicyInForce),
                 example=Example(path=EXAMPLE_CUSTOMER),
             ),
             RouteDeclaration(

@@ -56,7 +56,7 @@ def why_not_usable(store: StoreRevisions, code: CodeRevisions = THIS_CODE) -> st
     >>> why_not_usable(StoreRevisions(schema="9001", works_with_code_since="0010")) is None
     True
     >>> print(why_not_usable(StoreRevisions(schema="9002", works_with_code_since="9001")))
-    the store (revision 9002) needs code since revision 9001, this code is of 0019: start a newer release
+    the store (revision 9002) needs code since revision 9001, this code is of 0023: start a newer release
     """
     if store.schema < code.needs:
         return f"the store is at revision {store.schema}, this code needs {code.needs}: run `bonitas migrate`"

@@ -242,10 +242,11 @@ def shown(browser: Browser, path: str, status: int = 200) -> Page:
     return page
 
 
-def test_the_pages_stand_in_the_navigation_of_everyone(console: Console) -> None:
-    for role in ConsoleRole:
+def test_the_pages_stand_in_the_navigation_of_everyone_but_the_service_desk(console: Console) -> None:
+    for role in set(ConsoleRole) - {ConsoleRole.SERVICE}:
         links = shown(console.signed_in(role), "/decisions").links
         assert {"/console/decisions", "/console/overview"} <= set(links)
+    assert console.signed_in(ConsoleRole.SERVICE).get("/decisions").status_code == 403
 
 
 def test_nobody_sees_a_decision_without_signing_in(console: Console) -> None:

@@ -199,7 +199,8 @@ def refused_after_the_order(probe: ProblemProbe) -> None:
 def refused_for_the_return(probe: ProblemProbe) -> None:
     for name in ("announceReturn", "goodsReturn", "confirmReturn", "bookReturn"):
         probe.send(name, **NOT_THERE)
-    probe.send("customerReturns", customer_id="%00")
+    for name in ("customerReturns", "customerDisputes"):
+        probe.send(name, customer_id="%00")
     probe.send("goodsReturns", query={"state": "lost"})
     probe.send("announceReturn", order_id="confirmed")
     too_much = {"customer_id": "customer-1", "amount_cents": 4_991}

@@ -273,6 +273,8 @@ def test_the_example_of_every_operation_can_be_sent(shop: Shop) -> None:
     sender.send("stopRequest", team, **asked)
     sender.send("answerStopRequest", shop.merchant_key, **asked)
     sender.send("finishRecall", team, **asked)
+    for name in ("webhookTopics", "chooseWebhookTopic", "openItems"):
+        sender.send(name, shop.merchant_key)
 
     send_steps_of_disputes(sender, shop)
     assert sender.sent == set(OPERATIONS)
@@ -281,7 +283,7 @@ def test_the_example_of_every_operation_can_be_sent(shop: Shop) -> None:
 def send_steps_of_disputes(sender: Sender, shop: Shop) -> None:
     customer_id = EXAMPLE_ORDER["customer_id"]
     with closing(open_store(shop.settings.database_url)) as store:
-        portal = create_key(store, name="contract-app", role="portal", merchant_id=None, now_ms=now_ms())
+        portal = create_key(store, name="contract-desk-app", role="portal", merchant_id=None, now_ms=now_ms())
         seller = create_key(
             store, name="contract-shop", role="merchant", merchant_id="merchant-1", now_ms=now_ms()
         )
