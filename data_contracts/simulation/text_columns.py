@@ -51,7 +51,7 @@ def stacked(parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """The rows of several parts one below the other; a column that a part lacks is null there.
 
     >>> below = stacked([{"id": np.array([1])}, {"id": np.array([2]), "kind": pa.array(["amended"])}])
-    >>> below["id"].to_pylist(), below["kind"].to_pylist()
+    >>> below["id"].tolist(), below["kind"].to_pylist()
     ([1, 2], [None, 'amended'])
     """
     tables = [pa.table(dict(part)) for part in parts]

@@ -27,6 +27,7 @@ from training.gates.worse_histories import (
     with_an_earlier_registration,
     with_an_inquiry,
     with_an_unpaid_invoice,
+    with_more_days_past_due,
     with_one_more_loan,
     without_row,
 )
@@ -219,7 +220,9 @@ def test_one_more_loan_improves_nothing(
 
 @thorough
 @given(plain_histories, as_of_moments, st.data())
-def test_a_higher_balance_at_the_same_limit_improves_nothing(history: History, as_of: int, data: Any) -> None:
+def test_a_higher_balance_at_the_same_limit_or_more_days_past_due_improve_nothing(
+    history: History, as_of: int, data: Any
+) -> None:
     statements = history["account_balances"]
     # Two statements of one account for the same day, recorded at the same instant, contradict each other:
     # which one is the last is then decided by their figures.
@@ -228,6 +231,9 @@ def test_a_higher_balance_at_the_same_limit_improves_nothing(history: History, a
     place = data.draw(st.integers(0, len(history["account_balances"]) - 1))
     cents = data.draw(st.integers(1, 200_000))
     assert_no_feature_is_better(history, with_a_higher_balance(history, place, cents), as_of)
+    in_arrears = with_more_days_past_due(history, place, data.draw(st.integers(1, 90)))
+    if in_arrears is not None:
+        assert_no_feature_is_better(history, in_arrears, as_of)
 
 
 @thorough

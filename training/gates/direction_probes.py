@@ -34,6 +34,7 @@ from training.gates.worse_histories import (
     with_a_statement_no_better,
     with_an_inquiry,
     with_an_unpaid_invoice,
+    with_more_days_past_due,
     with_one_more_loan,
     without_row,
 )
@@ -212,6 +213,9 @@ def _statement_pairs(case: _Case) -> Iterator[Pair]:
         return
     for cents in (5_000, 500_000):
         yield "a higher balance", case.history, with_a_higher_balance(case.history, place, cents)
+    in_arrears = with_more_days_past_due(case.history, place, 31)
+    if in_arrears is not None:
+        yield "a statement in arrears", case.history, in_arrears
     worse = with_a_statement_no_better(case.history, place, at=case.as_of_ms - DAY_MS)
     if worse is not None:
         yield "a statement as bad as any", case.history, worse

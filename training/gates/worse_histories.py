@@ -142,6 +142,14 @@ def with_a_higher_balance(history: History, place: int, cents: int) -> History:
     return _with_changed(history, "account_balances", place, balance_cents=balance)
 
 
+def with_more_days_past_due(history: History, place: int, days: int) -> History | None:
+    """Statement number `place` is so many days more in arrears; None where it does not report them."""
+    past_due = history["account_balances"][place].get("days_past_due")
+    if past_due is None:
+        return None
+    return _with_changed(history, "account_balances", place, days_past_due=past_due + days)
+
+
 def with_a_statement_no_better(history: History, place: int, *, at: int) -> History | None:
     """One statement more, of the account of statement number `place`, known at once.
 
