@@ -60,6 +60,13 @@ class Office:
     def url(self) -> str:
         return self.shop.server.url
 
+    def asked_to_stop(self) -> dict[str, Any]:
+        """The next stop request that reaches the merchant; notices that other tests left are passed over."""
+        while True:
+            notice = self.merchant.next_notice(self.secret, within_seconds=SECONDS_TO_ARRIVE)
+            if notice["type"] == "stop_request.created":
+                return notice
+
     def flagged(self, name: str, size: int = 2) -> dict[str, Any]:
         """Orders that share a device and so open cases; the case of the first."""
         for number in range(1, size + 1):

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 
-from tests.browser.conftest import SECONDS_TO_ARRIVE, Office, sign_in
+from tests.browser.conftest import Office, sign_in
 
 pytestmark = pytest.mark.browser
 
@@ -48,7 +48,7 @@ def test_axe_finds_no_serious_issue_on_any_page(office: Office, browser: Any, sc
         issues[path] = serious(page)
     page.goto(f"{office.url}{case_path}/stop")
     page.get_by_role("button", name="Stop the order").click()
-    notice = office.merchant.next_notice(office.secret, within_seconds=SECONDS_TO_ARRIVE)
+    notice = office.asked_to_stop()
     merchant = browser.new_context(color_scheme=scheme, locale="de-DE").new_page()
     merchant.goto(notice["data"]["answer_url"])
     issues["merchant form"] = serious(merchant)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from tests.browser.conftest import SECONDS_TO_ARRIVE, Office, sign_in
+from tests.browser.conftest import Office, sign_in
 
 pytestmark = pytest.mark.browser
 
@@ -78,7 +78,7 @@ def test_from_sign_in_to_the_merchants_answer(office: Office, browser: Any) -> N
     page.get_by_role("button", name="Stop the order").click()
     page.get_by_text("Until then it can be undone").wait_for()
 
-    notice = office.merchant.next_notice(office.secret, within_seconds=SECONDS_TO_ARRIVE)
+    notice = office.asked_to_stop()
     merchant_answers(browser, notice["data"]["answer_url"])
     page.goto(f"{office.url}/console/cases/{case['case_id']}")
     page.get_by_text("SE123456789").first.wait_for()
