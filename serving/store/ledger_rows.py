@@ -41,6 +41,12 @@ def row_under(tx: Transaction, event_id: str) -> LedgerRow | None:
     return decode_row(found[0][0]) if found else None
 
 
+def with_corrected(tx: Transaction, row: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """A row, and the one that it corrects where the ledger has that: what either is about is concerned."""
+    corrected = None if row.get("corrects") is None else row_under(tx, row["corrects"])
+    return [row] if corrected is None else [row, corrected]
+
+
 def unique_lock_of(contract: Contract, row: Mapping[str, Any]) -> str | None:
     """What a writer locks beside the customer: what only one row of the whole book may carry."""
     value = contract.unique_value(row)

@@ -13,7 +13,7 @@ from data_contracts.invoices import INVOICES
 from data_contracts.order_events import AMENDED, ORDER_EVENTS
 from data_contracts.order_outcomes import ORDER_OUTCOMES
 from data_contracts.orders import ORDERS
-from serving.store.ledger_rows import decode_row
+from serving.store.ledger_rows import with_corrected
 from serving.store.standing_rows import standing_row
 from serving.store.store import Transaction
 
@@ -52,7 +52,7 @@ def ask_to_settle_what_a_row_concerns(
 def _orders_of(tx: Transaction, contract: Contract, row: Mapping[str, Any]) -> Iterator[str]:
     is_correction = row.get("corrects") is not None
     if contract.name in _OF_INVOICES:
-        for version in _versions(tx, row):
+        for version in with_corrected(tx, row):
             invoice = standing_row(tx, INVOICES, version["invoice_id"])
             if invoice is not None:
                 yield invoice["order_id"]
@@ -61,16 +61,8 @@ def _orders_of(tx: Transaction, contract: Contract, row: Mapping[str, Any]) -> I
         or (contract is ORDERS and is_correction)
         or (contract is ORDER_EVENTS and (is_correction or row["kind"] in _SETTLED_EVENTS))
     ):
-        for version in _versions(tx, row):
+        for version in with_corrected(tx, row):
             yield version["order_id"]
-
-
-def _versions(tx: Transaction, row: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    """The row, and the one that it corrects."""
-    yield row
-    if row.get("corrects") is not None:
-        for (body,) in tx.execute("SELECT body FROM ledger_events WHERE event_id = ?", (row["corrects"],)):
-            yield decode_row(body)
 
 
 def ask_to_settle(

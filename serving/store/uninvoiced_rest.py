@@ -11,7 +11,7 @@ from data_contracts.order_events import AMENDED, ORDER_EVENTS
 from data_contracts.orders import ORDERS
 from data_contracts.sent_instants import happened_at
 from serving.domain.reservation import FOLLOWED_BY_INVOICES, RestStep, RestStepKind, uninvoiced_cents
-from serving.store.ledger_rows import LedgerRow, row_under
+from serving.store.ledger_rows import LedgerRow, with_corrected
 from serving.store.reservations import hold_amended, hold_rest, reservation_of
 from serving.store.standing_rows import bodies_not_corrected, rows_that_name, standing_row
 from serving.store.store import Transaction
@@ -35,10 +35,7 @@ def keep_uninvoiced_rest(tx: Transaction, contract: Contract, row: Mapping[str, 
 
 
 def _orders_of(tx: Transaction, contract: Contract, row: Mapping[str, Any]) -> set[str]:
-    versions = [row]
-    if row.get("corrects") is not None:
-        corrected = row_under(tx, row["corrects"])
-        versions += [] if corrected is None else [corrected]
+    versions = with_corrected(tx, row)
     match contract.name:
         case INVOICES.name:
             return {version["order_id"] for version in versions}
